@@ -1,0 +1,37 @@
+# One word each: run, test, test-fast, check, bench. Everything is installed into .venv on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+SOURCES := core/pyproject.toml operator/pyproject.toml trial_image/pyproject.toml requirements-dev.txt constraints.txt
+
+.PHONY: run install test test-fast check bench clean
+
+run: install
+	$(BIN)/kubetuna run examples/experiment-task1.yaml --preset quick
+
+install: $(STAMP)
+
+$(STAMP): $(SOURCES)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kubetuna needs Python 3.11 or newer; try: make PYTHON=python3.11")'
+	@echo "Installing into .venv (torch is large: minutes on the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  -e 'core[dashboard]' -e operator -e trial_image -r requirements-dev.txt
+	@touch $@
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-fast: install
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit -m "not slow"
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv build dist

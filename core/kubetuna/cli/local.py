@@ -1,0 +1,206 @@
+"""The local backend of the command line: an experiment on this machine, its study in SQLite or PostgreSQL.
+
+The verbs in ``kubetuna.cli.main`` speak to a backend and know nothing of where trials run; the operator's
+distribution registers the one for clusters under the entry point group ``kubetuna.backends``.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubetuna.ending import Ending
+from kubetuna.engine import Engine, Ports
+from kubetuna.errors import SpecError, StudyNotFound
+from kubetuna.local.clock import SystemClock
+from kubetuna.local.logs import FileLogs
+from kubetuna.local.place import LocalPlace
+from kubetuna.opening import UID, open_study
+from kubetuna.ports import Launch
+from kubetuna.records import EXPERIMENT, STARTED, TrialRecord, decode_trial
+from kubetuna.resources import resource_unit, resource_units
+from kubetuna.snapshot import Snapshot
+from kubetuna.spec.model import Experiment
+from kubetuna.spec.parse import parse_file_text
+from kubetuna.spec.substitution import substitute
+from kubetuna.status import Moment, render, results_of
+from kubetuna.store.catalog import read_study
+from kubetuna.store.engine import open_engine
+from kubetuna.store.hold import Holder, hold
+from kubetuna.store.schema import ensure_schema
+from kubetuna.tallying import Counter
+
+DEFAULT_STORE = "sqlite:///kubetuna.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a finished, or interrupted, run leaves: the last status and where its files lie."""
+
+    status: dict[str, Any]
+    interrupted: bool
+    folder: Path
+
+
+def store_url(given: str | None) -> str:
+    """The store to use: as given, else ``KUBETUNA_STORE``, else SQLite in the current folder."""
+    return given or os.environ.get("KUBETUNA_STORE") or DEFAULT_STORE
+
+
+def folder_of(study_name: str, uid: str) -> Path:
+    """Where the attempts of a study keep logs, checkpoints and outputs."""
+    return Path("kubetuna-runs") / f"{study_name}-{uid}"
+
+
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """Whom a run tells what happens."""
+
+    started: Callable[[Experiment, Path], None]
+    changed: Callable[[dict[str, Any], Snapshot], None]
+    unavailable: Callable[[str], None]
+
+
+def run(spec: Experiment, url: str, watchers: Watchers, interrupt: threading.Event) -> Told:
+    """Run an experiment to its end, or until ``interrupt`` is set."""
+    engine = open_engine(url)
+    ensure_schema(engine)
+    clock = SystemClock()
+    who = Holder(host=socket.gethostname(), pid=os.getpid(), since=clock.now())
+    with hold(engine, spec.name, who):
+        opened = open_study(engine, spec, spec.name, str(who), clock.now(), lambda: secrets.randbits(31))
+        folder = folder_of(spec.name, opened.uid)
+        place = LocalPlace(folder, spec, _render(spec), clock)
+        session = _Session(spec, opened.study.records, watchers, clock)
+        ports = Ports(place, FileLogs(folder), clock, session.publish, watchers.unavailable)
+        runner = Engine(spec, opened.study, ports, opened.started, resource_units(spec))
+        watchers.started(spec, folder)
+        try:
+            end = runner.run(interrupt.is_set)
+        finally:
+            place.close()
+        snapshot = runner.observe() if end is None else session.last
+        return Told(session.status(snapshot, end), end is None, folder)
+
+
+def _render(spec: Experiment) -> Callable[[Launch], dict[str, Any]]:
+    def rendered(order: Launch) -> dict[str, Any]:
+        meta = {"name": f"{spec.name}-{order.key.trial}", "namespace": spec.namespace}
+        return substitute(spec.template.trial_spec, spec.template.substitutions, order.params, meta)
+
+    return rendered
+
+
+class _Session:
+    """Turns snapshots into statuses, looking at ended trials again only when there are more of them."""
+
+    def __init__(
+        self,
+        spec: Experiment,
+        records: Callable[[], tuple[TrialRecord, ...]],
+        watchers: Watchers,
+        clock: SystemClock,
+    ) -> None:
+        self._spec, self._records, self._watchers, self._clock = spec, records, watchers, clock
+        self._results = results_of(spec, records())
+        self._ended = -1
+        self._shown = 0.0
+        self.last = Snapshot(spec)
+
+    def publish(self, snapshot: Snapshot, end: Ending | None) -> None:
+        """Show the state at most ten times a second."""
+        self.last = snapshot
+        now = self._clock.now()
+        if now - self._shown >= 0.1 or snapshot.tally.ended != self._ended:
+            self._shown = now
+            self._watchers.changed(self.status(snapshot, end), snapshot)
+
+    def status(self, snapshot: Snapshot, end: Ending | None) -> dict[str, Any]:
+        """The status of a snapshot."""
+        if snapshot.tally.ended != self._ended:
+            self._results = results_of(self._spec, self._records())
+            self._ended = snapshot.tally.ended
+        moment = Moment(self._clock.now(), unit=resource_unit(self._spec))
+        return render(snapshot, end, self._results, moment)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A study as it is read back, by whoever did not run it."""
+
+    spec: Experiment
+    status: dict[str, Any]
+    trials: tuple[TrialRecord, ...]
+    folder: Path
+
+
+def study_name(target: str) -> str:
+    """The study that a FILE or a NAME on the command line means."""
+    path = Path(target)
+    if path.suffix in (".yaml", ".yml", ".json") or path.is_file():
+        return parse_file_text(read_text(path)).name
+    return target
+
+
+def read_text(path: Path) -> str:
+    """The text of an experiment file.
+
+    Raises:
+        SpecError: the file cannot be read, or holds no text.
+    """
+    from kubetuna.errors import Problem
+
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpecError((Problem(str(path), f"is no UTF-8 text: {error.reason}"),)) from error
+    except OSError as error:
+        raise SpecError((Problem(str(path), f"cannot be read: {error.strerror}"),)) from error
+
+
+def look(target: str, url: str) -> Seen:
+    """Read a study while it runs or after, without disturbing it."""
+    engine = open_engine(url)
+    name = study_name(target)
+    found = read_study(engine, name)
+    attrs = found.system_attrs
+    if EXPERIMENT not in attrs:
+        raise StudyNotFound(f"study {name!r} was not made by kubetuna: it holds no experiment")
+    from kubetuna.spec.parse import parse_experiment
+
+    spec = parse_experiment(attrs[EXPERIMENT])
+    trials = tuple(decode_trial(t) for t in found.trials)
+    status = _status_from(spec, trials, float(attrs.get(STARTED, 0.0)))
+    return Seen(spec, status, trials, folder_of(name, str(attrs.get(UID, ""))))
+
+
+def _status_from(spec: Experiment, trials: tuple[TrialRecord, ...], started: float) -> dict[str, Any]:
+    from kubetuna.offline import snapshot_of
+
+    clock = SystemClock()
+    counter = Counter(spec)
+    snapshot = snapshot_of(spec, trials, started, resource_units(spec), counter)
+    from kubetuna.ending import ending
+
+    moment = Moment(clock.now(), unit=resource_unit(spec))
+    return render(snapshot, ending(snapshot, clock.now()), results_of(spec, trials), moment)
+
+
+def install_interrupt() -> threading.Event:
+    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C ends at once."""
+    event = threading.Event()
+
+    def first(signum: int, _frame: object) -> None:
+        event.set()
+        signal.signal(signum, signal.SIG_DFL)
+
+    signal.signal(signal.SIGINT, first)
+    signal.signal(signal.SIGTERM, first)
+    return event

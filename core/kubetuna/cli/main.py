@@ -1,0 +1,202 @@
+"""The command line: verbs over a backend, exit codes that scripts rely on, never a traceback.
+
+Exit codes: 0 succeeded, 1 the experiment (or the command) failed, 2 invalid input, 3 the study is held by
+another runner, 130 interrupted. Tables and the live view go to people; with ``--json`` stdout ends with one
+line of JSON. What a verb shows is in ``kubetuna.cli.tables``, the live view in ``kubetuna.cli.live``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from kubetuna.errors import KubetunaError, SpecError, StoreError, StoreFenced, StudyHeld, StudyMismatch
+
+OK, FAILED, INVALID, HELD, INTERRUPTED = 0, 1, 2, 3, 130
+
+app = typer.Typer(
+    name="kubetuna",
+    help="Hyperparameter tuning from one YAML file, on this machine or on Kubernetes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Target = Annotated[str, typer.Argument(help="The experiment's file, or its name.", metavar="FILE|NAME")]
+File = Annotated[str, typer.Argument(help="The experiment's file.", metavar="FILE")]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        help="SQLite or PostgreSQL URL; else KUBETUNA_STORE, else sqlite:///kubetuna.db.",
+        metavar="URL",
+    ),
+]
+PresetOption = Annotated[str | None, typer.Option(help="quick, thorough or production.")]
+MetricOption = Annotated[str | None, typer.Option(help="Optimise this metric instead.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a field: PATH=VALUE.", metavar="PATH=VALUE")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False)
+
+
+def _parsed(file: str, preset: str | None, metric: str | None, sets: list[str] | None) -> Any:
+    from kubetuna.cli.local import read_text
+    from kubetuna.spec.parse import parse_file_text
+
+    return parse_file_text(read_text(Path(file)), preset=preset, metric=metric, sets=tuple(sets or ()))
+
+
+@app.command()
+def run(
+    file: File,
+    store: StoreOption = None,
+    preset: PresetOption = None,
+    metric: MetricOption = None,
+    set_: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Run an experiment here, or take it up where it was."""
+    from kubetuna.cli import local
+    from kubetuna.cli.live import LiveView
+    from kubetuna.cli.tables import closing_words, print_json
+
+    spec = _parsed(file, preset, metric, set_)
+    for warning in spec.warnings:
+        errors.print(f"note: {warning}", markup=False)
+    interrupt = local.install_interrupt()
+    url = local.store_url(store)
+    with LiveView(errors) as view:
+        watchers = local.Watchers(view.started, view.changed, view.unavailable)
+        told = local.run(spec, url, watchers, interrupt)
+    if json:
+        print_json(told.status)
+    words = closing_words(spec, told.status, told.folder, file, store, told.interrupted)
+    (errors if json else out).print(words, markup=False)
+    raise typer.Exit(INTERRUPTED if told.interrupted else _code(told.status))
+
+
+def _code(status: dict[str, Any]) -> int:
+    return OK if status.get("state") == "Succeeded" else FAILED
+
+
+@app.command()
+def plan(
+    file: File,
+    preset: PresetOption = None,
+    metric: MetricOption = None,
+    set_: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Check an experiment and show its space, budget and cost; starts nothing."""
+    from kubetuna.cli.preview import preview, preview_text
+    from kubetuna.cli.tables import print_json
+
+    shown = preview(_parsed(file, preset, metric, set_))
+    if json:
+        print_json(shown)
+    else:
+        out.print(preview_text(shown), markup=False)
+
+
+@app.command()
+def status(target: Target, store: StoreOption = None, json: JsonOption = False) -> None:
+    """How an experiment goes."""
+    from kubetuna.cli.local import look, store_url
+    from kubetuna.cli.tables import print_json, status_table
+
+    seen = look(target, store_url(store))
+    if json:
+        print_json(seen.status)
+    else:
+        out.print(status_table(seen.spec, seen.status))
+
+
+@app.command()
+def trials(target: Target, store: StoreOption = None, json: JsonOption = False) -> None:
+    """Every trial with its parameters, state and values."""
+    from kubetuna.cli.local import look, store_url
+    from kubetuna.cli.tables import print_json, trials_table
+
+    seen = look(target, store_url(store))
+    if json:
+        print_json([t.as_json() for t in seen.trials])
+    else:
+        out.print(trials_table(seen.spec, seen.trials))
+
+
+@app.command()
+def best(target: Target, store: StoreOption = None, json: JsonOption = False) -> None:
+    """The best parameters found so far."""
+    from kubetuna.cli.local import look, store_url
+    from kubetuna.cli.tables import best_text, print_json
+
+    seen = look(target, store_url(store))
+    found = seen.status.get("paretoFront") or seen.status.get("currentOptimalTrial")
+    if json:
+        print_json(found)
+    else:
+        out.print(best_text(seen.spec, seen.status), markup=False)
+    raise typer.Exit(OK if found else FAILED)
+
+
+@app.command()
+def logs(
+    target: Target,
+    trial: Annotated[int, typer.Argument(help="The trial's number.")],
+    attempt: Annotated[int | None, typer.Option(help="Which attempt; the latest by default.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """What a trial printed."""
+    from kubetuna.cli.local import look, store_url
+    from kubetuna.cli.trial_output import copy_log
+
+    seen = look(target, store_url(store))
+    copy_log(seen, trial, attempt, sys.stdout.buffer)
+
+
+def main() -> None:
+    """Entry point: runs the command line and turns every known error into words and an exit code."""
+    sys.exit(_guarded(lambda: app(standalone_mode=False)))
+
+
+def _guarded(command: Callable[[], Any]) -> int:
+    import click
+
+    try:
+        code = command()
+        return code if isinstance(code, int) else OK
+    except typer.Exit as error:
+        return error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return INVALID
+    except BrokenPipeError:
+        sys.stderr.close()
+        return OK
+    except SpecError as error:
+        errors.print(str(error), markup=False)
+        return INVALID
+    except (StudyHeld, StoreFenced) as error:
+        errors.print(f"error: {error}", markup=False)
+        return HELD
+    except (StudyMismatch, StoreError) as error:
+        errors.print(f"error: {error}", markup=False)
+        return INVALID
+    except KubetunaError as error:
+        errors.print(f"error: {error}", markup=False)
+        return FAILED
+
+
+if __name__ == "__main__":
+    main()

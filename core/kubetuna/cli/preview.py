@@ -1,0 +1,101 @@
+"""What ``kubetuna plan`` shows: the space, the budget, what it may cost, and what a person should know first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubetuna.algorithms.space import cardinality
+from kubetuna.ending import SECONDS_PER_HOUR
+from kubetuna.resources import resource_unit, resource_units
+from kubetuna.spec.model import Experiment, Parameter
+
+
+def preview(spec: Experiment) -> dict[str, Any]:
+    """An experiment's preview in the documented JSON shape."""
+    return {
+        "name": spec.name,
+        "objectives": [{"metric": o.metric, "direction": o.direction, "goal": o.goal} for o in spec.objectives],
+        "space": [_parameter(p) for p in spec.parameters],
+        "points": cardinality(spec),
+        "algorithm": {"name": spec.algorithm.name, "settings": dict(spec.algorithm.settings)},
+        "earlyStopping": None
+        if spec.pruner is None
+        else {"name": spec.pruner.name, "settings": dict(spec.pruner.settings)},
+        "trials": spec.max_trials,
+        "parallel": spec.parallel,
+        "budget": {
+            "gpuHours": spec.budget.gpu_hours,
+            "wallClockSeconds": spec.budget.wall_clock,
+            "trialTimeoutSeconds": spec.budget.trial_timeout,
+        },
+        "cost": _cost(spec),
+        "warnings": list(spec.warnings),
+    }
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": parameter.name, "type": parameter.kind}
+    if parameter.choices:
+        shown["list"] = list(parameter.choices)
+    else:
+        shown |= {"min": parameter.low, "max": parameter.high, "log": parameter.log}
+        if parameter.step is not None:
+            shown["step"] = parameter.step
+    if parameter.when is not None:
+        shown["when"] = parameter.when.text
+    return shown
+
+
+def _cost(spec: Experiment) -> dict[str, Any]:
+    """The most that can be spent, as far as the spec bounds it; None where it does not."""
+    units, unit = resource_units(spec), resource_unit(spec)
+    bounds = []
+    if spec.budget.gpu_hours is not None:
+        bounds.append(spec.budget.gpu_hours)
+    if spec.budget.trial_timeout is not None and spec.max_trials is not None:
+        attempts = spec.max_trials * (1 + spec.retry_limit)
+        bounds.append(attempts * spec.budget.trial_timeout * units / SECONDS_PER_HOUR)
+    if spec.budget.wall_clock is not None:
+        bounds.append(spec.budget.wall_clock * spec.parallel * units / SECONDS_PER_HOUR)
+    name = "slotHours" if unit == "slot" else "gpuHours"
+    return {
+        "unit": unit,
+        "perTrialUnits": units,
+        f"max{name[0].upper()}{name[1:]}": min(bounds, default=None),
+    }
+
+
+def preview_text(shown: dict[str, Any]) -> str:
+    """The preview for a person."""
+    goals = ", ".join(f"{o['direction']} {o['metric']}" for o in shown["objectives"])
+    trials = "no limit" if shown["trials"] is None else shown["trials"]
+    pruner = shown["earlyStopping"]["name"] if shown["earlyStopping"] else "none"
+    points = "unbounded" if shown["points"] is None else f"{shown['points']} points"
+    lines = [
+        f"{shown['name']}: {goals}",
+        f"  sampler {shown['algorithm']['name']}, pruner {pruner}, {trials} trials, {shown['parallel']} at a time",
+        f"  space ({points}):",
+        *(f"    {_space_line(p)}" for p in shown["space"]),
+        f"  {_cost_line(shown['cost'])}",
+        *(f"  note: {warning}" for warning in shown["warnings"]),
+        "This file can run. Nothing was started.",
+    ]
+    return "\n".join(lines)
+
+
+def _space_line(parameter: dict[str, Any]) -> str:
+    if "list" in parameter:
+        domain = "one of " + ", ".join(str(v) for v in parameter["list"])
+    else:
+        step = f" step {parameter['step']}" if "step" in parameter else ""
+        domain = f"{parameter['min']} to {parameter['max']}{step}{' (log)' if parameter['log'] else ''}"
+    when = f"   when {parameter['when']}" if "when" in parameter else ""
+    return f"{parameter['name']}: {parameter['type']}, {domain}{when}"
+
+
+def _cost_line(cost: dict[str, Any]) -> str:
+    name = "GPU-hours" if cost["unit"] == "gpu" else "CPU slot-hours"
+    bound = cost.get("maxGpuHours", cost.get("maxSlotHours"))
+    if bound is None:
+        return "cost: not bounded by the spec; set budget.gpuHours, or budget.trialTimeout with maxTrialCount"
+    return f"cost: at most {bound:.4g} {name}"

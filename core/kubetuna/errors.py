@@ -1,0 +1,74 @@
+"""Every error that kubetuna raises on purpose, in one tree.
+
+    KubetunaError
+      SpecError            an Experiment that cannot run; carries all of its ``Problem``s
+      StoreError           the study store cannot be used as asked
+        StoreUnavailable   the database cannot be reached right now: try again
+        StoreFenced        another writer has taken the study over: stop at once
+        StudyHeld          another live runner holds the study
+        StudyNotFound      no such study in the store
+        StudyMismatch      the study was started with another, not editable, spec
+      SearchExhausted      no proposal satisfies the constraints
+      BackendMissing       a verb needs a part that is not installed
+
+Errors are raised close to their cause and handled at the command line or the controller's loop only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class KubetunaError(Exception):
+    """Base of all errors meant for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a spec; ``path`` as Kubernetes writes it: ``spec.parameters[2].name``."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class SpecError(KubetunaError):
+    """An Experiment that is refused, with every problem found in it."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class StoreError(KubetunaError):
+    """The study store cannot be used as asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached or lost the connection; the same call may succeed later."""
+
+
+class StoreFenced(StoreError):
+    """Another writer raised the study's epoch: nothing more may be written by this one."""
+
+
+class StudyHeld(StoreError):
+    """Another live runner holds the study."""
+
+
+class StudyNotFound(StoreError):
+    """No study of that name in the store."""
+
+
+class StudyMismatch(StoreError):
+    """The study was started with a spec that differs in a field that cannot be edited."""
+
+
+class SearchExhausted(KubetunaError):
+    """No point of the search space satisfies the constraints within the allowed number of draws."""
+
+
+class BackendMissing(KubetunaError):
+    """A verb needs a part of kubetuna that is not installed."""

@@ -1,0 +1,54 @@
+"""A snapshot from stored trials alone, for whoever looks at a study without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kubetuna.outcome import Reading
+from kubetuna.ports import AttemptFacts, AttemptKey, ExitFacts
+from kubetuna.records import AttemptRecord, TrialRecord, outcome_of
+from kubetuna.snapshot import AttemptView, Snapshot, TrialView
+from kubetuna.spec.model import Experiment
+from kubetuna.tallying import Counter
+
+
+def snapshot_of(
+    spec: Experiment, trials: Sequence[TrialRecord], started: float, units: float, counter: Counter
+) -> Snapshot:
+    """What a runner would have observed, as far as the store tells."""
+    own = [t for t in trials if t.own]
+    ended = [t for t in own if t.state not in ("RUNNING", "WAITING")]
+    for trial in sorted(ended, key=lambda t: (t.ended or 0.0, t.number)):
+        counter.add(trial)
+    for attempt in (a for t in own for a in t.attempts):
+        if attempt.started is not None and attempt.ended is not None:
+            counter.add_attempt(attempt.ended - attempt.started)
+    return Snapshot(
+        spec=spec,
+        trials=tuple(_view(t) for t in own if t.state == "RUNNING"),
+        tally=counter.tally(len(own)),
+        resource_seconds=counter.resource_seconds * units,
+        resource_units=units,
+        started=started,
+    )
+
+
+def _view(trial: TrialRecord) -> TrialView:
+    attempts = tuple(_attempt(trial.number, a) for a in trial.attempts)
+    return TrialView(trial.number, attempts, Reading(dict(trial.metrics)))
+
+
+def _attempt(trial: int, record: AttemptRecord) -> AttemptView:
+    ended = record.ended is not None
+    facts = AttemptFacts(
+        AttemptKey(trial, record.number),
+        "ended" if ended else "running" if record.started else "pending",
+        record.created,
+        record.started,
+        record.ended,
+        ExitFacts(record.exit_code, None, record.reason, record.message) if ended else None,
+        record.node,
+    )
+    return AttemptView(
+        record.number, record.created, facts, record.stop, False, outcome_of(record.outcome), record.reason
+    )

@@ -1,0 +1,83 @@
+"""Opening an experiment's study: made where it is new, checked where it exists.
+
+A study keeps the spec it was started with, the seed that was drawn for it and a uid of its own, so that a run
+that goes on later proposes what it would have proposed, and one that was deleted and made anew adopts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.study import StudyDirection
+from sqlalchemy import Engine
+
+from kubetuna import records
+from kubetuna.errors import StudyMismatch
+from kubetuna.spec.edits import immutable_changes
+from kubetuna.spec.model import Experiment
+from kubetuna.store.storage import JournaledStorage
+from kubetuna.study import Study
+
+UID = "kubetuna:uid"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open study with what is stored about its experiment."""
+
+    study: Study
+    storage: JournaledStorage
+    uid: str
+    started: float
+
+
+def open_study(
+    engine: Engine,
+    spec: Experiment,
+    study_name: str,
+    writer: str,
+    now: float,
+    draw: Callable[[], int],
+) -> Opened:
+    """Create or take up the study of ``spec``. ``draw`` gives a fresh random number below 2**31.
+
+    Raises:
+        StudyMismatch: the study was started with another spec, in a field that cannot be edited.
+    """
+    directions = [
+        StudyDirection.MAXIMIZE if o.direction == "maximize" else StudyDirection.MINIMIZE for o in spec.objectives
+    ]
+    storage = JournaledStorage.open(engine, study_name, directions, writer=writer, seen_as=spec.name)
+    attrs = storage.get_study_system_attrs(storage.study_id)
+    _refuse_other_spec(attrs, spec, study_name)
+    keep = _keeper(storage, attrs)
+    keep(records.EXPERIMENT, dict(spec.raw), replace=True)
+    seed = keep(records.SEED, draw() if spec.algorithm.seed is None else spec.algorithm.seed)
+    uid = keep(UID, f"{draw():08x}")
+    started = keep(records.STARTED, now)
+    storage.flush()
+    return Opened(Study(storage, storage, spec, int(seed)), storage, str(uid), float(started))
+
+
+def _keeper(storage: JournaledStorage, attrs: dict[str, Any]) -> Callable[..., Any]:
+    def keep(key: str, value: Any, replace: bool = False) -> Any:
+        if key in attrs and not (replace and attrs[key] != value):
+            return attrs[key]
+        storage.set_study_system_attr(storage.study_id, key, value)
+        return value
+
+    return keep
+
+
+def _refuse_other_spec(attrs: dict[str, Any], spec: Experiment, name: str) -> None:
+    if records.EXPERIMENT not in attrs:
+        return
+    changed = immutable_changes(attrs[records.EXPERIMENT], spec.raw)
+    if changed:
+        raise StudyMismatch(
+            f"study {name!r} was started with another spec; changed: {', '.join(changed)}. "
+            "Only the counts, budget, retryPolicy, stopWhen, the goal, suspend and shutdown can be edited. "
+            "To start afresh give metadata.name another value, or use another --store."
+        )

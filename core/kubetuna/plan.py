@@ -1,0 +1,210 @@
+"""The heart: ``plan(snapshot, now) -> actions``, pure and the same for every runner.
+
+Each call names only what may be done next, given what is durable: a trial is launched once its parameters
+are stored, told once its log is read to the end, forgotten once its outcome is stored. An executor makes the
+intents durable in one flush, then carries out their effects, then observes again; every action is safe to
+repeat, so a crash anywhere leaves nothing but a shorter list for the next call. What ends an experiment is
+decided in ``kubetuna.ending``, what an ended attempt means in ``kubetuna.outcome``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kubetuna.ending import SECONDS_PER_HOUR, Ending, ending
+from kubetuna.outcome import RULES, UNCOUNTED_REASONS, Classified, Outcome, Retry, classify
+from kubetuna.ports import AttemptKey, ExitFacts
+from kubetuna.snapshot import AttemptView, Snapshot, TrialView
+
+# Failures that the infrastructure caused are retried for free, but a trial that meets ten of them is told.
+FREE_RETRIES = 10
+
+# While nothing is due the world is looked at again after this many seconds.
+IDLE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Number a new trial and store its parameters: the experiment's own ``ordinal``-th, from 0."""
+
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchAttempt:
+    """Record the attempt (and what became of the one before it), then start it."""
+
+    key: AttemptKey
+    after: Classified | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Give the trial's points that were read, in order, to the pruner; its verdict becomes durable."""
+
+    trial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Record the intent, then ask the attempt to end."""
+
+    key: AttemptKey
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Store the trial's outcome and tell the sampler."""
+
+    trial: int
+    classified: Classified
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Forget an attempt whose outcome is durable."""
+
+    key: AttemptKey
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Show the state to whoever looks."""
+
+    ending: Ending | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing more to do before ``until``, unless something changes."""
+
+    until: float
+
+
+Action = Ask | LaunchAttempt | Report | Stop | Tell | Delete | Publish | Wait
+
+
+def plan(snapshot: Snapshot, now: float) -> tuple[Action, ...]:
+    """All actions that may be taken now, and last when to look again."""
+    end = ending(snapshot, now)
+    actions: list[Action] = [Delete(key) for key in snapshot.strays]
+    for trial in snapshot.trials:
+        actions.extend(_advance(trial, snapshot, end))
+    actions.extend(_asks(snapshot, end))
+    actions.append(Publish(end))
+    actions.append(Wait(_next_deadline(snapshot, now)))
+    return tuple(actions)
+
+
+def finished(snapshot: Snapshot, now: float) -> Ending | None:
+    """The ending, once nothing is open any more; None while anything is left to do."""
+    return None if snapshot.trials or snapshot.strays else ending(snapshot, now)
+
+
+def _advance(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> Iterator[Action]:
+    for old in trial.attempts[:-1]:
+        if old.facts is not None:
+            yield Delete(AttemptKey(trial.number, old.number))
+    attempt = trial.latest
+    if trial.unreported:
+        yield Report(trial.number)
+    if attempt is None:
+        yield from _first_attempt(trial, snapshot, end)
+    elif attempt.facts is None:
+        yield from _lost_launch(trial, attempt, snapshot, end)
+    elif attempt.facts.phase == "ended":
+        if attempt.drained and not trial.unreported:
+            yield from _ended(trial, attempt, snapshot, end)
+    else:
+        yield from _running(trial, attempt, snapshot, end)
+
+
+def _first_attempt(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> Iterator[Action]:
+    if end is not None and end.stop_running:
+        yield Tell(trial.number, Classified(Outcome.STOPPED, "never started: the experiment ended"))
+    elif not snapshot.spec.suspend:
+        yield LaunchAttempt(AttemptKey(trial.number, 0))
+
+
+def _lost_launch(
+    trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: Ending | None
+) -> Iterator[Action]:
+    """Recorded but unknown to its place: a crash fell between the two, so start that same attempt."""
+    if attempt.stop == "Pruned" or trial.verdict == "prune":
+        yield Tell(trial.number, Classified(Outcome.PRUNED, "pruned"))
+    elif attempt.stop == "Stopped" or (end is not None and end.stop_running):
+        yield Tell(trial.number, Classified(Outcome.STOPPED, "stopped at the experiment's end"))
+    elif not snapshot.spec.suspend:
+        yield LaunchAttempt(AttemptKey(trial.number, attempt.number))
+
+
+def _running(trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: Ending | None) -> Iterator[Action]:
+    why = attempt.stop or _stop_reason(trial, snapshot, end)
+    if why is not None and not attempt.stopping:
+        yield Stop(AttemptKey(trial.number, attempt.number), why)
+
+
+def _stop_reason(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> str | None:
+    if trial.verdict == "prune":
+        return "Pruned"
+    if end is not None and end.stop_running:
+        return "Stopped"
+    if snapshot.spec.suspend and snapshot.spec.suspend_policy == "stop":
+        return "Suspended"
+    return None
+
+
+def _ended(trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: Ending | None) -> Iterator[Action]:
+    assert attempt.facts is not None
+    facts = attempt.facts.exit or ExitFacts()
+    result = classify(facts, attempt.stop, trial.verdict, trial.reading)
+    retry = RULES[result.outcome].retry
+    if retry == "never" or not _may_retry(trial, retry, facts, snapshot):
+        yield Tell(trial.number, result)
+    elif end is not None and end.stop_running:
+        stopped = Classified(Outcome.STOPPED, "stopped at the experiment's end")
+        yield Tell(trial.number, stopped if retry == "free" else result)
+    elif not snapshot.spec.suspend:
+        yield LaunchAttempt(AttemptKey(trial.number, attempt.number + 1), after=result)
+
+
+def _may_retry(trial: TrialView, retry: Retry, facts: ExitFacts, snapshot: Snapshot) -> bool:
+    if retry == "own":
+        return _count(trial, "own") < snapshot.spec.retry_limit
+    return facts.reason in UNCOUNTED_REASONS or _count(trial, "free") < FREE_RETRIES
+
+
+def _count(trial: TrialView, retry: Retry) -> int:
+    return sum(
+        1
+        for a in trial.attempts[:-1]
+        if a.outcome is not None
+        and a.outcome is not Outcome.SUSPENDED
+        and RULES[a.outcome].retry == retry
+        and a.reason not in UNCOUNTED_REASONS
+    )
+
+
+def _asks(snapshot: Snapshot, end: Ending | None) -> Iterator[Action]:
+    spec = snapshot.spec
+    if end is not None or spec.suspend or snapshot.blocked:
+        return
+    places = spec.parallel if snapshot.capacity is None else min(spec.parallel, snapshot.capacity)
+    room = places - len(snapshot.trials)
+    if spec.max_trials is not None:
+        room = min(room, spec.max_trials - snapshot.tally.numbered)
+    yield from (Ask(snapshot.tally.numbered + i) for i in range(max(0, room)))
+
+
+def _next_deadline(snapshot: Snapshot, now: float) -> float:
+    until = now + IDLE_SECONDS
+    budget = snapshot.spec.budget
+    if budget.wall_clock is not None and snapshot.started:
+        until = min(until, max(now, snapshot.started + budget.wall_clock))
+    running = sum(1 for t in snapshot.trials if t.latest and t.latest.facts and not t.latest.drained)
+    if budget.gpu_hours is not None and running:
+        left = budget.gpu_hours * SECONDS_PER_HOUR - snapshot.spent(now)
+        until = min(until, now + max(0.0, left) / (running * snapshot.resource_units))
+    return until

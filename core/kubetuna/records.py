@@ -1,0 +1,197 @@
+"""What kubetuna keeps with a trial beyond Optuna's own columns, and how it is written and read.
+
+Everything lies in the trial's attributes, so a study needs no table of ours: system attributes under the
+prefix ``kubetuna:`` for what the plan needs, one user attribute per metric for people and for the dashboard.
+The study store writes these records; the command line and the report read them back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from kubetuna.outcome import Outcome
+
+ORDINAL = "kubetuna:ordinal"
+ATTEMPTS = "kubetuna:attempts"
+VERDICT = "kubetuna:verdict"
+LOG = "kubetuna:log"
+OUTCOME = "kubetuna:outcome"
+MESSAGE = "kubetuna:message"
+SERIES = "kubetuna:series"
+METRICS = "kubetuna:metrics"
+CONSTRAINTS = "constraints"
+
+EXPERIMENT = "kubetuna:experiment"
+SEED = "kubetuna:seed"
+STARTED = "kubetuna:started"
+RESOURCE = "kubetuna:resource"
+
+MESSAGE_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt as it is kept. Times are seconds since the epoch; ``stop`` our durable intent to end it."""
+
+    number: int
+    created: float
+    params_hash: str = ""
+    started: float | None = None
+    ended: float | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    node: str | None = None
+    stop: str | None = None
+    outcome: str | None = None
+    message: str = ""
+
+    def with_(self, **changes: Any) -> AttemptRecord:
+        """The same record with some fields replaced."""
+        return replace(self, **changes)
+
+
+_FIELDS = frozenset(f.name for f in fields(AttemptRecord))
+
+
+def encode_attempts(attempts: Sequence[AttemptRecord]) -> list[dict[str, Any]]:
+    """As JSON, without the fields that say nothing."""
+    return [{k: v for k, v in asdict(a).items() if v not in (None, "")} for a in attempts]
+
+
+def decode_attempts(value: object) -> tuple[AttemptRecord, ...]:
+    """The records in an attribute; unknown keys of a newer version are passed over."""
+    if not isinstance(value, list):
+        return ()
+    return tuple(AttemptRecord(**{k: v for k, v in a.items() if k in _FIELDS}) for a in value)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """A trial as people see it. ``state`` in Optuna's names; ``steps`` of the objective, in order."""
+
+    number: int
+    state: str
+    outcome: str | None
+    params: Mapping[str, Any]
+    values: tuple[float, ...] | None
+    metrics: Mapping[str, float]
+    steps: tuple[tuple[int, float], ...]
+    attempts: tuple[AttemptRecord, ...]
+    started: float | None
+    ended: float | None
+    message: str
+    ordinal: int | None = None
+    feasible: bool = True
+    series: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    @property
+    def own(self) -> bool:
+        """Whether this experiment made the trial, rather than another writer of the study."""
+        return self.ordinal is not None
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented shape of ``kubetuna trials --json``."""
+        return {
+            "number": self.number,
+            "state": self.state,
+            "outcome": self.outcome,
+            "params": dict(self.params),
+            "values": None if self.values is None else list(self.values),
+            "metrics": dict(self.metrics),
+            "steps": [[step, value] for step, value in self.steps],
+            "attempts": [_attempt_json(a) for a in self.attempts],
+            "started": timestamp(self.started),
+            "ended": timestamp(self.ended),
+            "message": self.message,
+        }
+
+
+def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "outcome": attempt.outcome,
+        "exitCode": attempt.exit_code,
+        "started": timestamp(attempt.started),
+        "ended": timestamp(attempt.ended),
+        "node": attempt.node,
+    }
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """RFC 3339 in UTC with milliseconds, or None."""
+    if seconds is None:
+        return None
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def epoch_seconds(moment: datetime | None) -> float | None:
+    """Seconds since the epoch of Optuna's naive UTC time."""
+    return None if moment is None else moment.replace(tzinfo=UTC).timestamp()
+
+
+def decode_trial(trial: FrozenTrial) -> TrialRecord:
+    """The record of one trial as any Optuna storage returns it, ours or a foreign one."""
+    system = trial.system_attrs
+    attempts = decode_attempts(system.get(ATTEMPTS))
+    started = next((a.started for a in attempts if a.started is not None), None)
+    ended = [a.ended for a in attempts if a.ended is not None]
+    finished = trial.state.is_finished()
+    own = ORDINAL in system
+    violations = system.get(CONSTRAINTS) or ()
+    return TrialRecord(
+        number=trial.number,
+        state=trial.state.name,
+        outcome=system.get(OUTCOME),
+        params=dict(trial.params),
+        values=_finite(trial.values),
+        metrics=_metrics(system.get(METRICS)),
+        steps=tuple(sorted(_finite_steps(trial.intermediate_values))),
+        attempts=attempts,
+        started=started if own else epoch_seconds(trial.datetime_start),
+        ended=(ended[-1] if own and ended else epoch_seconds(trial.datetime_complete)) if finished else None,
+        message=str(system.get(MESSAGE, "")),
+        ordinal=system.get(ORDINAL),
+        feasible=all(v <= 0 for v in violations),
+        series=_series(system.get(SERIES)),
+    )
+
+
+def _finite(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    if values is None or any(v is None or v != v or abs(v) == float("inf") for v in values):
+        return None
+    return tuple(float(v) for v in values)
+
+
+def _finite_steps(values: Mapping[int, float]) -> list[tuple[int, float]]:
+    return [(s, v) for s, v in values.items() if v == v and abs(v) != float("inf")]
+
+
+def _metrics(value: object) -> dict[str, float]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _series(value: object) -> dict[str, Sequence[float]]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def bounded(message: str) -> str:
+    """A message short enough for an attribute, a status and an event, without control characters."""
+    clean = "".join(c if c.isprintable() or c == " " else " " for c in message)
+    return clean if len(clean) <= MESSAGE_LIMIT else clean[: MESSAGE_LIMIT - 1] + "…"
+
+
+def outcome_of(text: str | None) -> Outcome | None:
+    """The outcome of that name; None for none, and for one that only a newer version knows."""
+    return Outcome(text) if text in set(Outcome) else None
+
+
+def dumps(value: object) -> str:
+    """JSON as we print it: never NaN or Infinity."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False)

@@ -1,0 +1,102 @@
+"""Everything that a decision of the plan may depend on, observed at one moment and frozen.
+
+Trials that ended are only counted, so a snapshot does not grow with an experiment's age. Times are
+seconds since the epoch, UTC; ``resource`` figures are in units times seconds, the unit being the template's
+extended resource (GPUs), or a slot where it asks for none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kubetuna.outcome import Outcome, Reading
+from kubetuna.ports import AttemptFacts, AttemptKey
+from kubetuna.spec.model import Experiment
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """One attempt of an open trial: its durable record, and what its place says now.
+
+    ``launched`` tells whether the place was seen or told to start it in this process's life; ``stop`` is the
+    durable intent to end it; ``stopping`` whether the place was told so; ``outcome`` is durable and is set
+    on earlier attempts only; ``drained`` once its log was read to the end.
+    """
+
+    number: int
+    created: float
+    facts: AttemptFacts | None = None
+    stop: str | None = None
+    stopping: bool = False
+    outcome: Outcome | None = None
+    reason: str | None = None
+    drained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrialView:
+    """An open trial. ``unreported`` counts points that were read and not yet told to the study."""
+
+    number: int
+    attempts: tuple[AttemptView, ...]
+    reading: Reading
+    verdict: str = "go"
+    unreported: int = 0
+
+    @property
+    def latest(self) -> AttemptView | None:
+        """The newest attempt, the only one whose lines still count."""
+        return self.attempts[-1] if self.attempts else None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts over the experiment's own trials, and what the ending rules need of the ended ones.
+
+    ``since_improvement`` is the number of ended trials after the one that gave the best value;
+    ``identical_failures`` the length of the latest run of failures with one and the same message, counted
+    only while no trial has ever completed.
+    """
+
+    numbered: int = 0
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    stopped: int = 0
+    start_errors: int = 0
+    goal_reached: bool = False
+    since_improvement: int = 0
+    identical_failures: int = 0
+    last_failure: str = ""
+
+    @property
+    def ended(self) -> int:
+        """Trials that were told, whatever their outcome."""
+        return self.complete + self.pruned + self.failed + self.stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole observed state of one experiment."""
+
+    spec: Experiment
+    trials: tuple[TrialView, ...] = ()
+    tally: Tally = Tally()
+    strays: tuple[AttemptKey, ...] = ()
+    resource_seconds: float = 0.0
+    resource_units: float = 1.0
+    started: float = 0.0
+    capacity: int | None = None
+    exhausted: bool = False
+    deleted: bool = False
+    unsearchable: str = ""
+    blocked: tuple[str, ...] = field(default=())
+
+    def spent(self, now: float) -> float:
+        """Resource-seconds over all attempts so far, the running ones counted up to now."""
+        return self.resource_seconds + sum(
+            self.resource_units * max(0.0, (a.facts.ended or now) - a.facts.started)
+            for t in self.trials
+            for a in t.attempts
+            if a.outcome is None and a.facts is not None and a.facts.started is not None
+        )

@@ -1,0 +1,273 @@
+"""The experiment's status as a dict: Katib's names and meanings, and ours beside them.
+
+The same shape is the resource's ``.status`` in a cluster and the last line of ``kubetuna run --json`` on a
+laptop. It is bounded whatever an experiment does: counts, no lists of ended trials, at most 100 running
+trials, the last ten failures, messages cut. Numbers are finite by construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubetuna.ending import SECONDS_PER_HOUR, Ending
+from kubetuna.outcome import Outcome
+from kubetuna.records import TrialRecord, timestamp
+from kubetuna.snapshot import Snapshot
+from kubetuna.spec.model import Experiment
+
+RUNNING_LIMIT = 100
+FAILURE_LIMIT = 10
+FRONT_LIMIT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What ended trials add to a status: the best or the front, failures, cost and savings."""
+
+    best: TrialRecord | None = None
+    front: tuple[TrialRecord, ...] = ()
+    failures: tuple[TrialRecord, ...] = ()
+    metrics_unavailable: int = 0
+    steps: int = 0
+    saved_steps: float = 0.0
+    saved_seconds: float = 0.0
+    ended_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition; ``since`` is when its status last changed."""
+
+    type: str
+    status: bool
+    reason: str
+    message: str = ""
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a status says about itself: when, for which generation, with what unit of resources."""
+
+    now: float
+    generation: int | None = None
+    unit: str = "slot"
+    conditions: tuple[Condition, ...] = field(default=())
+
+
+def render(snapshot: Snapshot, end: Ending | None, results: Results, moment: Moment) -> dict[str, Any]:
+    """The status. ``end`` is set once nothing more starts; the experiment is over when nothing is open."""
+    over = end is not None and not snapshot.trials
+    status: dict[str, Any] = {
+        "startTime": timestamp(snapshot.started or None),
+        "completionTime": timestamp(results.ended_at or moment.now) if over else None,
+        "lastReconcileTime": timestamp(moment.now),
+        "conditions": conditions(snapshot, end, moment),
+        "state": state(snapshot, end),
+        "currentOptimalTrial": optimal(snapshot.spec, results.best),
+        **_counts(snapshot, results),
+        **_lists(snapshot, results),
+        "spent": _spent(snapshot, results, moment),
+        "forecast": _forecast(snapshot, moment),
+        "savedByPruning": _saved(snapshot, results, moment),
+        "message": end.message if end else "",
+    }
+    if moment.generation is not None:
+        status["observedGeneration"] = moment.generation
+    if snapshot.spec.multi_objective:
+        status["paretoFront"] = [optimal(snapshot.spec, t) for t in results.front[:FRONT_LIMIT]]
+    return {k: v for k, v in status.items() if v is not None}
+
+
+def state(snapshot: Snapshot, end: Ending | None) -> str:
+    """One word for people: Created, Running, Suspended, Stopping, Succeeded or Failed."""
+    if end is not None:
+        if snapshot.trials:
+            return "Stopping" if end.stop_running else "Running"
+        return "Failed" if failed(snapshot, end) else "Succeeded"
+    if snapshot.spec.suspend:
+        return "Suspended"
+    return "Running" if snapshot.tally.numbered else "Created"
+
+
+def failed(snapshot: Snapshot, end: Ending) -> bool:
+    """An ended experiment has failed where its ending says so, or where no trial ever completed."""
+    return end.failed or snapshot.tally.complete == 0
+
+
+def conditions(snapshot: Snapshot, end: Ending | None, moment: Moment) -> list[dict[str, Any]]:
+    """Katib's conditions and ours, true ones first explained by a reason in CamelCase."""
+    word = state(snapshot, end)
+    reason = end.reason if end else "ExperimentRunning"
+    text = end.message if end else "Experiment is running"
+    over = word in ("Succeeded", "Failed")
+    own = [
+        Condition("Created", True, "ExperimentCreated", "Experiment is created"),
+        Condition("Running", not over, reason if over else "ExperimentRunning", text),
+        Condition("Succeeded", word == "Succeeded", reason if over else "NotFinished", text if over else ""),
+        Condition("Failed", word == "Failed", reason if over else "NotFinished", text if over else ""),
+        Condition("Suspended", word == "Suspended", "SpecSuspend" if word == "Suspended" else "NotSuspended"),
+    ]
+    named = {c.type for c in moment.conditions}
+    merged = [c for c in own if c.type not in named] + list(moment.conditions)
+    return [_condition(c, moment.now) for c in merged]
+
+
+def _condition(condition: Condition, now: float) -> dict[str, Any]:
+    return {
+        "type": condition.type,
+        "status": "True" if condition.status else "False",
+        "reason": condition.reason,
+        "message": condition.message,
+        "lastTransitionTime": timestamp(condition.since or now),
+    }
+
+
+def optimal(spec: Experiment, trial: TrialRecord | None) -> dict[str, Any] | None:
+    """A trial as Katib's ``currentOptimalTrial``: values as strings there, typed under ``params``."""
+    if trial is None:
+        return None
+    metrics = dict(zip((o.metric for o in spec.objectives), trial.values or (), strict=False))
+    metrics.update({k: v for k, v in trial.metrics.items() if k not in metrics})
+    return {
+        "bestTrialName": f"{spec.name}-{trial.number}",
+        "number": trial.number,
+        "parameterAssignments": [{"name": k, "value": _text(v)} for k, v in trial.params.items()],
+        "params": dict(trial.params),
+        "observation": {"metrics": [{"name": k, "latest": _text(v)} for k, v in metrics.items()]},
+        "values": list(trial.values or ()),
+    }
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:
+    tally = snapshot.tally
+    running = sum(1 for t in snapshot.trials if _runs(snapshot, t.number))
+    return {
+        "trials": tally.numbered,
+        "trialsSucceeded": tally.complete,
+        "trialsFailed": tally.failed,
+        "trialsEarlyStopped": tally.pruned,
+        "trialsKilled": tally.stopped,
+        "trialsRunning": running,
+        "trialsPending": len(snapshot.trials) - running,
+        "trialMetricsUnavailable": results.metrics_unavailable,
+    }
+
+
+def _runs(snapshot: Snapshot, number: int) -> bool:
+    trial = next(t for t in snapshot.trials if t.number == number)
+    latest = trial.latest
+    return bool(latest and latest.facts and latest.facts.phase != "pending")
+
+
+def _lists(snapshot: Snapshot, results: Results) -> dict[str, Any]:
+    name = snapshot.spec.name
+    open_trials = snapshot.trials[:RUNNING_LIMIT]
+    return {
+        "runningTrialList": [f"{name}-{t.number}" for t in open_trials if _runs(snapshot, t.number)],
+        "pendingTrialList": [f"{name}-{t.number}" for t in open_trials if not _runs(snapshot, t.number)],
+        "failures": [
+            {"trial": t.number, "outcome": t.outcome, "message": t.message[:200]}
+            for t in results.failures[-FAILURE_LIMIT:]
+        ],
+    }
+
+
+def hours_name(unit: str) -> str:
+    """The field's name for hours of the template's unit: ``gpuHours``, or ``slotHours`` without a GPU."""
+    return "slotHours" if unit == "slot" else "gpuHours"
+
+
+def _spent(snapshot: Snapshot, results: Results, moment: Moment) -> dict[str, Any]:
+    wall = max(0.0, (results.ended_at or moment.now) - snapshot.started) if snapshot.started else 0.0
+    return {
+        hours_name(moment.unit): round(snapshot.spent(moment.now) / SECONDS_PER_HOUR, 6),
+        "wallClockSeconds": round(wall, 3),
+        "steps": results.steps,
+    }
+
+
+def _forecast(snapshot: Snapshot, moment: Moment) -> dict[str, Any] | None:
+    tally, limit = snapshot.tally, snapshot.spec.max_trials
+    if not tally.ended or limit is None:
+        return None
+    per_trial = snapshot.resource_seconds / tally.ended
+    total = per_trial * max(limit, tally.numbered) / SECONDS_PER_HOUR
+    return {hours_name(moment.unit): round(total, 6)}
+
+
+def _saved(snapshot: Snapshot, results: Results, moment: Moment) -> dict[str, Any]:
+    return {
+        "trials": snapshot.tally.pruned,
+        "steps": round(results.saved_steps),
+        hours_name(moment.unit): round(results.saved_seconds * snapshot.resource_units / SECONDS_PER_HOUR, 6),
+    }
+
+
+def results_of(spec: Experiment, records: Sequence[TrialRecord]) -> Results:
+    """What the ended trials of an experiment add to its status."""
+    own = [r for r in records if r.own and r.state not in ("RUNNING", "WAITING")]
+    failures = [r for r in own if r.state == "FAIL" or r.outcome == Outcome.OUT_OF_MEMORY]
+    saved_steps, saved_seconds = _savings(own)
+    return Results(
+        best=None if spec.multi_objective else best_of(spec, own),
+        front=pareto_front(spec, own) if spec.multi_objective else (),
+        failures=tuple(failures[-FAILURE_LIMIT:]),
+        metrics_unavailable=sum(1 for r in own if r.outcome == Outcome.METRICS_UNAVAILABLE),
+        steps=sum(len(r.steps) for r in records if r.own),
+        saved_steps=saved_steps,
+        saved_seconds=saved_seconds,
+        ended_at=max((r.ended for r in own if r.ended is not None), default=None),
+    )
+
+
+def _savings(own: Sequence[TrialRecord]) -> tuple[float, float]:
+    """Steps and seconds that pruned trials would have taken more, by the mean of the complete ones."""
+    complete = [r for r in own if r.state == "COMPLETE" and r.steps]
+    if not complete:
+        return 0.0, 0.0
+    mean_steps = sum(len(r.steps) for r in complete) / len(complete)
+    mean_seconds = sum(_seconds(r) for r in complete) / len(complete)
+    pruned = [r for r in own if r.outcome == Outcome.PRUNED]
+    return (
+        sum(max(0.0, mean_steps - len(r.steps)) for r in pruned),
+        sum(max(0.0, mean_seconds - _seconds(r)) for r in pruned),
+    )
+
+
+def _seconds(record: TrialRecord) -> float:
+    return sum(a.ended - a.started for a in record.attempts if a.ended is not None and a.started is not None)
+
+
+def _eligible(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    return [r for r in records if r.state == "COMPLETE" and r.values and r.feasible]
+
+
+def best_of(spec: Experiment, records: Sequence[TrialRecord]) -> TrialRecord | None:
+    """The feasible complete trial with the best value; the earliest among equals."""
+    sign = 1.0 if spec.objectives[0].direction == "minimize" else -1.0
+    return min(_eligible(records), key=lambda r: (sign * (r.values or (0.0,))[0], r.number), default=None)
+
+
+def pareto_front(spec: Experiment, records: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
+    """The feasible complete trials that no other one dominates, by number."""
+    signs = [1.0 if o.direction == "minimize" else -1.0 for o in spec.objectives]
+    points = [(r, tuple(s * v for s, v in zip(signs, r.values or (), strict=False))) for r in _eligible(records)]
+    return tuple(r for r, p in points if not any(_dominates(q, p) for _, q in points))
+
+
+def _dominates(a: Sequence[float], b: Sequence[float]) -> bool:
+    return all(x <= y for x, y in zip(a, b, strict=True)) and any(x < y for x, y in zip(a, b, strict=True))
+
+
+def exit_code(status: Mapping[str, Any]) -> int:
+    """What the command line leaves with: 0 once succeeded, else 1."""
+    return 0 if status.get("state") == "Succeeded" else 1

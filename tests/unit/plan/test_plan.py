@@ -1,0 +1,243 @@
+"""The plan names only what may be done next, given what is durable (DESIGN invariants I1 to I4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubetuna.ending import IDENTICAL_FAILURES, ending
+from kubetuna.outcome import Classified, Outcome
+from kubetuna.plan import (
+    FREE_RETRIES,
+    Action,
+    Ask,
+    Delete,
+    LaunchAttempt,
+    Publish,
+    Report,
+    Stop,
+    Tell,
+    Wait,
+    finished,
+    plan,
+)
+from kubetuna.ports import AttemptKey
+from kubetuna.snapshot import Snapshot, Tally
+from kubetuna.spec.model import Budget, StopWhen
+from tests.unit.plan.builders import (
+    NO_METRIC,
+    NOW,
+    attempt,
+    experiment,
+    past,
+    snapshot,
+    trial,
+)
+
+
+def acts(state: Snapshot) -> list[Action]:
+    return [a for a in plan(state, NOW) if not isinstance(a, Publish | Wait)]
+
+
+def told(state: Snapshot) -> Outcome:
+    (action,) = [a for a in acts(state) if isinstance(a, Tell)]
+    return action.classified.outcome
+
+
+def test_an_empty_experiment_asks_up_to_its_parallelism() -> None:
+    assert acts(snapshot()) == [Ask(0), Ask(1)]
+
+
+def test_fewer_places_than_parallelism_bound_the_asks() -> None:
+    assert acts(snapshot(capacity=1)) == [Ask(0)]
+
+
+def test_asks_stop_at_the_last_trial() -> None:
+    """I4: three of four are numbered, so one more although two slots are free."""
+    assert acts(snapshot(tally=Tally(numbered=3, complete=3))) == [Ask(3)]
+
+
+def test_an_asked_trial_is_launched_and_never_asked_again() -> None:
+    """I1: a trial without an attempt is launched with its stored parameters."""
+    state = snapshot(trial(0), tally=Tally(numbered=1))
+    assert acts(state) == [LaunchAttempt(AttemptKey(0, 0)), Ask(1)]
+
+
+def test_a_recorded_attempt_that_its_place_does_not_know_is_the_same_attempt_again() -> None:
+    state = snapshot(trial(0, attempt(0, phase=None)), tally=Tally(numbered=4))
+    assert acts(state) == [LaunchAttempt(AttemptKey(0, 0))]
+
+
+def test_a_running_attempt_is_left_alone() -> None:
+    assert acts(snapshot(trial(0, attempt(0)), tally=Tally(numbered=4))) == []
+
+
+def test_points_that_were_read_are_reported_before_anything_is_told() -> None:
+    state = snapshot(trial(0, attempt(0, phase="ended"), unreported=3), tally=Tally(numbered=4))
+    assert acts(state) == [Report(0)]
+
+
+def test_nothing_is_told_before_the_log_is_read_to_its_end() -> None:
+    state = snapshot(trial(0, attempt(0, phase="ended", drained=False)), tally=Tally(numbered=4))
+    assert acts(state) == []
+
+
+def test_a_prune_verdict_stops_the_attempt_once() -> None:
+    running = trial(0, attempt(0), verdict="prune")
+    stopping = trial(0, attempt(0, stop="Pruned", stopping=True), verdict="prune")
+    full = Tally(numbered=4)
+    assert acts(snapshot(running, tally=full)) == [Stop(AttemptKey(0, 0), "Pruned")]
+    assert acts(snapshot(stopping, tally=full)) == []
+
+
+def test_a_durable_intent_is_carried_out_again_after_a_restart() -> None:
+    state = snapshot(trial(0, attempt(0, stop="Pruned"), verdict="prune"), tally=Tally(numbered=4))
+    assert acts(state) == [Stop(AttemptKey(0, 0), "Pruned")]
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, 143])
+def test_a_pruned_trial_is_told_pruned_however_it_ended(exit_code: int) -> None:
+    ended = attempt(0, phase="ended", exit={"exit_code": exit_code})
+    assert told(snapshot(trial(0, ended, verdict="prune"), tally=Tally(numbered=4))) is Outcome.PRUNED
+
+
+@pytest.mark.parametrize(
+    ("exit_fields", "expected"),
+    [
+        ({"exit_code": 0}, Outcome.SUCCEEDED),
+        ({"exit_code": 1}, Outcome.CRASHED),
+        ({"exit_code": 137}, Outcome.KILLED),
+        ({"signal": 9}, Outcome.KILLED),
+        ({"signal": 11}, Outcome.CRASHED),
+        ({"exit_code": 137, "reason": "OOMKilled"}, Outcome.OUT_OF_MEMORY),
+        ({"signal": 15, "reason": "DeadlineExceeded"}, Outcome.TIMED_OUT),
+        ({"reason": "StartError"}, Outcome.START_ERROR),
+    ],
+)
+def test_outcomes_of_ended_attempts(exit_fields: dict[str, object], expected: Outcome) -> None:
+    ended = attempt(0, phase="ended", exit=exit_fields)
+    assert told(snapshot(trial(0, ended), tally=Tally(numbered=4))) is expected
+
+
+def test_a_clean_exit_without_the_metric_is_no_success() -> None:
+    """I8: no value is invented."""
+    ended = trial(0, attempt(0, phase="ended"), reading=NO_METRIC)
+    assert told(snapshot(ended, tally=Tally(numbered=4))) is Outcome.METRICS_UNAVAILABLE
+
+
+def test_infrastructure_failures_are_retried_for_free() -> None:
+    ended = attempt(0, phase="ended", exit={"reason": "Preempted"})
+    (action,) = acts(snapshot(trial(0, ended), tally=Tally(numbered=4)))
+    assert isinstance(action, LaunchAttempt)
+    assert action.key == AttemptKey(0, 1)
+    assert action.after == Classified(Outcome.INFRASTRUCTURE, "Preempted")
+
+
+def test_free_retries_end_at_their_bound() -> None:
+    earlier = [past(i, Outcome.INFRASTRUCTURE, "Preempted") for i in range(FREE_RETRIES)]
+    last = attempt(0, FREE_RETRIES, "ended", exit={"reason": "Preempted"})
+    state = snapshot(trial(0, *earlier, last), tally=Tally(numbered=4))
+    assert told(state) is Outcome.INFRASTRUCTURE
+
+
+def test_a_dead_runner_counts_against_no_bound() -> None:
+    earlier = [past(i, Outcome.INFRASTRUCTURE, "RunnerDied") for i in range(50)]
+    last = attempt(0, 50, "ended", exit={"reason": "RunnerDied"})
+    assert isinstance(acts(snapshot(trial(0, *earlier, last)))[0], LaunchAttempt)
+
+
+def test_own_failures_are_retried_as_often_as_the_policy_says() -> None:
+    spec = experiment(retry_limit=1)
+    crash = {"exit_code": 1}
+    once = trial(0, attempt(0, 0, "ended", exit=crash))
+    twice = trial(0, past(0, Outcome.CRASHED), attempt(0, 1, "ended", exit=crash))
+    full = Tally(numbered=4)
+    assert isinstance(acts(snapshot(once, spec=spec, tally=full))[0], LaunchAttempt)
+    assert told(snapshot(twice, spec=spec, tally=full)) is Outcome.CRASHED
+
+
+def test_out_of_memory_is_never_retried() -> None:
+    ended = attempt(0, phase="ended", exit={"reason": "OOMKilled"})
+    state = snapshot(trial(0, ended), spec=experiment(retry_limit=3), tally=Tally(numbered=4))
+    assert told(state) is Outcome.OUT_OF_MEMORY
+
+
+def test_told_attempts_are_forgotten() -> None:
+    """I3: an attempt that belongs to no open trial has a durable outcome, and only then is deleted."""
+    state = snapshot(strays=(AttemptKey(7, 1),), tally=Tally(numbered=4, complete=4))
+    assert acts(state) == [Delete(AttemptKey(7, 1))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "tally", "reason", "stops"),
+    [
+        ({}, Tally(numbered=4, complete=4), "ExperimentMaxTrialsReached", False),
+        ({}, Tally(numbered=1, complete=1, goal_reached=True), "ExperimentGoalReached", True),
+        ({"max_failed": 2}, Tally(numbered=2, failed=2), "ExperimentFailed", True),
+        ({"max_failed": 0}, Tally(numbered=1, failed=1), "ExperimentFailed", True),
+        ({"shutdown": True}, Tally(), "ExperimentShutdown", True),
+        ({"budget": Budget(wall_clock=100)}, Tally(), "BudgetExhausted", True),
+        (
+            {"stop_when": StopWhen(no_improvement=3)},
+            Tally(numbered=3, complete=1, since_improvement=3),
+            "NoImprovement",
+            True,
+        ),
+        ({}, Tally(numbered=1, failed=1, start_errors=1), "TemplateCannotStart", True),
+        (
+            {"max_trials": None},
+            Tally(numbered=8, failed=8, identical_failures=IDENTICAL_FAILURES),
+            "IdenticalFailures",
+            True,
+        ),
+    ],
+)
+def test_how_experiments_end(changes: dict[str, object], tally: Tally, reason: str, stops: bool) -> None:
+    state = snapshot(spec=experiment(**changes), tally=tally)
+    end = ending(state, NOW)
+    assert end is not None
+    assert (end.reason, end.stop_running) == (reason, stops)
+    assert finished(state, NOW) == end
+    assert not [a for a in acts(state) if isinstance(a, Ask)]
+
+
+def test_max_failed_zero_without_failures_goes_on() -> None:
+    assert ending(snapshot(spec=experiment(max_failed=0)), NOW) is None
+
+
+def test_a_spent_budget_stops_running_trials_and_tells_them_stopped() -> None:
+    spec = experiment(budget=Budget(gpu_hours=0.002))  # 7.2 seconds; the attempt has run for ten
+    running = snapshot(trial(0, attempt(0)), spec=spec, tally=Tally(numbered=1))
+    assert acts(running) == [Stop(AttemptKey(0, 0), "Stopped")]
+    ended = trial(0, attempt(0, phase="ended", stop="Stopped", exit={"signal": 15}))
+    assert told(snapshot(ended, spec=spec, tally=Tally(numbered=1))) is Outcome.STOPPED
+
+
+def test_a_raised_count_takes_a_finished_experiment_up_again() -> None:
+    tally = Tally(numbered=4, complete=4)
+    assert finished(snapshot(tally=tally), NOW) is not None
+    assert acts(snapshot(spec=experiment(max_trials=5), tally=tally)) == [Ask(4)]
+
+
+def test_a_lowered_count_lets_what_runs_finish() -> None:
+    state = snapshot(
+        trial(0, attempt(0)),
+        trial(1, attempt(1)),
+        spec=experiment(max_trials=1, parallel=1),
+        tally=Tally(numbered=2),
+    )
+    assert acts(state) == []
+
+
+def test_suspension_drains_or_stops_as_its_policy_says() -> None:
+    running = trial(0, attempt(0))
+    drain = experiment(suspend=True)
+    stop = experiment(suspend=True, suspend_policy="stop")
+    assert acts(snapshot(running, spec=drain, tally=Tally(numbered=1))) == []
+    assert acts(snapshot(running, spec=stop, tally=Tally(numbered=1))) == [Stop(AttemptKey(0, 0), "Suspended")]
+
+
+def test_a_suspended_attempt_goes_on_for_free() -> None:
+    ended = trial(0, attempt(0, phase="ended", stop="Suspended", exit={"signal": 15}))
+    (action,) = acts(snapshot(ended, tally=Tally(numbered=4)))
+    assert isinstance(action, LaunchAttempt)
+    assert acts(snapshot(ended, spec=experiment(suspend=True), tally=Tally(numbered=4))) == []
