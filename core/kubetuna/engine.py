@@ -216,14 +216,16 @@ class Engine:
         return [lambda: self.ports.place.launch(order)]
 
     def _report(self, number: int) -> None:
-        log = self._logs[number]
-        trial = self.study.open[number]
-        for points in log.points():
+        log, trial = self._logs[number], self.study.open[number]
+        if trial.verdict == "prune":
+            log.forget_unreported()
+            return
+        for point in log.records(self.study.known_steps(number)):
+            if point is not None and not self.spec.multi_objective:
+                self.study.report(number, [(point.step, point.value, point.in_order)])
             if trial.verdict == "prune":
                 log.forget_unreported()
                 break
-            if not self.spec.multi_objective:
-                self.study.report(number, points)
         self.study.keep_log_state(number, log.state())
         if log.series_changed:
             self.study.keep_series(number, log.series)

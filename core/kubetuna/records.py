@@ -132,8 +132,8 @@ def timestamp(seconds: float | None) -> str | None:
 
 
 def epoch_seconds(moment: datetime | None) -> float | None:
-    """Seconds since the epoch of Optuna's naive UTC time."""
-    return None if moment is None else moment.replace(tzinfo=UTC).timestamp()
+    """Seconds since the epoch of Optuna's naive local time."""
+    return None if moment is None else moment.timestamp()
 
 
 def decode_trial(trial: FrozenTrial) -> TrialRecord:

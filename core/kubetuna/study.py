@@ -51,6 +51,7 @@ class OpenTrial:
     attempts: tuple[AttemptRecord, ...] = ()
     verdict: str = "go"
     log: Mapping[str, Any] = field(default_factory=dict)
+    curve: dict[int, float] = field(default_factory=dict)
 
 
 class Study:
@@ -90,6 +91,7 @@ class Study:
             attempts=records.decode_attempts(system.get(records.ATTEMPTS)),
             verdict=system.get(records.VERDICT, "go"),
             log=system.get(records.LOG, {}),
+            curve=dict(trial.intermediate_values),
         )
         for attempt in self.open[trial.number].attempts:
             self._count_attempt(attempt)
@@ -196,11 +198,16 @@ class Study:
             if trial.verdict == "prune":
                 break
             self._storage.set_trial_intermediate_value(trial.trial_id, step, value)
+            trial.curve[step] = value
             taken += 1
             if prunable and self._pruner is not None and self._should_prune(trial):
                 trial.verdict = "prune"
                 self._storage.set_trial_system_attr(trial.trial_id, records.VERDICT, "prune")
         return taken
+
+    def known_steps(self, number: int) -> Mapping[int, float]:
+        """Steps that the curve of an open trial holds, a live view."""
+        return self.open[number].curve
 
     def _should_prune(self, trial: OpenTrial) -> bool:
         assert self._pruner is not None

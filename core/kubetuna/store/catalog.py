@@ -1,0 +1,69 @@
+"""Reading studies without becoming their writer: which there are, and one of them whole."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+from sqlalchemy import Engine, select
+
+from kubetuna.errors import StudyNotFound
+from kubetuna.store.engine import place, reading
+from kubetuna.store.loading import load_attributes, load_trials
+from kubetuna.store.registry import load_directions
+from kubetuna.store.tables import STUDIES
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStudy:
+    """A study as it stood in one transaction."""
+
+    study_id: int
+    name: str
+    directions: tuple[StudyDirection, ...]
+    user_attrs: Mapping[str, Any]
+    system_attrs: Mapping[str, Any]
+    trials: tuple[FrozenTrial, ...]
+
+
+def study_names(engine: Engine) -> list[str]:
+    """The names of all studies in a store, sorted."""
+    with reading(engine) as connection:
+        return sorted(connection.execute(select(STUDIES.c.study_name)).scalars())
+
+
+def read_study(engine: Engine, name: str) -> ReadStudy:
+    """Read one study whole.
+
+    Raises:
+        StudyNotFound: there is none of that name; the message names the nearest ones.
+    """
+    if engine.dialect.name == "sqlite":
+        _refuse_absent_file(engine, name)
+    with reading(engine) as connection:
+        query = select(STUDIES.c.study_id).where(STUDIES.c.study_name == name)
+        study_id = connection.execute(query).scalar()
+        if study_id is not None:
+            user, system = load_attributes(connection, study_id)
+            directions = load_directions(connection, study_id)
+            trials = tuple(load_trials(connection, study_id))
+            return ReadStudy(study_id, name, directions, user, system, trials)
+    raise StudyNotFound(_absent(name, study_names(engine), place(engine.url)))
+
+
+def _refuse_absent_file(engine: Engine, name: str) -> None:
+    from pathlib import Path
+
+    # Opening it would make an empty database, which nobody asked for.
+    if not Path(str(engine.url.database)).exists():
+        raise StudyNotFound(f"no store at {place(engine.url)}, so no study {name!r}; give --store, or run it first")
+
+
+def _absent(name: str, known: list[str], where: str) -> str:
+    near = difflib.get_close_matches(name, known, n=3) or known[:5]
+    hint = f"; there is {', '.join(repr(n) for n in near)}" if near else "; the store has no study yet"
+    return f"no study {name!r} in {where}{hint}"

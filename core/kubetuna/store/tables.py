@@ -1,0 +1,62 @@
+"""Optuna's tables as SQLAlchemy core sees them, and values as Optuna stores them.
+
+Taken from Optuna's own models, so that a column's type and an infinite value's form are never written twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from optuna.storages._rdb import models
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+STUDIES: Table = models.StudyModel.__table__  # type: ignore[assignment]
+DIRECTIONS: Table = models.StudyDirectionModel.__table__  # type: ignore[assignment]
+STUDY_USER: Table = models.StudyUserAttributeModel.__table__  # type: ignore[assignment]
+STUDY_SYSTEM: Table = models.StudySystemAttributeModel.__table__  # type: ignore[assignment]
+TRIALS: Table = models.TrialModel.__table__  # type: ignore[assignment]
+PARAMS: Table = models.TrialParamModel.__table__  # type: ignore[assignment]
+VALUES: Table = models.TrialValueModel.__table__  # type: ignore[assignment]
+INTERMEDIATE: Table = models.TrialIntermediateValueModel.__table__  # type: ignore[assignment]
+TRIAL_USER: Table = models.TrialUserAttributeModel.__table__  # type: ignore[assignment]
+TRIAL_SYSTEM: Table = models.TrialSystemAttributeModel.__table__  # type: ignore[assignment]
+
+stored_value = models.TrialValueModel.value_to_stored_repr
+loaded_value = models.TrialValueModel.stored_repr_to_value
+stored_intermediate = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
+loaded_intermediate = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
+
+
+def utc(moment: datetime | None) -> datetime | None:
+    """Naive UTC, as the columns hold it, of naive local time, as Optuna's objects hold it."""
+    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def local(moment: datetime | None) -> datetime | None:
+    """The reverse of ``utc``."""
+    return None if moment is None else moment.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    keys: Sequence[str],
+    changed: Sequence[str],
+    only_where: Any = None,
+) -> None:
+    """Insert rows; where ``keys`` exist already, set ``changed`` (nothing, where that is empty)."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement: Any = dialect.insert(table)
+    index = [table.c[key] for key in keys]
+    if changed:
+        updates = {name: statement.excluded[name] for name in changed}
+        statement = statement.on_conflict_do_update(index_elements=index, set_=updates, where=only_where)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=index)
+    connection.execute(statement, list(rows))
