@@ -64,6 +64,12 @@ def unknown(kind: str, name: object, known: Sequence[str]) -> str:
     return f"{kind} {name!r} is not known; known: {', '.join(sorted(known))}{hint}"
 
 
+def ignored(settings: Settings) -> list[str]:
+    """What to tell a person of settings that are accepted, since Katib has them, and have no effect here."""
+    names = [name for name, _ in settings if name in WITHOUT_COUNTERPART]
+    return [f"setting {name!r} has no effect: {WITHOUT_COUNTERPART[name]}" for name in names]
+
+
 def _checked(
     entry: Entry, settings: Settings, with_seed: bool, positions: Sequence[int] | None = None
 ) -> tuple[dict[str, Any], Faults]:
@@ -73,6 +79,8 @@ def _checked(
     for index, (written, raw) in zip(positions or range(len(settings)), settings, strict=True):
         name = entry.renamed.get(written, written)
         path = f"algorithmSettings[{index}]"
+        if name not in ranges and written in WITHOUT_COUNTERPART:
+            continue
         if name not in ranges:
             faults.append((f"{path}.name", _unsettable(entry, written, ranges)))
         elif name in values:
@@ -89,8 +97,6 @@ def _checked(
 
 
 def _unsettable(entry: Entry, name: str, ranges: Mapping[str, object]) -> str:
-    if name in WITHOUT_COUNTERPART:
-        return f"{name!r} cannot be set: {WITHOUT_COUNTERPART[name]}; leave it out"
     known = sorted({*ranges, *entry.renamed})
     if name in inspect.signature(entry.target).parameters:
         return f"{name!r} cannot be set from a file; can be set: {', '.join(known) or 'nothing'}"

@@ -1,0 +1,147 @@
+"""YAML to Python values as ``kubectl`` reads them.
+
+PyYAML alone follows YAML 1.1: ``1e-6`` is text to it and ``1:30`` ninety. Here plain scalars mean what the
+API server's own reader makes of them, dates stay text, keys may not repeat, and a document is bounded in size,
+depth and aliases before it becomes objects.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from kubetuna.errors import Problem, SpecError
+
+SIZE_LIMIT = 3 * 1024 * 1024
+DEPTH_LIMIT = 100
+NODE_LIMIT = 200_000
+
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)\Z")
+_BASED = re.compile(r"[-+]?0(?:o[0-7_]+|x[0-9a-fA-F_]+|b[01_]+|[0-7_]+)\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
+_TRUE = frozenset(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"))
+_FALSE = frozenset(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"))
+_NULL = frozenset(("", "~", "null", "Null", "NULL"))
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's scanner and parser, with our own meaning of scalars."""
+
+    yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._nodes = 0
+        self._depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._nodes += 1
+        self._depth += 1
+        if self._nodes > NODE_LIMIT or self._depth > DEPTH_LIMIT:
+            raise yaml.MarkedYAMLError(problem="nested too deep or too large", problem_mark=self._mark())
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def _mark(self) -> Any:
+        return self.peek_event().start_mark  # type: ignore[no-untyped-call]
+
+
+def plain(text: str) -> Any:
+    """What a plain scalar means."""
+    if text in _NULL:
+        return None
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    if _INT.match(text) and len(text) < 400:
+        return int(text.replace("_", ""))
+    if _BASED.match(text) and len(text) < 400:
+        return _based(text.replace("_", ""))
+    if _FLOAT.match(text):
+        return float(text.replace("_", ""))
+    if _SPECIAL.match(text):
+        return float(text.lower().replace(".", ""))
+    return text
+
+
+def _based(text: str) -> Any:
+    sign, digits = (-1, text[1:]) if text[0] == "-" else (1, text.lstrip("+"))
+    try:
+        return sign * (int(digits, 0) if digits[1:2].isalpha() else int(digits, 8))
+    except ValueError:
+        return text
+
+
+def _scalar(loader: _Loader, node: Any) -> Any:
+    return node.value if node.style else plain(node.value)
+
+
+def _mapping(loader: _Loader, node: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        if not isinstance(key, str | int | float | bool):
+            raise yaml.MarkedYAMLError(problem="a key must be text", problem_mark=key_node.start_mark)
+        name = key if isinstance(key, str) else key_node.value
+        if name in found:
+            raise yaml.MarkedYAMLError(problem=f"key {name!r} is there twice", problem_mark=key_node.start_mark)
+        found[name] = loader.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _sequence(loader: _Loader, node: Any) -> list[Any]:
+    return [loader.construct_object(child, deep=True) for child in node.value]  # type: ignore[no-untyped-call]
+
+
+def _refuse(loader: _Loader, node: Any) -> Any:
+    raise yaml.MarkedYAMLError(problem=f"tag {node.tag} is not allowed", problem_mark=node.start_mark)
+
+
+_Loader.yaml_constructors = {
+    "tag:yaml.org,2002:str": _scalar,
+    "tag:yaml.org,2002:map": _mapping,
+    "tag:yaml.org,2002:seq": _sequence,
+    None: _refuse,
+}
+
+
+def load_documents(text: str) -> list[Any]:
+    """Every document of a text, empty ones left out.
+
+    Raises:
+        SpecError: it is no YAML, or too large; the message gives the line.
+    """
+    if len(text) > SIZE_LIMIT:
+        raise SpecError((Problem("file", f"is larger than {SIZE_LIMIT} characters"),))
+    try:
+        found = [document for document in yaml.load_all(text, _Loader) if document is not None]
+        for document in found:
+            _check_size(document)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise SpecError((Problem("file", f"is no YAML: {where}{error.problem or error.context}"),)) from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0]
+        raise SpecError((Problem("file", f"is no YAML: {reason}"),)) from error
+    return found
+
+
+def _check_size(document: Any) -> None:
+    """Aliases share nodes in memory, so what they stand for is counted before anyone walks it."""
+    seen = 0
+    stack = [(document, 0)]
+    while stack:
+        value, depth = stack.pop()
+        seen += 1
+        if seen > NODE_LIMIT or depth > DEPTH_LIMIT:
+            raise ValueError("its aliases expand to too much")
+        if isinstance(value, dict):
+            stack.extend((child, depth + 1) for child in value.values())
+        elif isinstance(value, list):
+            stack.extend((child, depth + 1) for child in value)
