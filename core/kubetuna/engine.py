@@ -69,6 +69,8 @@ class Engine:
         self._stopping: set[AttemptKey] = set()
         self._seen: dict[AttemptKey, AttemptFacts] = {}
         self._failures = 0
+        # Whether some log may hold more than was read of it: then there is no time to wait.
+        self._behind = False
 
     def run(self, interrupted: Callable[[], bool]) -> Ending | None:
         """Turn until the experiment has ended (its ending) or ``interrupted`` says so (None)."""
@@ -79,7 +81,7 @@ class Engine:
             progressed, until = self.turn(snapshot, now)
             if end is not None and not self.study.pending:
                 return end
-            if not progressed:
+            if not progressed and not self._behind:
                 self.ports.place.wait(max(0.0, min(until - now, 1.0)))
         return None
 
@@ -114,6 +116,7 @@ class Engine:
 
     def observe(self) -> Snapshot:
         """Look at the place and read the logs of what is open."""
+        self._behind = False
         seen = self._seen = {facts.key: facts for facts in self.ports.place.observe()}
         views = tuple(self._view(trial, seen) for trial in list(self.study.open.values()))
         open_keys = {AttemptKey(t.number, a.number) for t in self.study.open.values() for a in t.attempts}
@@ -168,7 +171,9 @@ class Engine:
             return
         log.turn_to(key.attempt)
         if not log.drained:
-            log.take(self.ports.logs.read(key, log.cursor))
+            before = log.cursor
+            log.take(self.ports.logs.read(key, before))
+            self._behind = self._behind or (log.cursor != before and not log.drained)
 
     def _intend(self, action: Action, now: float) -> list[Effect]:
         """Change the study as the action says; return what to do once that is durable."""

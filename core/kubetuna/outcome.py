@@ -135,6 +135,7 @@ def _by_reason(facts: ExitFacts) -> Classified | None:
         "OOMKilled": (Outcome.OUT_OF_MEMORY, "killed by the kernel: out of memory"),
         "DeadlineExceeded": (Outcome.TIMED_OUT, "ran longer than trialTimeout"),
         "StartError": (Outcome.START_ERROR, "could not be started"),
+        "LogLimit": (Outcome.CRASHED, "stopped"),
         "Deleted": (Outcome.DELETED, "deleted by someone else"),
     }
     if facts.reason in named:

@@ -7,6 +7,7 @@ line of JSON. What a verb shows is in ``kubetuna.cli.tables``, the live view in 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -165,37 +166,42 @@ def logs(
 
 def main() -> None:
     """Entry point: runs the command line and turns every known error into words and an exit code."""
-    sys.exit(_guarded(lambda: app(standalone_mode=False)))
+    from optuna.logging import WARNING, set_verbosity
+
+    set_verbosity(WARNING)
+    sys.exit(_guarded(app))
 
 
 def _guarded(command: Callable[[], Any]) -> int:
-    import click
-
     try:
-        code = command()
-        return code if isinstance(code, int) else OK
-    except typer.Exit as error:
-        return error.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        return INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        return INVALID
-    except BrokenPipeError:
-        sys.stderr.close()
+        command()
         return OK
-    except SpecError as error:
-        errors.print(str(error), markup=False)
-        return INVALID
-    except (StudyHeld, StoreFenced) as error:
-        errors.print(f"error: {error}", markup=False)
-        return HELD
-    except (StudyMismatch, StoreError) as error:
-        errors.print(f"error: {error}", markup=False)
-        return INVALID
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough of it; the interpreter must not try to write more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
     except KubetunaError as error:
-        errors.print(f"error: {error}", markup=False)
+        errors.print(str(error) if isinstance(error, SpecError) else f"error: {error}", markup=False)
+        return _code_of(error)
+    except OSError as error:
+        errors.print(f"error: {error.strerror or error}: {error.filename or 'no file named'}", markup=False)
         return FAILED
+    except Exception as error:
+        if os.environ.get("KUBETUNA_TRACEBACK"):
+            raise
+        errors.print(f"internal error: {type(error).__name__}: {error}", markup=False)
+        errors.print("This is a fault of kubetuna. KUBETUNA_TRACEBACK=1 shows where.", markup=False)
+        return FAILED
+
+
+def _code_of(error: KubetunaError) -> int:
+    if isinstance(error, StudyHeld | StoreFenced):
+        return HELD
+    return INVALID if isinstance(error, SpecError | StudyMismatch | StoreError) else FAILED
 
 
 if __name__ == "__main__":

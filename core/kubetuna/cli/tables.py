@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.engine import make_url
 
 from kubetuna.records import TrialRecord, dumps
 from kubetuna.spec.model import Experiment
@@ -143,7 +144,7 @@ def closing_words(
     interrupted: bool,
 ) -> str:
     """What a run ends with: the result, what beat what, and what to type next."""
-    with_store = f" --store {store}" if store else ""
+    with_store = f" --store '{make_url(store)}'" if store else ""
     if interrupted:
         return (
             f"\nInterrupted; nothing is lost. {status['trials']} trials so far, best: {best_line(spec, status)}"
@@ -151,14 +152,15 @@ def closing_words(
         )
     lines = ["", f"{spec.name}: {status['state']}. {status.get('message', '')}".rstrip()]
     lines += [best_text(spec, status), *_against_baselines(status)]
-    lines += [
-        "",
-        "Next:",
-        f"  kubetuna report {spec.name}{with_store}      one page with every chart",
-        f"  kubetuna trials {spec.name}{with_store}      every trial",
-        f"  kubetuna dashboard{with_store or ' '}        Optuna Dashboard",
-        f"Logs and checkpoints: {folder}",
-    ]
+    verbs = {
+        f"report {spec.name}": "one page with every chart",
+        f"trials {spec.name}": "every trial",
+        "dashboard": "Optuna Dashboard on the study",
+    }
+    width = max(map(len, verbs))
+    lines += ["", "Next:"]
+    lines += [f"  kubetuna {verb:<{width}}{with_store}   {what}" for verb, what in verbs.items()]
+    lines += [f"Logs and checkpoints: {folder}"]
     return "\n".join(lines)
 
 

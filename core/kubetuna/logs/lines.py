@@ -11,19 +11,23 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubetuna.logs.filters import DEFAULT_FILTER, FILTERED_LENGTH, compile_filter
+from kubetuna.logs.filters import FILTERED_LENGTH, compile_filter, default_pairs
 
 LINE_LIMIT = 65_536
-SERIES_LINE_LIMIT = 4_096
+SERIES_POINTS = 1_000
+NAME_LIMIT = 64
 STEP_LIMIT = 2**31 - 1
 OUT_OF_MEMORY = "OutOfMemory"
 
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+# CSI, OSC and the other strings, charset choices (as ``tput sgr0`` sends), two-byte escapes. Each is linear.
+_ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]+[0-~]|[0-Z\\-~])")
+_PADDING = " \t\r\n\v\f\0\ufeff"
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[Ee][+-]?\d+)?\Z", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d{1,10}(?:\.0*)?\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,74 +59,82 @@ Record = MetricLine | SeriesPart | Announcement
 
 
 class LineReader:
-    """Reads lines for the given metrics. ``filters`` replace the default one where there are any."""
+    """Reads lines for the given metrics. ``filters`` replace the default one where there are any.
+
+    Raises:
+        ValueError: a filter that ``compile_filter`` refuses.
+    """
 
     def __init__(self, metrics: Sequence[str], filters: Sequence[str] = ()) -> None:
         self._metrics = tuple(metrics)
         self._known = frozenset(metrics)
-        self._encoded = tuple(name.encode() for name in metrics)
-        self._filters = tuple(compile_filter(text) for text in filters or (DEFAULT_FILTER,))
-        self._limit = FILTERED_LENGTH if filters else LINE_LIMIT
+        self._marks = (*(name.encode() for name in metrics), b'"outcome"', b'"series"', b"\\u")
+        self._filters = tuple(compile_filter(text) for text in filters)
 
     def read(self, line: bytes) -> Record | None:
         """What the line reports, or None. Never raises, whatever the bytes."""
-        if len(line) > LINE_LIMIT or not self._interesting(line):
+        if len(line) > LINE_LIMIT:
             return None
-        text = line.decode("utf-8", "replace")
-        if "\x1b" in text:
-            text = _ANSI.sub("", text)
-        stripped = text.strip()
-        if stripped.startswith("{") and stripped.endswith("}"):
-            record = self._from_json(stripped)
-            if record is not None:
-                return record
+        if b"\x1b" in line:
+            line = _ANSI.sub(b"", line)
+        for mark in self._marks:
+            if mark in line:
+                return self._parse(line.decode("utf-8", "replace"))
+        return None
+
+    def _parse(self, text: str) -> Record | None:
+        for found in _objects(text):
+            if "outcome" in found or "series" in found or not self._known.isdisjoint(found):
+                return self._from_object(found)
         return self._from_filters(text)
 
-    def _interesting(self, line: bytes) -> bool:
-        if b"\x1b" in line:
-            return True
-        if b'"outcome"' in line or b'"series"' in line:
-            return True
-        return any(name in line for name in self._encoded) or b"\\u" in line
-
-    def _from_json(self, text: str) -> Record | None:
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(found, dict):
-            return None
-        if found.get("outcome") == OUT_OF_MEMORY:
+    def _from_object(self, found: Mapping[str, Any]) -> Record | None:
+        if found.get("outcome") == OUT_OF_MEMORY and "outcome" not in self._known:
             return Announcement(OUT_OF_MEMORY)
-        if isinstance(found.get("series"), str):
-            return _series(found, len(text))
-        return self._metrics_of(found)
-
-    def _metrics_of(self, found: Mapping[str, Any]) -> Record | None:
-        present = [name for name in self._metrics if name in found]
+        if isinstance(found.get("series"), str) and "series" not in self._known:
+            return _series(found)
+        present = [(name, found[name]) for name in self._metrics if name in found]
         if not present:
             return None
-        step = None
-        if "step" in found and "step" not in self._known:
-            step = _step(found["step"])
-            if step is None:
-                return None
-        return _metric_line(step, ((name, found[name]) for name in present))
+        if found.get("step") is None or "step" in self._known:
+            return _metric_line(None, present)
+        step = _step(found["step"])
+        return None if step is None else _metric_line(step, present)
 
     def _from_filters(self, text: str) -> Record | None:
-        if len(text) > self._limit or not any(name in text for name in self._metrics):
+        if not self._filters:
+            return self._reported(default_pairs(text, self._known))
+        if len(text) > FILTERED_LENGTH:
             return None
-        pairs = [
-            (match.group(1).strip(), match.group(2).strip())
-            for pattern in self._filters
-            for match in pattern.finditer(text)
-            if match.group(1) is not None and match.group(2) is not None
-        ]
+        return self._reported(pair for pairs in self._filters for pair in pairs(text))
+
+    def _reported(self, pairs: Iterable[tuple[str, str]]) -> Record | None:
         known = [(name, value) for name, value in pairs if name in self._known]
         return _metric_line(None, known) if known else None
 
 
-def _metric_line(step: int | None, pairs: Iterator[tuple[str, Any]] | list[tuple[str, Any]]) -> MetricLine:
+def _objects(text: str) -> Iterator[Mapping[str, Any]]:
+    r"""The JSON object that a line is, if any.
+
+    A progress bar ends in ``\r`` or in nothing, so what a trial prints next continues the bar's line: after a
+    ``\r`` the last object counts, also behind the rest of a bar, as a person sees it on a terminal.
+    """
+    whole = text.strip(_PADDING)
+    if not whole.endswith("}"):
+        return
+    last = whole.rpartition("\r")[2].strip(_PADDING)
+    start = 0 if last is whole or "\r" not in whole else last.find('{"')
+    if start < 0 or not last.startswith("{", start):
+        return
+    try:
+        found = json.loads(last[start:])
+    except (ValueError, RecursionError):
+        return
+    if isinstance(found, dict):
+        yield found
+
+
+def _metric_line(step: int | None, pairs: Iterable[tuple[str, Any]]) -> MetricLine:
     values: dict[str, float] = {}
     invalid: dict[str, str] = {}
     for name, raw in pairs:
@@ -150,6 +162,9 @@ def finite(raw: object) -> float | None:
 
 
 def _step(raw: object) -> int | None:
+    """A step of a JSON number, or of the text of one; None for what is no whole number in range."""
+    if isinstance(raw, str) and _WHOLE.match(raw.strip()):
+        raw = float(raw)
     if isinstance(raw, bool) or not isinstance(raw, int | float):
         return None
     if isinstance(raw, float) and not raw.is_integer():
@@ -157,11 +172,11 @@ def _step(raw: object) -> int | None:
     return int(raw) if 0 <= raw <= STEP_LIMIT else None
 
 
-def _series(found: Mapping[str, Any], length: int) -> SeriesPart | None:
-    start, values = found.get("start", 0), found.get("values")
-    if length > SERIES_LINE_LIMIT or not isinstance(values, list) or _step(start) is None:
+def _series(found: Mapping[str, Any]) -> SeriesPart | None:
+    start, values = _step(found.get("start", 0)), found.get("values")
+    if start is None or not isinstance(values, list) or len(values) > SERIES_POINTS:
         return None
-    numbers = [finite(v) for v in values if not isinstance(v, str)]
-    if len(numbers) != len(values) or any(v is None for v in numbers):
+    numbers = [v for v in values if not isinstance(v, str) and finite(v) is not None]
+    if len(numbers) != len(values):
         return None
-    return SeriesPart(str(found["series"])[:64], int(start), tuple(v for v in numbers if v is not None))
+    return SeriesPart(str(found["series"])[:NAME_LIMIT], start, tuple(map(float, numbers)))

@@ -26,8 +26,8 @@ _IGNORED = frozenset({"metadata", "status", "apiVersion"})
 
 def immutable_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
     """Paths of fields that differ and cannot be edited."""
-    pairs = ({k: v for k, v in side.items() if k not in _IGNORED} for side in (old, new))
-    return tuple(path for path in _differences(*pairs, "") if not _editable(path))
+    before, after = ({k: v for k, v in side.items() if k not in _IGNORED} for side in (old, new))
+    return tuple(path for path in _differences(before, after, "") if not _editable(path))
 
 
 def _editable(path: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from kubetuna.errors import Problem, SpecError
@@ -37,7 +38,7 @@ def with_sets(document: Mapping[str, Any], sets: Sequence[str], problems: list[P
 def _put(document: dict[str, Any], path: str, value: Any) -> bool:
     steps: list[str | int] = [name if name else int(index) for name, index in _STEP.findall(path)]
     current: Any = document
-    for step, following in zip(steps, steps[1:], strict=False):
+    for step, following in pairwise(steps):
         if isinstance(current, dict) and isinstance(step, str):
             if current.get(step) is None:
                 if isinstance(following, int):

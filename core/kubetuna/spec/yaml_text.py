@@ -84,18 +84,18 @@ def _scalar(loader: _Loader, node: Any) -> Any:
 def _mapping(loader: _Loader, node: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str | int | float | bool):
             raise yaml.MarkedYAMLError(problem="a key must be text", problem_mark=key_node.start_mark)
         name = key if isinstance(key, str) else key_node.value
         if name in found:
             raise yaml.MarkedYAMLError(problem=f"key {name!r} is there twice", problem_mark=key_node.start_mark)
-        found[name] = loader.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
+        found[name] = loader.construct_object(value_node, deep=True)
     return found
 
 
 def _sequence(loader: _Loader, node: Any) -> list[Any]:
-    return [loader.construct_object(child, deep=True) for child in node.value]  # type: ignore[no-untyped-call]
+    return [loader.construct_object(child, deep=True) for child in node.value]
 
 
 def _refuse(loader: _Loader, node: Any) -> Any:

@@ -13,16 +13,16 @@ from optuna.storages._rdb import models
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-STUDIES: Table = models.StudyModel.__table__  # type: ignore[assignment]
-DIRECTIONS: Table = models.StudyDirectionModel.__table__  # type: ignore[assignment]
-STUDY_USER: Table = models.StudyUserAttributeModel.__table__  # type: ignore[assignment]
-STUDY_SYSTEM: Table = models.StudySystemAttributeModel.__table__  # type: ignore[assignment]
-TRIALS: Table = models.TrialModel.__table__  # type: ignore[assignment]
-PARAMS: Table = models.TrialParamModel.__table__  # type: ignore[assignment]
-VALUES: Table = models.TrialValueModel.__table__  # type: ignore[assignment]
-INTERMEDIATE: Table = models.TrialIntermediateValueModel.__table__  # type: ignore[assignment]
-TRIAL_USER: Table = models.TrialUserAttributeModel.__table__  # type: ignore[assignment]
-TRIAL_SYSTEM: Table = models.TrialSystemAttributeModel.__table__  # type: ignore[assignment]
+STUDIES: Table = models.StudyModel.__table__
+DIRECTIONS: Table = models.StudyDirectionModel.__table__
+STUDY_USER: Table = models.StudyUserAttributeModel.__table__
+STUDY_SYSTEM: Table = models.StudySystemAttributeModel.__table__
+TRIALS: Table = models.TrialModel.__table__
+PARAMS: Table = models.TrialParamModel.__table__
+VALUES: Table = models.TrialValueModel.__table__
+INTERMEDIATE: Table = models.TrialIntermediateValueModel.__table__
+TRIAL_USER: Table = models.TrialUserAttributeModel.__table__
+TRIAL_SYSTEM: Table = models.TrialSystemAttributeModel.__table__
 
 stored_value = models.TrialValueModel.value_to_stored_repr
 loaded_value = models.TrialValueModel.stored_repr_to_value

@@ -1,0 +1,89 @@
+"""What a template's primary container asks to be run, as this machine can run it.
+
+Command, arguments and environment are taken as Kubernetes would take them, ``$(NAME)`` references included.
+The image is not used, so ``python`` means the Python that kubetuna runs on: its folder leads ``PATH``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubetuna.resources import pod_spec
+
+GRACE_SECONDS = 30.0
+
+# What a runner holds and a trial has no use for: the way into its database.
+PRIVATE = ("KUBETUNA_STORE", "PGPASSWORD", "PGPASSFILE", "PGUSER")
+
+_REFERENCE = re.compile(r"\$\$|\$\(([-._a-zA-Z][-._a-zA-Z0-9]*)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A process to start: ``argv`` (empty where the template leaves it to its image), environment, folder."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: Path
+
+
+def command_of(rendered: Mapping[str, Any], primary: str, own: Mapping[str, str]) -> Command:
+    """The command of a rendered template. ``own`` are kubetuna's variables, which nothing overrides."""
+    container = _container(rendered, primary)
+    variables = _variables(container.get("env") or [], own)
+    words = [*(container.get("command") or []), *(container.get("args") or [])]
+    environment = {**_inherited(), **variables}
+    return Command(tuple(expand(word, variables) for word in words), environment, _folder(container))
+
+
+def grace_seconds(rendered: Mapping[str, Any]) -> float:
+    """How long an attempt may take to end after SIGTERM."""
+    asked = pod_spec(rendered).get("terminationGracePeriodSeconds")
+    return float(asked) if isinstance(asked, int | float) and asked >= 0 else GRACE_SECONDS
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """``$(NAME)`` by its value where there is one, ``$$`` by ``$``; anything else stays, as in a Pod."""
+
+    def value(match: re.Match[str]) -> str:
+        if match.group() == "$$":
+            return "$"
+        return variables.get(match.group(1), match.group())
+
+    return _REFERENCE.sub(value, text)
+
+
+def _container(rendered: Mapping[str, Any], primary: str) -> Mapping[str, Any]:
+    containers = pod_spec(rendered).get("containers") or []
+    found = [c for c in containers if c.get("name") == primary]
+    result: Mapping[str, Any] = (found or containers)[0]
+    return result
+
+
+def _variables(entries: list[Mapping[str, Any]], own: Mapping[str, str]) -> dict[str, str]:
+    """Later entries may refer to earlier ones. A ``valueFrom`` has no meaning here and is left out."""
+    found = dict(own)
+    for entry in entries:
+        name = entry.get("name")
+        if name and name not in own and "valueFrom" not in entry:
+            found[str(name)] = expand(str(entry.get("value") or ""), found)
+    return found
+
+
+def _inherited() -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k not in PRIVATE}
+    # Not resolved: the Python of a virtual environment is a link whose own folder counts.
+    own = str(Path(sys.executable).parent)
+    return kept | {"PATH": os.pathsep.join([own, kept.get("PATH", os.defpath)])}
+
+
+def _folder(container: Mapping[str, Any]) -> Path:
+    """The container's ``workingDir`` where this machine has it, else the folder that kubetuna was started in."""
+    wanted = container.get("workingDir")
+    return Path(wanted) if wanted and Path(wanted).is_dir() else Path.cwd()

@@ -1,0 +1,225 @@
+"""`kubetuna run` from the outside: results, ends, and whatever a trial's command may do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import optuna
+import pytest
+
+from tests.local.runs import Runner, experiment, kill, running_with, until
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+LOSS = "import os; print(f\"loss={float(os.environ['KUBETUNA_PARAM_X'])}\")"
+
+
+@pytest.fixture
+def runner(tmp_path: Path, store_url: str) -> Runner:
+    """The command line with every kind of store."""
+    return Runner(tmp_path, store_url)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Runner:
+    """The command line with SQLite, where the store is not what is tested."""
+    return Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
+
+
+def test_an_example_runs_to_its_end_and_optuna_reads_the_study(runner: Runner) -> None:
+    status = json.loads(runner.call("run", str(EXAMPLES / "quadratic.yaml"), "--json").splitlines()[-1])
+    assert (status["state"], status["trials"]) == ("Succeeded", 20)
+    assert status["trialsSucceeded"] + status["trialsEarlyStopped"] == 20
+    study = optuna.load_study(study_name="quadratic", storage=runner.store)
+    best = status["currentOptimalTrial"]
+    assert best["number"] == study.best_trial.number
+    assert best["params"] == study.best_params
+    assert len(study.trials) == 20
+    study.optimize(lambda t: t.suggest_float("x", -10, 10), n_trials=1)
+    assert len(runner.trials("quadratic")) == 21
+
+
+def test_every_trial_knows_what_it_is_to_do(small: Runner) -> None:
+    script = (
+        "import json, os; e = os.environ; p = json.loads(e['KUBETUNA_PARAMS'])\n"
+        "assert p == {'lr.rate': p['lr.rate'], 'kind': p['kind'], 'n': p['n']}\n"
+        "assert e['KUBETUNA_PARAM_LR_RATE'] == json.dumps(p['lr.rate']) and e['KUBETUNA_PARAM_KIND'] == p['kind']\n"
+        "assert type(p['n']) is int and e['KUBETUNA_EXPERIMENT'] == 'small' and e['KUBETUNA_ATTEMPT'] == '0'\n"
+        "assert os.path.isdir(e['KUBETUNA_CHECKPOINT_DIR']) and os.path.isdir(e['KUBETUNA_OUT'])\n"
+        "assert 'KUBETUNA_STORE' not in e and int(e['OMP_NUM_THREADS']) >= 1\n"
+        "print(json.dumps({'loss': int(e['KUBETUNA_SEED']) % 1000 + int(e['KUBETUNA_TRIAL'])}))"
+    )
+    parameters = [
+        {"name": "lr.rate", "parameterType": "double", "feasibleSpace": {"min": 0.1, "max": 1}},
+        {"name": "kind", "parameterType": "categorical", "feasibleSpace": {"list": ["a", "b"]}},
+        {"name": "n", "parameterType": "discrete", "feasibleSpace": {"list": [1, 2]}},
+    ]
+    small.run(experiment(script, parameters=parameters))
+    first = [t["values"] for t in small.trials()]
+    assert len({tuple(v) for v in first}) > 1
+    small.store += "2"
+    small.run(experiment(script, parameters=parameters))
+    assert [t["values"] for t in small.trials()] == first, "the same seed must give the same trials"
+
+
+SLOW = (
+    "import os, time, json\n"
+    "for step in range(1, 13):\n"
+    "    print(json.dumps({'step': step, 'loss': float(os.environ['KUBETUNA_PARAM_X']) + 1 / step}))\n"
+    "    time.sleep(0.05)\n"
+    "# mark-of-"
+)
+
+
+def test_a_killed_runner_takes_its_trials_along_and_the_next_goes_on(runner: Runner) -> None:
+    text = experiment(SLOW + runner.folder.name, maxTrialCount=6)
+    path = runner.write(text)
+    for wanted in (1, 3):
+        process = runner.start("run", str(path))
+        until(lambda wanted=wanted: sum(t["state"] == "COMPLETE" for t in runner.trials()) >= wanted)
+        kill(process)
+        until(lambda: not running_with(f"mark-of-{runner.folder.name}"), 10)
+    status = runner.run(text)
+    trials = runner.trials()
+    assert status["state"] == "Succeeded" and status["trials"] == 6
+    assert [t["number"] for t in trials] == list(range(6))
+    assert all(t["state"] == "COMPLETE" for t in trials)
+    assert all([s for s, _ in t["steps"]] == list(range(1, 13)) for t in trials)
+    retried = [t for t in trials if len(t["attempts"]) > 1]
+    assert retried and all(t["attempts"][0]["outcome"] == "Infrastructure" for t in retried)
+
+
+def test_a_second_runner_is_refused_and_told_who_holds_the_study(runner: Runner) -> None:
+    path = runner.write(experiment("import time; time.sleep(600) # mark-hold"))
+    first = runner.start("run", str(path))
+    until(lambda: any(t["attempts"] for t in runner.trials()))
+    told = runner.call("run", str(path), code=3)
+    assert str(first.pid) in told
+    kill(first)
+    runner.call("run", str(path), "--set", "shutdown=true", code=1)
+
+
+def test_an_interrupt_saves_everything_and_says_how_to_go_on(runner: Runner) -> None:
+    text = experiment(SLOW + runner.folder.name, maxTrialCount=3)
+    process = runner.start("run", str(runner.write(text)))
+    until(lambda: any(t["steps"] for t in runner.trials()))
+    process.terminate()
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "kubetuna run" in out
+    assert not running_with(f"mark-of-{runner.folder.name}")
+    assert runner.run(text)["trialsSucceeded"] == 3
+
+
+def test_a_finished_study_prints_its_status_and_edited_counts_go_on(small: Runner) -> None:
+    first = small.run(experiment(LOSS))
+    again = small.run(experiment(LOSS))
+    assert again["currentOptimalTrial"] == first["currentOptimalTrial"]
+    more = small.run(experiment(LOSS, maxTrialCount=6))
+    assert more["trials"] == 6
+    told = small.call("run", str(small.write(experiment(LOSS + " "))), code=2)
+    assert "spec.trialTemplate" in told and "afresh" in told
+
+
+DAEMON = "import os, time\nif os.fork() == 0:\n  os.setsid()\n  time.sleep(600)\nprint('loss=1')"
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "state"),
+    [
+        ("print('hello')", "MetricsUnavailable", "FAIL"),
+        ("pass", "MetricsUnavailable", "FAIL"),
+        ("print('loss=nan')", "NonFinite", "FAIL"),
+        ("print('loss=1'); raise SystemExit(3)", "Crashed", "FAIL"),
+        ("import os; os.kill(os.getpid(), 9)", "Killed", "FAIL"),
+        ("import os; os.kill(os.getpid(), 11)", "Crashed", "FAIL"),
+        ('print(\'{"outcome": "OutOfMemory"}\'); raise SystemExit(1)', "OutOfMemory", "PRUNED"),
+        ("import os; os.write(1, os.urandom(300_000)); print('\\nloss=2')", "Succeeded", "COMPLETE"),
+        ("print('loss=' + '9' * 30_000_000); print('loss=2')", "Succeeded", "COMPLETE"),
+        (
+            "import os\nif os.fork() == 0:\n  os.setsid()\n  import time; time.sleep(600)\nprint('loss=1')",
+            "Succeeded",
+            "COMPLETE",
+        ),
+        ("print('loss=1', end='')", "Succeeded", "COMPLETE"),
+    ],
+)
+def test_whatever_a_trial_does_has_one_outcome(small: Runner, script: str, outcome: str, state: str) -> None:
+    text = experiment(script + f"\n# mark-{small.folder.name}", maxTrialCount=1)
+    small.run(text, code=0 if state == "COMPLETE" else 1)
+    (trial,) = small.trials()
+    assert (trial["outcome"], trial["state"]) == (outcome, state)
+    assert not running_with(f"mark-{small.folder.name}")
+
+
+def test_a_command_that_does_not_exist_fails_the_experiment_at_once(small: Runner) -> None:
+    text = experiment("", command=["no-such-program"], maxTrialCount=50)
+    told = small.call("run", str(small.write(text)), code=1)
+    assert "no-such-program" in told
+    assert len(small.trials()) <= 2
+
+
+def test_a_trial_that_ignores_sigterm_is_killed_after_its_grace(small: Runner) -> None:
+    script = (
+        "import signal, time, subprocess; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"print('loss=1', flush=True); time.sleep(600) # mark-{small.folder.name}"
+    )
+    small.run(experiment(script, maxTrialCount=1, budget={"trialTimeout": "1s"}), code=1)
+    (trial,) = small.trials()
+    assert trial["outcome"] == "TimedOut"
+    assert not running_with(f"mark-{small.folder.name}")
+
+
+def test_a_flood_of_lines_harms_nothing(small: Runner) -> None:
+    script = (
+        "import sys\nfor i in range(300_000): sys.stdout.write('step %d loss=%d\\n' % (i, i % 7))\nprint('loss=5')"
+    )
+    status = small.run(experiment(script, maxTrialCount=1))
+    assert status["currentOptimalTrial"]["values"] == [5.0]
+
+
+def test_retries_of_its_own_failures_are_counted(small: Runner) -> None:
+    script = (
+        "import os, sys; n = int(os.environ['KUBETUNA_ATTEMPT'])\n"
+        "open(os.environ['KUBETUNA_CHECKPOINT_DIR'] + f'/{n}', 'w').close()\n"
+        "if n < 2: sys.exit(1)\nprint('loss=%d' % len(os.listdir(os.environ['KUBETUNA_CHECKPOINT_DIR'])))"
+    )
+    small.run(experiment(script, maxTrialCount=1, retryPolicy={"limit": 2}))
+    (trial,) = small.trials()
+    assert trial["values"] == [3.0]
+    assert [a["outcome"] for a in trial["attempts"]] == ["Crashed", "Crashed", "Succeeded"]
+
+
+def test_goal_and_failure_limits_end_an_experiment(small: Runner) -> None:
+    goal = {"type": "minimize", "objectiveMetricName": "loss", "goal": 2}
+    status = small.run(experiment("print('loss=1')", maxTrialCount=100, objective=goal))
+    assert status["state"] == "Succeeded" and status["trials"] <= 4
+    status = small.run(
+        experiment("raise SystemExit(1)", name="bad", maxTrialCount=100, maxFailedTrialCount=2), code=1
+    )
+    assert status["state"] == "Failed" and status["trials"] <= 5
+
+
+@pytest.mark.parametrize(
+    ("store", "word"),
+    [
+        ("mysql://localhost/x", "SQLite or PostgreSQL"),
+        ("nonsense", "SQLite or PostgreSQL"),
+        ("sqlite:////nonexistent/folder/study.db", "folder"),
+        ("postgresql+psycopg2://u@127.0.0.1:1/none", "127.0.0.1"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_refused(small: Runner, store: str, word: str) -> None:
+    small.store = store
+    told = small.call("run", str(small.write(experiment(LOSS))), code=2)
+    assert word in told
+
+
+def test_logs_best_and_status_are_for_people_and_scripts(small: Runner) -> None:
+    small.run(experiment(LOSS))
+    assert "loss=" in small.call("logs", "small", "2")
+    assert "does not exist" in small.call("logs", "small", "9", code=1)
+    assert json.loads(small.call("best", "small", "--json"))["params"].keys() == {"x"}
+    assert json.loads(small.call("status", "small", "--json"))["trials"] == 4
+    assert "COMPLETE" in small.call("trials", "small")
+    assert "not" in small.call("status", "unknown", code=2)

@@ -1,0 +1,97 @@
+"""A private PostgreSQL server for the tests: installed if need be, started here, gone afterwards.
+
+PostgreSQL refuses to run as root, so there it is started as the user that its package made.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "60",
+    "shared_buffers": "64MB",
+    "listen_addresses": "127.0.0.1",
+}
+
+
+def binaries() -> Path:
+    """The folder with ``initdb`` and ``pg_ctl``; the Debian package is installed where it is missing."""
+    found = _installed()
+    if found is None and shutil.which("apt-get") and os.geteuid() == 0:
+        subprocess.run(["apt-get", "install", "-y", "-q", "postgresql"], check=True, stdout=subprocess.DEVNULL)
+        found = _installed()
+    if found is None:
+        raise RuntimeError(
+            "the tests need a PostgreSQL server: install one (Debian: apt-get install postgresql), "
+            "or set KUBETUNA_TEST_POSTGRES to the URL of a server on which databases may be created"
+        )
+    return found
+
+
+def _installed() -> Path | None:
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: -float(p.parent.name))
+    which = shutil.which("initdb")
+    places += [Path(which).resolve().parent] if which else []
+    return next((place for place in places if (place / "initdb").exists()), None)
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class PostgresServer:
+    """A server in a folder of its own. It can be stopped and started again, as a restart mid-run needs."""
+
+    def __init__(self) -> None:
+        self._bin = binaries()
+        self._folder = Path(tempfile.mkdtemp(prefix="kubetuna-postgres-"))
+        self._data = self._folder / "data"
+        self.port = free_port()
+        self._as: list[str] = []
+        if os.geteuid() == 0:
+            owner = pwd.getpwnam("postgres")
+            os.chown(self._folder, owner.pw_uid, owner.pw_gid)
+            self._as = ["runuser", "-u", "postgres", "--"]
+        self._run([self._bin / "initdb", "-D", self._data, "-U", "kubetuna", "-A", "trust", "-E", "UTF8", "-N"])
+        lines = [f"{name} = '{value}'" for name, value in SETTINGS.items()]
+        lines += [f"port = {self.port}", f"unix_socket_directories = '{self._folder}'"]
+        with (self._data / "postgresql.conf").open("a") as config:
+            config.write("\n".join(lines) + "\n")
+        self.start()
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        self._run([self._bin / "pg_ctl", "-D", self._data, "-l", self._folder / "log", "-w", "-t", "60", "start"])
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop; ``immediate`` is what a crash would be."""
+        self._run([self._bin / "pg_ctl", "-D", self._data, "-w", "-m", mode, "stop"])
+
+    def close(self) -> None:
+        """Stop and remove everything."""
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def url(self, database: str) -> str:
+        """The URL of one database."""
+        return f"postgresql+psycopg2://kubetuna@127.0.0.1:{self.port}/{database}"
+
+    def _run(self, command: Sequence[str | Path]) -> None:
+        words = [*self._as, *map(str, command)]
+        told = subprocess.run(words, capture_output=True, text=True, check=False, cwd="/", timeout=120)
+        if told.returncode != 0:
+            raise RuntimeError(f"{' '.join(words)} failed: {told.stderr or told.stdout}")
