@@ -5,6 +5,7 @@
       StoreError           the study store cannot be used as asked
         StoreUnavailable   the database cannot be reached right now: try again
         StoreFenced        another writer has taken the study over: stop at once
+        ForeignTrials      another writer added trials: open the study again
         StudyHeld          another live runner holds the study
         StudyNotFound      no such study in the store
         StudyMismatch      the study was started with another, not editable, spec
@@ -52,6 +53,10 @@ class StoreUnavailable(StoreError):
 
 class StoreFenced(StoreError):
     """Another writer raised the study's epoch: nothing more may be written by this one."""
+
+
+class ForeignTrials(StoreError):
+    """Another writer numbered a trial that we hold in memory under the same number: open the study again."""
 
 
 class StudyHeld(StoreError):

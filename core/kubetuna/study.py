@@ -27,6 +27,9 @@ from kubetuna.snapshot import Tally
 from kubetuna.spec.model import Experiment
 from kubetuna.tallying import Counter
 
+# Pruners look at every step of a curve for each new one; what is printed beyond this only updates the metrics.
+CURVE_LIMIT = 10_000
+
 
 class Journal(Protocol):
     """What the study needs of its storage beyond Optuna's interface."""
@@ -195,7 +198,7 @@ class Study:
         trial = self.open[number]
         taken = 0
         for step, value, prunable in points:
-            if trial.verdict == "prune":
+            if trial.verdict == "prune" or len(trial.curve) >= CURVE_LIMIT:
                 break
             self._storage.set_trial_intermediate_value(trial.trial_id, step, value)
             trial.curve[step] = value

@@ -31,7 +31,7 @@ def experiment(script: str, name: str = "small", command: list[str] | None = Non
         container["resources"] = {"requests": {"cpu": spec.pop("cpu")}}
     whole = {
         "maxTrialCount": 4,
-        "parallelTrialCount": 2,
+        "parallelTrialCount": min(2, spec.get("maxTrialCount", 4)),
         "objective": {"type": "minimize", "objectiveMetricName": "loss"},
         "algorithm": {"algorithmName": "random", "algorithmSettings": [{"name": "seed", "value": 1}]},
         "parameters": [{"name": "x", "parameterType": "double", "feasibleSpace": {"min": 0, "max": 1}}],

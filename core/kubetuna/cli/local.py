@@ -16,19 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubetuna.ending import Ending
+from kubetuna.ending import Ending, ending
 from kubetuna.engine import Engine, Ports
-from kubetuna.errors import SpecError, StudyNotFound
+from kubetuna.errors import ForeignTrials, Problem, SpecError, StudyNotFound
 from kubetuna.local.clock import SystemClock
 from kubetuna.local.logs import FileLogs
 from kubetuna.local.place import LocalPlace
-from kubetuna.opening import UID, open_study
+from kubetuna.offline import snapshot_of
+from kubetuna.opening import UID, Opened, open_study
 from kubetuna.ports import Launch
 from kubetuna.records import EXPERIMENT, STARTED, TrialRecord, decode_trial
 from kubetuna.resources import resource_unit, resource_units
 from kubetuna.snapshot import Snapshot
 from kubetuna.spec.model import Experiment
-from kubetuna.spec.parse import parse_file_text
+from kubetuna.spec.parse import parse_experiment, parse_file_text
 from kubetuna.spec.substitution import substitute
 from kubetuna.status import Moment, render, results_of
 from kubetuna.store.catalog import read_study
@@ -75,19 +76,30 @@ def run(spec: Experiment, url: str, watchers: Watchers, interrupt: threading.Eve
     clock = SystemClock()
     who = Holder(host=socket.gethostname(), pid=os.getpid(), since=clock.now())
     with hold(engine, spec.name, who):
-        opened = open_study(engine, spec, spec.name, str(who), clock.now(), lambda: secrets.randbits(31))
-        folder = folder_of(spec.name, opened.uid)
-        place = LocalPlace(folder, spec, _render(spec), clock)
-        session = _Session(spec, opened.study.records, watchers, clock)
-        ports = Ports(place, FileLogs(folder), clock, session.publish, watchers.unavailable)
-        runner = Engine(spec, opened.study, ports, opened.started, resource_units(spec))
-        watchers.started(spec, folder)
-        try:
-            end = runner.run(interrupt.is_set)
-        finally:
-            place.close()
-        snapshot = runner.observe() if end is None else session.last
-        return Told(session.status(snapshot, end), end is None, folder)
+        while True:
+            opened = open_study(engine, spec, spec.name, str(who), clock.now(), lambda: secrets.randbits(31))
+            try:
+                return _run_opened(spec, opened, clock, watchers, interrupt)
+            except ForeignTrials as error:
+                # Nothing was done about what could not be written, so the next look plans it again.
+                watchers.unavailable(f"{error}; the study is read again")
+
+
+def _run_opened(
+    spec: Experiment, opened: Opened, clock: SystemClock, watchers: Watchers, interrupt: threading.Event
+) -> Told:
+    folder = folder_of(spec.name, opened.uid)
+    place = LocalPlace(folder, spec, _render(spec), clock)
+    session = _Session(spec, opened.study.records, watchers, clock)
+    ports = Ports(place, FileLogs(folder), clock, session.publish, watchers.unavailable)
+    runner = Engine(spec, opened.study, ports, opened.started, resource_units(spec))
+    watchers.started(spec, folder)
+    try:
+        end = runner.run(interrupt.is_set)
+    finally:
+        place.close()
+    snapshot = runner.observe() if end is None else session.last
+    return Told(session.status(snapshot, end), end is None, folder)
 
 
 def _render(spec: Experiment) -> Callable[[Launch], dict[str, Any]]:
@@ -155,8 +167,6 @@ def read_text(path: Path) -> str:
     Raises:
         SpecError: the file cannot be read, or holds no text.
     """
-    from kubetuna.errors import Problem
-
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -173,8 +183,6 @@ def look(target: str, url: str) -> Seen:
     attrs = found.system_attrs
     if EXPERIMENT not in attrs:
         raise StudyNotFound(f"study {name!r} was not made by kubetuna: it holds no experiment")
-    from kubetuna.spec.parse import parse_experiment
-
     spec = parse_experiment(attrs[EXPERIMENT])
     trials = tuple(decode_trial(t) for t in found.trials)
     status = _status_from(spec, trials, float(attrs.get(STARTED, 0.0)))
@@ -182,13 +190,9 @@ def look(target: str, url: str) -> Seen:
 
 
 def _status_from(spec: Experiment, trials: tuple[TrialRecord, ...], started: float) -> dict[str, Any]:
-    from kubetuna.offline import snapshot_of
-
     clock = SystemClock()
     counter = Counter(spec)
     snapshot = snapshot_of(spec, trials, started, resource_units(spec), counter)
-    from kubetuna.ending import ending
-
     moment = Moment(clock.now(), unit=resource_unit(spec))
     return render(snapshot, ending(snapshot, clock.now()), results_of(spec, trials), moment)
 

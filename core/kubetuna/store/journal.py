@@ -17,7 +17,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Engine, insert, or_, select
 
-from kubetuna.errors import StoreError
+from kubetuna.errors import ForeignTrials
 from kubetuna.store.engine import writing
 from kubetuna.store.registry import EnrolledStudy, check_epoch
 from kubetuna.store.tables import (
@@ -34,10 +34,6 @@ from kubetuna.store.tables import (
     upsert,
     utc,
 )
-
-
-class ForeignTrials(StoreError):
-    """Another writer numbered a trial that we hold in memory under the same number: open the study again."""
 
 
 @dataclass(slots=True)

@@ -118,7 +118,10 @@ class JournaledStorage(BaseStorage):
         return changed
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        self._memory.set_trial_intermediate_value(trial_id, step, intermediate_value)
+        # In place: the memory's own method copies the whole curve for each of its points.
+        trial = self._memory.get_trial(trial_id)
+        self._memory.check_trial_is_updatable(trial_id, trial.state)
+        trial.intermediate_values[step] = intermediate_value
         self._changes.intermediate[(trial_id, step)] = None
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:

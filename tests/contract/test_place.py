@@ -1,0 +1,167 @@
+"""What every place where attempts run must do, whatever it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kubetuna.local.clock import SystemClock
+from kubetuna.local.logs import FileLogs
+from kubetuna.local.place import LocalPlace
+from kubetuna.ports import AttemptFacts, AttemptKey, ExitFacts, Launch, LogSource, Place
+from kubetuna.spec.parse import parse_file_text
+from tests.fakes import FakeClock, FakeLogs, FakePlace, Run
+from tests.local.runs import experiment
+
+KEY = AttemptKey(trial=0, attempt=0)
+
+
+@dataclass
+class World:
+    """A place with its logs. ``order`` makes the order for one of the programs below."""
+
+    place: Place
+    logs: LogSource
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < end, "what was waited for did not happen"
+            self.place.wait(0.2)
+
+    def facts(self, key: AttemptKey = KEY) -> AttemptFacts | None:
+        return next((f for f in self.place.observe() if f.key == key), None)
+
+    def ended(self, key: AttemptKey = KEY) -> bool:
+        facts = self.facts(key)
+        return facts is not None and facts.phase == "ended"
+
+    def lines(self, key: AttemptKey = KEY) -> list[bytes]:
+        cursor, found = "", []
+        while True:
+            chunk = self.logs.read(key, cursor)
+            found += chunk.lines
+            if chunk.drained or chunk.cursor == cursor:
+                return found
+            cursor = chunk.cursor
+
+
+PROGRAMS = {
+    "talks": ("print('one'); print('two')", Run((b"one", b"two"))),
+    "fails": ("print('one'); raise SystemExit(3)", Run((b"one",), ExitFacts(exit_code=3))),
+    "hangs": ("print('one', flush=True); import time; time.sleep(600)", Run((b"one",), endless=True)),
+}
+
+
+def order(program: str, key: AttemptKey = KEY, params_hash: str = "h") -> Launch:
+    return Launch(key, "small-0-0-0", {"program": program}, params_hash, {"KUBETUNA_TRIAL": "0"})
+
+
+@pytest.fixture(params=["local", "fake"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    if request.param == "fake":
+        place = FakePlace(lambda launch: PROGRAMS[str(launch.params["program"])][1], FakeClock())
+        yield World(place, FakeLogs(place))
+        return
+    local = local_place(tmp_path)
+    yield World(local, FileLogs(tmp_path))
+    local.close()
+
+
+def local_place(folder: Path) -> LocalPlace:
+    spec = parse_file_text(experiment("", command=["python"]))
+
+    def render(launch: Launch) -> dict[str, object]:
+        script = PROGRAMS[str(launch.params["program"])][0]
+        container = {"name": "trial", "command": ["python", "-u", "-c", script]}
+        return {"kind": "Pod", "spec": {"containers": [container], "terminationGracePeriodSeconds": 1}}
+
+    return LocalPlace(folder, spec, render, SystemClock())
+
+
+def test_an_attempt_runs_to_its_end_and_its_log_reads_back(world: World) -> None:
+    world.place.launch(order("talks"))
+    world.until(world.ended)
+    facts = world.facts()
+    assert facts is not None and facts.exit is not None
+    assert (facts.exit.exit_code, facts.exit.signal, facts.exit.reason) == (0, None, None)
+    assert facts.started is not None and facts.ended is not None
+    assert facts.created <= facts.started <= facts.ended
+    assert world.lines() == [b"one", b"two"]
+
+
+def test_a_failure_keeps_its_exit_code(world: World) -> None:
+    world.place.launch(order("fails"))
+    world.until(world.ended)
+    facts = world.facts()
+    assert facts is not None and facts.exit is not None and facts.exit.exit_code == 3
+
+
+def test_launching_twice_starts_once(world: World) -> None:
+    world.place.launch(order("talks"))
+    world.place.launch(order("talks"))
+    world.until(world.ended)
+    world.place.launch(order("talks"))
+    assert world.ended() and world.lines() == [b"one", b"two"]
+
+
+def test_a_stopped_attempt_ends_and_keeps_log_and_facts(world: World) -> None:
+    world.place.launch(order("hangs"))
+    world.until(lambda: world.lines() == [b"one"])
+    assert not world.logs.read(KEY, "").drained
+    world.place.stop(KEY, "Pruned")
+    world.place.stop(KEY, "Pruned")
+    world.until(world.ended)
+    assert world.lines() == [b"one"] and world.facts() is not None
+
+
+def test_deleting_forgets_what_ended_and_unknown_attempts_are_no_error(world: World) -> None:
+    world.place.launch(order("talks"))
+    world.until(world.ended)
+    world.place.delete(KEY)
+    world.place.delete(KEY)
+    world.place.stop(KEY, "Stopped")
+    assert world.facts() is None and world.logs.read(KEY, "").drained
+
+
+def test_deleting_what_runs_stops_it_first(world: World) -> None:
+    world.place.launch(order("hangs"))
+    world.until(lambda: world.lines() == [b"one"])
+    world.place.delete(KEY)
+    world.until(world.ended)
+    world.place.delete(KEY)
+    assert world.facts() is None
+
+
+def test_attempts_are_told_apart(world: World) -> None:
+    other = AttemptKey(0, 1)
+    world.place.launch(order("talks"))
+    world.place.launch(order("fails", other))
+    world.until(lambda: world.ended() and world.ended(other))
+    assert len(world.lines()) == 2 and len(world.lines(other)) == 1
+
+
+def test_another_runner_sees_what_this_machine_ran(tmp_path: Path) -> None:
+    first = local_place(tmp_path)
+    first.launch(order("talks"))
+    world = World(first, FileLogs(tmp_path))
+    world.until(world.ended)
+    first.close()
+    again = local_place(tmp_path)
+    assert [f.phase for f in again.observe()] == ["ended"]
+    again.launch(order("talks"))
+    assert world.lines() == [b"one", b"two"], "an ended attempt must not start again"
+
+
+def test_a_closed_runner_leaves_no_attempt_behind(tmp_path: Path) -> None:
+    first = local_place(tmp_path)
+    first.launch(order("hangs"))
+    world = World(first, FileLogs(tmp_path))
+    world.until(lambda: world.lines() == [b"one"])
+    first.close()
+    facts = local_place(tmp_path).observe()[0]
+    assert facts.phase == "ended" and facts.exit is not None and facts.exit.reason == "Interrupted"

@@ -1,0 +1,265 @@
+"""The engine with a real study and a fake place: whatever dies in between, no work is lost or done twice."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import Engine as Database
+
+from kubetuna.ending import Ending
+from kubetuna.engine import Engine, Ports
+from kubetuna.errors import StoreUnavailable
+from kubetuna.opening import open_study
+from kubetuna.ports import AttemptKey, ExitFacts, Launch
+from kubetuna.records import TrialRecord
+from kubetuna.snapshot import Snapshot
+from kubetuna.spec.model import Experiment
+from kubetuna.spec.parse import parse_file_text
+from kubetuna.store.engine import open_engine
+from kubetuna.store.schema import ensure_schema
+from kubetuna.study import Study
+from tests.fakes import FakeClock, FakeLogs, FakePlace, Run
+from tests.local.runs import experiment
+
+
+class Killed(BaseException):
+    """The runner dies here, without any chance to clean up."""
+
+
+class World:
+    """What outlives a runner: the database, the place, the clock."""
+
+    def __init__(self, text: str, program: Any) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.database: Database = open_engine(f"sqlite:///{self.folder.name}/study.db")
+        ensure_schema(self.database)
+        self.spec: Experiment = parse_file_text(text)
+        self.clock = FakeClock()
+        self.place = FakePlace(program, self.clock)
+        self.ending: Ending | None = None
+        self.start()
+
+    def start(self) -> None:
+        """A runner starts, perhaps after another one."""
+        opened = open_study(self.database, self.spec, self.spec.name, "test", self.clock.now(), lambda: 7)
+        self.study: Study = opened.study
+        ports = Ports(self.place, FakeLogs(self.place, 3), self.clock, lambda s, e: None)
+        self.engine = Engine(self.spec, self.study, ports, opened.started, 1.0)
+
+    def turn(self) -> Snapshot:
+        """One turn of the loop, and time passes."""
+        snapshot = self.engine.observe()
+        self.engine.turn(snapshot, self.clock.now())
+        self.clock.time += 1.0
+        self.place.step()
+        return snapshot
+
+    def finish(self, turns: int = 400) -> Ending:
+        """Turn until the experiment has ended."""
+        found = self.engine.run(lambda: self.clock.now() > 1_000_000.0 + 10_000 * turns)
+        assert found is not None, "the experiment did not end"
+        return found
+
+    def stored(self) -> tuple[TrialRecord, ...]:
+        """What a reader of the database sees now."""
+        from kubetuna.records import decode_trial
+        from kubetuna.store.catalog import read_study
+
+        return tuple(decode_trial(t) for t in read_study(self.database, self.spec.name).trials)
+
+    def close(self) -> None:
+        self.database.dispose()
+        self.folder.cleanup()
+
+
+def curve(launch: Launch) -> Run:
+    """Five steps whose level is the parameter."""
+    level = float(launch.params["x"])
+    lines = [json.dumps({"step": s, "loss": level + 1 / s}).encode() for s in range(1, 6)]
+    return Run(tuple(lines))
+
+
+MEDIAN = {"algorithmName": "median", "algorithmSettings": [{"name": "n_startup_trials", "value": 2}]}
+
+
+def test_a_study_ends_the_same_however_often_its_runner_dies() -> None:
+    """Kill the runner after every single turn: same trials, same values, nothing started twice."""
+    text = experiment("", maxTrialCount=6, parallelTrialCount=1, earlyStopping=MEDIAN)
+    calm, shaken = World(text, curve), World(text, curve)
+    calm.finish()
+    for _ in range(200):
+        if not shaken.turn().trials and len(shaken.stored()) == 6:
+            break
+        shaken.start()
+    shaken.finish()
+
+    def story(world: World) -> list[Any]:
+        return [(t.number, t.state, t.params, t.values, t.steps, t.outcome) for t in world.stored()]
+
+    assert story(shaken) == story(calm)
+    assert max(Counter(shaken.place.launched).values()) == 1
+    calm.close()
+    shaken.close()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_crash_around_a_launch_starts_that_attempt_once(moment: str) -> None:
+    world = World(experiment("", maxTrialCount=1), curve)
+    launch = world.place.launch
+
+    def dies(order: Launch) -> None:
+        if moment == "after":
+            launch(order)
+        raise Killed
+
+    world.place.launch = dies  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        world.finish()
+    world.place.launch = launch  # type: ignore[method-assign]
+    world.start()
+    world.finish()
+    assert world.place.launched == [AttemptKey(0, 0)]
+    assert [len(t.attempts) for t in world.stored()] == [1]
+    world.close()
+
+
+def test_what_cannot_be_written_is_not_acted_on() -> None:
+    world = World(experiment("", maxTrialCount=2), curve)
+    flush = world.study.flush
+    told: list[str] = []
+    world.engine.ports = Ports(world.place, FakeLogs(world.place), world.clock, lambda s, e: None, told.append)
+
+    def lost() -> None:
+        raise StoreUnavailable("the database is away")
+
+    world.study.flush = lost  # type: ignore[method-assign]
+    for _ in range(5):
+        world.turn()
+    assert world.place.launched == [] and world.stored() == () and told
+    world.study.flush = flush  # type: ignore[method-assign]
+    world.finish()
+    assert [t.state for t in world.stored()] == ["COMPLETE", "COMPLETE"]
+    world.close()
+
+
+@settings(max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+class Chaos(RuleBasedStateMachine):
+    """A runner that may die anywhere, a place that loses attempts, a database that goes away."""
+
+    @initialize(parallel=st.integers(1, 3), prune=st.booleans())
+    def begin(self, parallel: int, prune: bool) -> None:
+        extra = {"earlyStopping": MEDIAN} if prune else {}
+        text = experiment("", maxTrialCount=5, parallelTrialCount=parallel, **extra)
+        self.world = World(text, self.program)
+        self.told: dict[int, tuple[str, Any]] = {}
+        self.away = False
+
+    @staticmethod
+    def program(launch: Launch) -> Run:
+        kind = launch.key.trial % 4
+        if kind == 1 and launch.key.attempt == 0:
+            return Run((b'{"step": 1, "loss": 5}',), ExitFacts(exit_code=2))
+        if kind == 2:
+            return Run((b"nothing to say",))
+        return curve(launch)
+
+    @rule(turns=st.integers(1, 4))
+    def turn(self, turns: int) -> None:
+        for _ in range(turns):
+            self.world.turn()
+
+    @rule()
+    def runner_dies(self) -> None:
+        self.world.start()
+
+    @rule(calls=st.integers(0, 3), effect=st.sampled_from(["launch", "stop", "delete"]))
+    def runner_dies_within_a_turn(self, calls: int, effect: str) -> None:
+        place, left = self.world.place, [calls]
+        real = getattr(place, effect)
+
+        def dies(*words: Any) -> None:
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            real(*words)
+
+        setattr(place, effect, dies)
+        try:
+            self.world.turn()
+        except Killed:
+            self.world.start()
+        finally:
+            setattr(place, effect, real)
+
+    @rule(reason=st.sampled_from(["NodeLost", "Preempted", "RunnerDied"]), which=st.integers(0, 9))
+    def an_attempt_is_lost(self, reason: str, which: int) -> None:
+        keys = list(self.world.place.attempts)
+        if keys:
+            self.world.place.lose(keys[which % len(keys)], reason)
+
+    @rule(which=st.integers(0, 9))
+    def somebody_deletes_an_attempt(self, which: int) -> None:
+        keys = list(self.world.place.attempts)
+        if keys:
+            del self.world.place.attempts[keys[which % len(keys)]]
+
+    @precondition(lambda self: not self.away)
+    @rule()
+    def the_database_goes_away_for_a_turn(self) -> None:
+        study = self.world.study
+        flush = study.flush
+
+        def lost() -> None:
+            raise StoreUnavailable("away")
+
+        study.flush = lost  # type: ignore[method-assign]
+        self.world.turn()
+        study.flush = flush  # type: ignore[method-assign]
+
+    @invariant()
+    def what_was_told_stays(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        stored = self.world.stored()
+        assert [t.number for t in stored] == list(range(len(stored)))
+        assert len(stored) <= 5
+        for trial in stored:
+            if trial.state in ("COMPLETE", "PRUNED", "FAIL"):
+                fact = (trial.state, trial.values)
+                assert self.told.setdefault(trial.number, fact) == fact
+            numbers = [a.number for a in trial.attempts]
+            assert numbers == list(range(len(numbers)))
+            assert all(a.outcome for a in trial.attempts[:-1]), "an attempt was replaced before it had ended"
+
+    @invariant()
+    def one_attempt_of_a_trial_runs_at_a_time(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        running = Counter(k.trial for k, a in self.world.place.attempts.items() if a.facts.phase == "running")
+        assert all(count == 1 for count in running.values()) and len(running) <= self.world.spec.parallel + 1
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        self.world.finish()
+        assert len(self.world.stored()) == 5
+        assert all(t.state in ("COMPLETE", "PRUNED", "FAIL") for t in self.world.stored())
+        assert not self.world.place.attempts, "an attempt was left behind"
+        self.what_was_told_stays()
+        self.world.close()
+
+
+TestChaos = Chaos.TestCase
+
+
+def test_the_folder_of_this_file_holds_no_study() -> None:
+    """The worlds above keep to their own folders."""
+    assert not list(Path(__file__).parent.glob("*.db"))
