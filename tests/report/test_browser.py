@@ -1,0 +1,119 @@
+"""The page in a real browser: every chart drawn, no error, no request, nothing wider than the screen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.report.chrome import Page, browser, opened
+from tests.report.studies import SEVERAL, SINGLE, Study, failed_trial, many, study, trial
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(browser() is None, reason="no Chromium or Chrome is installed"),
+]
+
+TEXT = "</script><img src=x onerror=alert(1)><b>bold</b>&lt;"
+HOSTILE = SINGLE.replace("D3QN", json.dumps(TEXT))
+
+
+def hostile_study() -> Study:
+    params = {**trial(0).params, "n_agents": 3, "agent": TEXT}
+    return study([*(trial(n, n / 10, params=params) for n in range(12)), failed_trial(12, TEXT, TEXT)], HOSTILE)
+
+
+STUDIES: dict[str, Study] = {
+    "none": study([]),
+    "one": study([trial(0)]),
+    "two": study([trial(0, 1.0), trial(1, 2.0)]),
+    "only failed": study([failed_trial(n) for n in range(4)]),
+    "many": study(many(60)),
+    "thousands": study(many(3000)),
+    "several": study(many(60, values=lambda v: (v, v * v)), SEVERAL),
+    "extreme": study([trial(n, v) for n, v in enumerate((1e308, -1e308, 0.0, 5e-324, 1.0, 2.0))]),
+    "hostile": hostile_study(),
+}
+
+UNDRAWN = """[...document.querySelectorAll(".chart")].filter((place) => {
+  const parts = place.querySelectorAll("svg.main-svg .plot path, svg.main-svg .plot .point");
+  return !place.querySelector("svg.main-svg") || !parts.length;
+}).map((place) => place.getAttribute("aria-label"))"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with opened(tmp_path_factory.mktemp("browser")) as found:
+        yield found
+
+
+@pytest.fixture
+def blank(page: Page) -> Page:
+    page.errors.clear()
+    page.requests.clear()
+    return page
+
+
+def written(folder: Path, name: str) -> Path:
+    file = folder / "report.html"
+    file.write_bytes(STUDIES[name].page().encode())
+    return file
+
+
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("width", [390, 1200])
+def test_every_chart_draws_without_errors_or_requests(blank: Page, tmp_path: Path, name: str, width: int) -> None:
+    file = written(tmp_path, name)
+    blank.open(file, width, phone=width < 600, dark=width < 600)
+    charts = len(json.loads(blank.value("document.getElementById('charts').textContent")))
+    assert int(blank.value("document.documentElement.dataset.drawn")) == charts
+    assert blank.value("document.querySelectorAll('.chart').length") == charts
+    assert blank.value(UNDRAWN) == []
+    assert blank.value("document.documentElement.scrollWidth") <= width
+    assert blank.errors == []
+    assert blank.requests == [file.as_uri()]
+
+
+def test_hostile_text_is_shown_as_it_is(blank: Page, tmp_path: Path) -> None:
+    blank.open(written(tmp_path, "hostile"))
+    assert blank.value("document.querySelectorAll('img, main b b').length") == 0
+    assert TEXT in blank.value("document.querySelector('#failures td').textContent")
+    ticks = blank.value("[...document.querySelectorAll('.xtick text')].map((t) => t.textContent)")
+    assert any(tick.startswith("</s") for tick in ticks)
+
+
+def test_nothing_offers_to_upload_a_chart(blank: Page, tmp_path: Path) -> None:
+    blank.open(written(tmp_path, "many"))
+    titles = blank.value("[...document.querySelectorAll('.modebar-btn')].map((b) => b.dataset.title).join()")
+    assert "Share" not in titles and "Edit" not in titles
+
+
+def test_it_prints_within_the_paper_and_in_light_colours(blank: Page, tmp_path: Path) -> None:
+    blank.open(written(tmp_path, "many"), dark=True)
+    answer = blank.call("Page.printToPDF", printBackground=True)
+    assert len(answer["data"]) > 50_000
+    blank.value("window.dispatchEvent(new Event('beforeprint'))")
+    widths = blank.value("[...document.querySelectorAll('.chart svg.main-svg')].map((s) => s.clientWidth)")
+    assert max(widths) <= 680
+    assert blank.value("getComputedStyle(document.body).color") == "rgb(27, 31, 36)"
+    blank.value("window.dispatchEvent(new Event('afterprint'))")
+    assert blank.value("getComputedStyle(document.body).color") == "rgb(232, 234, 237)"
+    assert blank.errors == []
+
+
+def test_the_charts_follow_the_theme(blank: Page, tmp_path: Path) -> None:
+    blank.open(written(tmp_path, "many"))
+    colour = "getComputedStyle(document.querySelector('.xtick text')).fill"
+    light = blank.value(colour)
+    blank.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    blank.value("new Promise((done) => setTimeout(done, 500))")
+    assert blank.value(colour) != light
+
+
+def test_copying_takes_the_whole_text(blank: Page, tmp_path: Path) -> None:
+    blank.open(written(tmp_path, "many"))
+    blank.value("document.querySelector('.commands .copy').click()")
+    blank.value("new Promise((done) => setTimeout(done, 300))")
+    assert blank.value("document.querySelector('.commands .copy').textContent") == "Copied"

@@ -1,0 +1,147 @@
+"""What a line of a log reports: our JSON, Katib's filter with its edge cases, custom filters, hostile lines."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubetuna.logs.lines import Announcement, LineReader, MetricLine, SeriesPart
+
+METRICS = ("loss", "acc", "val_acc", "a|b", "val/f1")
+
+
+def read(line: str | bytes, filters: tuple[str, ...] = ()) -> Any:
+    data = line.encode() if isinstance(line, str) else line
+    return LineReader(METRICS, filters).read(data)
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("loss=0.3", {"loss": 0.3}),
+        ("loss = 0.3", {"loss": 0.3}),
+        ("loss=\t0.4", {"loss": 0.4}),
+        ("loss=.98", {"loss": 0.98}),
+        ("loss=+1.5", {"loss": 1.5}),
+        ("loss=1e-5", {"loss": 1e-5}),
+        ("loss=1E0", {"loss": 1.0}),
+        ("loss=5.", {"loss": 5.0}),
+        ("loss=1,234", {"loss": 1.0}),
+        ("val/acc=0.9", {"acc": 0.9}),
+        ("val.acc=0.9", {"acc": 0.9}),
+        ("val/f1=0.5", {"val/f1": 0.5}),
+        ("val_acc=0.9", {"val_acc": 0.9}),
+        ("a|b=1", {"a|b": 1.0}),
+        ("--lr=0.1 loss=0.2", {"loss": 0.2}),
+        ("x=3, loss=0.2;acc=0.3", {"loss": 0.2, "acc": 0.3}),
+        ("2024-01-01T00:00:00Z loss=0.1", {"loss": 0.1}),
+        ("\x1b[32mloss\x1b[0m=\x1b[1m0.25\x1b[0m", {"loss": 0.25}),
+        ('{"loss": 0.5, "other": 1}', {"loss": 0.5}),
+        ('{"loss": "0.5"}', {"loss": 0.5}),
+        ('  {"acc": 1}  ', {"acc": 1.0}),
+    ],
+)
+def test_values(line: str, values: dict[str, float]) -> None:
+    found = read(line)
+    assert isinstance(found, MetricLine) and dict(found.values) == values and not found.invalid
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "loss: 0.3",
+        "lossy=0.3",
+        "aloss=1",
+        "épreuve=0.5",
+        "hello",
+        '{"other": 1}',
+        "[1]",
+        '{"loss":',
+        "\x00\xff",
+    ],
+)
+def test_no_report(line: str) -> None:
+    assert read(line) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["loss=nan", "loss=inf", "loss=-inf", "loss=", "loss='0.4'", '{"loss": NaN}', '{"loss": null}', '{"loss": []}',
+     '{"loss": 1e999}', '{"loss": true}'],
+)  # fmt: skip
+def test_what_is_no_finite_number_is_an_invalid_report_and_never_a_value(line: str) -> None:
+    found = read(line)
+    assert isinstance(found, MetricLine) and "loss" in found.invalid and not found.values
+
+
+@pytest.mark.parametrize(
+    ("line", "step"),
+    [
+        ('{"step": 3, "loss": 1}', 3),
+        ('{"step": 3.0, "loss": 1}', 3),
+        ('{"step": 0, "loss": 1}', 0),
+        ('{"step": 2147483647, "loss": 1}', 2147483647),
+        ('{"loss": 1}', None),
+        ('{"step": null, "loss": 1}', None),
+    ],
+)
+def test_steps(line: str, step: int | None) -> None:
+    assert read(line).step == step
+
+
+@pytest.mark.parametrize("step", ["-1", "2147483648", "1.5", "true", '"x"', "[]", "1e99"])
+def test_a_step_out_of_range_is_no_report(step: str) -> None:
+    assert read(f'{{"step": {step}, "loss": 1}}') is None
+
+
+def test_announcements_and_series() -> None:
+    assert read('{"outcome": "OutOfMemory"}') == Announcement("OutOfMemory")
+    assert read('{"outcome": "Great"}') is None
+    assert read('{"series": "returns", "start": 2, "values": [0.1, -1]}') == SeriesPart("returns", 2, (0.1, -1.0))
+    assert read('{"series": "returns", "values": [NaN]}') is None
+
+
+def test_custom_filters_replace_the_default() -> None:
+    colon = r"(\w+)\s*:\s*((-?\d+)(\.\d+)?)"
+    assert dict(read("loss: 0.25", (colon,)).values) == {"loss": 0.25}
+    assert read("loss=0.25", (colon,)) is None
+    assert dict(read('{"loss": 2}', (colon,)).values) == {"loss": 2.0}, "our JSON lines are always read"
+    pairs = r"{metricName: ([\w|-]+), metricValue: ((-?\d+)(\.\d+)?)}"
+    line = "{metricName: acc, metricValue: 0.8078};{metricName: loss, metricValue: 0.5183}"
+    assert dict(read(line, (pairs,)).values) == {"acc": 0.8078, "loss": 0.5183}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"loss=" + b"9" * 60_000,
+        b"loss" * 16_000,
+        b"\x1b[" * 30_000 + b"loss=1",
+        b"{" * 65_000,
+        b'{"loss":' * 8_000,
+        b"\r" * 60_000 + b"loss=2",
+        b"= loss" * 10_000,
+        b"loss\t" * 12_000 + b"=",
+    ],
+)
+@pytest.mark.parametrize("filters", [(), (r"(loss)\s*(=.*)*(x+x+)+y",)])
+def test_hostile_lines_take_linear_time(line: bytes, filters: tuple[str, ...]) -> None:
+    reader = LineReader(METRICS, filters)
+    began = time.process_time()
+    reader.read(line)
+    assert time.process_time() - began < 2.0
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_raise(data: bytes) -> None:
+    reader = LineReader(METRICS)
+    for line in (data, b"loss=" + data, b'{"loss": ' + data + b"}", data + b"\x1b[0mloss=1"):
+        found = reader.read(line)
+        if isinstance(found, MetricLine):
+            json.dumps(dict(found.values), allow_nan=False)

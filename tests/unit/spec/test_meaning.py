@@ -1,0 +1,181 @@
+"""What an accepted file means: defaults, Katib's shape, scalars as kubectl reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from kubetuna.spec.environment import environment
+from kubetuna.spec.parse import parse_file_text
+from kubetuna.spec.substitution import substitute
+from tests.local.runs import experiment
+from tests.unit.spec.test_refusals import algorithm, parameter, pruner, space
+
+KATIB = """
+apiVersion: kubeflow.org/v1beta1
+kind: Experiment
+metadata: {namespace: kubeflow, name: random}
+spec:
+  objective:
+    type: maximize
+    goal: 0.99
+    objectiveMetricName: Validation-accuracy
+    additionalMetricNames: [Train-accuracy]
+  algorithm: {algorithmName: random}
+  parallelTrialCount: 3
+  maxTrialCount: 12
+  maxFailedTrialCount: 3
+  parameters:
+  - {name: lr, parameterType: double, feasibleSpace: {min: "0.01", max: "0.03"}}
+  - {name: num-layers, parameterType: int, feasibleSpace: {min: "2", max: "5"}}
+  - {name: optimizer, parameterType: categorical, feasibleSpace: {list: [sgd, adam, ftrl]}}
+  trialTemplate:
+    primaryContainerName: training-container
+    trialParameters:
+    - {name: learningRate, description: d, reference: lr}
+    - {name: numberLayers, description: d, reference: num-layers}
+    - {name: optimizer, description: d, reference: optimizer}
+    trialSpec:
+      apiVersion: batch/v1
+      kind: Job
+      spec:
+        template:
+          spec:
+            containers:
+            - name: training-container
+              image: example
+              command: [python3, mnist.py, "--lr=${trialParameters.learningRate}"]
+              args: ["--n=${trialParameters.numberLayers}", "${trialParameters.optimizer}"]
+            restartPolicy: Never
+"""
+
+
+def test_a_katib_experiment_runs_as_it_is() -> None:
+    spec = parse_file_text(KATIB)
+    assert (spec.name, spec.parallel, spec.max_trials, spec.max_failed) == ("random", 3, 12, 3)
+    assert spec.objectives[0].goal == 0.99 and spec.metric_names == ("Validation-accuracy", "Train-accuracy")
+    params = {"lr": 0.02, "num-layers": 3, "optimizer": "adam"}
+    meta = {"name": "random-0", "namespace": "kubeflow"}
+    rendered = substitute(spec.template.trial_spec, spec.template.substitutions, params, meta)
+    container = rendered["spec"]["template"]["spec"]["containers"][0]
+    assert container["command"][2:] == ["--lr=0.02"] and container["args"] == ["--n=3", "adam"]
+
+
+def test_a_value_that_looks_like_a_placeholder_stays_text() -> None:
+    template = {"a": "${trialParameters.x}", "b": ["${trialSpec.Name}", 3]}
+    params = {"x": '"}, ${trialParameters.y}: {', "y": "no"}
+    done = substitute(template, {"x": "x", "y": "y"}, params, {"name": "n-1", "namespace": "d"})
+    assert done == {"a": '"}, ${trialParameters.y}: {', "b": ["n-1", 3]}
+
+
+def parsed(**spec: Any) -> Any:
+    return parse_file_text(experiment("", command=["python"], **spec))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-6", 1e-6), ("1E3", 1000.0), ("0.5", 0.5), ("'0.5'", 0.5), ("7", 7), ("-1", -1)],
+)
+def test_numbers_are_numbers_however_yaml_1_1_reads_them(text: str, value: float) -> None:
+    source = experiment("", command=["python"]).replace("min: 0", f"min: {text}").replace("max: 1", "max: 5000")
+    assert parse_file_text(source).parameters[0].low == value
+
+
+def test_items_of_a_list_keep_their_yaml_type() -> None:
+    items = "['1', 1.5, yes, 1:30, off]"
+    source = experiment("", command=["python"], **space("categorical", list=["a", "b"]))
+    written = source.replace("list:\n      - a\n      - b", f"list: {items}")
+    assert written != source
+    # As kubectl reads them: booleans of YAML 1.1, but no numbers to base 60.
+    assert parse_file_text(written).parameters[0].choices == ("1", 1.5, True, "1:30", False)
+
+
+def test_defaults() -> None:
+    source = yaml.safe_load(experiment("", command=["python"]))
+    for field in ("parallelTrialCount", "algorithm"):
+        del source["spec"][field]
+    spec = parse_file_text(yaml.safe_dump(source))
+    assert spec.parallel == 3 and spec.algorithm.name == "tpe" and spec.pruner is None and spec.retry_limit == 0
+    assert spec.template.primary_container == "trial" and spec.max_failed is None
+
+
+@pytest.mark.parametrize(
+    ("preset", "written", "count"), [("quick", None, 20), ("thorough", None, 200), ("production", 7, 7)]
+)
+def test_a_preset_fills_what_is_not_written(preset: str, written: int | None, count: int) -> None:
+    source = yaml.safe_load(experiment("", command=["python"]))
+    source["spec"]["preset"] = preset
+    source["spec"]["maxTrialCount"] = written
+    if written is None:
+        del source["spec"]["maxTrialCount"]
+    assert parse_file_text(yaml.safe_dump(source)).max_trials == count
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "random",
+        "tpe",
+        "cmaes",
+        "nsgaii",
+        "nsgaiii",
+        "qmc",
+        "sobol",
+        "multivariate-tpe",
+        "bayesianoptimization",
+        "gp",
+    ],
+)
+def test_every_sampler_by_name(name: str) -> None:
+    two = [{"name": n, "parameterType": "double", "feasibleSpace": {"min": 0, "max": 1}} for n in ("x", "y")]
+    assert parsed(parameters=two, **algorithm(name)).algorithm.name
+
+
+@pytest.mark.parametrize("name", ["grid", "bruteforce"])
+def test_searches_with_an_end(name: str) -> None:
+    assert parsed(**space("int", min=1, max=3), maxTrialCount=3, **algorithm(name)).algorithm.name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("none", {}),
+        ("median", {}),
+        ("medianstop", {"min_trials_required": 3, "start_step": 4}),
+        ("percentile", {"percentile": 25}),
+        ("asha", {}),
+        ("hyperband", {"max_resource": 9}),
+        ("threshold", {"upper": 3}),
+        ("wilcoxon", {}),
+        ("patient", {"patience": 2, "wrapped_pruner": "median", "wrapped_pruner.n_startup_trials": 2}),
+    ],
+)
+def test_every_pruner_by_name(name: str, settings: dict[str, Any]) -> None:
+    parsed(**pruner(name, **settings))
+
+
+def test_the_environment_is_the_interface() -> None:
+    params = {"lr.rate": 1e-05, "kind": "a b", "flag": True, "n": 3}
+    found = environment("exp", params, 4, 1, 99)
+    assert found["KUBETUNA_PARAM_LR_RATE"] == "1e-05" and found["KUBETUNA_PARAM_KIND"] == "a b"
+    assert found["KUBETUNA_PARAM_FLAG"] == "true" and found["KUBETUNA_PARAM_N"] == "3"
+    assert (found["KUBETUNA_TRIAL"], found["KUBETUNA_ATTEMPT"], found["KUBETUNA_SEED"]) == ("4", "1", "99")
+
+
+def test_set_and_metric_change_the_document() -> None:
+    text = experiment("", command=["python"])
+    spec = parse_file_text(text, sets=("maxTrialCount=9", "spec.parameters[0].feasibleSpace.max=5"), metric="acc")
+    assert spec.max_trials == 9 and spec.parameters[0].high == 5 and spec.objectives[0].metric == "acc"
+
+
+def test_conditions_may_nest() -> None:
+    base = {"parameterType": "int", "feasibleSpace": {"min": 0, "max": 3}}
+    three = [
+        {"name": "a", **base},
+        {"name": "b", **base, "when": "a >= 1"},
+        {"name": "c", **base, "when": "b == 2 and a in [1, 2]"},
+    ]
+    assert parsed(parameters=three).parameters[2].when is not None
+    assert parameter()["parameters"]
