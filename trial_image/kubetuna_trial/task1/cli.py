@@ -1,0 +1,184 @@
+"""``python -m kubetuna_trial.task1``: train and judge one ensemble, write data, or replay actions."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+from kubetuna_trial.checkpoint import Checkpoints
+from kubetuna_trial.errors import InputError
+from kubetuna_trial.task1 import replay
+from kubetuna_trial.task1.artifacts import write_artifacts
+from kubetuna_trial.task1.data import Dataset, file_dataset, planted_dataset
+from kubetuna_trial.task1.parameters import AGENT_NAMES, AGENTS, NUMBERS, parse_parameters
+from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE, write_contest_files
+from kubetuna_trial.task1.training import PROFILES, Plan, Report, Trial
+from kubetuna_trial.termination import EXIT_TERMINATED, Termination
+from kubetuna_trial.wire import Surroundings, announce_out_of_memory, emit, report, say, series, surroundings
+
+DESCRIPTION = """\
+Train an ensemble of Q-learning agents to trade bitcoin, and judge it on validation data by a fixed protocol.
+Without options it trains on synthetic data with a planted signal, in about ten seconds. `replay` as the first word
+shows what the simulator does with given actions (replay --help)."""
+
+EPILOG = """\
+Parameters come from the options below or from KUBETUNA_PARAMS (a JSON object); options win. KUBETUNA_SEED,
+KUBETUNA_CHECKPOINT_DIR and KUBETUNA_OUT stand for --seed, --checkpoints and --out. Each report is one JSON line on
+stdout: step, sharpe_ratio, total_return, romad, max_drawdown; the last also holds buy_and_hold_return, flat_return
+and random_return on the same seconds. SIGTERM saves a checkpoint and leaves with exit code 143; started again with
+the same options, training goes on exactly where it was."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run; returns the exit code: 0 done, 1 failed, 2 bad input, 143 stopped."""
+    try:
+        if arguments[:1] == ["replay"]:
+            parser = _Parser(prog="python -m kubetuna_trial.task1 replay", description=replay.DESCRIPTION)
+            replay.add_options(parser)
+            return replay.run(parser.parse_args(arguments[1:]))
+        return _train_or_write(_parser().parse_args(arguments))
+    except InputError as error:
+        say(f"error: {error}")
+        return 2
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        announce_out_of_memory()
+        say(f"error: out of memory; lower num_sims, buffer_size_multiplier or batch_size ({str(error)[:200]})")
+        return 1
+    except FloatingPointError as error:
+        say(f"error: {error}")
+        return 1
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see --help)")
+
+
+class _Formatter(ArgumentDefaultsHelpFormatter):
+    """Shows each option's default."""
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(prog="python -m kubetuna_trial.task1", description=DESCRIPTION, epilog=EPILOG,
+                     formatter_class=_Formatter, argument_default=None)  # fmt: skip
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", type=Path, metavar="DIR", help=f"folder with {PRICES_FILE} and {FACTORS_FILE}")
+    data.add_argument("--prices", type=Path, metavar="FILE", help="the contest's price CSV (column midpoint)")
+    data.add_argument("--factors", type=Path, metavar="FILE", help="the contest's factors, .npy, (rows, factors)")
+    data.add_argument("--align", choices=("front", "rear"), default="front", help="pair the first or the last rows")
+    data.add_argument("--rows", type=int, default=60_000, help="synthetic data: seconds")
+    data.add_argument("--data-seed", type=int, default=7, help="synthetic data: its seed")
+    data.add_argument("--snr", type=float, default=0.35, help="synthetic data: strength of the signal; 0: none")
+    data.add_argument("--make-data", type=Path, metavar="DIR", help="write synthetic data as contest files")
+    training = parser.add_argument_group("training")
+    training.add_argument("--budget", type=int, default=200_000, help="learner samples of the whole ensemble")
+    training.add_argument("--reports", type=int, default=10, help="reports at equal shares of the budget")
+    training.add_argument("--profile", choices=sorted(PROFILES), default="quick", help="sizes of episodes, memory")
+    training.add_argument("--seed", type=int, help="of everything random in training")
+    training.add_argument("--device", default="auto", help="auto, cpu, cuda")
+    training.add_argument(
+        "--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS") or 1), help="CPU threads"
+    )
+    training.add_argument("--checkpoints", type=Path, metavar="DIR", help="save there, and go on from there")
+    training.add_argument("--out", type=Path, metavar="DIR", help="write ensemble, metrics and returns there")
+    training.add_argument("--reference-compat", action="store_true", help="the contest starter kit's semantics")
+    _add_parameters(parser)
+    return parser
+
+
+def _add_parameters(parser: ArgumentParser) -> None:
+    tuned = parser.add_argument_group("parameters (the guide's search range)")
+    for name, rule in NUMBERS.items():
+        text = f"{rule.meaning} ({rule.guide}; default {int(rule.default) if rule.whole else rule.default})"
+        tuned.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="X", help=text.replace("%", "%%"))
+    for name in AGENT_NAMES:
+        tuned.add_argument(
+            f"--{name.replace('_', '-')}", dest=name, metavar="KIND", help=f"one of {', '.join(AGENTS)}"
+        )
+
+
+def _train_or_write(options: Namespace) -> int:
+    around = surroundings()
+    seed = around.seed if options.seed is None else options.seed
+    _check_counts(options)
+    if options.make_data:
+        for path in write_contest_files(options.make_data, options.rows, seed, options.snr):
+            say(f"wrote {path}")
+        return 0
+    return _train(options, around, seed)
+
+
+def _check_counts(options: Namespace) -> None:
+    for name, low in (
+        ("rows", 10_000),
+        ("budget", 1),
+        ("reports", 1),
+        ("threads", 1),
+        ("data_seed", 0),
+        ("snr", 0),
+    ):
+        value = getattr(options, name)
+        if not value >= low:
+            raise InputError(f"--{name.replace('_', '-')}: {value} is not allowed; it must be at least {low}")
+
+
+def _train(options: Namespace, around: Surroundings, seed: int) -> int:
+    termination = Termination().install()
+    data = _dataset(options)
+    trial = Trial(
+        _plan(options, around, seed), data, lambda key: Checkpoints(options.checkpoints or around.checkpoints, key)
+    )
+    emit({"protocol": trial.protocol.digest, "data": data.source, "device": str(trial.tape.prices.device)})
+    if trial.reported:
+        say(f"going on after report {trial.reported} of {options.reports}")
+    out: Path | None = options.out or around.out
+
+    def tell(found: Report) -> None:
+        metrics = found.metrics()
+        last = found.step == options.reports
+        if last:
+            metrics |= trial.baselines()
+            series("returns", found.judgement.returns.tolist())
+        _report(found.step, options.reports, metrics)
+        if last and out:
+            write_artifacts(out, trial, data, metrics, found.judgement.returns)
+
+    return 0 if trial.run(tell, lambda: termination.asked) else EXIT_TERMINATED
+
+
+def _report(step: int, steps: int, metrics: dict[str, float]) -> None:
+    try:
+        report(step, steps, metrics)
+    except ValueError as error:
+        raise FloatingPointError(f"training diverged: {error}") from None
+
+
+def _plan(options: Namespace, around: Surroundings, seed: int) -> Plan:
+    given = {
+        name: getattr(options, name) for name in (*NUMBERS, *AGENT_NAMES) if getattr(options, name) is not None
+    }
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise InputError(
+            f"--device: {options.device!r} is not available; it must be auto, cpu or cuda (on a GPU machine)"
+        )
+    torch.set_num_threads(options.threads)
+    if device == "cpu":
+        torch.use_deterministic_algorithms(True)
+    params = parse_parameters({**around.params, **given})
+    return Plan(params, seed, options.budget, options.reports, options.profile, device, options.reference_compat)
+
+
+def _dataset(options: Namespace) -> Dataset:
+    prices = options.prices or (options.data and options.data / PRICES_FILE)
+    factors = options.factors or (options.data and options.data / FACTORS_FILE)
+    if bool(prices) != bool(factors):
+        raise InputError("--prices and --factors belong together: give both, or --data DIR, or neither")
+    if prices:
+        return file_dataset(prices, factors, options.align)
+    return planted_dataset(options.rows, options.data_seed, options.snr)
