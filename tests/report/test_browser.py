@@ -25,6 +25,17 @@ def hostile_study() -> Study:
     return study([*(trial(n, n / 10, params=params) for n in range(12)), failed_trial(12, TEXT, TEXT)], HOSTILE)
 
 
+def wide_study() -> Study:
+    """Sixty parameters with the longest names allowed."""
+    names = [f"parameter_{n}_".ljust(128, "x") for n in range(60)]
+    rows = "".join(
+        f"  - {{name: {name}, parameterType: double, feasibleSpace: {{min: 0, max: 1}}}}\n" for name in names
+    )
+    params = [{name: (n * 7 + i) % 13 / 13 for i, name in enumerate(names)} for n in range(30)]
+    trials = [trial(n, n / 10, params=params[n]) for n in range(30)]
+    return study(trials, SINGLE.replace("  parameters:\n", "  parameters:\n" + rows))
+
+
 STUDIES: dict[str, Study] = {
     "none": study([]),
     "one": study([trial(0)]),
@@ -35,11 +46,11 @@ STUDIES: dict[str, Study] = {
     "several": study(many(60, values=lambda v: (v, v * v)), SEVERAL),
     "extreme": study([trial(n, v) for n, v in enumerate((1e308, -1e308, 0.0, 5e-324, 1.0, 2.0))]),
     "hostile": hostile_study(),
+    "wide": wide_study(),
 }
 
 UNDRAWN = """[...document.querySelectorAll(".chart")].filter((place) => {
-  const parts = place.querySelectorAll("svg.main-svg .plot path, svg.main-svg .plot .point");
-  return !place.querySelector("svg.main-svg") || !parts.length;
+  return !place.querySelector("svg.main-svg .cartesianlayer .trace path");
 }).map((place) => place.getAttribute("aria-label"))"""
 
 
@@ -79,7 +90,7 @@ def test_every_chart_draws_without_errors_or_requests(blank: Page, tmp_path: Pat
 def test_hostile_text_is_shown_as_it_is(blank: Page, tmp_path: Path) -> None:
     blank.open(written(tmp_path, "hostile"))
     assert blank.value("document.querySelectorAll('img, main b b').length") == 0
-    assert TEXT in blank.value("document.querySelector('#failures td').textContent")
+    assert TEXT in blank.value("document.querySelector('#failures tbody').textContent")
     ticks = blank.value("[...document.querySelectorAll('.xtick text')].map((t) => t.textContent)")
     assert any(tick.startswith("</s") for tick in ticks)
 
@@ -114,6 +125,6 @@ def test_the_charts_follow_the_theme(blank: Page, tmp_path: Path) -> None:
 
 def test_copying_takes_the_whole_text(blank: Page, tmp_path: Path) -> None:
     blank.open(written(tmp_path, "many"))
-    blank.value("document.querySelector('.commands .copy').click()")
+    blank.click(".commands .copy")
     blank.value("new Promise((done) => setTimeout(done, 300))")
     assert blank.value("document.querySelector('.commands .copy').textContent") == "Copied"

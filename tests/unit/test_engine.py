@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,79 +10,17 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sqlalchemy import Engine as Database
 
-from kubetuna.ending import Ending
-from kubetuna.engine import Engine, Ports
+from kubetuna.engine import Ports
 from kubetuna.errors import StoreUnavailable
-from kubetuna.opening import open_study
 from kubetuna.ports import AttemptKey, ExitFacts, Launch
-from kubetuna.records import TrialRecord
-from kubetuna.snapshot import Snapshot
-from kubetuna.spec.model import Experiment
-from kubetuna.spec.parse import parse_file_text
-from kubetuna.store.engine import open_engine
-from kubetuna.store.schema import ensure_schema
-from kubetuna.study import Study
-from tests.fakes import FakeClock, FakeLogs, FakePlace, Run
+from tests.fakes import FakeLogs, Run
 from tests.local.runs import experiment
+from tests.world import World, curve
 
 
 class Killed(BaseException):
     """The runner dies here, without any chance to clean up."""
-
-
-class World:
-    """What outlives a runner: the database, the place, the clock."""
-
-    def __init__(self, text: str, program: Any) -> None:
-        self.folder = tempfile.TemporaryDirectory()
-        self.database: Database = open_engine(f"sqlite:///{self.folder.name}/study.db")
-        ensure_schema(self.database)
-        self.spec: Experiment = parse_file_text(text)
-        self.clock = FakeClock()
-        self.place = FakePlace(program, self.clock)
-        self.ending: Ending | None = None
-        self.start()
-
-    def start(self) -> None:
-        """A runner starts, perhaps after another one."""
-        opened = open_study(self.database, self.spec, self.spec.name, "test", self.clock.now(), lambda: 7)
-        self.study: Study = opened.study
-        ports = Ports(self.place, FakeLogs(self.place, 3), self.clock, lambda s, e: None)
-        self.engine = Engine(self.spec, self.study, ports, opened.started, 1.0)
-
-    def turn(self) -> Snapshot:
-        """One turn of the loop, and time passes."""
-        snapshot = self.engine.observe()
-        self.engine.turn(snapshot, self.clock.now())
-        self.clock.time += 1.0
-        self.place.step()
-        return snapshot
-
-    def finish(self, turns: int = 400) -> Ending:
-        """Turn until the experiment has ended."""
-        found = self.engine.run(lambda: self.clock.now() > 1_000_000.0 + 10_000 * turns)
-        assert found is not None, "the experiment did not end"
-        return found
-
-    def stored(self) -> tuple[TrialRecord, ...]:
-        """What a reader of the database sees now."""
-        from kubetuna.records import decode_trial
-        from kubetuna.store.catalog import read_study
-
-        return tuple(decode_trial(t) for t in read_study(self.database, self.spec.name).trials)
-
-    def close(self) -> None:
-        self.database.dispose()
-        self.folder.cleanup()
-
-
-def curve(launch: Launch) -> Run:
-    """Five steps whose level is the parameter."""
-    level = float(launch.params["x"])
-    lines = [json.dumps({"step": s, "loss": level + 1 / s}).encode() for s in range(1, 6)]
-    return Run(tuple(lines))
 
 
 MEDIAN = {"algorithmName": "median", "algorithmSettings": [{"name": "n_startup_trials", "value": 2}]}

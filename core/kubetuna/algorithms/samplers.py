@@ -70,6 +70,8 @@ class Proposer:
         Raises:
             SearchExhausted: a thousand proposals all violated a constraint, or a grid is at its end.
         """
+        # A study keeps the history of its last ``ask``; without ``ask``, samplers would see that of the first draw.
+        study._thread_local.cached_all_trials = None
         fixed = self._spec.warm_start[ordinal] if ordinal < self._points_first else {}
         if self._grid is not None and not fixed:
             return self._from_grid(ordinal - self._points_first)

@@ -68,6 +68,7 @@ def run(
     """Run an experiment here, or take it up where it was."""
     from kubetuna.cli import local
     from kubetuna.cli.live import LiveView
+    from kubetuna.cli.pages import write_report
     from kubetuna.cli.tables import closing_words, print_json
 
     spec = _parsed(file, preset, metric, set_)
@@ -80,8 +81,9 @@ def run(
         told = local.run(spec, url, watchers, interrupt)
     if json:
         print_json(told.status)
-    words = closing_words(spec, told.status, told.folder, file, store, told.interrupted)
-    (errors if json else out).print(words, markup=False)
+    page = None if told.interrupted else write_report(local.look(spec.name, url), None)
+    words = closing_words(spec, told.status, told.folder, file, store, page)
+    (errors if json else out).print(words, markup=False, soft_wrap=True)
     raise typer.Exit(INTERRUPTED if told.interrupted else _code(told.status))
 
 
@@ -162,6 +164,48 @@ def logs(
 
     seen = look(target, store_url(store))
     copy_log(seen, trial, attempt, sys.stdout.buffer)
+
+
+@app.command()
+def report(
+    target: Target,
+    store: StoreOption = None,
+    out_: Annotated[Path | None, typer.Option("--out", help="Where to write it.", metavar="FILE")] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """One page with every chart: what was found, what it cost, whether to believe it."""
+    import webbrowser
+
+    from kubetuna.cli.local import look, store_url
+    from kubetuna.cli.pages import write_report
+    from kubetuna.cli.tables import print_json
+
+    path = write_report(look(target, store_url(store)), out_)
+    if json:
+        print_json({"report": str(path)})
+    else:
+        out.print(f"Report: {path}", markup=False, soft_wrap=True)
+    if open_:
+        webbrowser.open(path.resolve().as_uri())
+
+
+@app.command()
+def dashboard(
+    store: StoreOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8080,
+    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+) -> None:
+    """Optuna Dashboard on the store; Ctrl-C ends it."""
+    from kubetuna.cli.local import store_url
+    from kubetuna.cli.pages import serve_dashboard
+    from kubetuna.store.catalog import existing_store
+
+    url = store_url(store)
+    existing_store(url)
+    out.print(f"Optuna Dashboard: http://{host}:{port}/   (Ctrl-C ends it)", markup=False)
+    serve_dashboard(url, host, port, open_)
 
 
 def main() -> None:

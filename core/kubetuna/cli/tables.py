@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -135,32 +137,40 @@ def _trial_lines(spec: Experiment, trial: Mapping[str, Any]) -> list[str]:
     return [f"trial {trial['number']}: {values}", *rows]
 
 
+def command() -> str:
+    """How this program is called here: by name where the shell finds it, else by its path."""
+    own = Path(sys.argv[0])
+    if own.name != "kubetuna" or shutil.which("kubetuna") is not None:
+        return "kubetuna"
+    return os.path.relpath(own)
+
+
 def closing_words(
     spec: Experiment,
     status: Mapping[str, Any],
     folder: Path,
     file: str,
     store: str | None,
-    interrupted: bool,
+    report: Path | None,
 ) -> str:
-    """What a run ends with: the result, what beat what, and what to type next."""
+    """What a run ends with: the result, what beat what, what to type next. No ``report``: it was interrupted."""
     with_store = f" --store '{make_url(store)}'" if store else ""
-    if interrupted:
+    if report is None:
         return (
             f"\nInterrupted; nothing is lost. {status['trials']} trials so far, best: {best_line(spec, status)}"
-            f"\nGo on with:  kubetuna run {file}{with_store}"
+            f"\nGo on with:  {command()} run {file}{with_store}"
         )
     lines = ["", f"{spec.name}: {status['state']}. {status.get('message', '')}".rstrip()]
     lines += [best_text(spec, status), *_against_baselines(status)]
     verbs = {
-        f"report {spec.name}": "one page with every chart",
+        f"report {spec.name} --open": "one page with every chart",
         f"trials {spec.name}": "every trial",
         "dashboard": "Optuna Dashboard on the study",
     }
     width = max(map(len, verbs))
     lines += ["", "Next:"]
-    lines += [f"  kubetuna {verb:<{width}}{with_store}   {what}" for verb, what in verbs.items()]
-    lines += [f"Logs and checkpoints: {folder}"]
+    lines += [f"  {command()} {verb:<{width}}{with_store}   {what}" for verb, what in verbs.items()]
+    lines += [f"Report: {report}", f"Logs and checkpoints: {folder}"]
     return "\n".join(lines)
 
 

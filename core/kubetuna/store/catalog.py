@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import Engine, select
 
 from kubetuna.errors import StudyNotFound
-from kubetuna.store.engine import place, reading
+from kubetuna.store.engine import open_engine, place, reading
 from kubetuna.store.loading import load_attributes, load_trials
 from kubetuna.store.registry import load_directions
 from kubetuna.store.tables import STUDIES
@@ -43,7 +43,7 @@ def read_study(engine: Engine, name: str) -> ReadStudy:
         StudyNotFound: there is none of that name; the message names the nearest ones.
     """
     if engine.dialect.name == "sqlite":
-        _refuse_absent_file(engine, name)
+        _refuse_absent_file(engine, f", so no study {name!r}")
     with reading(engine) as connection:
         query = select(STUDIES.c.study_id).where(STUDIES.c.study_name == name)
         study_id = connection.execute(query).scalar()
@@ -55,12 +55,26 @@ def read_study(engine: Engine, name: str) -> ReadStudy:
     raise StudyNotFound(_absent(name, study_names(engine), place(engine.url)))
 
 
-def _refuse_absent_file(engine: Engine, name: str) -> None:
+def existing_store(url: str) -> Engine:
+    """A store that is there and can be read.
+
+    Raises:
+        StudyNotFound: it is a SQLite file that does not exist.
+        StoreUnavailable: it cannot be reached.
+    """
+    engine = open_engine(url)
+    if engine.dialect.name == "sqlite":
+        _refuse_absent_file(engine, "")
+    study_names(engine)
+    return engine
+
+
+def _refuse_absent_file(engine: Engine, then: str) -> None:
     from pathlib import Path
 
     # Opening it would make an empty database, which nobody asked for.
     if not Path(str(engine.url.database)).exists():
-        raise StudyNotFound(f"no store at {place(engine.url)}, so no study {name!r}; give --store, or run it first")
+        raise StudyNotFound(f"no store at {place(engine.url)}{then}; give --store, or run it first")
 
 
 def _absent(name: str, known: list[str], where: str) -> str:

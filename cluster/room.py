@@ -1,0 +1,120 @@
+"""The room that the node lives in: a network and a mount namespace, held open by one sleeping process.
+
+Kubernetes writes to fixed places (/var/lib/kubelet, /run/containerd, /var/log/pods ...). In this room those are
+folders of the cluster's state, so the machine's own stay untouched, and every mount of every container vanishes
+with the last process. The machine's /sys stays visible as it is: `ip netns exec` would hide the cgroups in it.
+Only the mount points must exist outside; those that were made for it are listed, and removed by `leave_no_trace`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from cluster import cgroups, processes
+from cluster.commands import run
+from cluster.layout import Layout
+from cluster.processes import Daemon
+
+HOLDER = "room"
+PLACES = {
+    "run-containerd": "/run/containerd",
+    "run-netns": "/run/netns",
+    "lib-containerd": "/var/lib/containerd",
+    "lib-cni": "/var/lib/cni",
+    "lib-kubelet": "/var/lib/kubelet",
+    "log-pods": "/var/log/pods",
+    "log-containers": "/var/log/containers",
+}
+# Slave, so that the machine's own unmounts reach the room; shared below that, as volumes with propagation need.
+SETUP = """\
+mount --make-rshared / || exit 1
+while [ $# -gt 0 ]; do mount --bind "$1" "$2" || exit 1; shift 2; done
+exec sleep infinity
+"""
+
+
+def open_room(layout: Layout) -> None:
+    """Make the room unless it is open; where its holder has gone, end what was left in it first."""
+    if holder_pid(layout):
+        return
+    cgroups.create(layout)
+    cgroups.kill_all(layout)
+    _make_places(layout)
+    pairs = [text for name, place in PLACES.items() for text in (str(layout.node / name), place)]
+    unshare = ["unshare", "--net", "--mount", "--propagation", "slave"]
+    processes.ensure(layout, Daemon(HOLDER, [*unshare, "sh", "-c", SETUP, "sh", *pairs]))
+    _wait_for_setup(layout)
+
+
+def _wait_for_setup(layout: Layout) -> None:
+    """The holder is ready once it has turned from the shell into `sleep`."""
+    while True:
+        processes.require_alive(layout, HOLDER)
+        pid = holder_pid(layout)
+        if Path(f"/proc/{pid}/comm").read_text().strip() == "sleep":
+            return
+
+
+def _make_places(layout: Layout) -> None:
+    made = set(_made_places(layout))
+    for name, place in PLACES.items():
+        (layout.node / name).mkdir(parents=True, exist_ok=True)
+        made.update(_make_folder(Path(place)))
+    _list_file(layout).write_text(json.dumps(sorted(made)))
+
+
+def _make_folder(folder: Path) -> list[str]:
+    """Make a folder and its parents; return those that were not there."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return [str(path) for path in missing]
+
+
+def _list_file(layout: Layout) -> Path:
+    return layout.state / "made-folders.json"
+
+
+def _made_places(layout: Layout) -> list[str]:
+    try:
+        return list(json.loads(_list_file(layout).read_text()))
+    except (FileNotFoundError, ValueError):
+        return []
+
+
+def remove_places(layout: Layout) -> int:
+    """Remove the mount points that were made for the room and that nobody has used since; return how many."""
+    removed = 0
+    for place in sorted(_made_places(layout), key=len, reverse=True):
+        try:
+            Path(place).rmdir()
+            removed += 1
+        except OSError:
+            continue
+    return removed
+
+
+def holder_pid(layout: Layout) -> int | None:
+    record = processes.read_record(layout, HOLDER)
+    return record.pid if record and processes.is_alive(record) else None
+
+
+def entry(layout: Layout) -> list[str]:
+    """Return the start of a command line that runs in the room."""
+    return ["nsenter", "--target", str(holder_pid(layout)), "--net", "--mount", "--wd=/", "--"]
+
+
+def identity(layout: Layout) -> str:
+    """Tell this room from one that was held open earlier."""
+    return str(Path(f"/proc/{holder_pid(layout)}/ns/mnt").readlink())
+
+
+def ensure(layout: Layout, daemon: Daemon) -> bool:
+    """Start a daemon in the room unless it runs there; return whether it was started."""
+    return processes.ensure(layout, daemon, entry(layout), identity(layout))
+
+
+def run_inside(layout: Layout, argv: Sequence[str], *, stdin: str = "", timeout: float | None = None) -> str:
+    """Run a program in the room and return what it printed."""
+    return run([*entry(layout), *argv], stdin=stdin, timeout=timeout)

@@ -1,0 +1,50 @@
+"""Pages about a study: the self-contained report, and Optuna Dashboard over the store."""
+
+from __future__ import annotations
+
+import time
+import webbrowser
+from pathlib import Path
+
+from kubetuna.cli.local import Seen
+from kubetuna.errors import BackendMissing, KubetunaError
+from kubetuna.store.engine import parse_url
+
+REPORT = "report.html"
+
+
+def write_report(seen: Seen, path: Path | None) -> Path:
+    """Write the report, whole or not at all, to ``path`` or into the folder of the study's runs."""
+    from kubetuna.report.page import render_report
+
+    target = path or seen.folder / REPORT
+    text = render_report(seen.spec, seen.status, seen.trials, time.time())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(target.name + ".part")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(target)
+    return target
+
+
+def serve_dashboard(url: str, host: str, port: int, browse: bool) -> None:
+    """Serve Optuna Dashboard over a store until interrupted.
+
+    Raises:
+        BackendMissing: optuna-dashboard is not installed.
+        KubetunaError: the address cannot be used.
+    """
+    try:
+        from optuna_dashboard import run_server
+    except ImportError:
+        raise BackendMissing("Optuna Dashboard is not installed: pip install 'kubetuna[dashboard]'") from None
+    from optuna.storages import RDBStorage
+
+    storage = RDBStorage(parse_url(url).render_as_string(hide_password=False))
+    if browse:
+        webbrowser.open(f"http://{host}:{port}/")
+    try:
+        run_server(storage, host=host, port=port)
+    except OSError as error:
+        raise KubetunaError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port"
+        ) from error

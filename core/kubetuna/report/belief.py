@@ -1,0 +1,165 @@
+"""Whether to believe the result: what can be checked with the trials at hand, each in one plain sentence.
+
+A check says what it saw and what follows; it never gives a grade. The checks look for the usual ways in
+which a best value misleads: too few trials, a lucky outlier, an end of the search range, a search that was
+still improving, results that a trivial strategy reaches as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+
+from kubetuna.records import TrialRecord
+from kubetuna.report.axes import parameter_axis
+from kubetuna.report.failures import summary
+from kubetuna.report.text import count, cut, esc, finite, number
+from kubetuna.report.view import View, value_of
+
+BASELINES = ("buy_and_hold_return", "flat_return", "random_return")
+OWN_RETURN = "total_return"
+
+# Random search finds one of the best 5 % with probability 0.95 after 59 trials (0.95 ** 59 < 0.05).
+MANY_TRIALS = 59
+FEW_TRIALS = 10
+# A best value further from the second than half of the way from the second to the median stands alone.
+LONELY = 0.5
+EDGE = 0.02
+LATE = 0.8
+MANY_FAILURES = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding: ``good`` speaks for the result, ``care`` against it, ``note`` is to be known."""
+
+    mark: str
+    text: str
+
+
+MARKS = {"good": "✓", "care": "!", "note": "i"}
+WORDS = {"good": "speaks for it", "care": "take care", "note": "to know"}
+
+
+def belief_card(view: View) -> str:
+    """The checks as a list."""
+    items = "".join(
+        f'<li class="{c.mark}"><span class="mark" role="img" aria-label="{WORDS[c.mark]}">{MARKS[c.mark]}</span>'
+        f"<span>{esc(c.text)}</span></li>"
+        for c in checks(view)
+    )
+    return f'<section class="card"><h2>Whether to believe it</h2><ul class="checks">{items}</ul></section>'
+
+
+def checks(view: View) -> list[Check]:
+    """All findings, what calls for care first."""
+    if not view.scored:
+        return [Check("care", "There is nothing to believe yet: no trial has completed."), *_failures(view)]
+    found = [
+        *_baselines(view),
+        *_trials(view),
+        *_gap(view),
+        *_edges(view),
+        *_late(view),
+        *_failures(view),
+        *_interim(view),
+        *_noise(view),
+    ]
+    order = ("care", "good", "note")
+    return sorted(found, key=lambda c: order.index(c.mark))
+
+
+def _interim(view: View) -> Iterator[Check]:
+    if not view.over:
+        yield Check("note", "The experiment has not ended; the best may still change.")
+
+
+def _baselines(view: View) -> Iterator[Check]:
+    """The best against trivial strategies that its own trial measured on the same data."""
+    metrics = view.best.metrics if view.best else {}
+    own = finite(metrics.get(OWN_RETURN))
+    for name in BASELINES if own is not None else ():
+        other = finite(metrics.get(name))
+        if other is None or own is None:
+            continue
+        words = name.removesuffix("_return").replace("_", " ")
+        verb = "beats" if own > other else "does not beat"
+        text = f"Its total return of {own:+.4%} {verb} {words} ({other:+.4%}): {own - other:+.4%}."
+        yield Check("good" if own > other else "care", text)
+
+
+def _trials(view: View) -> Iterator[Check]:
+    done, width = len(view.eligible), len(view.spec.parameters)
+    space = f"{count(done, 'completed trial')} for {count(width, 'parameter')}"
+    if done < FEW_TRIALS:
+        yield Check("care", f"Only {space}: the best may be mere luck.")
+    elif done < MANY_TRIALS:
+        yield Check("note", f"{space[0].upper()}{space[1:]}: a coarse search; more trials may find more.")
+    else:
+        yield Check("good", f"{space[0].upper()}{space[1:]}.")
+
+
+def _gap(view: View) -> Iterator[Check]:
+    ranked = view.ranked()
+    if view.spec.multi_objective or len(ranked) < 5:
+        return
+    best, second = value_of(ranked[0]), value_of(ranked[1])
+    middle = median(value_of(t) for t in ranked)
+    gap, way = abs(best - second), abs(second - middle)
+    facts = f"best {number(best)}, second {number(second)}, median {number(middle)}"
+    if best == middle:
+        text = f"At least half of the trials reach the same value ({facts}): the search decided nothing."
+        yield Check("care", text)
+    elif gap > LONELY * way:
+        yield Check("care", f"The best stands alone ({facts}): run its parameters again before relying on it.")
+    else:
+        yield Check("good", f"Others come close to the best ({facts}): it is no lone outlier.")
+
+
+def _edges(view: View) -> Iterator[Check]:
+    """Parameters whose best value lies at an end of their range, as if it wanted to lie beyond."""
+    found = [text for text in (_edge(view, view.best, i) for i in range(len(view.spec.parameters))) if text]
+    if found:
+        shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+        yield Check("care", f"At an end of the searched range: {shown}. A wider range may hold better values.")
+
+
+def _edge(view: View, best: TrialRecord | None, index: int) -> str:
+    parameter = view.spec.parameters[index]
+    if best is None or parameter.choices or parameter.name not in best.params or parameter.low == parameter.high:
+        return ""
+    # With few whole numbers an end is no sign of anything.
+    if parameter.kind == "int" and (parameter.high or 0) - (parameter.low or 0) < 10:
+        return ""
+    place = parameter_axis(parameter).unit(best.params[parameter.name])
+    if place is None or EDGE < place < 1 - EDGE:
+        return ""
+    return f"{cut(parameter.name, 40)} = {number(best.params[parameter.name])}"
+
+
+def _late(view: View) -> Iterator[Check]:
+    if view.best is None or len(view.trials) < FEW_TRIALS:
+        return
+    last = view.trials[-1].number
+    if view.best.number > LATE * last:
+        text = f"Trial {view.best.number} of {last + 1}, late in the search, is the best: it was still improving."
+        yield Check("care", text)
+    else:
+        later = count(last - view.best.number, "later trial")
+        yield Check("good", f"{later} did not improve on trial {view.best.number}.")
+
+
+def _failures(view: View) -> Iterator[Check]:
+    text = summary(view)
+    failed = sum(1 for t in view.trials if t.state == "FAIL")
+    if text:
+        yield Check("care" if failed > MANY_FAILURES * len(view.trials) else "note", f"{text}.")
+
+
+def _noise(view: View) -> Iterator[Check]:
+    if view.spec.repeats == 1 and view.best is not None:
+        yield Check("note", "Each point was tried once, so how much chance moves the value was not measured.")
+    foreign = sum(1 for t in view.trials if not t.own)
+    if foreign:
+        yield Check("note", f"{count(foreign, 'trial')} in the study came from another program.")

@@ -1,0 +1,73 @@
+"""A runner without processes: the engine over a real study in SQLite and a fake place, turned by hand."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from typing import Any
+
+from sqlalchemy import Engine as Database
+
+from kubetuna.ending import Ending
+from kubetuna.engine import Engine, Ports
+from kubetuna.opening import open_study
+from kubetuna.ports import Launch
+from kubetuna.records import TrialRecord, decode_trial
+from kubetuna.snapshot import Snapshot
+from kubetuna.spec.model import Experiment
+from kubetuna.spec.parse import parse_file_text
+from kubetuna.store.catalog import read_study
+from kubetuna.store.engine import open_engine
+from kubetuna.store.schema import ensure_schema
+from kubetuna.study import Study
+from tests.fakes import FakeClock, FakeLogs, FakePlace, Run
+
+
+class World:
+    """What outlives a runner: the database, the place, the clock."""
+
+    def __init__(self, text: str, program: Any) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.database: Database = open_engine(f"sqlite:///{self.folder.name}/study.db")
+        ensure_schema(self.database)
+        self.spec: Experiment = parse_file_text(text)
+        self.clock = FakeClock()
+        self.place = FakePlace(program, self.clock)
+        self.ending: Ending | None = None
+        self.start()
+
+    def start(self) -> None:
+        """A runner starts, perhaps after another one."""
+        opened = open_study(self.database, self.spec, self.spec.name, "test", self.clock.now(), lambda: 7)
+        self.study: Study = opened.study
+        ports = Ports(self.place, FakeLogs(self.place, 3), self.clock, lambda s, e: None)
+        self.engine = Engine(self.spec, self.study, ports, opened.started, 1.0)
+
+    def turn(self) -> Snapshot:
+        """One turn of the loop, and time passes."""
+        snapshot = self.engine.observe()
+        self.engine.turn(snapshot, self.clock.now())
+        self.clock.time += 1.0
+        self.place.step()
+        return snapshot
+
+    def finish(self, turns: int = 400) -> Ending:
+        """Turn until the experiment has ended."""
+        found = self.engine.run(lambda: self.clock.now() > 1_000_000.0 + 10_000 * turns)
+        assert found is not None, "the experiment did not end"
+        return found
+
+    def stored(self) -> tuple[TrialRecord, ...]:
+        """What a reader of the database sees now."""
+        return tuple(decode_trial(t) for t in read_study(self.database, self.spec.name).trials)
+
+    def close(self) -> None:
+        self.database.dispose()
+        self.folder.cleanup()
+
+
+def curve(launch: Launch) -> Run:
+    """Five steps whose level is the parameter."""
+    level = float(launch.params["x"])
+    lines = [json.dumps({"step": s, "loss": level + 1 / s}).encode() for s in range(1, 6)]
+    return Run(tuple(lines))
