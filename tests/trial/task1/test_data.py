@@ -1,0 +1,127 @@
+"""The contest's files: read as they are, refused in words, and never beyond validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kubetuna_trial.errors import InputError
+from kubetuna_trial.task1.cli import main
+from kubetuna_trial.task1.data import file_dataset, planted_dataset, split
+from kubetuna_trial.task1.planted import columns, planted_series, write_contest_files
+
+ROWS = 12_000
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return write_contest_files(tmp_path_factory.mktemp("data"), ROWS, 3, 0.35)
+
+
+def test_written_files_have_the_contests_155_columns_and_read_back_as_they_were(files: tuple[Path, Path]) -> None:
+    assert len(columns()) == 155 and len(set(columns())) == 155
+    read, made = file_dataset(*files, "front"), planted_dataset(ROWS, 3, 0.35)
+    assert read.digest == made.digest
+    assert np.array_equal(read.factors, made.factors)
+
+
+def test_a_trial_never_reads_the_test_rows(files: tuple[Path, Path], tmp_path: Path) -> None:
+    _, validation = split(ROWS)
+    lines = files[0].read_text().splitlines()
+    spoiled = tmp_path / "prices.csv"
+    spoiled.write_text(
+        "\n".join(lines[: validation.stop + 1] + ["no,numbers,at,all"] * (ROWS - validation.stop)) + "\n"
+    )
+    factors = np.load(files[1])
+    factors[validation.stop :] = np.nan
+    np.save(tmp_path / "factors.npy", factors)
+    assert file_dataset(spoiled, tmp_path / "factors.npy", "front").digest == file_dataset(*files, "front").digest
+
+
+def test_train_and_validation_lie_apart_and_in_order() -> None:
+    train, validation = split(100_000)
+    assert (train.start, train.stop, validation.start, validation.stop) == (0, 60_000, 60_900, 80_000)
+
+
+def test_the_scale_of_the_factors_comes_from_train_rows_only() -> None:
+    data = planted_dataset(ROWS, 3, 0.35)
+    part = data.factors[data.train.start : data.train.stop]
+    assert np.abs(part.mean(axis=0)).max() < 1e-3
+
+
+def test_rear_alignment_pairs_the_last_rows_and_says_that_it_does_not_fit(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "short.npy", np.load(files[1])[:-900])
+    front = file_dataset(files[0], tmp_path / "short.npy", "front")
+    assert "warning" not in capsys.readouterr().err
+    rear = file_dataset(files[0], tmp_path / "short.npy", "rear")
+    assert "--align" in capsys.readouterr().err
+    assert np.array_equal(front.prices[900:1000], rear.prices[:100])
+
+
+def test_no_signal_leaves_factors_that_look_alike() -> None:
+    planted, control = planted_series(5000, 1, 0.35), planted_series(5000, 1, 0.0)
+    assert np.array_equal(planted.factors, control.factors) and not np.array_equal(planted.prices, control.prices)
+
+
+def refused(prices: Path, factors: Path) -> str:
+    with pytest.raises(InputError) as told:
+        file_dataset(prices, factors, "front")
+    return str(told.value)
+
+
+def test_what_is_wrong_with_a_file_is_told(files: tuple[Path, Path], tmp_path: Path) -> None:
+    prices, factors = files
+    text = prices.read_text().splitlines()
+    other = tmp_path / "p.csv"
+    assert "No such file" in refused(tmp_path / "absent.csv", factors)
+    assert "No such file" in refused(prices, tmp_path / "absent.npy")
+    other.write_text("\n".join([text[0].replace("midpoint", "mid_point"), *text[1:]]))
+    assert "did you mean 'mid_point'" in refused(other, factors)
+    other.write_text("\n".join([*text[:50], "1,2021", *text[51:]]))
+    assert "numbers only" in refused(other, factors)
+    other.write_text("\n".join(text[:5000]))
+    assert "more than the" in refused(other, factors)
+    cut = tmp_path / "f.npy"
+    cut.write_bytes(factors.read_bytes()[:-1000])
+    assert "no whole .npy" in refused(prices, cut)
+    np.save(cut, np.zeros(ROWS))
+    assert "(rows, factors)" in refused(prices, cut)
+    np.save(cut, np.load(factors)[:500])
+    assert "at least 10000" in refused(prices, cut)
+    wrong = np.load(factors)
+    wrong[17, 2] = np.inf
+    np.save(cut, wrong)
+    assert "row 17" in refused(prices, cut)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--prices", "x.csv"], "belong together"),
+        (["--rows", "5"], "at least 10000"),
+        (["--learning-rate", "fast"], "learning_rate: 'fast'"),
+        (["--gamma", "nan"], "gamma"),
+        (["--num-sims", "32.5"], "whole number"),
+        (["--agent-0", "PPO"], "D3QN, DoubleDQN, TwinD3QN"),
+        (["--device", "tpu"], "--device"),
+        (["--nonsense"], "--help"),
+    ],
+)
+def test_bad_options_are_told_in_one_line(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    told = capsys.readouterr().err.strip()
+    assert words in told and len(told.splitlines()) == 1
+
+
+def test_an_unknown_parameter_is_told_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBETUNA_PARAMS", '{"learning_rat": 1}')
+    assert main([]) == 2
+    assert "did you mean 'learning_rate'" in capsys.readouterr().err
