@@ -13,9 +13,9 @@ _PREFERENCE = (1e-9, 2e-9, 0.0)
 def vote(values: Tensor) -> Tensor:
     """Actions i64[n] of members that value actions as f32[members, n, 3].
 
-    Each member votes for its best action, or shares its vote among equally good ones; most votes win. Among actions with equally many votes the largest sum of
-    the members' advantages (an action's value less the member's mean, in units of the member's own spread) wins,
-    and then keeping the position. The order of the members does not matter.
+    Each member votes for its best action, or shares its vote among equally good ones; most votes win. Among actions
+    with equally many votes the largest sum of the members' advantages (an action's value less the member's mean, in
+    units of the member's own spread) wins, and then keeping the position. The order of members does not matter.
     """
     values = values.to(torch.float64)
     top = (values == values.amax(dim=2, keepdim=True)).to(torch.float64)
