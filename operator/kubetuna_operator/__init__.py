@@ -1,0 +1,13 @@
+"""The Kubernetes controller of kubetuna: it carries out the core's plan with Pods, and holds no policy."""
+
+GROUP = "kubetuna.dev"
+VERSION = "v1alpha1"
+FIELD_MANAGER = "kubetuna"
+FINALIZER = "kubetuna.dev/study"
+
+LABEL_EXPERIMENT = "kubetuna.dev/experiment"
+LABEL_TRIAL = "kubetuna.dev/trial"
+LABEL_ATTEMPT = "kubetuna.dev/attempt"
+LABEL_TOLD = "kubetuna.dev/told"
+ANNOTATION_PARAMS = "kubetuna.dev/params-hash"
+ANNOTATION_TIMEOUT = "kubetuna.dev/trial-timeout-seconds"

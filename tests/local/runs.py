@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 KUBETUNA = Path(sys.executable).parent / "kubetuna"
 
 
@@ -44,7 +42,7 @@ def experiment(script: str, name: str = "small", command: list[str] | None = Non
         "metadata": {"name": name},
         "spec": whole,
     }
-    text: str = yaml.safe_dump(document, sort_keys=False)
+    text: str = json.dumps(document)
     return text
 
 

@@ -71,7 +71,7 @@ class Fields:
         if value is None:
             return default
         if not isinstance(value, str) or not value:
-            self.problem(name, f"{shown(value)} must be text")
+            self.problem(name, f"{shown(value)} must be text; quote it")
             return default
         if words and value not in words:
             near = difflib.get_close_matches(value, words, n=1)

@@ -1,0 +1,111 @@
+"""``kubetuna-operator``: connect, be elected, watch, run; let go of everything on SIGTERM."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+
+from kubetuna.errors import KubetunaError, StoreUnavailable
+from kubetuna.store.engine import open_engine
+from kubetuna.store.schema import ensure_schema
+from kubetuna_operator.controller import Controller
+from kubetuna_operator.endpoints import serve
+from kubetuna_operator.leader import Leadership
+from kubetuna_operator.pod_index import PodIndex
+from kubetuna_operator.runner import Surroundings
+from kubetuna_operator.settings import Settings, parse_settings
+from kubetuna_operator.transport import Api
+
+log = logging.getLogger("kubetuna_operator")
+
+HEARING_SECONDS = 150.0
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line; never a secret, since nothing here logs URLs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        found = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        for name in ("experiment", "trial", "attempt"):
+            if hasattr(record, name):
+                found[name] = str(getattr(record, name))
+        if record.exc_info:
+            found["exception"] = self.formatException(record.exc_info)
+        return json.dumps(found)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 asked to stop, 1 leadership or study lost, 2 cannot start."""
+    settings = parse_settings(sys.argv[1:])
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("optuna").setLevel(logging.ERROR)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        sys.exit(run(settings, stopped))
+    except KubetunaError as error:
+        log.error("%s", error)
+        sys.exit(2)
+
+
+def run(settings: Settings, stopped: threading.Event) -> int:
+    """Work until ``stopped``."""
+    api = Api.connect(settings.kubeconfig)
+    database = open_engine(settings.store)
+    around = Surroundings(api, PodIndex(), database, settings.identity)
+    controller = Controller(around, settings.namespaces, lambda: _die("another operator took a study over"))
+    controller.watch()
+    server = serve(
+        settings.port, lambda: time.monotonic() - controller.heard() < HEARING_SECONDS, lambda: controller.synced
+    )
+    leadership = Leadership(api, settings.own_namespace, settings.identity)
+    if settings.elect and not leadership.acquire(stopped):
+        return 0
+    log.info("leading as %s", settings.identity)
+    if settings.elect:
+        leadership.keep(lambda: _die("the lease was lost"))
+    try:
+        if _schema(database, stopped):
+            controller.run(stopped)
+    finally:
+        server.shutdown()
+        if settings.elect:
+            leadership.release()
+    return 0
+
+
+def _schema(database: object, stopped: threading.Event) -> bool:
+    """Make the tables, waiting for the database; experiments wait with their StoreReady condition false."""
+    while not stopped.is_set():
+        try:
+            ensure_schema(database)  # type: ignore[arg-type]
+            return True
+        except StoreUnavailable as error:
+            log.warning("%s", error)
+            stopped.wait(2.0)
+    return False
+
+
+def _die(why: str) -> None:
+    """End at once: another operator works now, and nothing of ours may follow."""
+    log.error("%s; leaving", why)
+    logging.shutdown()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

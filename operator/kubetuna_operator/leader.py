@@ -1,0 +1,113 @@
+"""Leader election with a Lease: one operator works, the others wait.
+
+Liveness only: what keeps a stale leader from writing is the study's epoch. A Lease counts as expired by the time
+that *we* saw it unchanged, so clocks need not agree; one whose holder's Pod is gone or ended is taken at once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from kubetuna_operator.telemetry import LEADER
+from kubetuna_operator.transport import Api, Refused, Unreachable, collection
+
+NAME = "kubetuna-operator"
+DURATION, RENEW_WITHIN, RETRY = 15.0, 10.0, 2.0
+
+
+class Leadership:
+    """Holds, or waits for, the Lease of a namespace."""
+
+    def __init__(self, api: Api, namespace: str, identity: str) -> None:
+        self._api, self._namespace, self._identity = api, namespace, identity
+        self._leases = collection("leases", namespace)
+        self._seen: tuple[str, float] = ("", 0.0)
+        self._ended = threading.Event()
+
+    def acquire(self, stopped: threading.Event) -> bool:
+        """Wait until we hold the Lease; False where ``stopped`` came first."""
+        while not stopped.is_set():
+            if self._try():
+                LEADER.labels(NAME).set(1)
+                return True
+            stopped.wait(RETRY)
+        return False
+
+    def keep(self, lost: Callable[[], None]) -> None:
+        """Renew in a thread of its own; call ``lost`` where that fails for too long."""
+        threading.Thread(target=self._renew, args=(lost,), name="lease", daemon=True).start()
+
+    def release(self) -> None:
+        """Let the next one take over at once."""
+        self._ended.set()
+        LEADER.labels(NAME).set(0)
+        try:
+            lease = self._api.get(f"{self._leases}/{NAME}")
+            if lease["spec"].get("holderIdentity") == self._identity:
+                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                self._api.replace(f"{self._leases}/{NAME}", lease)
+        except (Refused, Unreachable):
+            pass
+
+    def _renew(self, lost: Callable[[], None]) -> None:
+        renewed = time.monotonic()
+        while not self._ended.wait(RETRY):
+            if self._try():
+                renewed = time.monotonic()
+            elif time.monotonic() > renewed + RENEW_WITHIN:
+                LEADER.labels(NAME).set(0)
+                lost()
+                return
+
+    def _try(self) -> bool:
+        try:
+            return self._take()
+        except (Refused, Unreachable):
+            return False
+
+    def _take(self) -> bool:
+        try:
+            lease = self._api.get(f"{self._leases}/{NAME}")
+        except Refused as error:
+            if error.code != 404:
+                raise
+            body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": NAME}}
+            self._api.create(self._leases, {**body, "spec": self._spec({}, True)})
+            return True
+        spec = lease.get("spec") or {}
+        holder = spec.get("holderIdentity") or ""
+        if holder not in ("", self._identity) and not self._expired(spec, holder):
+            return False
+        lease["spec"] = self._spec(spec, holder != self._identity)
+        self._api.replace(f"{self._leases}/{NAME}", lease)
+        return True
+
+    def _expired(self, spec: dict[str, Any], holder: str) -> bool:
+        mark = f"{holder} {spec.get('renewTime')}"
+        if mark != self._seen[0]:
+            self._seen = (mark, time.monotonic())
+        return time.monotonic() > self._seen[1] + DURATION or self._holder_is_gone(holder)
+
+    def _holder_is_gone(self, holder: str) -> bool:
+        try:
+            pod = self._api.get(f"{collection('pods', self._namespace)}/{holder}")
+        except Refused as error:
+            # A holder outside the cluster has no Pod; only its silence tells.
+            return error.code == 404 and holder.startswith("kubetuna-operator-")
+        states = [c.get("state") or {} for c in pod.get("status", {}).get("containerStatuses") or []]
+        ended = bool(states) and all("terminated" in state for state in states)
+        return ended or pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+    def _spec(self, before: dict[str, Any], taken: bool) -> dict[str, Any]:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": int(DURATION),
+            "acquireTime": now if taken else before.get("acquireTime", now),
+            "renewTime": now,
+            "leaseTransitions": int(before.get("leaseTransitions") or 0) + taken,
+        }

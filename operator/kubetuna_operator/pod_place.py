@@ -1,0 +1,187 @@
+"""Pods as a place where attempts run: the core's ``Place`` over the API server and the image of its Pods.
+
+A launch that the API server does not take is kept as a pending attempt with the reason, and tried again, so that a
+full quota or an absent server is waited for and a template that is refused shows as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kubetuna.ports import AttemptFacts, AttemptKey, Clock, ExitFacts, Launch
+from kubetuna.spec.model import Experiment
+from kubetuna_operator import LABEL_TOLD
+from kubetuna_operator.pod_facts import PodView, facts, view
+from kubetuna_operator.pod_index import PodIndex
+from kubetuna_operator.pods import Owner, pod_manifest
+from kubetuna_operator.telemetry import OUTCOMES
+from kubetuna_operator.transport import Api, Refused, Unreachable, collection
+
+RETRY_SECONDS = 5.0
+FAILED_KEPT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A launch that did not come about: since when, why, and whether only another template would help."""
+
+    order: Launch
+    since: float
+    tried: float
+    why: str
+    final: bool
+
+
+class PodPlace:
+    """The Pods of one Experiment. ``changed`` is set whenever one of them does."""
+
+    def __init__(self, api: Api, pods: PodIndex, spec: Experiment, owner: Owner, clock: Clock) -> None:
+        self._api, self._pods, self._spec, self._owner, self._clock = api, pods, spec, owner, clock
+        self._path = collection("pods", owner.namespace)
+        self._refused: dict[AttemptKey, _Refusal] = {}
+        self._told: set[str] = set()
+        self._stopped: set[str] = set()
+        self._failed: list[PodView] = []
+        self.changed = pods.changes(owner.uid)
+
+    def launch(self, order: Launch) -> None:
+        """Create the Pod; one that exists already is ours only with our UID and these parameters."""
+        try:
+            pod = self._api.create(self._path, pod_manifest(self._spec, self._owner, order))
+        except Refused as error:
+            if error.code == 409 and error.reason == "AlreadyExists":
+                self._adopt(order)
+                return
+            self._refuse(order, error.message, final=not _passing(error))
+        except Unreachable as error:
+            self._refuse(order, str(error), final=False)
+        else:
+            self._refused.pop(order.key, None)
+            self._pods.learn(pod)
+
+    def _adopt(self, order: Launch) -> None:
+        try:
+            pod = self._api.get(f"{self._path}/{order.name}")
+        except (Refused, Unreachable) as error:
+            self._refuse(order, str(error), final=False)
+            return
+        found = view(pod)
+        if found.owner == self._owner.uid and found.params_hash == order.params_hash and not found.deleted:
+            self._refused.pop(order.key, None)
+            self._pods.learn(pod)
+            return
+        self._refuse(order, f"a Pod {order.name!r} is there and is not ours", final=False)
+
+    def _refuse(self, order: Launch, why: str, final: bool) -> None:
+        now, before = self._clock.now(), self._refused.get(order.key)
+        since = before.since if before else now
+        self._refused[order.key] = _Refusal(order, since, now, why[:300], final)
+
+    def stop(self, key: AttemptKey, why: str) -> None:
+        """Let the kubelet end it, which keeps its log; a Pod without a node has none and is deleted."""
+        self._refused.pop(key, None)
+        pod = self._own().get(key)
+        if pod is None or pod.uid in self._stopped:
+            return
+        try:
+            self._end(pod)
+            self._stopped.add(pod.uid)
+        except Refused as error:
+            if error.code != 404:
+                self._api.delete(self._named(pod), uid=pod.uid)
+        except Unreachable:
+            # Seen again at the next look, since it is not among the stopped.
+            pass
+
+    def _end(self, pod: PodView) -> None:
+        if pod.node is None:
+            self._api.delete(self._named(pod), uid=pod.uid)
+        else:
+            self._api.merge(self._named(pod), {"metadata": {"uid": pod.uid}, "spec": {"activeDeadlineSeconds": 1}})
+
+    def delete(self, key: AttemptKey) -> None:
+        """Forget an attempt that was told. The Pods of the latest failures stay to be looked at."""
+        self._refused.pop(key, None)
+        pod = self._own().get(key)
+        if pod is None:
+            return
+        self._told.add(pod.uid)
+        failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and pod.uid not in self._stopped
+        OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
+        try:
+            if not (self._spec.template.retain or failed):
+                self._api.delete(self._named(pod), uid=pod.uid)
+                return
+            self._api.merge(self._named(pod), {"metadata": {"uid": pod.uid, "labels": {LABEL_TOLD: "true"}}})
+            self._failed.append(pod)
+            if not self._spec.template.retain and len(self._failed) > FAILED_KEPT:
+                oldest = self._failed.pop(0)
+                self._api.delete(self._named(oldest), uid=oldest.uid)
+        except (Refused, Unreachable):
+            # It stays until its Experiment goes; nothing depends on it any more.
+            pass
+
+    def observe(self) -> Sequence[AttemptFacts]:
+        """Every attempt with a Pod, or with a launch that is waiting to be taken."""
+        now = self._clock.now()
+        own = self._own()
+        found = {key: facts(pod, now, self._spec.start_timeout) for key, pod in own.items()}
+        for key, pod in own.items():
+            self._watch_deadline(pod, found[key], now)
+        for refusal in list(self._refused.values()):
+            if refusal.order.key not in found:
+                found[refusal.order.key] = self._waiting(refusal, now)
+        return tuple(found.values())
+
+    def _own(self) -> dict[AttemptKey, PodView]:
+        pods = self._pods.of(self._owner.uid)
+        return {p.key: p for p in pods if not p.told and p.uid not in self._told}
+
+    def find(self, key: AttemptKey) -> PodView | None:
+        """The Pod of an attempt, if there is one."""
+        return self._own().get(key)
+
+    def running(self) -> int:
+        """Pods of all experiments that may print now."""
+        return self._pods.running()
+
+    def _watch_deadline(self, pod: PodView, seen: AttemptFacts, now: float) -> None:
+        """The deadline counts from the container's start; Kubernetes' own would count the image's pull too."""
+        if seen.phase != "running" or pod.timeout is None or seen.started is None or pod.uid in self._stopped:
+            return
+        if now >= seen.started + pod.timeout:
+            self.stop(pod.key, "DeadlineExceeded")
+
+    def _waiting(self, refusal: _Refusal, now: float) -> AttemptFacts:
+        if refusal.final and now > refusal.since + self._spec.start_timeout:
+            end = ExitFacts(reason="StartError", message=refusal.why)
+            return AttemptFacts(refusal.order.key, "ended", refusal.since, ended=now, exit=end, waiting=refusal.why)
+        if now > refusal.tried + RETRY_SECONDS:
+            self._refused[refusal.order.key] = replace(refusal, tried=now)
+            self.launch(refusal.order)
+        return AttemptFacts(refusal.order.key, "pending", refusal.since, waiting=refusal.why)
+
+    def capacity(self) -> int | None:
+        """Only the scheduler knows."""
+        return None
+
+    def wait(self, seconds: float) -> None:
+        """Until a Pod of this experiment changes, at most this long."""
+        self.changed.wait(seconds)
+        self.changed.clear()
+
+    def stalled(self) -> str:
+        """Why an attempt does not start, or nothing."""
+        now = self._clock.now()
+        pods = [facts(pod, now, self._spec.start_timeout) for pod in self._own().values()]
+        waiting = [f.waiting or "" for f in pods if f.phase == "pending"]
+        return next(filter(None, [*waiting, *(r.why for r in self._refused.values())]), "")
+
+    def _named(self, pod: PodView) -> str:
+        return f"{self._path}/{pod.name}"
+
+
+def _passing(error: Refused) -> bool:
+    """Whether the refusal may pass by itself: a full quota, a namespace that is being made or goes."""
+    return (error.code == 403 and "quota" in error.message) or error.code == 404 or error.code == 409

@@ -1,0 +1,157 @@
+"""A local image of one kind of object: list, then watch from there, for ever.
+
+Only projections are kept. A watch that ends is normal and goes on from the last revision; one that is too old (410)
+lists again; one that is silent longer than the server's bookmarks allow is taken for dead. Failures wait longer
+each time.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from kubetuna_operator.telemetry import WATCH_RESTARTS
+from kubetuna_operator.transport import Api, Refused, Unreachable, collection, split_lines
+
+T = TypeVar("T")
+Key = tuple[str, str]
+PAGE = 500
+SILENCE = 90.0
+WATCH_SECONDS = 270
+LONGEST_WAIT = 30.0
+
+
+class _Expired(Exception):
+    """The revision is too old: list again."""
+
+
+class Reflector(Generic[T]):
+    """Keeps ``project(object)`` of every object of a kind, by (namespace, name), and tells of each change."""
+
+    def __init__(
+        self,
+        api: Api,
+        kind: str,
+        namespace: str | None,
+        project: Callable[[Mapping[str, Any]], T],
+        changed: Callable[[Key, T | None, T | None], None],
+        selector: str | None = None,
+    ) -> None:
+        self._api, self._kind, self._path = api, kind, collection(kind, namespace)
+        self._project, self._changed, self._selector = project, changed, selector
+        self._items: dict[Key, T] = {}
+        self._revision: str | None = None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self.synced = threading.Event()
+        self.heard = time.monotonic()
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        threading.Thread(target=self._run, name=f"watch-{self._path}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop at the next event."""
+        self._ended.set()
+
+    def items(self) -> dict[Key, T]:
+        """What is known now, copied."""
+        with self._lock:
+            return dict(self._items)
+
+    def get(self, key: Key) -> T | None:
+        """One object."""
+        with self._lock:
+            return self._items.get(key)
+
+    def learn(self, obj: Mapping[str, Any]) -> None:
+        """Take in an object that came with the answer to a write, ahead of its event."""
+        key, found = _key(obj), self._project(obj)
+        with self._lock:
+            known = key in self._items
+            self._items.setdefault(key, found)
+        if not known:
+            self._changed(key, None, found)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._ended.is_set():
+            try:
+                if self._revision is None:
+                    self._list()
+                self._watch()
+                failures = 0
+            except _Expired:
+                self._again("expired")
+            except Refused as error:
+                self._again("expired" if error.code == 410 else "refused")
+                failures += error.code != 410
+            except Unreachable:
+                failures += 1
+                WATCH_RESTARTS.labels(self._kind, "unreachable").inc()
+            if failures:
+                self._ended.wait(min(LONGEST_WAIT, 0.2 * 2**failures) * random.uniform(0.5, 1.0))
+
+    def _again(self, reason: str) -> None:
+        WATCH_RESTARTS.labels(self._kind, reason).inc()
+        self._revision = None
+
+    def _list(self) -> None:
+        found: dict[Key, T] = {}
+        token: str | None = None
+        while True:
+            page = self._api.get(self._path, limit=PAGE, labelSelector=self._selector, **{"continue": token})
+            found.update((_key(obj), self._project(obj)) for obj in page["items"])
+            token = page["metadata"].get("continue")
+            if not token:
+                break
+        with self._lock:
+            before, self._items = self._items, found
+        for key in {*before, *found}:
+            if before.get(key) != found.get(key):
+                self._changed(key, before.get(key), found.get(key))
+        self._revision = page["metadata"]["resourceVersion"]
+        self.heard = time.monotonic()
+        self.synced.set()
+
+    def _watch(self) -> None:
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self._revision,
+            "labelSelector": self._selector,
+            "timeoutSeconds": WATCH_SECONDS + random.randrange(60),
+        }
+        for line in split_lines(self._api.stream(self._path, query, SILENCE)):
+            if self._ended.is_set():
+                return
+            self._event(json.loads(line))
+
+    def _event(self, event: Mapping[str, Any]) -> None:
+        self.heard = time.monotonic()
+        obj = event["object"]
+        if event["type"] == "ERROR":
+            if obj.get("code") == 410:
+                raise _Expired
+            raise Unreachable(str(obj.get("message", "the watch failed")))
+        self._revision = obj["metadata"]["resourceVersion"]
+        if event["type"] == "BOOKMARK":
+            return
+        key = _key(obj)
+        gone = event["type"] == "DELETED"
+        after = None if gone else self._project(obj)
+        with self._lock:
+            before = self._items.pop(key, None) if after is None else self._items.get(key)
+            if after is not None:
+                self._items[key] = after
+        if before != after:
+            self._changed(key, before, after)
+
+
+def _key(obj: Mapping[str, Any]) -> Key:
+    metadata = obj["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]

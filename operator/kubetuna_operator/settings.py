@@ -1,0 +1,49 @@
+"""What the operator is told from outside: flags and environment, checked before anything starts."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``namespaces`` empty means all; ``identity`` tells this process from other operators."""
+
+    store: str
+    namespaces: tuple[str, ...]
+    own_namespace: str
+    identity: str
+    elect: bool
+    port: int
+    kubeconfig: str | None
+
+
+def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Flags win over the environment. Leaves with 2 where the store is missing."""
+    parser = argparse.ArgumentParser(prog="kubetuna-operator", description="The Kubernetes controller of kubetuna.")
+    parser.add_argument("--kubeconfig", help="else the Pod's own account, else the usual kubeconfig")
+    parser.add_argument(
+        "--namespaces",
+        default=environment.get("KUBETUNA_NAMESPACES", ""),
+        help="watch these, separated by commas; none: all",
+    )
+    parser.add_argument("--no-leader-election", action="store_true", help="for one operator outside the cluster")
+    parser.add_argument("--port", type=int, default=8080, help="of /metrics, /healthz and /readyz")
+    options = parser.parse_args(arguments)
+    store = environment.get("KUBETUNA_STORE", "")
+    if not store:
+        parser.error("KUBETUNA_STORE must hold the database's URL, such as postgresql+psycopg2://user@host/db")
+    pod = environment.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"
+    return Settings(
+        store=store,
+        namespaces=tuple(n.strip() for n in options.namespaces.split(",") if n.strip()),
+        own_namespace=environment.get("POD_NAMESPACE", "kubetuna"),
+        identity=pod,
+        elect=not options.no_leader_election,
+        port=options.port,
+        kubeconfig=options.kubeconfig,
+    )
