@@ -1,4 +1,4 @@
-"""The command line: `python -m cluster up|down|status|kubeconfig|images|env`."""
+"""The command line: `python -m cluster up|down|status|kubeconfig|images|image|env`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster import images
+from cluster import images, project_images, room
 from cluster.commands import say
 from cluster.down import down
 from cluster.errors import ClusterError
@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         "status": lambda: print_status(layout),
         "kubeconfig": lambda: _print_kubeconfig(layout),
         "images": lambda: _images(layout, arguments.tar),
+        "image": lambda: _image(layout, arguments.target, arguments.build_arg),
         "env": lambda: _print_environment(layout),
     }
     try:
@@ -46,6 +47,13 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("kubeconfig", help="print the path of the kubeconfig")
     loading = commands.add_parser("images", help="load image archives, or list what is loaded")
     loading.add_argument("tar", nargs="*", type=Path, help="an OCI or docker archive")
+    building = commands.add_parser("image", help="build the project's images, and load them where it is up")
+    building.add_argument(
+        "target", nargs="*", default=["operator"], help="operator (the default), trial, dashboard"
+    )
+    building.add_argument(
+        "--build-arg", action="append", default=[], metavar="NAME=VALUE", help="for the Dockerfile"
+    )
     commands.add_parser("env", help="print shell lines that set KUBECONFIG and PATH")
     return parser
 
@@ -86,6 +94,14 @@ def _images(layout: Layout, tars: list[Path]) -> None:
         say("loaded " + " ".join(images.load_image(layout, tar)))
     if not tars:
         say("\n".join(sorted(images.loaded(layout))))
+
+
+def _image(layout: Layout, targets: list[str], build_arguments: list[str]) -> None:
+    for target in targets:
+        with _locked(layout):
+            archive = project_images.build(layout, target, build_arguments)
+        if room.holder_pid(layout) is not None:
+            say("loaded " + " ".join(images.load_image(layout, archive)))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from cluster.layout import Layout
 
 SUITE = "bookworm"
 REFERENCE = "localhost/kubetuna/python:3.11"
-# `python3-minimal` would lack json and more.
-PACKAGES = ("python3",)
+# `python3-minimal` would lack json and more; venv brings the pip that the Dockerfile installs with.
+PACKAGES = ("python3", "python3-venv")
 MIRROR = "http://deb.debian.org/debian"
 CONFIG = {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["python3"]}
 # The user that Pods run as where root is forbidden; a name makes `getpwuid` work.
@@ -47,6 +47,11 @@ def archive(layout: Layout) -> Path:
             _make(Path(folder), target)
         say(f"made {target.name}, {target.stat().st_size / 1e6:.0f} MB, in {time.monotonic() - began:.0f} s")
     return target
+
+
+def build_reference() -> str:
+    """Return the name that builds know the image by: another recipe has another name, so none is stale."""
+    return f"localhost/kubetuna/build-base:{_key()}"
 
 
 def _key() -> str:

@@ -14,11 +14,11 @@ from cluster.layout import Layout
 from cluster.node import NODE_PATH
 
 RESOURCE = "nvidia.com/gpu"
-DEFAULT_COUNT = 8
+DEFAULT_COUNT = 4
 
 
 def wanted() -> int:
-    """Return how many GPUs the node shall show: KUBETUNA_CLUSTER_GPUS, or 8."""
+    """Return how many GPUs the node shall show: KUBETUNA_CLUSTER_GPUS, or 4."""
     return int(os.environ.get("KUBETUNA_CLUSTER_GPUS", DEFAULT_COUNT))
 
 
