@@ -1,10 +1,10 @@
-# One word each: run, test, test-fast, check, bench. Everything is installed into .venv on first use.
+# One word each: run, test, test-fast, test-cluster, cluster, cluster-down, check, bench. Everything is installed into .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 SOURCES := core/pyproject.toml operator/pyproject.toml trial_image/pyproject.toml requirements-dev.txt constraints.txt
 
-.PHONY: run install test test-fast check bench clean
+.PHONY: run install test test-fast test-cluster cluster cluster-down check bench clean
 
 run: install
 	$(BIN)/kubetuna run examples/experiment-task1.yaml --preset quick
@@ -25,7 +25,17 @@ check: install
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not cluster"
+	@echo "Not run: tests/cluster, which needs a Kubernetes cluster. To run it: make test-cluster"
+
+cluster: install
+	$(BIN)/python -m cluster up
+
+cluster-down:
+	$(BIN)/python -m cluster down
+
+test-cluster: cluster
+	CI=true $(BIN)/python -m pytest tests/cluster -m cluster
 
 test-fast: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit -m "not slow"

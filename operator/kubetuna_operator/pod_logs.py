@@ -31,10 +31,10 @@ class PodLogs:
 
     def __init__(
         self, api: Api, namespace: str, container: str, find: Callable[[AttemptKey], PodView | None],
-        running: Callable[[], int],
+        running: Callable[[], int], over: Callable[[PodView], bool] = lambda pod: pod.exit is not None,
     ) -> None:  # fmt: skip
         self._api, self._path, self._container = api, collection("pods", namespace), container
-        self._find, self._running = find, running
+        self._find, self._running, self._over = find, running, over
         self._due: dict[str, float] = {}
         self._quiet: dict[str, float] = {}
         self._given_up: dict[str, float] = {}
@@ -44,7 +44,8 @@ class PodLogs:
         pod = self._find(key)
         if pod is None:
             return LogChunk((), cursor, drained=True)
-        ended = pod.exit is not None
+        # Also one that will never start, or whose node is lost: then there is nothing more to come.
+        ended = self._over(pod)
         now = time.monotonic()
         if not ended and now < self._due.get(pod.uid, 0.0):
             return LogChunk((), cursor)

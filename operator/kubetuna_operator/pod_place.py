@@ -142,6 +142,10 @@ class PodPlace:
         """The Pod of an attempt, if there is one."""
         return self._own().get(key)
 
+    def over(self, pod: PodView) -> bool:
+        """Whether the plan is told that this Pod has ended."""
+        return facts(pod, self._clock.now(), self._spec.start_timeout).phase == "ended"
+
     def running(self) -> int:
         """Pods of all experiments that may print now."""
         return self._pods.running()

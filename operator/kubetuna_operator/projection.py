@@ -77,9 +77,15 @@ class TrialProjection:
 
     def _status(self, record: TrialRecord) -> dict[str, Any]:
         shown = record.as_json()
-        steps = shown["steps"]
-        keep = max(1, -(-len(steps) // CURVE_POINTS))
-        shown["steps"] = [*steps[::keep][: CURVE_POINTS - 1], *steps[-1:]] if steps else []
+        shown["steps"] = _thinned(shown["steps"])
         shown["attempts"] = shown["attempts"][-10:]
         shown["value"] = str(record.values[0]) if record.values else ""
         return {name: value for name, value in shown.items() if value is not None}
+
+
+def _thinned(steps: list[Any]) -> list[Any]:
+    """At most as many points as are shown, the last one among them."""
+    if len(steps) <= CURVE_POINTS:
+        return steps
+    stride = -(-len(steps) // (CURVE_POINTS - 1))
+    return [*steps[:-1:stride], steps[-1]]

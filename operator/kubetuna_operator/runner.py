@@ -150,7 +150,8 @@ class Runner:
     def _run_opened(self, spec: Experiment, opened: Opened) -> Ending | None:
         around = self._around
         place = PodPlace(around.api, around.pods, spec, self.owner, around.clock)
-        logs = PodLogs(around.api, self.owner.namespace, spec.template.primary_container, place.find, place.running)
+        container = spec.template.primary_container
+        logs = PodLogs(around.api, self.owner.namespace, container, place.find, place.running, place.over)
         publisher = Publisher(
             self._writer, spec, self.generation, opened.study.records, place.stalled, around.clock
         )
@@ -159,8 +160,9 @@ class Runner:
 
         def show(snapshot: Snapshot, end: Ending | None) -> None:
             publisher.store_problem = ""
-            publisher.publish(snapshot, end)
+            # Trials first: whoever sees the end in the status finds all of them.
             projection.refresh(snapshot.tally.ended)
+            publisher.publish(snapshot, end)
 
         def unavailable(message: str) -> None:
             STORE_ERRORS.inc()
@@ -175,8 +177,8 @@ class Runner:
         engine = _DeletableEngine(spec, opened, ports, self.deleted)
         end = engine.run(interrupted)
         if end is not None:
-            publisher.publish(engine.observe(), end, force=True)
             projection.refresh(-1)
+            publisher.publish(engine.observe(), end, force=True)
         elif not self._left.is_set():
             end = Ending("ExperimentDeleted", "", stop_running=True)
         return end

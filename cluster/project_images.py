@@ -1,0 +1,125 @@
+"""The images of the project, built from its Dockerfile by buildah on the Debian base: no Docker and no registry.
+
+buildah keeps its layers in the cache, so that a build after an edit installs nothing again. It runs in a mount
+namespace of its own: what it mounts goes away with it, also when it is interrupted.
+Names are written out (`docker.io/library/...`) because that is how Kubernetes reads `kubetuna-operator:0.1.0`.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import tempfile
+import time
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cluster import base_image
+from cluster.binaries import install_packages
+from cluster.commands import run, say
+from cluster.errors import ClusterError
+from cluster.layout import SOURCE, Layout
+
+TARGETS = ("operator", "trial", "dashboard")
+PROJECT = SOURCE.parent
+# The first that exists is shown to the build, for machines whose own certificates pip must trust.
+CERTIFICATES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
+CERTIFICATE_PLACE = "/etc/ssl/kubetuna-build.crt"
+# A build with torch downloads 3 GB.
+BUILD_WITHIN = 3600.0
+NAME_ANNOTATION = "io.containerd.image.name"
+
+
+def reference(target: str) -> str:
+    """Return the full name of a target's image, with the project's version as its tag."""
+    version = tomllib.loads((PROJECT / "core" / "pyproject.toml").read_text())["project"]["version"]
+    return f"docker.io/library/kubetuna-{target}:{version}"
+
+
+def build(layout: Layout, target: str, arguments: Sequence[str] = ()) -> Path:
+    """Build one target of the Dockerfile and return its OCI archive.
+
+    Args:
+        layout: the cluster, for the folders of the cache.
+        target: one of TARGETS.
+        arguments: `NAME=VALUE` for the Dockerfile's ARGs.
+    """
+    if target not in TARGETS:
+        raise ClusterError(f"the Dockerfile has no target {target}; it has {', '.join(TARGETS)}")
+    install_packages()
+    _bring_base(layout)
+    say(f"building {reference(target)} (seconds after an edit; the trial image takes minutes the first time)")
+    began = time.monotonic()
+    image = _build(layout, target, arguments)
+    archive = _packed(layout, target, image)
+    say(f"built {archive}, {archive.stat().st_size / 1e6:.0f} MB, in {time.monotonic() - began:.0f} s")
+    return archive
+
+
+def _buildah(layout: Layout, *argv: str) -> str:
+    """Run buildah with its own store, so that a person's images and ours never mix."""
+    store = ["--root", str(layout.cache / "buildah"), "--runroot", str(layout.cache / "buildah-run")]
+    command = ["unshare", "--mount", "buildah", *store, "--storage-driver", "overlay", *argv]
+    return run(command, cwd=PROJECT, timeout=BUILD_WITHIN)
+
+
+def _bring_base(layout: Layout) -> None:
+    archive = base_image.archive(layout)
+    key = base_image.build_reference()
+    if key in _buildah(layout, "images", "--noheading", "--format", "{{.Name}}:{{.Tag}}").splitlines():
+        return
+    image = _buildah(layout, "pull", "--quiet", f"oci-archive:{archive}").strip().splitlines()[-1]
+    _buildah(layout, "tag", image, key)
+
+
+def _build(layout: Layout, target: str, arguments: Sequence[str]) -> str:
+    """Return the id of the image, the same for the same content."""
+    values = [f"BASE={base_image.build_reference()}", *arguments]
+    options = [word for value in values for word in ("--build-arg", value)]
+    with tempfile.NamedTemporaryFile() as file:
+        options += ["--iidfile", file.name, "--target", target, "--tag", reference(target)]
+        isolation = ["--isolation", "chroot", "--layers", "--pull-never", "--format", "oci"]
+        _buildah(layout, "build", "--quiet", *isolation, *_certificates(), *options, str(PROJECT))
+        return Path(file.name).read_text().strip()
+
+
+def _certificates() -> list[str]:
+    found = next((path for path in CERTIFICATES if path.exists()), None)
+    if found is None:
+        return []
+    return ["--volume", f"{found}:{CERTIFICATE_PLACE}:ro", "--env", f"PIP_CERT={CERTIFICATE_PLACE}"]
+
+
+def _packed(layout: Layout, target: str, image: str) -> Path:
+    """Return the archive of an image, written unless the one that is there holds the same."""
+    archive = layout.images / f"kubetuna-{target}.tar"
+    packed_id = archive.with_suffix(".id")
+    if archive.exists() and packed_id.exists() and packed_id.read_text() == image:
+        return archive
+    packed_id.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=layout.images, prefix="image-") as folder:
+        content = Path(folder) / "oci"
+        _buildah(layout, "push", "--quiet", "--disable-compression", image, f"oci:{content}:{reference(target)}")
+        _name(content / "index.json", reference(target))
+        _write_archive(content, archive)
+    packed_id.write_text(image)
+    return archive
+
+
+def _name(index: Path, name: str) -> None:
+    """Add the annotation by which containerd knows the name; it makes one up where only buildah's is there."""
+    document: dict[str, Any] = json.loads(index.read_text())
+    for manifest in document["manifests"]:
+        manifest.setdefault("annotations", {})[NAME_ANNOTATION] = name
+    index.write_text(json.dumps(document))
+
+
+def _write_archive(content: Path, archive: Path) -> None:
+    """The index comes first, so that the name of a large archive is read at once."""
+    partial = archive.with_suffix(".partial")
+    with tarfile.open(partial, "w") as tar:
+        for name in ("index.json", "oci-layout", "blobs"):
+            tar.add(content / name, arcname=name)
+    partial.replace(archive)

@@ -1,0 +1,127 @@
+"""An operator of the test's own beside a real cluster: started, killed and asked about as a person would."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kubetuna.records import TrialRecord, decode_trial
+from kubetuna.store.catalog import read_study, study_names
+from kubetuna.store.engine import open_engine
+from kubetuna_operator.transport import Api, Refused, collection
+from tests.cluster.conftest import Cluster
+from tests.local.runs import experiment
+from tests.postgres_server import free_port
+
+PATIENCE = 90.0
+
+
+@dataclass
+class World:
+    """A namespace, a database, and operators that watch only this namespace."""
+
+    cluster: Cluster
+    namespace: str
+    store: str
+    logs: Path
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.api = Api.connect(str(self.cluster.kubeconfig))
+
+    def operator(self, *flags: str) -> subprocess.Popen[bytes]:
+        """Start an operator; alone, unless flags say otherwise."""
+        command = [sys.executable, "-m", "kubetuna_operator", "--kubeconfig", str(self.cluster.kubeconfig)]
+        command += ["--namespaces", self.namespace, "--port", str(free_port())]
+        environment = {**os.environ, "KUBETUNA_STORE": self.store, "POD_NAMESPACE": self.namespace}
+        with (self.logs / f"operator-{len(self.processes)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [*command, *(flags or ("--no-leader-election",))], env=environment, stderr=log
+            )
+        self.processes.append(process)
+        return process
+
+    def close(self) -> None:
+        """End every operator."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def apply(self, script: str, name: str = "small", pod: dict[str, Any] | None = None, **spec: Any) -> None:
+        """Apply an experiment whose trials run a Python script, or that ``pod`` changes the Pod of."""
+        document = json.loads(experiment(script, name, **spec))
+        body = document["spec"]["trialTemplate"]["trialSpec"]["spec"]
+        body["containers"][0] |= {"image": self.cluster.image, "command": ["python3", "-u", "-c"]}
+        container = (pod or {}).pop("container", {})
+        body |= pod or {}
+        body["containers"][0] |= container
+        self.put(document)
+
+    def put(self, document: dict[str, Any]) -> None:
+        """Apply an object as it is."""
+        document["metadata"]["namespace"] = self.namespace
+        self.api.apply(f"{self.path}/{document['metadata']['name']}", document, "test")
+
+    @property
+    def path(self) -> str:
+        return collection("experiments", self.namespace)
+
+    def status(self, name: str = "small") -> dict[str, Any]:
+        found: dict[str, Any] = self.api.get(f"{self.path}/{name}").get("status") or {}
+        return found
+
+    def condition(self, type_: str, name: str = "small") -> dict[str, Any]:
+        conditions = self.status(name).get("conditions") or []
+        return next((c for c in conditions if c["type"] == type_), {})
+
+    def pods(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.api.get(collection("pods", self.namespace))["items"]
+        return found
+
+    def exists(self, name: str = "small") -> bool:
+        try:
+            self.api.get(f"{self.path}/{name}")
+        except Refused:
+            return False
+        return True
+
+    def ended(self, name: str = "small") -> dict[str, Any]:
+        """Wait for the experiment's end."""
+        return self.until("the end", lambda: self._over(name))
+
+    def _over(self, name: str) -> dict[str, Any] | None:
+        status = self.status(name)
+        return status if status.get("state") in ("Succeeded", "Failed") else None
+
+    def until(self, what: str, check: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+        """Wait until something holds; it fails with what was waited for and how things stand."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if found := check():
+                return found
+            time.sleep(0.1)
+        logs = [path.read_text()[-3000:] for path in sorted(self.logs.glob("operator-*.log"))]
+        raise AssertionError(f"{what}: not within {seconds:g} s\n{self.api.get(self.path)['items']}\n{logs}")
+
+    def trials(self) -> list[TrialRecord]:
+        """What the only study of the store holds."""
+        engine = open_engine(self.store)
+        (name,) = study_names(engine)
+        return [decode_trial(t) for t in read_study(engine, name).trials]
+
+    def studies(self) -> list[str]:
+        return study_names(open_engine(self.store))
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Without grace."""
+    process.send_signal(signal.SIGKILL)
+    process.wait()
