@@ -243,6 +243,7 @@ class Supervisor:
 
     def finish(self, kernel_killed: bool) -> None:
         """Write how it ended."""
+        self.cut_log()
         code = None if self.status is None else os.waitstatus_to_exitcode(self.status)
         number = -code if code is not None and code < 0 else None
         if number == signal.SIGKILL and kernel_killed and not self.killed:
@@ -256,6 +257,13 @@ class Supervisor:
         }
         self.write("exit.json", facts)
         self.tell()
+
+    def cut_log(self) -> None:
+        """What was printed between two looks at the log's size is not kept either."""
+        path = os.path.join(self.order["folder"], "log")
+        with suppress(OSError):
+            if os.stat(path).st_size > self.order["log_limit"]:
+                os.truncate(path, self.order["log_limit"])
 
     def write(self, name: str, value: dict[str, Any]) -> None:
         """Write a file of the attempt, whole or not at all."""

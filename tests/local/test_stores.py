@@ -1,0 +1,132 @@
+"""A store that misbehaves: locked, read-only, full, of another version, restarted in mid-run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+
+from tests.local.runs import KUBETUNA, Runner, experiment, until
+from tests.postgres_server import PostgresServer
+
+STEPS = (
+    "import json, os, time\n"
+    "for step in range(1, 9):\n"
+    "    print(json.dumps({'step': step, 'loss': float(os.environ['KUBETUNA_PARAM_X']) + 1 / step}), flush=True)\n"
+    "    time.sleep(0.1)"
+)
+WHOLE = [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def steps(runner: Runner) -> list[list[int]]:
+    return [[step for step, _ in trial["steps"]] for trial in runner.trials()]
+
+
+def admin(url: str, statement: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def test_a_database_that_restarts_in_mid_run_loses_nothing_and_stops_nothing(tmp_path: Path) -> None:
+    server = PostgresServer()
+    try:
+        runner = Runner(tmp_path, server.url("postgres"))
+        process = runner.start("run", str(runner.write(experiment(STEPS, maxTrialCount=6))), "--json")
+        until(lambda: len(runner.trials()) >= 2)
+        server.stop()
+        server.start()
+        _, errors = process.communicate(timeout=90)
+        assert process.returncode == 0, errors
+        assert steps(runner) == [WHOLE] * 6
+        assert all(len(trial["attempts"]) == 1 for trial in runner.trials()), "nothing may be trained twice"
+    finally:
+        server.close()
+
+
+def test_a_locked_database_is_waited_for(tmp_path: Path) -> None:
+    runner = Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
+    runner.run(experiment("print('loss=1')", maxTrialCount=1))
+    other = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    text_ = experiment("print('loss=1')", maxTrialCount=4)
+    process = runner.start("run", str(runner.write(text_)), "--json")
+    until(lambda: bool(list(Path("/proc").glob(f"{process.pid}/fd/*"))))
+    other.execute("COMMIT")
+    other.close()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert len(runner.trials()) == 4
+
+
+def test_a_read_only_database_is_told_as_such(tmp_path: Path, postgres_url: str) -> None:
+    runner = Runner(tmp_path, postgres_url)
+    runner.run(experiment("print('loss=1')", maxTrialCount=1))
+    admin(postgres_url, f"ALTER DATABASE {postgres_url.rpartition('/')[2]} SET default_transaction_read_only = on")
+    told = runner.call("run", str(runner.write(experiment("print('loss=1')", maxTrialCount=3))), code=2)
+    assert "read-only" in told
+    assert runner.call("status", "small"), "reading it still works"
+
+
+def test_tables_of_another_version_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    runner = Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
+    runner.run(experiment("print('loss=1')", maxTrialCount=1))
+    with sqlite3.connect(tmp_path / "study.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = 'v2.6.0.a'")
+    told = runner.call("run", str(runner.write(experiment("print('loss=1')"))), code=2)
+    assert "v2.6.0.a" in told and "optuna storage upgrade" in told
+
+
+def test_something_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_text("my thesis\n" * 100)
+    runner = Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
+    told = runner.call("run", str(runner.write(experiment("print('loss=1')"))), code=2)
+    assert "is no SQLite database" in told
+    assert (tmp_path / "study.db").read_text() == "my thesis\n" * 100
+
+
+def test_a_full_disk_is_told_and_what_was_stored_remains(tmp_path: Path) -> None:
+    """In a mount namespace of its own, where a small file system can be made without touching the machine's."""
+    (tmp_path / "disk").mkdir()
+    runner = Runner(tmp_path, f"sqlite:///{tmp_path}/disk/study.db")
+    few, many = tmp_path / "few.yaml", tmp_path / "many.yaml"
+    few.write_text(experiment("print('loss=1')", maxTrialCount=2))
+    many.write_text(experiment("print('loss=1')", maxTrialCount=400))
+    script = (
+        f"set -e; mount -t tmpfs -o size=4m none disk; {KUBETUNA} run {few}; set +e; "
+        "dd if=/dev/zero of=disk/rest bs=4k; truncate -s -32k disk/rest; "
+        f"{KUBETUNA} run {many}; echo code $?; {KUBETUNA} trials small --json"
+    )
+    process = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "KUBETUNA_STORE": runner.store},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "code 2" in process.stdout, process.stdout + process.stderr
+    assert "is full" in process.stderr and "Traceback" not in process.stderr
+    assert json.loads(process.stdout.splitlines()[-1]), "what was stored can still be read"
+
+
+def test_a_trial_that_fills_its_log_is_stopped_and_harms_no_other(tmp_path: Path) -> None:
+    runner = Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
+    script = (
+        "import os, sys\n"
+        "if os.environ['KUBETUNA_TRIAL'] == '0':\n"
+        "    block = b'x' * 1_000_000 + b'\\n'\n"
+        "    while True: os.write(1, block)\n"
+        "print('loss=1')"
+    )
+    runner.run(experiment(script, maxTrialCount=2))
+    first, second = runner.trials()
+    assert (first["outcome"], second["outcome"]) == ("Crashed", "Succeeded")
+    assert "printed more than" in first["message"]
+    assert sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file()) < 300 * 2**20
