@@ -1,0 +1,1 @@
+"""What kubetuna costs, as ratios inside one run. ``python -m benchmarks``; never part of the tests."""

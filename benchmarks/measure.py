@@ -1,0 +1,47 @@
+"""Interleaved timing: each contender in turn, several rounds, medians; what slows the machine slows all alike."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure. ``spread`` is half the range over the rounds, in the figure's unit."""
+
+    name: str
+    value: float
+    unit: str
+    spread: float = 0.0
+    note: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return asdict(self)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall-clock time of one call."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def medians(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, tuple[float, float]]:
+    """Median and half range of what each contender returns, over interleaved rounds."""
+    found: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds):
+        for name, contender in contenders.items():
+            say(f"  round {number + 1} of {rounds}: {name}")
+            found[name].append(contender())
+    return {name: (statistics.median(v), (max(v) - min(v)) / 2) for name, v in found.items()}
+
+
+def say(text: str) -> None:
+    """Progress, for people."""
+    print(text, file=sys.stderr, flush=True)
