@@ -112,6 +112,43 @@ class TrialRecord:
         }
 
 
+def from_json(shown: Mapping[str, Any]) -> TrialRecord:
+    """The record behind the documented shape, as far as that shape tells; absent fields are None."""
+    values, moment = shown.get("values"), _moment
+    return TrialRecord(
+        number=int(shown["number"]),
+        state=str(shown["state"]),
+        outcome=shown.get("outcome"),
+        params=dict(shown.get("params") or {}),
+        values=None if values is None else tuple(float(v) for v in values),
+        metrics={name: float(v) for name, v in (shown.get("metrics") or {}).items()},
+        steps=tuple((int(step), float(value)) for step, value in shown.get("steps") or ()),
+        attempts=tuple(_attempt_record(a) for a in shown.get("attempts") or ()),
+        started=moment(shown.get("started")),
+        ended=moment(shown.get("ended")),
+        message=str(shown.get("message") or ""),
+        ordinal=int(shown["number"]),
+    )
+
+
+def _attempt_record(shown: Mapping[str, Any]) -> AttemptRecord:
+    started = _moment(shown.get("started"))
+    return AttemptRecord(
+        number=int(shown["number"]),
+        created=started or 0.0,
+        params_hash="",
+        started=started,
+        ended=_moment(shown.get("ended")),
+        exit_code=shown.get("exitCode"),
+        node=shown.get("node"),
+        outcome=shown.get("outcome"),
+    )
+
+
+def _moment(text: str | None) -> float | None:
+    return None if text is None else datetime.fromisoformat(text).timestamp()
+
+
 def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
     return {
         "number": attempt.number,

@@ -50,20 +50,26 @@ class World:
         return process
 
     def close(self) -> None:
-        """End every operator."""
+        """End every operator, and let go of what they would have let go of."""
         for process in self.processes:
             process.kill()
             process.wait()
+        for obj in self.api.get(self.path)["items"]:
+            self.api.merge(f"{self.path}/{obj['metadata']['name']}", {"metadata": {"finalizers": []}})
 
     def apply(self, script: str, name: str = "small", pod: dict[str, Any] | None = None, **spec: Any) -> None:
         """Apply an experiment whose trials run a Python script, or that ``pod`` changes the Pod of."""
+        self.put(json.loads(self.document(script, name, pod, **spec)))
+
+    def document(self, script: str, name: str = "small", pod: dict[str, Any] | None = None, **spec: Any) -> str:
+        """The same as a file."""
         document = json.loads(experiment(script, name, **spec))
         body = document["spec"]["trialTemplate"]["trialSpec"]["spec"]
         body["containers"][0] |= {"image": self.cluster.image, "command": ["python3", "-u", "-c"]}
         container = (pod or {}).pop("container", {})
         body |= pod or {}
         body["containers"][0] |= container
-        self.put(document)
+        return json.dumps(document)
 
     def put(self, document: dict[str, Any]) -> None:
         """Apply an object as it is."""

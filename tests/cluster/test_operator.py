@@ -13,6 +13,7 @@ import pytest
 from kubetuna_operator.transport import Refused, collection
 from tests.cluster.conftest import Cluster
 from tests.cluster.operators import World, kill
+from tests.local.runs import Runner
 from tests.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.cluster
@@ -245,3 +246,33 @@ def test_a_second_operator_waits_and_takes_over(world: World) -> None:
     kill(leader)
     assert world.ended()["trialsSucceeded"] == 2
     assert all(len(t.attempts) == 1 for t in world.trials())
+
+
+def test_the_command_line_works_with_a_kubeconfig_and_no_database(world: World) -> None:
+    world.operator()
+    here = Runner(world.logs, "sqlite:///nowhere.db")
+    changes = {"KUBECONFIG": str(world.cluster.kubeconfig)}
+
+    def call(*words: str) -> str:
+        process = here.start(*words, **changes)
+        out, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, out + errors
+        return out
+
+    file = here.write(world.document(CURVE, maxTrialCount=4, parallelTrialCount=1))
+    assert "submitted" in call("submit", str(file), "-n", world.namespace)
+    target = f"{world.namespace}/small"
+    call("suspend", target)
+    world.until("it is suspended", lambda: world.status().get("state") == "Suspended")
+    call("resume", target)
+    call("watch", target)
+    status = json.loads(call("status", target, "--json"))
+    assert (status["state"], status["trialsSucceeded"]) == ("Succeeded", 4)
+    trials = json.loads(call("trials", target, "--json"))
+    stored = [t.as_json() for t in world.trials()]
+    for shown, kept in zip(trials, stored, strict=True):
+        assert {k: shown[k] for k in ("params", "values", "steps", "state")} == {
+            k: kept[k] for k in ("params", "values", "steps", "state")
+        }
+    assert json.loads(call("best", target, "--json"))["params"] == status["currentOptimalTrial"]["params"]
+    assert "Report" in call("report", target)

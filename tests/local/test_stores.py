@@ -103,7 +103,7 @@ def test_a_full_disk_is_told_and_what_was_stored_remains(tmp_path: Path) -> None
         f"{KUBETUNA} run {many}; echo code $?; {KUBETUNA} trials small --json"
     )
     process = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script],
+        ["unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c", script],
         cwd=tmp_path,
         env={**os.environ, "KUBETUNA_STORE": runner.store},
         capture_output=True,

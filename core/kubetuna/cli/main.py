@@ -43,6 +43,10 @@ MetricOption = Annotated[str | None, typer.Option(help="Optimise this metric ins
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change a field: PATH=VALUE.", metavar="PATH=VALUE")
 ]
+NamespaceOption = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", help="Look in this namespace of the cluster.", metavar="NAMESPACE"),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -111,12 +115,14 @@ def plan(
 
 
 @app.command()
-def status(target: Target, store: StoreOption = None, json: JsonOption = False) -> None:
+def status(
+    target: Target, store: StoreOption = None, namespace: NamespaceOption = None, json: JsonOption = False
+) -> None:
     """How an experiment goes."""
-    from kubetuna.cli.local import look, store_url
+    from kubetuna.cli.backends import find
     from kubetuna.cli.tables import print_json, status_table
 
-    seen = look(target, store_url(store))
+    seen = find(target, store, namespace)
     if json:
         print_json(seen.status)
     else:
@@ -124,12 +130,14 @@ def status(target: Target, store: StoreOption = None, json: JsonOption = False) 
 
 
 @app.command()
-def trials(target: Target, store: StoreOption = None, json: JsonOption = False) -> None:
+def trials(
+    target: Target, store: StoreOption = None, namespace: NamespaceOption = None, json: JsonOption = False
+) -> None:
     """Every trial with its parameters, state and values."""
-    from kubetuna.cli.local import look, store_url
+    from kubetuna.cli.backends import find
     from kubetuna.cli.tables import print_json, trials_table
 
-    seen = look(target, store_url(store))
+    seen = find(target, store, namespace)
     if json:
         print_json([t.as_json() for t in seen.trials])
     else:
@@ -137,12 +145,14 @@ def trials(target: Target, store: StoreOption = None, json: JsonOption = False) 
 
 
 @app.command()
-def best(target: Target, store: StoreOption = None, json: JsonOption = False) -> None:
+def best(
+    target: Target, store: StoreOption = None, namespace: NamespaceOption = None, json: JsonOption = False
+) -> None:
     """The best parameters found so far."""
-    from kubetuna.cli.local import look, store_url
+    from kubetuna.cli.backends import find
     from kubetuna.cli.tables import best_text, print_json
 
-    seen = look(target, store_url(store))
+    seen = find(target, store, namespace)
     found = seen.status.get("paretoFront") or seen.status.get("currentOptimalTrial")
     if json:
         print_json(found)
@@ -156,14 +166,19 @@ def logs(
     target: Target,
     trial: Annotated[int, typer.Argument(help="The trial's number.")],
     attempt: Annotated[int | None, typer.Option(help="Which attempt; the latest by default.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="In a cluster: go on as it prints.")] = False,
     store: StoreOption = None,
+    namespace: NamespaceOption = None,
 ) -> None:
     """What a trial printed."""
-    from kubetuna.cli.local import look, store_url
+    from kubetuna.cli.backends import cluster, find, in_cluster
     from kubetuna.cli.trial_output import copy_log
 
-    seen = look(target, store_url(store))
-    copy_log(seen, trial, attempt, sys.stdout.buffer)
+    place = in_cluster(target, namespace)
+    if place is not None:
+        cluster().copy_log(*place, trial, attempt, follow, sys.stdout.buffer)
+        return
+    copy_log(find(target, store, None), trial, attempt, sys.stdout.buffer)
 
 
 @app.command()
@@ -172,16 +187,17 @@ def report(
     store: StoreOption = None,
     out_: Annotated[Path | None, typer.Option("--out", help="Where to write it.", metavar="FILE")] = None,
     open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    namespace: NamespaceOption = None,
     json: JsonOption = False,
 ) -> None:
     """One page with every chart: what was found, what it cost, whether to believe it."""
     import webbrowser
 
-    from kubetuna.cli.local import look, store_url
+    from kubetuna.cli.backends import find
     from kubetuna.cli.pages import write_report
     from kubetuna.cli.tables import print_json
 
-    path = write_report(look(target, store_url(store)), out_)
+    path = write_report(find(target, store, namespace), out_)
     if json:
         print_json({"report": str(path)})
     else:
@@ -206,6 +222,51 @@ def dashboard(
     existing_store(url)
     out.print(f"Optuna Dashboard: http://{host}:{port}/   (Ctrl-C ends it)", markup=False)
     serve_dashboard(url, host, port, open_)
+
+
+@app.command()
+def submit(
+    file: File, namespace: NamespaceOption = None, preset: PresetOption = None, set_: SetOption = None
+) -> None:
+    """Create or update the experiment in the cluster, checked beforehand."""
+    from kubetuna.cli.backends import cluster
+
+    spec = _parsed(file, preset, None, set_)
+    out.print(f"{cluster().submit(namespace, spec.raw)} submitted", markup=False)
+
+
+@app.command()
+def watch(target: Target, namespace: NamespaceOption = None) -> None:
+    """Show an experiment of the cluster as it goes, until it ends."""
+    from kubetuna.cli.remote import watch_until_it_ends
+
+    raise typer.Exit(_code(watch_until_it_ends(target, namespace, errors)))
+
+
+def _edit(target: str, namespace: str | None, changes: dict[str, Any], word: str) -> None:
+    from kubetuna.cli.backends import cluster, in_cluster
+
+    space, name = in_cluster(target, namespace) or (None, target)
+    cluster().edit(space, name, changes)
+    out.print(f"{name} {word}", markup=False)
+
+
+@app.command()
+def suspend(target: Target, namespace: NamespaceOption = None) -> None:
+    """Start no further trials of an experiment in the cluster."""
+    _edit(target, namespace, {"suspend": True}, "suspended")
+
+
+@app.command()
+def resume(target: Target, namespace: NamespaceOption = None) -> None:
+    """Go on with a suspended experiment in the cluster."""
+    _edit(target, namespace, {"suspend": False}, "resumed")
+
+
+@app.command()
+def stop(target: Target, namespace: NamespaceOption = None) -> None:
+    """End an experiment in the cluster now; the best so far stands."""
+    _edit(target, namespace, {"shutdown": True}, "is being stopped")
 
 
 def main() -> None:

@@ -43,8 +43,7 @@ def open_engine(url: str) -> Engine:
             "keepalives_interval": 10,
             "keepalives_count": 3,
             # What was flushed must survive a crash of the server, also where its default gives that away for speed.
-            "options": "-c synchronous_commit=on -c statement_timeout=60000 "
-            f"-c lock_timeout={LOCK_SECONDS * 1000}",
+            "options": f"-c synchronous_commit=on -c statement_timeout=60000 -c lock_timeout={LOCK_SECONDS * 1000}",
         },
     )
 

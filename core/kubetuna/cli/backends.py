@@ -1,0 +1,69 @@
+"""Where an experiment is looked for: in a store on this machine's word, or in a cluster.
+
+``NAMESPACE/NAME``, or a name with ``-n NAMESPACE``, means a cluster. What speaks to one is registered by the
+operator's distribution under the entry point group ``kubetuna.backends``; the core does not know it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from kubetuna.cli.local import Seen, look, store_url, study_name
+from kubetuna.errors import BackendMissing
+
+GROUP = "kubetuna.backends"
+_IN_CLUSTER = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
+
+
+class Backend(Protocol):
+    """Experiments of one cluster, as the user's kubeconfig allows."""
+
+    def look(self, namespace: str | None, name: str) -> Seen:
+        """An experiment with its status and trials."""
+
+    def copy_log(
+        self, namespace: str | None, name: str, trial: int, attempt: int | None, follow: bool, out: BinaryIO
+    ) -> None:
+        """Copy what an attempt printed, and with ``follow`` what it goes on to print."""
+
+    def submit(self, namespace: str | None, document: Mapping[str, Any]) -> str:
+        """Create or update an Experiment; returns NAMESPACE/NAME."""
+
+    def edit(self, namespace: str | None, name: str, changes: Mapping[str, Any]) -> None:
+        """Merge changes into an Experiment's spec."""
+
+
+def cluster() -> Backend:
+    """The backend for clusters.
+
+    Raises:
+        BackendMissing: the operator's distribution is not installed.
+    """
+    found = entry_points(group=GROUP, name="cluster")
+    if not found:
+        raise BackendMissing(
+            "talking to a cluster needs the package kubetuna-operator: pip install kubetuna-operator"
+        )
+    make = next(iter(found)).load()
+    backend: Backend = make()
+    return backend
+
+
+def in_cluster(target: str, namespace: str | None) -> tuple[str | None, str] | None:
+    """The namespace (None: the kubeconfig's) and name that a target means in a cluster; None: a local one."""
+    if namespace is not None:
+        return namespace, study_name(target)
+    if _IN_CLUSTER.match(target) and not Path(target).exists():
+        space, _, name = target.partition("/")
+        return space, name
+    return None
+
+
+def find(target: str, store: str | None, namespace: str | None) -> Seen:
+    """The experiment that a target means, wherever it is."""
+    place = in_cluster(target, namespace)
+    return look(target, store_url(store)) if place is None else cluster().look(*place)

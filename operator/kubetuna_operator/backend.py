@@ -1,0 +1,107 @@
+"""The command line's window on a cluster: Experiments, Trials and logs, as the user's kubeconfig allows.
+
+Nothing here needs the database: what it shows are the projections that the operator writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from kubernetes import config
+
+from kubetuna.cli.local import Seen
+from kubetuna.errors import KubetunaError, StudyNotFound
+from kubetuna.records import from_json
+from kubetuna.snapshot import Snapshot
+from kubetuna.spec.parse import parse_experiment
+from kubetuna.status import Moment, Results, render
+from kubetuna_operator import LABEL_ATTEMPT, LABEL_EXPERIMENT, LABEL_TRIAL
+from kubetuna_operator.pod_facts import primary_container
+from kubetuna_operator.reflector import PAGE
+from kubetuna_operator.transport import Api, Refused, collection
+
+MANAGER = "kubetuna-cli"
+FOLLOW_SECONDS = 3600.0
+
+
+class ClusterBackend:
+    """The cluster of the current kubeconfig context."""
+
+    def __init__(self) -> None:
+        self._api = Api.connect()
+
+    def look(self, namespace: str | None, name: str) -> Seen:
+        """An experiment with its status and trials."""
+        space = namespace or _current_namespace()
+        obj = self._experiment(space, name)
+        spec = parse_experiment({k: v for k, v in obj.items() if k != "status"})
+        # Before the operator has said anything the status is that of an experiment that has just been made.
+        status = {**render(Snapshot(spec), None, Results(), Moment(0.0)), **(obj.get("status") or {})}
+        trials = tuple(sorted((from_json(t["status"]) for t in self._trials(space, name)), key=lambda t: t.number))
+        return Seen(spec, status, trials, Path("kubetuna-runs") / f"{space}-{name}")
+
+    def _experiment(self, namespace: str, name: str) -> dict[str, Any]:
+        try:
+            return self._api.get(f"{collection('experiments', namespace)}/{name}")
+        except Refused as error:
+            if error.code == 404:
+                raise StudyNotFound(f"no Experiment {namespace}/{name} in the cluster; {error.message}") from error
+            raise KubetunaError(f"the cluster refuses: {error}") from error
+
+    def _trials(self, namespace: str, name: str) -> Iterator[Mapping[str, Any]]:
+        token: str | None = None
+        while True:
+            query = {"labelSelector": f"{LABEL_EXPERIMENT}={name}", "limit": PAGE, "continue": token}
+            page = self._api.get(collection("trials", namespace), **query)
+            yield from (t for t in page["items"] if t.get("status"))
+            token = page["metadata"].get("continue")
+            if not token:
+                return
+
+    def copy_log(
+        self, namespace: str | None, name: str, trial: int, attempt: int | None, follow: bool, out: BinaryIO
+    ) -> None:
+        """Copy what an attempt's Pod printed, while the Pod is there."""
+        space = namespace or _current_namespace()
+        selector = f"{LABEL_EXPERIMENT}={name},{LABEL_TRIAL}={trial}"
+        if attempt is not None:
+            selector += f",{LABEL_ATTEMPT}={attempt}"
+        pods = self._api.get(collection("pods", space), labelSelector=selector)["items"]
+        if not pods:
+            raise KubetunaError(
+                f"no Pod of trial {trial} is left; trialTemplate.retain: true keeps Pods once they are told"
+            )
+        pod = max(pods, key=lambda p: int(p["metadata"]["labels"][LABEL_ATTEMPT]))
+        path = f"{collection('pods', space)}/{pod['metadata']['name']}/log"
+        query = {"container": primary_container(pod["spec"]), "follow": "true" if follow else None}
+        for piece in self._api.stream(path, query, FOLLOW_SECONDS):
+            out.write(piece)
+            out.flush()
+
+    def submit(self, namespace: str | None, document: Mapping[str, Any]) -> str:
+        """Server-side apply of an Experiment."""
+        metadata = dict(document.get("metadata") or {})
+        space = namespace or metadata.get("namespace") or _current_namespace()
+        body = {**document, "metadata": {**metadata, "namespace": space}}
+        path = f"{collection('experiments', space)}/{metadata['name']}"
+        try:
+            self._api.apply(path, body, MANAGER)
+        except Refused as error:
+            raise KubetunaError(f"the cluster refuses: {error.message}") from error
+        return f"{space}/{metadata['name']}"
+
+    def edit(self, namespace: str | None, name: str, changes: Mapping[str, Any]) -> None:
+        """Merge changes into the spec."""
+        space = namespace or _current_namespace()
+        self._experiment(space, name)
+        self._api.merge(f"{collection('experiments', space)}/{name}", {"spec": dict(changes)})
+
+
+def _current_namespace() -> str:
+    try:
+        _, active = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
+    except (config.ConfigException, OSError):
+        return "default"
+    return str((active.get("context") or {}).get("namespace") or "default")
