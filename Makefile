@@ -26,7 +26,7 @@ check: install
 
 test: check
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not cluster"
-	@echo "Not run: tests/cluster, which needs a Kubernetes cluster. To run it: make test-cluster"
+	@echo "Not run: tests/cluster and part of tests/chart, which need a Kubernetes cluster: make test-cluster"
 
 cluster: install
 	$(BIN)/python -m cluster up
@@ -35,7 +35,8 @@ cluster-down:
 	$(BIN)/python -m cluster down
 
 test-cluster: cluster
-	CI=true $(BIN)/python -m pytest tests/cluster -m cluster
+	$(BIN)/python -m cluster image operator
+	CI=true $(BIN)/python -m pytest tests/cluster tests/chart -m cluster
 
 test-fast: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit -m "not slow"

@@ -1,0 +1,178 @@
+"""Experiments on the cluster of ``make cluster`` beside the same number of bare Pods, created by hand.
+
+What happens when is read from one watch on the Pods, so both sides are seen by the same clock.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cluster.base_image import REFERENCE
+from cluster.layout import find_layout
+from tests.cluster.conftest import Cluster
+from tests.cluster.operators import World
+from tests.postgres_server import PostgresServer, free_port
+
+from benchmarks.measure import Row, say
+from kubetuna_operator.transport import Api, Refused, Unreachable, collection, split_lines
+
+SCRIPT = "import time; time.sleep(1); print('loss=1', flush=True)"
+
+
+@dataclass
+class Watch:
+    """When each Pod was first seen, and first seen ended; monotonic seconds."""
+
+    api: Api
+    namespace: str
+    made: dict[str, float] = field(default_factory=dict)
+    ended: dict[str, float] = field(default_factory=dict)
+    changed: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        """Watch in a thread until the process ends."""
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            with suppress(Unreachable, Refused):
+                pieces = self.api.stream(collection("pods", self.namespace), {"watch": "true"}, 600)
+                for line in split_lines(pieces):
+                    self._see(json.loads(line)["object"])
+
+    def _see(self, pod: dict[str, Any]) -> None:
+        name, now = pod["metadata"].get("name", ""), time.perf_counter()
+        self.made.setdefault(name, now)
+        # The container's end comes a second before the Pod's phase says so.
+        states = [c.get("state") or {} for c in pod.get("status", {}).get("containerStatuses") or []]
+        if states and all("terminated" in state for state in states):
+            self.ended.setdefault(name, now)
+        self.changed.set()
+
+
+def rows(quick: bool) -> list[Row]:
+    """Raises RuntimeError where no cluster is up."""
+    layout = find_layout()
+    if not layout.kubeconfig.exists():
+        raise RuntimeError("no cluster is up; make cluster brings one up")
+    sizes = [(6, 3)] if quick else [(12, 3), (30, 10)]
+    return [row for trials, parallel in sizes for row in _compare(layout.kubeconfig, trials, parallel)]
+
+
+def _compare(kubeconfig: Path, trials: int, parallel: int) -> list[Row]:
+    with _world(kubeconfig) as (world, watch, port):
+        say(f"  {trials} bare Pods, {parallel} at a time")
+        bare = _bare(world, watch, trials, parallel)
+        watch.made.clear()
+        watch.ended.clear()
+        before = _requests(port)
+        say(f"  an experiment of {trials} trials, {parallel} at a time")
+        applied = time.perf_counter()
+        world.apply(SCRIPT, maxTrialCount=trials, parallelTrialCount=parallel)
+        world.ended()
+        own = time.perf_counter() - applied
+        time.sleep(1.0)
+        return _figures(world, watch, applied, bare, own, before, _requests(port), trials, parallel)
+
+
+def _figures(
+    world: World, watch: Watch, applied: float, bare: float, own: float,
+    before: dict[str, float], after: dict[str, float], trials: int, parallel: int,
+) -> list[Row]:  # fmt: skip
+    made = sorted(watch.made.values())
+    gaps = _gaps(sorted(watch.ended.values()), made[parallel:])
+    calls = {verb: (after[verb] - before.get(verb, 0)) / trials for verb in after}
+    writes = sum(count for verb, count in calls.items() if verb != "GET")
+    name = f"{trials} one-second trials, {parallel} at a time"
+    memory = _memory(world.processes[0].pid)
+    return [
+        Row(f"cluster: {name}", own, "s", note=f"the same bare Pods: {bare:.1f} s"),
+        Row("cluster: … over bare Pods", own / bare, "x", note="the bar is 1.1x"),
+        Row("cluster: … apply to first Pod", 1e3 * (made[0] - applied), "ms", note="the bar is 300 ms"),
+        Row("cluster: … Pod's end to the next one", 1e3 * statistics.median(gaps), "ms",
+            note=f"median; largest {1e3 * max(gaps):.0f} ms"),
+        Row("cluster: … API writes per trial", writes, "", note="the bar is 6; "
+            + ", ".join(f"{verb} {count:.1f}" for verb, count in sorted(calls.items()))),
+        Row("cluster: … operator's memory", memory, "MB", note="resident"),
+    ]  # fmt: skip
+
+
+def _gaps(ends: list[float], starts: list[float]) -> list[float]:
+    """The i-th Pod beyond the first ones takes the place of the i-th that ended."""
+    return [start - end for end, start in zip(ends, starts, strict=False)] or [0.0]
+
+
+def _bare(world: World, watch: Watch, count: int, parallel: int) -> float:
+    path, started = collection("pods", world.namespace), time.perf_counter()
+    for number in range(count):
+        while number - len(watch.ended) >= parallel:
+            watch.changed.wait(5)
+            watch.changed.clear()
+        container = {"name": "main", "image": REFERENCE, "command": ["python3", "-u", "-c", SCRIPT]}
+        spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container],
+                "automountServiceAccountToken": False}  # fmt: skip
+        body = {"metadata": {"name": f"bare-{number}"}, "spec": spec}
+        world.until("the service account", lambda body=body: _created(world.api, path, body))
+    while len(watch.ended) < count:
+        watch.changed.wait(5)
+        watch.changed.clear()
+    return time.perf_counter() - started
+
+
+def _created(api: Api, path: str, body: dict[str, Any]) -> bool:
+    try:
+        api.create(path, body)
+    except Refused as error:
+        return error.code == 409
+    return True
+
+
+@contextmanager
+def _world(kubeconfig: Path) -> Iterator[tuple[World, Watch, int]]:
+    server, api, name = PostgresServer(), Api.connect(str(kubeconfig)), f"bench-{uuid.uuid4().hex[:6]}"
+    api.create("/api/v1/namespaces", {"metadata": {"name": name}})
+    folder = tempfile.TemporaryDirectory()
+    world = World(Cluster(kubeconfig, REFERENCE, ours=True), name, server.url("postgres"), Path(folder.name))
+    watch, port = Watch(api, name), free_port()
+    try:
+        watch.start()
+        world.operator("--no-leader-election", "--port", str(port))
+        world.until("the operator is ready", lambda: _ready(port))
+        yield world, watch, port
+    finally:
+        world.close()
+        api.delete(f"/api/v1/namespaces/{name}")
+        server.close()
+        folder.cleanup()
+
+
+def _ready(port: int) -> bool:
+    with suppress(OSError):
+        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2).status == 200)
+    return False
+
+
+def _requests(port: int) -> dict[str, float]:
+    text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+    found: dict[str, float] = {}
+    for line in text.splitlines():
+        if line.startswith("rest_client_requests_total{"):
+            verb = line.split('method="')[1].split('"')[0]
+            found[verb] = found.get(verb, 0.0) + float(line.rsplit(" ", 1)[1])
+    return found
+
+
+def _memory(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
