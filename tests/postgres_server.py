@@ -14,10 +14,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 SETTINGS = {
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
     "max_connections": "60",
     "shared_buffers": "64MB",
     "listen_addresses": "127.0.0.1",
@@ -54,9 +52,12 @@ def free_port() -> int:
 
 
 class PostgresServer:
-    """A server in a folder of its own. It can be stopped and started again, as a restart mid-run needs."""
+    """A server in a folder of its own. It can be stopped and started again, as a restart mid-run needs.
 
-    def __init__(self) -> None:
+    Only a ``durable`` one waits for its disk.
+    """
+
+    def __init__(self, durable: bool = False) -> None:
         self._bin = binaries()
         self._folder = Path(tempfile.mkdtemp(prefix="kubetuna-postgres-"))
         self._data = self._folder / "data"
@@ -67,7 +68,7 @@ class PostgresServer:
             os.chown(self._folder, owner.pw_uid, owner.pw_gid)
             self._as = ["runuser", "-u", "postgres", "--"]
         self._run([self._bin / "initdb", "-D", self._data, "-U", "kubetuna", "-A", "trust", "-E", "UTF8", "-N"])
-        lines = [f"{name} = '{value}'" for name, value in SETTINGS.items()]
+        lines = [f"{name} = '{value}'" for name, value in (SETTINGS if durable else FAST | SETTINGS).items()]
         lines += [f"port = {self.port}", f"unix_socket_directories = '{self._folder}'"]
         with (self._data / "postgresql.conf").open("a") as config:
             config.write("\n".join(lines) + "\n")

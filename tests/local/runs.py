@@ -92,7 +92,7 @@ class Runner:
         return list(json.loads(out)) if process.returncode == 0 else []
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], seconds: float = 200) -> None:
     """Wait for something that another process brings about."""
     end = time.monotonic() + seconds
     while not condition():

@@ -36,6 +36,9 @@ def open_engine(url: str) -> Engine:
         pool_size=2,
         max_overflow=2,
         pool_pre_ping=True,
+        # One round trip for many rows, rather than one each.
+        executemany_mode="values_plus_batch",
+        executemany_batch_page_size=1000,
         hide_parameters=True,
         connect_args={
             "connect_timeout": 5,

@@ -14,8 +14,8 @@ from typing import Any
 
 from optuna.distributions import distribution_to_json
 from optuna.storages import InMemoryStorage
-from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Engine, insert, or_, select
+from optuna.trial import FrozenTrial
+from sqlalchemy import Connection, Engine, bindparam, insert, select
 
 from kubetuna.errors import ForeignTrials
 from kubetuna.store.engine import writing
@@ -89,13 +89,17 @@ def write(
     ids.update(known)
 
 
+_PRESENT = select(TRIALS.c.number, TRIALS.c.trial_id, TRIALS.c.datetime_start).where(
+    TRIALS.c.study_id == bindparam("study"), TRIALS.c.number >= bindparam("first")
+)
+_NUMBERED = insert(TRIALS).returning(TRIALS.c.number, TRIALS.c.trial_id)
+
+
 def _admit(connection: Connection, study: EnrolledStudy, memory: InMemoryStorage, new: list[int]) -> dict[int, int]:
     if not new:
         return {}
-    query = select(TRIALS.c.number, TRIALS.c.trial_id, TRIALS.c.datetime_start).where(
-        TRIALS.c.study_id == study.study_id, TRIALS.c.number >= min(new)
-    )
-    present = {number: (trial_id, start) for number, trial_id, start in connection.execute(query)}
+    found = connection.execute(_PRESENT, {"study": study.study_id, "first": min(new)})
+    present = {number: (trial_id, start) for number, trial_id, start in found}
     trials = {number: memory.get_trial(number) for number in new}
     if any(n not in trials or start != utc(trials[n].datetime_start) for n, (_, start) in present.items()):
         raise ForeignTrials(f"another writer added trials to study {study.name!r}")
@@ -112,19 +116,18 @@ def _admit(connection: Connection, study: EnrolledStudy, memory: InMemoryStorage
     ]
     ids = {number: trial_id for number, (trial_id, _) in present.items()}
     if rows:
-        inserted = insert(TRIALS).returning(TRIALS.c.number, TRIALS.c.trial_id)
-        ids.update((row.number, row.trial_id) for row in connection.execute(inserted, rows))
+        ids.update((row.number, row.trial_id) for row in connection.execute(_NUMBERED, rows))
     return ids
 
 
 def _write_cells(connection: Connection, memory: InMemoryStorage, changes: Changes, ids: Mapping[int, int]) -> None:
-    upsert(connection, PARAMS, _param_rows(memory, changes.params, ids), ["trial_id", "param_name"], [])
+    upsert(connection, PARAMS, _param_rows(memory, changes.params, ids), ("trial_id", "param_name"), ())
     upsert(
         connection,
         INTERMEDIATE,
         _intermediate_rows(memory, changes.intermediate, ids),
-        ["trial_id", "step"],
-        ["intermediate_value", "intermediate_value_type"],
+        ("trial_id", "step"),
+        ("intermediate_value", "intermediate_value_type"),
     )
     for table, cells, attribute in (
         (TRIAL_USER, changes.trial_user, "user_attrs"),
@@ -138,7 +141,7 @@ def _write_cells(connection: Connection, memory: InMemoryStorage, changes: Chang
             }
             for number, key in cells
         ]
-        upsert(connection, table, rows, ["trial_id", "key"], ["value_json"])
+        upsert(connection, table, rows, ("trial_id", "key"), ("value_json",))
 
 
 def _param_rows(
@@ -199,16 +202,13 @@ def _write_states(
         }
         for t in trials
     ]
-    # A state moves one way: what somebody finished from the dashboard stays as it is there.
-    still_open = or_(TRIALS.c.state == TrialState.RUNNING, TRIALS.c.state == TrialState.WAITING)
-    changed = ("state", "datetime_start", "datetime_complete")
-    upsert(connection, TRIALS, rows, ["trial_id"], changed, only_where=still_open)
+    upsert(connection, TRIALS, rows, ("trial_id",), ("state", "datetime_start", "datetime_complete"))
     values = [
         {"trial_id": ids[t.number], "objective": i, "value": stored[0], "value_type": stored[1]}
         for t in trials
         for i, stored in enumerate(stored_value(v) for v in t.values or ())
     ]
-    upsert(connection, VALUES, values, ["trial_id", "objective"], ["value", "value_type"])
+    upsert(connection, VALUES, values, ("trial_id", "objective"), ("value", "value_type"))
 
 
 def _write_study(connection: Connection, study: EnrolledStudy, memory: InMemoryStorage, changes: Changes) -> None:
@@ -217,4 +217,4 @@ def _write_study(connection: Connection, study: EnrolledStudy, memory: InMemoryS
         (STUDY_SYSTEM, changes.study_system, memory.get_study_system_attrs(0)),
     ):
         rows = [{"study_id": study.study_id, "key": key, "value_json": json.dumps(attrs[key])} for key in keys]
-        upsert(connection, table, rows, ["study_id", "key"], ["value_json"])
+        upsert(connection, table, rows, ("study_id", "key"), ("value_json",))

@@ -96,7 +96,7 @@ def _params(connection: Connection, study_id: int) -> dict[int, tuple[dict[str, 
     parsed: dict[str, BaseDistribution] = {}
     columns = (PARAMS.c.param_name, PARAMS.c.param_value, PARAMS.c.distribution_json)
     query = _of_study(PARAMS, study_id, *columns).order_by(PARAMS.c.param_id)
-    for trial_id, name, value, text in connection.execute(query):
+    for trial_id, name, value, text in connection.execute(query).all():
         distribution = parsed.get(text)
         if distribution is None:
             distribution = parsed[text] = json_to_distribution(text)
@@ -111,7 +111,7 @@ def _values(connection: Connection, study_id: int) -> dict[int, list[float]]:
     columns = (VALUES.c.value, VALUES.c.value_type)
     for trial_id, value, kind in connection.execute(
         _of_study(VALUES, study_id, *columns).order_by(VALUES.c.objective)
-    ):
+    ).all():
         found[trial_id].append(loaded_value(value, kind))
     return found
 
@@ -125,7 +125,7 @@ def _curves(connection: Connection, study_id: int) -> dict[int, dict[int, float]
     )
     rows: Iterable[Any] = connection.execute(
         _of_study(INTERMEDIATE, study_id, *columns).order_by(INTERMEDIATE.c.trial_intermediate_value_id)
-    )
+    ).all()
     for trial_id, step, value, kind in rows:
         found[trial_id][step] = loaded_intermediate(value, kind)
     return found
@@ -133,6 +133,7 @@ def _curves(connection: Connection, study_id: int) -> dict[int, dict[int, float]
 
 def _attributes(connection: Connection, table: Table, study_id: int) -> dict[int, dict[str, Any]]:
     found: dict[int, dict[str, Any]] = defaultdict(dict)
-    for trial_id, key, value in connection.execute(_of_study(table, study_id, table.c.key, table.c.value_json)):
+    query = _of_study(table, study_id, table.c.key, table.c.value_json)
+    for trial_id, key, value in connection.execute(query).all():
         found[trial_id][key] = json.loads(value)
     return found

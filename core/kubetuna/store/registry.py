@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, bindparam, select
 
 from kubetuna.errors import StoreError, StoreFenced, StudyNotFound
 from kubetuna.store.engine import writing
@@ -59,11 +59,11 @@ def _find(connection: Connection, name: str) -> int | None:
 
 
 def _create(connection: Connection, name: str, directions: Sequence[StudyDirection]) -> int:
-    upsert(connection, STUDIES, [{"study_name": name}], ["study_name"], [])
+    upsert(connection, STUDIES, [{"study_name": name}], ("study_name",), ())
     study_id = _find(connection, name)
     assert study_id is not None
     rows = [{"study_id": study_id, "objective": i, "direction": d} for i, d in enumerate(directions)]
-    upsert(connection, DIRECTIONS, rows, ["study_id", "objective"], [])
+    upsert(connection, DIRECTIONS, rows, ("study_id", "objective"), ())
     return study_id
 
 
@@ -76,25 +76,30 @@ def load_directions(connection: Connection, study_id: int) -> tuple[StudyDirecti
 def _write_epoch(connection: Connection, study_id: int, epoch: int, writer: str) -> None:
     value = json.dumps({"number": epoch, "writer": writer})
     row = {"study_id": study_id, "key": EPOCH, "value_json": value}
-    upsert(connection, STUDY_SYSTEM, [row], ["study_id", "key"], ["value_json"])
+    upsert(connection, STUDY_SYSTEM, [row], ("study_id", "key"), ("value_json",))
+
+
+# Both rows are locked: the study's, as every Optuna locks it to number a trial, and then the epoch's, which is read
+# as it stands once the lock is had and not as it stood when the wait for it began.
+_EPOCH_ROW = (
+    select(STUDY_SYSTEM.c.value_json)
+    .select_from(STUDIES.join(STUDY_SYSTEM, STUDY_SYSTEM.c.study_id == STUDIES.c.study_id))
+    .where(STUDIES.c.study_id == bindparam("study"), STUDY_SYSTEM.c.key == EPOCH)
+    .with_for_update()
+)
 
 
 def check_epoch(connection: Connection, study: EnrolledStudy) -> None:
-    """Lock the study's row and make sure that it is still ours: first in every writing transaction.
+    """Lock the study and make sure that it is still ours: first in every writing transaction.
 
     Raises:
         StudyNotFound: it was deleted.
         StoreFenced: another writer raised the epoch.
     """
-    query = select(STUDIES.c.study_id).where(STUDIES.c.study_id == study.study_id).with_for_update()
-    if connection.execute(query).scalar() is None:
+    text = connection.execute(_EPOCH_ROW, {"study": study.study_id}).scalar()
+    if text is None:
         raise StudyNotFound(f"study {study.name!r} was deleted from the store while it ran")
-    text = connection.execute(
-        select(STUDY_SYSTEM.c.value_json).where(
-            STUDY_SYSTEM.c.study_id == study.study_id, STUDY_SYSTEM.c.key == EPOCH
-        )
-    ).scalar()
-    found = json.loads(text) if text else {}
+    found = json.loads(text)
     if found.get("number") != study.epoch:
         raise StoreFenced(
             f"study {study.name!r} was taken over by {found.get('writer', 'another writer')}; "

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from optuna.storages._rdb import models
-from sqlalchemy import Connection, Table
+from optuna.trial import TrialState
+from sqlalchemy import Connection, Table, or_
 from sqlalchemy.dialects import postgresql, sqlite
 
 STUDIES: Table = models.StudyModel.__table__
@@ -23,6 +25,8 @@ VALUES: Table = models.TrialValueModel.__table__
 INTERMEDIATE: Table = models.TrialIntermediateValueModel.__table__
 TRIAL_USER: Table = models.TrialUserAttributeModel.__table__
 TRIAL_SYSTEM: Table = models.TrialSystemAttributeModel.__table__
+
+_STILL_OPEN = or_(TRIALS.c.state == TrialState.RUNNING, TRIALS.c.state == TrialState.WAITING)
 
 stored_value = models.TrialValueModel.value_to_stored_repr
 loaded_value = models.TrialValueModel.stored_repr_to_value
@@ -44,19 +48,23 @@ def upsert(
     connection: Connection,
     table: Table,
     rows: Sequence[Mapping[str, Any]],
-    keys: Sequence[str],
-    changed: Sequence[str],
-    only_where: Any = None,
+    keys: tuple[str, ...],
+    changed: tuple[str, ...],
 ) -> None:
     """Insert rows; where ``keys`` exist already, set ``changed`` (nothing, where that is empty)."""
-    if not rows:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    if rows:
+        connection.execute(_upsert(connection.dialect.name, table, keys, changed), list(rows))
+
+
+@cache
+def _upsert(dialect_name: str, table: Table, keys: tuple[str, ...], changed: tuple[str, ...]) -> Any:
+    """The statement, built once: building it takes longer than the database takes to carry it out."""
+    dialect = postgresql if dialect_name == "postgresql" else sqlite
     statement: Any = dialect.insert(table)
     index = [table.c[key] for key in keys]
-    if changed:
-        updates = {name: statement.excluded[name] for name in changed}
-        statement = statement.on_conflict_do_update(index_elements=index, set_=updates, where=only_where)
-    else:
-        statement = statement.on_conflict_do_nothing(index_elements=index)
-    connection.execute(statement, list(rows))
+    if not changed:
+        return statement.on_conflict_do_nothing(index_elements=index)
+    updates = {name: statement.excluded[name] for name in changed}
+    # A state moves one way: what somebody finished from the dashboard stays as it is there.
+    where = _STILL_OPEN if table is TRIALS else None
+    return statement.on_conflict_do_update(index_elements=index, set_=updates, where=where)
