@@ -29,11 +29,15 @@ WRITES_PER_SECOND, WRITES_AT_ONCE = 50.0, 100.0
 
 @dataclass(frozen=True, slots=True)
 class Refused(Exception):
-    """The API server said no. ``code`` is HTTP's, ``reason`` Kubernetes' word, ``message`` for people."""
+    """The API server said no. ``code`` is HTTP's, ``reason`` Kubernetes' word, ``message`` for people.
+
+    ``fields`` are the paths that it names as wrong.
+    """
 
     code: int
     reason: str
     message: str
+    fields: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.code} {self.reason}: {self.message}"
@@ -180,11 +184,13 @@ def _refusal(method: str, path: str, code: int, data: bytes) -> Exception:
     try:
         status = json.loads(data)
         reason, message = str(status.get("reason", "")), str(status.get("message", ""))
+        causes = (status.get("details") or {}).get("causes") or []
     except (ValueError, AttributeError):
-        reason, message = "", data[:500].decode(errors="replace")
+        reason, message, causes = "", data[:500].decode(errors="replace"), []
     if code in (408, 429) or code >= 500:
         return Unreachable(f"{method} {path}: {code} {reason} {message[:300]}")
-    return Refused(code, reason, message[:1000])
+    fields = tuple(str(cause["field"]) for cause in causes if cause.get("field"))
+    return Refused(code, reason, message[:1000], fields)
 
 
 def collection(kind: str, namespace: str | None) -> str:

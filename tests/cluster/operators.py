@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from kubetuna.records import TrialRecord, decode_trial
 from kubetuna.store.catalog import read_study, study_names
 from kubetuna.store.engine import open_engine
@@ -22,6 +24,7 @@ from tests.local.runs import experiment
 from tests.postgres_server import free_port
 
 PATIENCE = 90.0
+CRDS = Path(__file__).parents[2] / "manifests" / "crd"
 
 
 @dataclass
@@ -48,6 +51,14 @@ class World:
             )
         self.processes.append(process)
         return process
+
+    def install_crds(self) -> None:
+        """Apply the CRDs as they are here, and wait until they are served."""
+        for path in sorted(CRDS.glob("*.yaml")):
+            crd = yaml.safe_load(path.read_text())
+            where = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd['metadata']['name']}"
+            self.api.apply(where, crd, "test")
+            self.until("the CRD", lambda where=where: _established(self.api.get(where)))
 
     def close(self) -> None:
         """End every operator, and let go of what they would have let go of."""
@@ -125,6 +136,11 @@ class World:
 
     def studies(self) -> list[str]:
         return study_names(open_engine(self.store))
+
+
+def _established(crd: dict[str, Any]) -> bool:
+    conditions = crd.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,30 +25,6 @@ for step in range(1, 6):
     time.sleep(0.3)
 """
 HANGS = "import time; print('loss=1', flush=True); time.sleep(600)"
-
-
-@pytest.fixture
-def world(cluster: Cluster, namespace: str, postgres_url: str, tmp_path: Path) -> Iterator[World]:
-    made = World(cluster, namespace, postgres_url, tmp_path)
-    label = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
-    made.api.merge(f"/api/v1/namespaces/{namespace}", label)
-    for path in sorted(Path("manifests/crd").glob("*.yaml")):
-        _install(made, path)
-    yield made
-    made.close()
-
-
-def _install(world: World, path: Path) -> None:
-    import yaml
-
-    document = yaml.safe_load(path.read_text())
-    name = document["metadata"]["name"]
-    where = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
-    world.api.apply(where, document, "test")
-    world.until("the CRD", lambda: any(
-        c["type"] == "Established" and c["status"] == "True"
-        for c in world.api.get(where).get("status", {}).get("conditions", [])
-    ))  # fmt: skip
 
 
 def test_an_experiment_finds_its_best_parameters_and_everything_shows_them(world: World) -> None:
