@@ -136,6 +136,7 @@ def _by_reason(facts: ExitFacts) -> Classified | None:
         "DeadlineExceeded": (Outcome.TIMED_OUT, "ran longer than trialTimeout"),
         "StartError": (Outcome.START_ERROR, "could not be started"),
         "LogLimit": (Outcome.CRASHED, "stopped"),
+        "StorageLimit": (Outcome.CRASHED, "evicted for breaking its own limit on storage"),
         "Deleted": (Outcome.DELETED, "deleted by someone else"),
     }
     if facts.reason in named:
