@@ -62,9 +62,18 @@ class Ports:
 class Engine:
     """Runs one experiment's plan against a study and its ports."""
 
-    def __init__(self, spec: Experiment, study: Study, ports: Ports, started: float, units: float) -> None:
+    def __init__(
+        self,
+        spec: Experiment,
+        study: Study,
+        ports: Ports,
+        started: float,
+        units: float,
+        deleted: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.spec, self.study, self.ports = spec, study, ports
-        self._started, self._units = started, units
+        self._started, self._units, self._deleted = started, units, deleted
+        self.last = Snapshot(spec)
         self._logs: dict[int, TrialLog] = {}
         self._stopping: set[AttemptKey] = set()
         self._seen: dict[AttemptKey, AttemptFacts] = {}
@@ -87,12 +96,13 @@ class Engine:
 
     def turn(self, snapshot: Snapshot, now: float) -> tuple[bool, float]:
         """Carry out one plan. Returns whether anything was done, and when to look again."""
+        self.last = snapshot
         effects, done, actions = self._intend_all(snapshot, now)
         if not self._flush():
             return False, now + min(RETRY_SECONDS, float(self._failures))
         for effect in effects:
             effect()
-        self._publish(actions, snapshot)
+        self._publish(actions, self.last)
         until = next(a.until for a in actions if isinstance(a, Wait))
         return done, until
 
@@ -109,7 +119,8 @@ class Engine:
             for action in fresh:
                 done.add(_identity(action))
                 effects.update((_identity(action), effect) for effect in self._intend(action, now))
-            actions = plan(self._look(self._seen, read=False), now)
+            self.last = self._look(self._seen, read=False)
+            actions = plan(self.last, now)
         ordered = sorted(effects, key=lambda identity: not isinstance(identity, _Launched))
         return [effects[identity] for identity in ordered], bool(done), actions
 
@@ -150,6 +161,7 @@ class Engine:
             capacity=self.ports.place.capacity(),
             exhausted=self.study.exhausted,
             unsearchable=self.study.unsearchable,
+            deleted=self._deleted(),
         )
 
     def _view(self, trial: OpenTrial, seen: Mapping[AttemptKey, AttemptFacts], read: bool) -> TrialView:

@@ -101,13 +101,17 @@ def view(pod: Mapping[str, Any]) -> PodView:
     )
 
 
-def facts(pod: PodView, now: float, start_timeout: float) -> AttemptFacts:
-    """The attempt as the plan sees it. A Pod that cannot start for ``start_timeout`` seconds has failed to."""
+def facts(pod: PodView, now: float, start_timeout: float, lost_after: float = LOST_SECONDS) -> AttemptFacts:
+    """The attempt as the plan sees it.
+
+    A Pod that cannot start for ``start_timeout`` seconds has failed to; one that should have been gone
+    ``lost_after`` seconds ago is on a node that does not answer.
+    """
     phase: AttemptPhase = "pending" if pod.started is None else "running"
     exit_facts, ended = None, None
     if pod.phase in ("Succeeded", "Failed") or pod.exit is not None:
         phase, exit_facts, ended = "ended", pod.exit or ExitFacts(), pod.ended or now
-    elif pod.deleted is not None and now > pod.deleted + LOST_SECONDS:
+    elif pod.deleted is not None and now > pod.deleted + lost_after:
         phase, exit_facts, ended = "ended", ExitFacts(reason="NodeLost", message="its node does not answer"), now
     elif pod.cannot_start and now > pod.created + start_timeout:
         phase, exit_facts, ended = "ended", ExitFacts(reason="StartError", message=pod.waiting or ""), now
