@@ -45,7 +45,7 @@ def test_an_experiment_finds_its_best_parameters_and_everything_shows_them(world
     assert best["number"] == lowest.number and best["params"] == lowest.params
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
         "Accepted": "True", "Created": "True", "Running": "False", "Succeeded": "True", "Failed": "False",
-        "Suspended": "False", "StoreReady": "True", "Stalled": "False",
+        "Suspended": "False", "StoreReady": "True", "Stalled": "False", "Restarting": "False",
     }  # fmt: skip
     pod = seen["small-0-0-0"]
     labels = pod["metadata"]["labels"]
@@ -187,7 +187,7 @@ def test_an_experiment_deleted_while_it_runs_leaves_no_pod_and_its_successor_is_
     world.api.delete(f"{world.path}/small", propagationPolicy="Background")
     world.until("it is gone", lambda: not world.exists())
     world.until("its Pods are gone", lambda: not world.pods())
-    assert {t.state for t in world.trials()} == {"PRUNED"}
+    assert {(t.state, t.outcome) for t in world.trials()} == {("FAIL", "Deleted")}
     world.apply(CURVE, maxTrialCount=1)
     assert world.ended()["trialsSucceeded"] == 1
     assert len(world.studies()) == 2
