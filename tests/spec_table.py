@@ -149,7 +149,7 @@ BAD: dict[str, Bad] = {
         {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL, **_settings("median", "earlyStopping")},
         "spec.earlyStopping",
     ),
-    "a count of zero": Bad({"spec.maxTrialCount": 0}, "spec.maxTrialCount"),
+    "a count of zero": Bad({"spec.maxTrialCount": 0, "spec.parallelTrialCount": ABSENT}, "spec.maxTrialCount"),
     "a count that is text": Bad({"spec.parallelTrialCount": "many"}, "spec.parallelTrialCount"),
     "more at once than in all": Bad({"spec.parallelTrialCount": 9}, "spec.parallelTrialCount"),
     "more failures than trials": Bad({"spec.maxFailedTrialCount": 9}, "spec.maxFailedTrialCount"),

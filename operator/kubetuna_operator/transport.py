@@ -10,7 +10,6 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import urllib3
@@ -29,20 +28,15 @@ WRITES_PER_SECOND, WRITES_AT_ONCE = 50.0, 100.0
 LAZY_PER_SECOND, LAZY_AT_ONCE = 20.0, 20.0
 
 
-@dataclass(frozen=True, slots=True)
 class Refused(Exception):
     """The API server said no. ``code`` is HTTP's, ``reason`` Kubernetes' word, ``message`` for people.
 
     ``fields`` are the paths that it names as wrong.
     """
 
-    code: int
-    reason: str
-    message: str
-    fields: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.reason}: {self.message}"
+    def __init__(self, code: int, reason: str, message: str, fields: tuple[str, ...] = ()) -> None:
+        self.code, self.reason, self.message, self.fields = code, reason, message, fields
+        super().__init__(f"{code} {reason}: {message}")
 
 
 class Unreachable(KubetunaError):
