@@ -62,9 +62,18 @@ class Ports:
 class Engine:
     """Runs one experiment's plan against a study and its ports."""
 
-    def __init__(self, spec: Experiment, study: Study, ports: Ports, started: float, units: float) -> None:
+    def __init__(
+        self,
+        spec: Experiment,
+        study: Study,
+        ports: Ports,
+        started: float,
+        units: float,
+        deleted: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.spec, self.study, self.ports = spec, study, ports
-        self._started, self._units = started, units
+        self._started, self._units, self._deleted = started, units, deleted
+        self.last = Snapshot(spec)
         self._logs: dict[int, TrialLog] = {}
         self._stopping: set[AttemptKey] = set()
         self._seen: dict[AttemptKey, AttemptFacts] = {}
@@ -87,15 +96,33 @@ class Engine:
 
     def turn(self, snapshot: Snapshot, now: float) -> tuple[bool, float]:
         """Carry out one plan. Returns whether anything was done, and when to look again."""
-        actions = plan(snapshot, now)
-        effects = [effect for action in actions for effect in self._intend(action, now)]
+        self.last = snapshot
+        effects, done, actions = self._intend_all(snapshot, now)
         if not self._flush():
             return False, now + min(RETRY_SECONDS, float(self._failures))
         for effect in effects:
             effect()
-        self._publish(actions, snapshot)
+        self._publish(actions, self.last)
         until = next(a.until for a in actions if isinstance(a, Wait))
-        return any(not isinstance(a, Publish | Wait) for a in actions), until
+        return done, until
+
+    def _intend_all(self, snapshot: Snapshot, now: float) -> tuple[list[Effect], bool, tuple[Action, ...]]:
+        """Change the study as the plan says, and plan again on what that made of it, until nothing is new.
+
+        So one flush makes a trial's end, its successor's parameters and that one's launch durable together.
+        Launches come first among the effects: a free place costs more than a Pod that lingers.
+        """
+        effects: dict[object, Effect] = {}
+        actions = plan(snapshot, now)
+        done: set[object] = set()
+        while fresh := [a for a in actions if _changes(a) and _identity(a) not in done]:
+            for action in fresh:
+                done.add(_identity(action))
+                effects.update((_identity(action), effect) for effect in self._intend(action, now))
+            self.last = self._look(self._seen, read=False)
+            actions = plan(self.last, now)
+        ordered = sorted(effects, key=lambda identity: not isinstance(identity, _Launched))
+        return [effects[identity] for identity in ordered], bool(done), actions
 
     def _flush(self) -> bool:
         if not self.study.pending:
@@ -117,8 +144,11 @@ class Engine:
     def observe(self) -> Snapshot:
         """Look at the place and read the logs of what is open."""
         self._behind = False
-        seen = self._seen = {facts.key: facts for facts in self.ports.place.observe()}
-        views = tuple(self._view(trial, seen) for trial in list(self.study.open.values()))
+        self._seen = {facts.key: facts for facts in self.ports.place.observe()}
+        return self._look(self._seen, read=True)
+
+    def _look(self, seen: Mapping[AttemptKey, AttemptFacts], read: bool) -> Snapshot:
+        views = tuple(self._view(trial, seen, read) for trial in list(self.study.open.values()))
         open_keys = {AttemptKey(t.number, a.number) for t in self.study.open.values() for a in t.attempts}
         return Snapshot(
             spec=self.spec,
@@ -131,13 +161,15 @@ class Engine:
             capacity=self.ports.place.capacity(),
             exhausted=self.study.exhausted,
             unsearchable=self.study.unsearchable,
+            deleted=self._deleted(),
         )
 
-    def _view(self, trial: OpenTrial, seen: Mapping[AttemptKey, AttemptFacts]) -> TrialView:
+    def _view(self, trial: OpenTrial, seen: Mapping[AttemptKey, AttemptFacts], read: bool) -> TrialView:
         views = tuple(self._attempt(trial, record, seen) for record in trial.attempts)
         log = self._log(trial)
         if views and views[-1].facts is not None:
-            self._read(log, AttemptKey(trial.number, views[-1].number), views[-1].facts)
+            if read:
+                self._read(log, AttemptKey(trial.number, views[-1].number), views[-1].facts)
             latest = views[-1]
             views = (*views[:-1], _with_drained(latest, log.drained))
         return TrialView(trial.number, views, log.reading(), trial.verdict, log.unreported)
@@ -263,6 +295,21 @@ class Engine:
         if facts is not None and facts.started is not None:
             changes["started"] = facts.started
         self.study.update_attempt(trial.number, last.number, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Launched:
+    """What tells one launch from another: the attempt, whatever became of the one before it."""
+
+    key: AttemptKey
+
+
+def _changes(action: Action) -> bool:
+    return not isinstance(action, Publish | Wait)
+
+
+def _identity(action: Action) -> object:
+    return _Launched(action.key) if isinstance(action, LaunchAttempt) else action
 
 
 def _with_drained(view: AttemptView, drained: bool) -> AttemptView:

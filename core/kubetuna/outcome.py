@@ -18,7 +18,9 @@ from kubetuna.ports import ExitFacts
 
 TrialState = Literal["COMPLETE", "PRUNED", "FAIL"]
 Retry = Literal["never", "own", "free"]
-StopReason = Literal["Pruned", "Stopped", "Suspended"]
+StopReason = Literal["Pruned", "Stopped", "Suspended", "Deleted"]
+
+STOPPED_AT_END = "stopped at the experiment's end"
 
 SIGKILL_EXIT = 137
 
@@ -119,7 +121,9 @@ def classify(exit_facts: ExitFacts, stop: str | None, verdict: str, reading: Rea
         # Final once durable, whatever the process did since: else a rerun could tell another story.
         return Classified(Outcome.PRUNED, "pruned")
     if stop == "Stopped":
-        return Classified(Outcome.STOPPED, "stopped at the experiment's end")
+        return Classified(Outcome.STOPPED, STOPPED_AT_END)
+    if stop == "Deleted":
+        return Classified(Outcome.DELETED, "the Experiment was deleted")
     if stop == "Suspended":
         return Classified(Outcome.SUSPENDED, "stopped while the experiment is suspended")
     if reading.announced == "OutOfMemory":
@@ -136,6 +140,7 @@ def _by_reason(facts: ExitFacts) -> Classified | None:
         "DeadlineExceeded": (Outcome.TIMED_OUT, "ran longer than trialTimeout"),
         "StartError": (Outcome.START_ERROR, "could not be started"),
         "LogLimit": (Outcome.CRASHED, "stopped"),
+        "StorageLimit": (Outcome.CRASHED, "evicted for breaking its own limit on storage"),
         "Deleted": (Outcome.DELETED, "deleted by someone else"),
     }
     if facts.reason in named:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kubetuna.ending import SECONDS_PER_HOUR, Ending, ending
-from kubetuna.outcome import RULES, UNCOUNTED_REASONS, Classified, Outcome, Retry, classify
+from kubetuna.outcome import RULES, STOPPED_AT_END, UNCOUNTED_REASONS, Classified, Outcome, Retry, classify
 from kubetuna.ports import AttemptKey, ExitFacts
 from kubetuna.snapshot import AttemptView, Snapshot, TrialView
 
@@ -123,7 +123,7 @@ def _advance(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> Iterat
 
 def _first_attempt(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> Iterator[Action]:
     if end is not None and end.stop_running:
-        yield Tell(trial.number, Classified(Outcome.STOPPED, "never started: the experiment ended"))
+        yield Tell(trial.number, _cut_short(snapshot, "never started: "))
     elif not snapshot.spec.suspend:
         yield LaunchAttempt(AttemptKey(trial.number, 0))
 
@@ -134,8 +134,8 @@ def _lost_launch(
     """Recorded but unknown to its place: a crash fell between the two, so start that same attempt."""
     if attempt.stop == "Pruned" or trial.verdict == "prune":
         yield Tell(trial.number, Classified(Outcome.PRUNED, "pruned"))
-    elif attempt.stop == "Stopped" or (end is not None and end.stop_running):
-        yield Tell(trial.number, Classified(Outcome.STOPPED, "stopped at the experiment's end"))
+    elif attempt.stop in ("Stopped", "Deleted") or (end is not None and end.stop_running):
+        yield Tell(trial.number, _cut_short(snapshot))
     elif not snapshot.spec.suspend:
         yield LaunchAttempt(AttemptKey(trial.number, attempt.number))
 
@@ -150,7 +150,7 @@ def _stop_reason(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> st
     if trial.verdict == "prune":
         return "Pruned"
     if end is not None and end.stop_running:
-        return "Stopped"
+        return "Deleted" if snapshot.deleted else "Stopped"
     if snapshot.spec.suspend and snapshot.spec.suspend_policy == "stop":
         return "Suspended"
     return None
@@ -164,10 +164,16 @@ def _ended(trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: Endi
     if retry == "never" or not _may_retry(trial, retry, facts, snapshot):
         yield Tell(trial.number, result)
     elif end is not None and end.stop_running:
-        stopped = Classified(Outcome.STOPPED, "stopped at the experiment's end")
-        yield Tell(trial.number, stopped if retry == "free" else result)
+        yield Tell(trial.number, _cut_short(snapshot) if retry == "free" else result)
     elif not snapshot.spec.suspend:
         yield LaunchAttempt(AttemptKey(trial.number, attempt.number + 1), after=result)
+
+
+def _cut_short(snapshot: Snapshot, before: str = "") -> Classified:
+    """The end of a trial whose experiment is over: by a rule of its own, or since someone deleted it."""
+    if snapshot.deleted:
+        return Classified(Outcome.DELETED, f"{before}the Experiment was deleted")
+    return Classified(Outcome.STOPPED, f"{before}the experiment ended" if before else STOPPED_AT_END)
 
 
 def _may_retry(trial: TrialView, retry: Retry, facts: ExitFacts, snapshot: Snapshot) -> bool:

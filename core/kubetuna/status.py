@@ -7,33 +7,18 @@ trials, the last ten failures, messages cut. Numbers are finite by construction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from kubetuna.ending import SECONDS_PER_HOUR, Ending
-from kubetuna.outcome import Outcome
 from kubetuna.records import TrialRecord, timestamp
+from kubetuna.results import FAILURE_LIMIT, Results, best_of, pareto_front, results_of
 from kubetuna.snapshot import Snapshot
 from kubetuna.spec.model import Experiment
 
 RUNNING_LIMIT = 100
-FAILURE_LIMIT = 10
 FRONT_LIMIT = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """What ended trials add to a status: the best or the front, failures, cost and savings."""
-
-    best: TrialRecord | None = None
-    front: tuple[TrialRecord, ...] = ()
-    failures: tuple[TrialRecord, ...] = ()
-    metrics_unavailable: int = 0
-    steps: int = 0
-    saved_steps: float = 0.0
-    saved_seconds: float = 0.0
-    ended_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,62 +197,23 @@ def _saved(snapshot: Snapshot, results: Results, moment: Moment) -> dict[str, An
     }
 
 
-def results_of(spec: Experiment, records: Sequence[TrialRecord]) -> Results:
-    """What the ended trials of an experiment add to its status."""
-    own = [r for r in records if r.own and r.state not in ("RUNNING", "WAITING")]
-    failures = [r for r in own if r.state == "FAIL" or r.outcome == Outcome.OUT_OF_MEMORY]
-    saved_steps, saved_seconds = _savings(own)
-    return Results(
-        best=None if spec.multi_objective else best_of(spec, own),
-        front=pareto_front(spec, own) if spec.multi_objective else (),
-        failures=tuple(failures[-FAILURE_LIMIT:]),
-        metrics_unavailable=sum(1 for r in own if r.outcome == Outcome.METRICS_UNAVAILABLE),
-        steps=sum(len(r.steps) for r in records if r.own),
-        saved_steps=saved_steps,
-        saved_seconds=saved_seconds,
-        ended_at=max((r.ended for r in own if r.ended is not None), default=None),
-    )
-
-
-def _savings(own: Sequence[TrialRecord]) -> tuple[float, float]:
-    """Steps and seconds that pruned trials would have taken more, by the mean of the complete ones."""
-    complete = [r for r in own if r.state == "COMPLETE" and r.steps]
-    if not complete:
-        return 0.0, 0.0
-    mean_steps = sum(len(r.steps) for r in complete) / len(complete)
-    mean_seconds = sum(_seconds(r) for r in complete) / len(complete)
-    pruned = [r for r in own if r.outcome == Outcome.PRUNED]
-    return (
-        sum(max(0.0, mean_steps - len(r.steps)) for r in pruned),
-        sum(max(0.0, mean_seconds - _seconds(r)) for r in pruned),
-    )
-
-
-def _seconds(record: TrialRecord) -> float:
-    return sum(a.ended - a.started for a in record.attempts if a.ended is not None and a.started is not None)
-
-
-def _eligible(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    return [r for r in records if r.state == "COMPLETE" and r.values and r.feasible]
-
-
-def best_of(spec: Experiment, records: Sequence[TrialRecord]) -> TrialRecord | None:
-    """The feasible complete trial with the best value; the earliest among equals."""
-    sign = 1.0 if spec.objectives[0].direction == "minimize" else -1.0
-    return min(_eligible(records), key=lambda r: (sign * (r.values or (0.0,))[0], r.number), default=None)
-
-
-def pareto_front(spec: Experiment, records: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
-    """The feasible complete trials that no other one dominates, by number."""
-    signs = [1.0 if o.direction == "minimize" else -1.0 for o in spec.objectives]
-    points = [(r, tuple(s * v for s, v in zip(signs, r.values or (), strict=False))) for r in _eligible(records)]
-    return tuple(r for r, p in points if not any(_dominates(q, p) for _, q in points))
-
-
-def _dominates(a: Sequence[float], b: Sequence[float]) -> bool:
-    return all(x <= y for x, y in zip(a, b, strict=True)) and any(x < y for x, y in zip(a, b, strict=True))
-
-
 def exit_code(status: Mapping[str, Any]) -> int:
     """What the command line leaves with: 0 once succeeded, else 1."""
     return 0 if status.get("state") == "Succeeded" else 1
+
+
+__all__ = [
+    "Condition",
+    "Moment",
+    "Results",
+    "best_of",
+    "conditions",
+    "exit_code",
+    "failed",
+    "hours_name",
+    "optimal",
+    "pareto_front",
+    "render",
+    "results_of",
+    "state",
+]

@@ -70,6 +70,8 @@ class Study:
         self._optuna = optuna.Study(study_name=name, storage=storage, pruner=self._pruner)
         self._counter = Counter(experiment)
         self.open: dict[int, OpenTrial] = {}
+        # Numbers of our ended trials in the order in which they were told; it only grows.
+        self.told: list[int] = []
         self.numbered = 0
         self.unsearchable = ""
         self._load()
@@ -81,6 +83,7 @@ class Study:
             self.numbered = max(self.numbered, trial.system_attrs[records.ORDINAL] + 1)
             if trial.state.is_finished():
                 self._count(decode_trial(trial))
+                self.told.append(trial.number)
             else:
                 self._resume(trial)
 
@@ -246,6 +249,7 @@ class Study:
         self._proposer.told(self._optuna, frozen, state, values)
         self._storage.set_trial_state_values(trial.trial_id, state, values)
         del self.open[number]
+        self.told.append(number)
         self._counter.add(self.record(number))
 
     def _values(self, trial: OpenTrial, outcome: Outcome, metrics: Mapping[str, float]) -> list[float] | None:

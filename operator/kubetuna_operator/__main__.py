@@ -11,15 +11,13 @@ import sys
 import threading
 import time
 
-from kubetuna.errors import KubetunaError, StoreUnavailable
+from kubetuna.errors import KubetunaError
 from kubetuna.store.engine import open_engine
-from kubetuna.store.schema import ensure_schema
 from kubetuna_operator.controller import Controller
 from kubetuna_operator.endpoints import serve
 from kubetuna_operator.leader import Leadership
-from kubetuna_operator.pod_index import PodIndex
-from kubetuna_operator.runner import Surroundings
 from kubetuna_operator.settings import Settings, parse_settings
+from kubetuna_operator.surroundings import Surroundings
 from kubetuna_operator.transport import Api
 
 log = logging.getLogger("kubetuna_operator")
@@ -36,9 +34,9 @@ class _JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "message": record.getMessage(),
         }
-        for name in ("experiment", "trial", "attempt"):
+        for name in ("experiment", "trial", "attempt", "outcome"):
             if hasattr(record, name):
-                found[name] = str(getattr(record, name))
+                found[name] = getattr(record, name)
         if record.exc_info:
             found["exception"] = self.formatException(record.exc_info)
         return json.dumps(found)
@@ -65,12 +63,13 @@ def main() -> None:
 def run(settings: Settings, stopped: threading.Event) -> int:
     """Work until ``stopped``."""
     api = Api.connect(settings.kubeconfig)
-    database = open_engine(settings.store)
-    around = Surroundings(api, PodIndex(), database, settings.identity)
+    around = Surroundings.make(api, open_engine(settings.store), settings.identity, settings.node_grace)
     controller = Controller(around, settings.namespaces, lambda: _die("another operator took a study over"))
     controller.watch()
     server = serve(
-        settings.port, lambda: time.monotonic() - controller.heard() < HEARING_SECONDS, lambda: controller.synced
+        (settings.address, settings.port),
+        lambda: time.monotonic() - controller.heard() < HEARING_SECONDS,
+        lambda: controller.synced,
     )
     leadership = Leadership(api, settings.own_namespace, settings.identity)
     if settings.elect and not leadership.acquire(stopped):
@@ -79,25 +78,14 @@ def run(settings: Settings, stopped: threading.Event) -> int:
     if settings.elect:
         leadership.keep(lambda: _die("the lease was lost"))
     try:
-        if _schema(database, stopped):
-            controller.run(stopped)
+        around.background.start()
+        around.store.watch()
+        controller.run(stopped)
     finally:
         server.shutdown()
         if settings.elect:
             leadership.release()
     return 0
-
-
-def _schema(database: object, stopped: threading.Event) -> bool:
-    """Make the tables, waiting for the database; experiments wait with their StoreReady condition false."""
-    while not stopped.is_set():
-        try:
-            ensure_schema(database)  # type: ignore[arg-type]
-            return True
-        except StoreUnavailable as error:
-            log.warning("%s", error)
-            stopped.wait(2.0)
-    return False
 
 
 def _die(why: str) -> None:

@@ -10,25 +10,28 @@ from typing import Any
 from kubetuna_operator import FINALIZER, LABEL_EXPERIMENT
 from kubetuna_operator.pod_facts import PodView, view
 from kubetuna_operator.reflector import Key, Reflector
-from kubetuna_operator.runner import Runner, Surroundings
-from kubetuna_operator.transport import Refused, Unreachable, collection
+from kubetuna_operator.runner import Runner
+from kubetuna_operator.surroundings import Surroundings
+from kubetuna_operator.transport import Refused, collection
+from kubetuna_operator.work_queue import WorkQueue
 
 log = logging.getLogger(__name__)
 
 LEAVE_SECONDS = 10.0
-LOOK_SECONDS = 5.0
+LONGEST_WAIT = 60.0
+WORKERS = 4
 
 
 class Controller:
-    """Watches namespaces (None: all) and keeps runners. ``fenced`` ends the process."""
+    """Watches namespaces (none: all) and keeps runners. ``fenced`` ends the process."""
 
     def __init__(self, around: Surroundings, namespaces: tuple[str, ...], fenced: Callable[[], None]) -> None:
         self._around, self._fenced = around, fenced
-        self._wake = threading.Event()
+        self._queue: WorkQueue[Key] = WorkQueue("experiment")
         self._lock = threading.Lock()
-        self._dirty: set[Key] = set()
         self._runners: dict[str, Runner] = {}
         self._finished: dict[str, int] = {}
+        self._failures: dict[Key, int] = {}
         self._experiments: list[Reflector[Mapping[str, Any]]] = []
         self._pods: list[Reflector[PodView]] = []
         for namespace in namespaces or (None,):
@@ -59,91 +62,91 @@ class Controller:
         """Keep runners in step until ``stopped``; then leave them, and what runs goes on running."""
         while not stopped.is_set() and not self.synced:
             stopped.wait(0.05)
-        while not stopped.is_set():
-            with self._lock:
-                dirty, self._dirty = self._dirty, set()
-            for key in dirty:
-                self._reconcile(key)
-            self._wake.wait(LOOK_SECONDS)
-            self._wake.clear()
-        runners = list(self._runners.values())
+        self._queue.work(self._reconcile, WORKERS)
+        stopped.wait()
+        self._queue.close()
+        runners = self._known()
         for runner in runners:
             runner.leave()
         for runner in runners:
             runner.join(LEAVE_SECONDS)
 
     def _changed(self, key: Key, before: object, after: object) -> None:
-        self._again(key)
+        self._queue.add(key)
 
-    def _again(self, key: Key) -> None:
+    def _known(self) -> list[Runner]:
         with self._lock:
-            self._dirty.add(key)
-        self._wake.set()
+            return list(self._runners.values())
 
     def _find(self, key: Key) -> Mapping[str, Any] | None:
         return next((obj for r in self._experiments if (obj := r.get(key)) is not None), None)
 
     def _reconcile(self, key: Key) -> None:
+        """One key's step. Raises Unreachable to be called again later."""
         obj = self._find(key)
+        self._leave_others(key, obj["metadata"]["uid"] if obj else "")
         if obj is None:
-            self._stop_of(key, "")
             return
+        try:
+            self._step(key, obj)
+        except Refused as error:
+            # 404: gone. 409: what we saw is old, and the newer object comes with its own event.
+            if error.code not in (404, 409):
+                log.error("%s", error, extra={"experiment": "/".join(key)})
+
+    def _step(self, key: Key, obj: Mapping[str, Any]) -> None:
         metadata = obj["metadata"]
         uid, generation = metadata["uid"], int(metadata.get("generation", 1))
-        self._stop_of(key, uid)
-        running = self._runners.get(uid)
-        try:
-            if metadata.get("deletionTimestamp"):
-                self._delete(key, obj, running)
-            elif FINALIZER not in (metadata.get("finalizers") or []):
-                self._finalizers(obj, [*(metadata.get("finalizers") or []), FINALIZER])
-            elif running is not None and running.generation != generation:
-                running.leave()
-            elif running is None and self._finished.get(uid) != generation:
-                self._start(obj)
-        except Unreachable as error:
-            log.warning("%s", error)
-            self._again(key)
-        except Refused as error:
-            if error.code not in (404, 409):
-                log.error("%s/%s: %s", *key, error)
+        with self._lock:
+            running, finished = self._runners.get(uid), self._finished.get(uid)
+        if metadata.get("deletionTimestamp"):
+            self._delete(obj, running, finished is not None)
+        elif FINALIZER not in (metadata.get("finalizers") or []):
+            self._finalizers(obj, [*(metadata.get("finalizers") or []), FINALIZER])
+        elif running is not None and running.generation != generation:
+            running.leave()
+        elif running is None and finished != generation:
+            self._start(obj)
 
-    def _start(self, obj: Mapping[str, Any]) -> None:
+    def _start(self, obj: Mapping[str, Any]) -> Runner:
         runner = Runner(self._around, obj, self._done, self._fenced)
-        self._runners[runner.owner.uid] = runner
+        with self._lock:
+            self._runners[runner.owner.uid] = runner
         runner.start()
+        return runner
 
     def _done(self, runner: Runner) -> None:
         """A runner ended: the experiment is over, or its spec has another generation now."""
-        self._runners.pop(runner.owner.uid, None)
         key = (runner.owner.namespace, runner.owner.name)
-        if runner.failed:
-            timer = threading.Timer(LOOK_SECONDS, self._again, (key,))
-            timer.daemon = True
-            timer.start()
-            return
-        self._finished[runner.owner.uid] = runner.generation
-        self._again(key)
+        with self._lock:
+            self._runners.pop(runner.owner.uid, None)
+            if runner.failed:
+                failures = self._failures[key] = self._failures.get(key, 0) + 1
+            else:
+                failures = 0
+                self._failures.pop(key, None)
+                self._finished[runner.owner.uid] = runner.generation
+        self._queue.add(key, min(LONGEST_WAIT, 2.0 ** (failures - 1)) if failures else 0.0)
 
-    def _stop_of(self, key: Key, uid: str) -> None:
+    def _leave_others(self, key: Key, uid: str) -> None:
         """Leave runners of an Experiment that had this name and is gone."""
-        for runner in list(self._runners.values()):
+        for runner in self._known():
             if (runner.owner.namespace, runner.owner.name) == key and runner.owner.uid != uid:
                 runner.leave()
 
-    def _delete(self, key: Key, obj: Mapping[str, Any], running: Runner | None) -> None:
+    def _delete(self, obj: Mapping[str, Any], running: Runner | None, finished: bool) -> None:
         metadata = obj["metadata"]
         if FINALIZER not in (metadata.get("finalizers") or []):
             return
         if running is not None:
             running.delete()
-            return
-        if metadata["uid"] not in self._finished:
+        elif not finished:
             # Never seen running by this process: its open trials are told and its Pods stopped first.
-            self._start(obj)
-            self._runners[metadata["uid"]].delete()
-            return
-        self._finalizers(obj, [f for f in metadata["finalizers"] if f != FINALIZER])
+            self._start(obj).delete()
+        else:
+            self._finalizers(obj, [f for f in metadata["finalizers"] if f != FINALIZER])
+            with self._lock:
+                self._finished.pop(metadata["uid"], None)
 
     def _finalizers(self, obj: Mapping[str, Any], wanted: list[str]) -> None:
         metadata = obj["metadata"]

@@ -10,7 +10,7 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 
-def serve(port: int, healthy: Callable[[], bool], ready: Callable[[], bool]) -> ThreadingHTTPServer:
+def serve(address: tuple[str, int], healthy: Callable[[], bool], ready: Callable[[], bool]) -> ThreadingHTTPServer:
     """Serve in a thread until ``shutdown`` is called on what is returned."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -34,6 +34,6 @@ def serve(port: int, healthy: Callable[[], bool], ready: Callable[[], bool]) -> 
         def log_message(self, format: str, *args: object) -> None:
             """Probes every few seconds are no news."""
 
-    server = ThreadingHTTPServer(("", port), Handler)
+    server = ThreadingHTTPServer(address, Handler)
     threading.Thread(target=server.serve_forever, name="endpoints", daemon=True).start()
     return server

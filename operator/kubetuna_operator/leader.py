@@ -98,9 +98,11 @@ class Leadership:
         except Refused as error:
             # A holder outside the cluster has no Pod; only its silence tells.
             return error.code == 404 and holder.startswith("kubetuna-operator-")
-        states = [c.get("state") or {} for c in pod.get("status", {}).get("containerStatuses") or []]
-        ended = bool(states) and all("terminated" in state for state in states)
-        return ended or pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+        status = pod.get("status") or {}
+        states = [c.get("state") or {} for c in status.get("containerStatuses") or []]
+        # Whether it ended or waits to be started again: whoever held the Lease in it is gone.
+        idle = bool(states) and not any("running" in state for state in states)
+        return idle or status.get("phase") in ("Succeeded", "Failed")
 
     def _spec(self, before: dict[str, Any], taken: bool) -> dict[str, Any]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

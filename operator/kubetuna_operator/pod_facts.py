@@ -6,6 +6,7 @@ here they become the facts that the core's outcome table knows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,7 +39,9 @@ CANNOT_START = frozenset(
 # The Pod failed before its container ever ran, and not by its own fault.
 NOT_ADMITTED = {"UnexpectedAdmissionError": "UnexpectedAdmissionError", "NodeAffinity": "NodeAffinity"}
 START_EXITS = frozenset({"StartError", "ContainerCannotRun"})
-GONE_GRACE = 60.0
+# The kubelet says "Evicted" of a node without disk and of a Pod that broke its own limit; the message tells which.
+_OWN_STORAGE = re.compile(r"exceed(s|ed) (its local ephemeral storage|the total|the) limit")
+LOST_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +101,17 @@ def view(pod: Mapping[str, Any]) -> PodView:
     )
 
 
-def facts(pod: PodView, now: float, start_timeout: float) -> AttemptFacts:
-    """The attempt as the plan sees it. A Pod that cannot start for ``start_timeout`` seconds has failed to."""
+def facts(pod: PodView, now: float, start_timeout: float, lost_after: float = LOST_SECONDS) -> AttemptFacts:
+    """The attempt as the plan sees it.
+
+    A Pod that cannot start for ``start_timeout`` seconds has failed to; one that should have been gone
+    ``lost_after`` seconds ago is on a node that does not answer.
+    """
     phase: AttemptPhase = "pending" if pod.started is None else "running"
     exit_facts, ended = None, None
     if pod.phase in ("Succeeded", "Failed") or pod.exit is not None:
         phase, exit_facts, ended = "ended", pod.exit or ExitFacts(), pod.ended or now
-    elif pod.deleted is not None and now > pod.deleted + GONE_GRACE:
+    elif pod.deleted is not None and now > pod.deleted + lost_after:
         phase, exit_facts, ended = "ended", ExitFacts(reason="NodeLost", message="its node does not answer"), now
     elif pod.cannot_start and now > pod.created + start_timeout:
         phase, exit_facts, ended = "ended", ExitFacts(reason="StartError", message=pod.waiting or ""), now
@@ -147,41 +154,64 @@ def _started(state: Mapping[str, Any]) -> float | None:
 def _exit(metadata: Mapping[str, Any], status: Mapping[str, Any], state: Mapping[str, Any]) -> ExitFacts | None:
     """How it ended; None while it has not. A disruption counts before what the container made of it."""
     ended = state.get("terminated")
-    failed = status.get("phase") == "Failed"
-    if ended is None and not failed and status.get("phase") != "Succeeded":
+    if ended is None and status.get("phase") not in ("Failed", "Succeeded"):
         return None
-    code = ended.get("exitCode") if ended else None
-    message = _message(status, ended or {})
-    disrupted = next(
-        (c for c in status.get("conditions") or []
-         if c.get("type") == "DisruptionTarget" and c.get("status") == "True"), None,
-    )  # fmt: skip
+    who, ended = ("", ended) if ended else _failed_init(status)
+    code = ended.get("exitCode")
+    disrupted = next((c for c in status.get("conditions") or [] if _is_disruption(c)), None)
     if disrupted is not None:
         return ExitFacts(code, None, str(disrupted.get("reason")), str(disrupted.get("message", ""))[:300])
-    reason = _reason(str(status.get("reason") or ""), ended or {})
-    if reason is None and metadata.get("deletionTimestamp") and code != 0:
+    reason = _reason(status, ended)
+    if reason is None and _ended_by_deletion(metadata, ended):
         reason = "Deleted"
-    return ExitFacts(code, None, reason, message)
+    return ExitFacts(code, None, reason, (who + _message(status, ended))[:300])
 
 
-def _reason(pod: str, ended: Mapping[str, Any]) -> str | None:
-    own = str(ended.get("reason") or "")
+def _failed_init(status: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The init container that failed, where the primary one therefore never ran."""
+    for container in status.get("initContainerStatuses") or []:
+        ended: Mapping[str, Any] = (container.get("state") or {}).get("terminated") or {}
+        if ended.get("exitCode"):
+            return f"init container {container.get('name')!r}: ", ended
+    return "", {}
+
+
+def _is_disruption(condition: Mapping[str, Any]) -> bool:
+    return condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
+
+
+def _ended_by_deletion(metadata: Mapping[str, Any], ended: Mapping[str, Any]) -> bool:
+    """Whether the end followed a deletion: then even exit code 0 only means that it saved and left."""
+    due, finished = seconds(metadata.get("deletionTimestamp")), seconds(ended.get("finishedAt"))
+    if due is None:
+        return False
+    asked = due - float(metadata.get("deletionGracePeriodSeconds") or 0)
+    return finished is None or finished >= asked
+
+
+def _reason(status: Mapping[str, Any], ended: Mapping[str, Any]) -> str | None:
+    pod, own = str(status.get("reason") or ""), str(ended.get("reason") or "")
     if own == "OOMKilled":
         return "OOMKilled"
     if own in START_EXITS:
         return "StartError"
+    if own == "ContainerStatusUnknown":
+        return "NodeLost"
+    if pod == "Evicted" and _OWN_STORAGE.search(str(status.get("message") or "")):
+        return "StorageLimit"
     if pod in ("DeadlineExceeded", "Evicted", "Preempted", "NodeLost"):
         return pod
     if pod in ("NodeShutdown", "Terminated", "Shutdown"):
         return "NodeShutdown"
-    if pod.startswith("OutOf"):
-        return "OutOfGpu"
-    return NOT_ADMITTED.get(pod)
+    # A kubelet that restarts may refuse a Pod that has long ended: how it ended stands.
+    if ended:
+        return None
+    return "OutOfGpu" if pod.startswith("OutOf") else NOT_ADMITTED.get(pod)
 
 
 def _message(status: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
     lines = str(ended.get("message") or status.get("message") or "").strip().splitlines()
-    return lines[-1][:300] if lines else ""
+    return lines[-1] if lines else ""
 
 
 def _waiting(status: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[str | None, bool]:

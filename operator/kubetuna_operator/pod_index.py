@@ -9,6 +9,7 @@ from typing import Any
 
 from kubetuna_operator.pod_facts import PodView
 from kubetuna_operator.reflector import Key
+from kubetuna_operator.telemetry import PODS_RUNNING
 
 Learn = Callable[[Mapping[str, Any]], None]
 
@@ -43,6 +44,7 @@ class PodIndex:
             else:
                 self._pods[owner][key] = after
             event = self._events[owner]
+        PODS_RUNNING.inc(_runs(after) - _runs(before))
         event.set()
 
     def of(self, owner: str) -> list[PodView]:
@@ -53,12 +55,16 @@ class PodIndex:
     def running(self) -> int:
         """Pods that have started and not ended."""
         with self._lock:
-            return sum(1 for pods in self._pods.values() for p in pods.values() if p.started and not p.exit)
+            return sum(_runs(pod) for pods in self._pods.values() for pod in pods.values())
 
     def changes(self, owner: str) -> threading.Event:
         """Set at every change of the Experiment's Pods."""
         with self._lock:
             return self._events[owner]
+
+
+def _runs(pod: PodView | None) -> int:
+    return int(pod is not None and pod.started is not None and pod.exit is None)
 
 
 class _Nobody:

@@ -6,17 +6,21 @@ full quota or an absent server is waited for and a template that is refused show
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from kubetuna.ports import AttemptFacts, AttemptKey, Clock, ExitFacts, Launch
+from kubetuna.ports import AttemptFacts, AttemptKey, ExitFacts, Launch
 from kubetuna.spec.model import Experiment
 from kubetuna_operator import LABEL_TOLD
+from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.pod_facts import PodView, facts, view
-from kubetuna_operator.pod_index import PodIndex
-from kubetuna_operator.pods import Owner, pod_manifest
+from kubetuna_operator.pods import pod_manifest
+from kubetuna_operator.surroundings import About, Surroundings
 from kubetuna_operator.telemetry import OUTCOMES
-from kubetuna_operator.transport import Api, Refused, Unreachable, collection
+from kubetuna_operator.transport import Refused, Unreachable, collection
+
+log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
 FAILED_KEPT = 3
@@ -36,17 +40,20 @@ class _Refusal:
 class PodPlace:
     """The Pods of one Experiment. ``changed`` is set whenever one of them does."""
 
-    def __init__(self, api: Api, pods: PodIndex, spec: Experiment, owner: Owner, clock: Clock) -> None:
-        self._api, self._pods, self._spec, self._owner, self._clock = api, pods, spec, owner, clock
-        self._path = collection("pods", owner.namespace)
+    def __init__(self, around: Surroundings, spec: Experiment, about: About) -> None:
+        self._api, self._pods, self._clock = around.api, around.pods, around.clock
+        self._background = around.background
+        self._spec, self._about, self._owner, self._lost_after = spec, about, about.owner, around.lost_after
+        self._path = collection("pods", self._owner.namespace)
         self._refused: dict[AttemptKey, _Refusal] = {}
         self._told: set[str] = set()
         self._stopped: set[str] = set()
         self._failed: list[PodView] = []
-        self.changed = pods.changes(owner.uid)
+        self.changed = self._pods.changes(self._owner.uid)
 
     def launch(self, order: Launch) -> None:
         """Create the Pod; one that exists already is ours only with our UID and these parameters."""
+        failpoint("launching")
         try:
             pod = self._api.create(self._path, pod_manifest(self._spec, self._owner, order))
         except Refused as error:
@@ -59,6 +66,8 @@ class PodPlace:
         else:
             self._refused.pop(order.key, None)
             self._pods.learn(pod)
+            log.info("attempt started", extra=self._about.attempt(order.key))
+        failpoint("launched")
 
     def _adopt(self, order: Launch) -> None:
         try:
@@ -87,6 +96,7 @@ class PodPlace:
         try:
             self._end(pod)
             self._stopped.add(pod.uid)
+            log.info("attempt stopped: %s", why, extra=self._about.attempt(key))
         except Refused as error:
             if error.code != 404:
                 self._api.delete(self._named(pod), uid=pod.uid)
@@ -102,6 +112,7 @@ class PodPlace:
 
     def delete(self, key: AttemptKey) -> None:
         """Forget an attempt that was told. The Pods of the latest failures stay to be looked at."""
+        failpoint("deleting")
         self._refused.pop(key, None)
         pod = self._own().get(key)
         if pod is None:
@@ -109,30 +120,47 @@ class PodPlace:
         self._told.add(pod.uid)
         failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and pod.uid not in self._stopped
         OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
+        if not (self._spec.template.retain or failed):
+            self._later(pod, self._remove)
+            return
+        self._later(pod, self._mark)
+        self._failed.append(pod)
+        if not self._spec.template.retain and len(self._failed) > FAILED_KEPT:
+            self._later(self._failed.pop(0), self._remove)
+
+    def _later(self, pod: PodView, write: Callable[[PodView], None]) -> None:
+        """Nothing depends on a Pod that was told; it may linger, and goes with its Experiment at the latest."""
+        self._background.later(("pod", pod.uid), lambda: write(pod))
+
+    def _remove(self, pod: PodView) -> None:
         try:
-            if not (self._spec.template.retain or failed):
-                self._api.delete(self._named(pod), uid=pod.uid)
-                return
-            self._api.merge(self._named(pod), {"metadata": {"uid": pod.uid, "labels": {LABEL_TOLD: "true"}}})
-            self._failed.append(pod)
-            if not self._spec.template.retain and len(self._failed) > FAILED_KEPT:
-                oldest = self._failed.pop(0)
-                self._api.delete(self._named(oldest), uid=oldest.uid)
-        except (Refused, Unreachable):
-            # It stays until its Experiment goes; nothing depends on it any more.
-            pass
+            self._api.delete(self._named(pod), uid=pod.uid, lazily=True)
+        except Refused as error:
+            log.warning("Pod %s cannot be deleted: %s", pod.name, error, extra=self._about.attempt(pod.key))
+        failpoint("deleted")
+
+    def _mark(self, pod: PodView) -> None:
+        try:
+            change = {"metadata": {"uid": pod.uid, "labels": {LABEL_TOLD: "true"}}}
+            self._api.merge(self._named(pod), change, lazily=True)
+        except Refused as error:
+            if error.code not in (404, 409):
+                log.warning("Pod %s cannot be marked: %s", pod.name, error, extra=self._about.attempt(pod.key))
 
     def observe(self) -> Sequence[AttemptFacts]:
         """Every attempt with a Pod, or with a launch that is waiting to be taken."""
         now = self._clock.now()
         own = self._own()
-        found = {key: facts(pod, now, self._spec.start_timeout) for key, pod in own.items()}
+        found = {key: self._facts(pod, now) for key, pod in own.items()}
         for key, pod in own.items():
             self._watch_deadline(pod, found[key], now)
         for refusal in list(self._refused.values()):
             if refusal.order.key not in found:
                 found[refusal.order.key] = self._waiting(refusal, now)
         return tuple(found.values())
+
+    def _facts(self, pod: PodView, now: float) -> AttemptFacts:
+        return facts(pod, now, self._spec.start_timeout, self._lost_after)
 
     def _own(self) -> dict[AttemptKey, PodView]:
         pods = self._pods.of(self._owner.uid)
@@ -144,7 +172,7 @@ class PodPlace:
 
     def over(self, pod: PodView) -> bool:
         """Whether the plan is told that this Pod has ended."""
-        return facts(pod, self._clock.now(), self._spec.start_timeout).phase == "ended"
+        return self._facts(pod, self._clock.now()).phase == "ended"
 
     def running(self) -> int:
         """Pods of all experiments that may print now."""
@@ -178,7 +206,7 @@ class PodPlace:
     def stalled(self) -> str:
         """Why an attempt does not start, or nothing."""
         now = self._clock.now()
-        pods = [facts(pod, now, self._spec.start_timeout) for pod in self._own().values()]
+        pods = [self._facts(pod, now) for pod in self._own().values()]
         waiting = [f.waiting or "" for f in pods if f.phase == "pending"]
         return next(filter(None, [*waiting, *(r.why for r in self._refused.values())]), "")
 

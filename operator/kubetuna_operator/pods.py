@@ -7,7 +7,7 @@ service-account token.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from kubetuna_operator import (
 )
 
 USER = 65532
-SCRATCH = "kubetuna-scratch"
+SCRATCH, CHECKPOINT = "kubetuna-scratch", "kubetuna-checkpoint"
 SCRATCH_PATH = "/kubetuna"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
@@ -61,7 +61,7 @@ def pod_manifest(spec: Experiment, owner: Owner, order: Launch) -> dict[str, Any
     for container in [*(body.get("initContainers") or []), *body["containers"]]:
         _default_container(container)
     primary = next(c for c in body["containers"] if c["name"] == spec.template.primary_container)
-    _give_environment(primary, body, order)
+    _give_environment(primary, body, spec, order)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -117,13 +117,32 @@ def _default_container(container: dict[str, Any]) -> None:
     container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
 
 
-def _give_environment(container: dict[str, Any], body: dict[str, Any], order: Launch) -> None:
-    own = dict(order.environment)
+def _give_environment(container: dict[str, Any], body: dict[str, Any], spec: Experiment, order: Launch) -> None:
+    """Our variables, with folders behind the two that name one; what the template says of those two wins."""
     written = {entry.get("name"): entry for entry in container.get("env") or []}
-    if not {"KUBETUNA_CHECKPOINT_DIR", "KUBETUNA_OUT"} <= written.keys():
-        own |= {"KUBETUNA_CHECKPOINT_DIR": f"{SCRATCH_PATH}/checkpoint", "KUBETUNA_OUT": f"{SCRATCH_PATH}/out"}
-        body.setdefault("volumes", []).append({"name": SCRATCH, "emptyDir": {}})
-        container.setdefault("volumeMounts", []).append({"name": SCRATCH, "mountPath": SCRATCH_PATH})
-        own = {name: value for name, value in own.items() if name not in written or name in order.environment}
+    own = dict(order.environment)
+    for variable, mount, volume in _folders(spec, order):
+        if variable not in written:
+            own[variable] = str(mount["mountPath"])
+            container.setdefault("volumeMounts", []).append(mount)
+            volumes = body.setdefault("volumes", [])
+            if all(v.get("name") != volume["name"] for v in volumes):
+                volumes.append(volume)
     kept = [entry for name, entry in written.items() if name not in own]
     container["env"] = [{"name": name, "value": value} for name, value in own.items()] + kept
+
+
+def _folders(spec: Experiment, order: Launch) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Variable, mount and volume. Folders below a volume, since the kubelet makes those, and for the Pod's user."""
+    scratch = {"name": SCRATCH, "emptyDir": {}}
+    yield "KUBETUNA_OUT", {"name": SCRATCH, "mountPath": f"{SCRATCH_PATH}/out", "subPath": "out"}, scratch
+    checkpoint = spec.checkpoint or {}
+    path = str(checkpoint.get("mountPath") or f"{SCRATCH_PATH}/checkpoint")
+    mount = {"name": SCRATCH, "mountPath": path, "subPath": "checkpoint"}
+    if checkpoint.get("volume"):
+        folder = f"{spec.name}/trial-{order.key.trial}"
+        folder += f"-{order.key.repeat}" if order.key.repeat else ""
+        mount |= {"name": CHECKPOINT, "subPath": folder}
+        yield "KUBETUNA_CHECKPOINT_DIR", mount, {**checkpoint["volume"], "name": CHECKPOINT}
+    else:
+        yield "KUBETUNA_CHECKPOINT_DIR", mount, scratch

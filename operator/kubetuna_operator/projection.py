@@ -1,86 +1,157 @@
 """Trial objects: a read-only picture of the study for people with a kubeconfig and no database password.
 
-Written lazily, never read back to decide, bounded: the open trials, the best, and the latest thousand. Deleting one
-does no harm; the next change writes it again.
+Written in the background, never read back to decide, bounded: the open trials, the best, and the latest thousand.
+Deleting one does no harm; the next change writes it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import threading
 from typing import Any
 
-from kubetuna.ports import Clock
 from kubetuna.records import TrialRecord
-from kubetuna.spec.model import Experiment
-from kubetuna.status import best_of
+from kubetuna.study import Study
 from kubetuna_operator import FIELD_MANAGER, GROUP, LABEL_EXPERIMENT, LABEL_TRIAL, VERSION
 from kubetuna_operator.pods import Owner
-from kubetuna_operator.transport import Api, Refused, Unreachable, collection
+from kubetuna_operator.reflector import PAGE
+from kubetuna_operator.surroundings import Surroundings
+from kubetuna_operator.transport import Refused, Unreachable, collection
+
+log = logging.getLogger(__name__)
 
 LATEST = 1_000
 CURVE_POINTS = 50
-SECONDS_BETWEEN = 5.0
-OPEN = ("RUNNING", "WAITING")
+ATTEMPTS = 10
+SUMMARY_LIMIT = 200
+# Seconds between two looks at the open trials, and from a change until it is written.
+OPEN_SECONDS, SOON = 5.0, 1.0
 
 
 class TrialProjection:
     """Keeps the Trial objects of one Experiment in step with its study."""
 
-    def __init__(
-        self, api: Api, owner: Owner, spec: Experiment, records: Callable[[], tuple[TrialRecord, ...]], clock: Clock
-    ) -> None:
-        self._api, self._owner, self._spec, self._records, self._clock = api, owner, spec, records, clock
+    def __init__(self, around: Surroundings, owner: Owner, study: Study) -> None:
+        self._api, self._background, self._clock = around.api, around.background, around.clock
+        self._owner, self._study = owner, study
         self._path = collection("trials", owner.namespace)
-        self._written: dict[int, dict[str, Any]] = {}
-        self._ended, self._at = -1, 0.0
+        self._counted = max(0, len(study.told) - LATEST)
+        self._looked = 0.0
+        self._changed: dict[int, TrialRecord] = {}
+        self._dropped: set[int] = set()
+        self._shown: dict[int, None] = {}
+        self._written: dict[int, dict[str, Any]] | None = None
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+        if study.best is not None:
+            self._note(study.best)
 
-    def refresh(self, ended: int) -> None:
-        """Write what changed: at once when a trial ended, else every few seconds. -1 forces it."""
-        now = self._clock.now()
-        if ended == self._ended and now < self._at + SECONDS_BETWEEN:
+    def refresh(self, now: bool = False) -> None:
+        """Note what changed, to be written soon; ``now``: before this returns, where the API server answers."""
+        fresh = len(self._study.told) > self._counted
+        at = self._clock.now()
+        if not (fresh or now or at >= self._looked + OPEN_SECONDS):
             return
-        self._ended, self._at = ended, now
-        own = [r for r in self._records() if r.own]
-        best = best_of(self._spec, own) if not self._spec.multi_objective else None
-        first = max(0, len(own) - LATEST)
+        self._looked = at
+        for number in [*self._study.told[self._counted :], *self._study.open]:
+            self._note(self._study.record(number))
+        self._counted = len(self._study.told)
+        self._forget()
+        if now:
+            self._write_now()
+        else:
+            self._background.later(self._key, self._write_all, SOON)
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return ("trials", self._owner.uid)
+
+    def _write_now(self) -> None:
         try:
-            for record in own:
-                if record.number >= first or record.state in OPEN or (best and record.number == best.number):
-                    self._write(record)
-                elif record.number in self._written:
-                    self._api.delete(f"{self._path}/{self._name(record)}")
-                    del self._written[record.number]
-        except (Unreachable, Refused):
-            # The next change tries again; nobody waits for it.
-            return
+            self._write_all()
+        except Unreachable:
+            self._background.later(self._key, self._write_all, SOON)
 
-    def _name(self, record: TrialRecord) -> str:
-        return f"{self._owner.name}-{record.number}"
+    def _note(self, record: TrialRecord) -> None:
+        with self._lock:
+            self._changed[record.number] = record
+            self._shown[record.number] = None
+
+    def _forget(self) -> None:
+        best = self._study.best
+        kept = {*self._study.open, *([best.number] if best else [])}
+        with self._lock:
+            for number in [n for n in self._shown if n not in kept][: max(0, len(self._shown) - LATEST)]:
+                del self._shown[number]
+                self._changed.pop(number, None)
+                self._dropped.add(number)
+
+    def _write_all(self) -> None:
+        """Write what was noted since the last time."""
+        with self._writing:
+            with self._lock:
+                changed, self._changed = self._changed, {}
+                dropped, self._dropped = self._dropped, set()
+            try:
+                if self._written is None:
+                    self._written = self._known()
+                for number in sorted(changed):
+                    self._write(changed[number])
+                    del changed[number]
+                for number in sorted(dropped):
+                    self._api.delete(f"{self._path}/{self._owner.name}-{number}", lazily=True)
+                    self._written.pop(number, None)
+                    dropped.discard(number)
+            except Refused as error:
+                log.warning("Trial objects cannot be written: %s", error)
+            except Unreachable:
+                with self._lock:
+                    self._changed = {**changed, **self._changed}
+                    self._dropped |= dropped
+                raise
+
+    def _known(self) -> dict[int, dict[str, Any]]:
+        """What an earlier process wrote, so that it is not all written again."""
+        known: dict[int, dict[str, Any]] = {}
+        token: str | None = None
+        while True:
+            query = {"labelSelector": f"{LABEL_EXPERIMENT}={self._owner.name}", "limit": PAGE, "continue": token}
+            page = self._api.get(self._path, **query)
+            for trial in page["items"]:
+                owners = trial["metadata"].get("ownerReferences") or [{}]
+                if owners[0].get("uid") == self._owner.uid and "number" in (trial.get("status") or {}):
+                    known[int(trial["status"]["number"])] = trial["status"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return known
 
     def _write(self, record: TrialRecord) -> None:
-        status = self._status(record)
+        status = _status(record)
+        assert self._written is not None
         if self._written.get(record.number) == status:
             return
+        name = f"{self._owner.name}-{record.number}"
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": "Trial",
             "metadata": {
-                "name": self._name(record),
+                "name": name,
                 "namespace": self._owner.namespace,
                 "labels": {LABEL_EXPERIMENT: self._owner.name, LABEL_TRIAL: str(record.number)},
                 "ownerReferences": [self._owner.reference()],
             },
             "status": status,
         }
-        self._api.apply(f"{self._path}/{self._name(record)}", body, FIELD_MANAGER)
+        self._api.apply(f"{self._path}/{name}", body, FIELD_MANAGER, lazily=True)
         self._written[record.number] = status
 
-    def _status(self, record: TrialRecord) -> dict[str, Any]:
-        shown = record.as_json()
-        shown["steps"] = _thinned(shown["steps"])
-        shown["attempts"] = shown["attempts"][-10:]
-        shown["value"] = str(record.values[0]) if record.values else ""
-        return {name: value for name, value in shown.items() if value is not None}
+
+def _status(record: TrialRecord) -> dict[str, Any]:
+    shown = record.as_json()
+    shown["steps"] = _thinned(shown["steps"])
+    shown["attempts"] = [{k: v for k, v in a.items() if v is not None} for a in shown["attempts"][-ATTEMPTS:]]
+    shown["value"] = str(record.values[0]) if record.values else ""
+    shown["summary"] = " ".join(f"{name}={value}" for name, value in record.params.items())[:SUMMARY_LIMIT]
+    return {name: value for name, value in shown.items() if value is not None}
 
 
 def _thinned(steps: list[Any]) -> list[Any]:

@@ -2,20 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kubetuna.ending import Ending
 from kubetuna.errors import Problem
-from kubetuna.ports import Clock
-from kubetuna.records import TrialRecord, timestamp
+from kubetuna.outcome import RULES
+from kubetuna.records import TrialRecord, outcome_of, timestamp
 from kubetuna.resources import resource_unit
+from kubetuna.results import Results, ResultsBook
 from kubetuna.snapshot import Snapshot
 from kubetuna.spec.model import Experiment
-from kubetuna.status import Condition, Moment, render, results_of
+from kubetuna.status import Condition, Moment, hours_name, render
+from kubetuna.study import Study
 from kubetuna_operator import FIELD_MANAGER, GROUP, VERSION
 from kubetuna_operator.pods import Owner
-from kubetuna_operator.transport import Api, Refused, Unreachable, collection
+from kubetuna_operator.surroundings import About, Surroundings
+from kubetuna_operator.telemetry import TRIAL_SECONDS, TRIALS
+from kubetuna_operator.transport import Refused, Unreachable, collection
+
+log = logging.getLogger(__name__)
+
+FAILED = frozenset(outcome for outcome, rule in RULES.items() if rule.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The Event for a condition's change; ``back``: only after the opposite was so."""
+
+    reason: str
+    warning: bool = False
+    back: bool = False
+
+
+WORTH_AN_EVENT = {
+    ("Accepted", "False"): _Told("SpecInvalid", warning=True),
+    ("StoreReady", "False"): _Told("StoreUnavailable", warning=True),
+    ("StoreReady", "True"): _Told("StoreReady", back=True),
+    ("Stalled", "True"): _Told("Stalled", warning=True),
+    ("Stalled", "False"): _Told("NoLongerStalled", back=True),
+    ("Suspended", "True"): _Told("Suspended"),
+    ("Suspended", "False"): _Told("Resumed", back=True),
+    ("Restarting", "True"): _Told("Restarting"),
+    ("Succeeded", "True"): _Told("Succeeded"),
+    ("Failed", "True"): _Told("Failed", warning=True),
+}
 
 # Status writes would otherwise be most of what a busy experiment asks of the API server.
 SECONDS_BETWEEN = 1.0
@@ -25,20 +59,47 @@ MESSAGE_LIMIT = 4_000
 class StatusWriter:
     """Applies the status of one Experiment, keeping the times at which conditions last changed."""
 
-    def __init__(self, api: Api, owner: Owner, known: Mapping[str, Any], clock: Clock) -> None:
-        self._api, self._owner, self._clock = api, owner, clock
+    def __init__(self, around: Surroundings, owner: Owner, known: Mapping[str, Any]) -> None:
+        self._api, self._background, self._events = around.api, around.background, around.events
+        self._owner, self._clock = owner, around.clock
         self._path = f"{collection('experiments', owner.namespace)}/{owner.name}/status"
+        self._wanted: Mapping[str, Any] | None = None
         self._applied: dict[str, Any] = {}
         self._conditions = {c["type"]: c for c in known.get("conditions") or []}
         self._at = 0.0
+        self._lock = threading.Lock()
 
     def due(self) -> bool:
         """Whether the last write lies long enough back."""
         return self._clock.now() >= self._at + SECONDS_BETWEEN
 
+    def offer(self, status: Mapping[str, Any]) -> None:
+        """Apply a status soon, unless another one is offered before."""
+        self._wanted = status
+        delay = max(0.0, self._at + SECONDS_BETWEEN - self._clock.now())
+        self._background.later(("status", self._owner.uid), self._flush, delay)
+
     def write(self, status: Mapping[str, Any]) -> None:
+        """Apply a status now; where the API server cannot be reached, as soon as it can."""
+        self._wanted = status
+        try:
+            self._flush()
+        except Unreachable:
+            self._background.later(("status", self._owner.uid), self._flush, SECONDS_BETWEEN)
+
+    def _flush(self) -> None:
+        with self._lock:
+            wanted, self._wanted = self._wanted, None
+            if wanted is None:
+                return
+            try:
+                self._apply({**wanted, "conditions": [self._dated(c) for c in wanted.get("conditions") or []]})
+            except Unreachable:
+                self._wanted = self._wanted or wanted
+                raise
+
+    def _apply(self, status: dict[str, Any]) -> None:
         """Apply a status unless it is as it was, but for the time."""
-        status = {**status, "conditions": [self._dated(c) for c in status.get("conditions") or []]}
         if _without_time(status) == _without_time(self._applied):
             return
         body = {
@@ -48,15 +109,27 @@ class StatusWriter:
             "status": status,
         }
         try:
-            self._api.apply(self._path, body, FIELD_MANAGER)
-        except Unreachable:
-            return
+            self._api.apply(self._path, body, FIELD_MANAGER, lazily=True)
         except Refused as error:
             # Gone, or another one of the same name: then there is nobody to tell.
             if error.code not in (404, 409, 422):
                 raise
-        self._applied, self._at = dict(status), self._clock.now()
-        self._conditions = {c["type"]: c for c in status["conditions"]}
+        self._applied, self._at = status, self._clock.now()
+        self._tell_changes(status["conditions"])
+
+    def _tell_changes(self, conditions: Sequence[Mapping[str, Any]]) -> None:
+        before = self._conditions
+        self._conditions = {c["type"]: dict(c) for c in conditions}
+        for condition in conditions:
+            told = WORTH_AN_EVENT.get((condition["type"], condition["status"]))
+            known = before.get(condition["type"], {"status": "Unknown"})
+            if told is None or known["status"] == condition["status"]:
+                continue
+            # Only a change for the better is told where there was something wrong before.
+            if told.back and known["status"] == "Unknown":
+                continue
+            message = condition["message"] or condition["reason"]
+            self._events.tell(self._owner, told.reason, message, told.warning)
 
     def _dated(self, condition: Mapping[str, Any]) -> dict[str, Any]:
         before = self._conditions.get(condition["type"])
@@ -73,47 +146,102 @@ def _without_time(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Publisher:
-    """Turns snapshots into statuses. ``records`` gives the study's trials, ``stalled`` why Pods do not start."""
+    """Turns snapshots into statuses, with what ended trials add up to. ``stalled`` tells why Pods do not start."""
 
     def __init__(
         self,
+        around: Surroundings,
         writer: StatusWriter,
         spec: Experiment,
-        generation: int,
-        records: Callable[[], tuple[TrialRecord, ...]],
+        about: About,
+        study: Study,
         stalled: Callable[[], str],
-        clock: Clock,
     ) -> None:
-        self._writer, self._spec, self._generation = writer, spec, generation
-        self._records, self._stalled, self._clock = records, stalled, clock
-        self._results = results_of(spec, records())
-        self._ended = -1
+        self._events, self._clock, self._store = around.events, around.clock, around.store
+        self._writer, self._spec, self._about, self._study, self._stalled = writer, spec, about, study, stalled
+        self._book = ResultsBook(spec)
+        self._counted = 0
+        self._results = self._count(loaded=True)
+        self.problem = ""
         self.store_problem = ""
 
+    def _count(self, loaded: bool = False) -> Results:
+        """Take in the trials that ended since."""
+        best = None if loaded else self._results.best
+        for number in self._study.told[self._counted :]:
+            record = self._study.record(number)
+            self._book.add(record)
+            if not loaded:
+                self._tell(record)
+        self._counted = len(self._study.told)
+        results = self._book.results(sum(len(t.curve) for t in self._study.open.values()))
+        if not loaded and results.best is not None and results.best != best:
+            value = (results.best.values or (0.0,))[0]
+            self._events.tell(self._about.owner, "NewBest", f"trial {results.best.number}: {value:g}")
+        return results
+
+    def _tell(self, record: TrialRecord) -> None:
+        outcome = record.outcome or "Unknown"
+        TRIALS.labels(record.state, outcome).inc()
+        if record.started is not None and record.ended is not None:
+            TRIAL_SECONDS.observe(max(0.0, record.ended - record.started))
+        extra = {**self._about.extra, "trial": record.number, "outcome": outcome}
+        log.info("trial ended: %s %s", outcome, record.message, extra=extra)
+        if outcome_of(record.outcome) in FAILED:
+            text = f"trial {record.number}: {outcome}: {record.message}"
+            self._events.tell(self._about.owner, "TrialFailed", text, warning=True)
+
     def publish(self, snapshot: Snapshot, end: Ending | None, force: bool = False) -> None:
-        """Show a snapshot, at most once a second unless a trial ended or the experiment did."""
-        fresh = snapshot.tally.ended != self._ended
-        if not (fresh or force or end is not None or self._writer.due()):
+        """Show a snapshot soon: once a second, or when a trial ended or the experiment did. ``force``: now."""
+        fresh = len(self._study.told) != self._counted
+        if not (fresh or force or self._writer.due()):
             return
-        if fresh:
-            self._results = results_of(self._spec, self._records())
-            self._ended = snapshot.tally.ended
-        self._writer.write(self.status(snapshot, end))
+        self._results = self._count()
+        status = self.status(snapshot, end)
+        if force:
+            self._writer.write(status)
+        else:
+            self._writer.offer(status)
 
     def status(self, snapshot: Snapshot, end: Ending | None) -> dict[str, Any]:
         """The status of a snapshot, with the cluster's own conditions."""
         stalled = self._stalled()
+        unit = resource_unit(self._spec)
         moment = Moment(
             self._clock.now(),
-            self._generation,
-            resource_unit(self._spec),
+            self._about.generation,
+            unit,
             (
-                Condition("Accepted", True, "SpecValid"),
-                store_condition(self.store_problem),
+                accepted_condition(self.problem),
+                store_condition(self.store_problem or self._store.problem),
                 Condition("Stalled", bool(stalled), "PodsWaiting" if stalled else "NothingWaits", stalled),
+                self._restarting(snapshot, end),
             ),
         )
-        return render(snapshot, end, self._results, moment)
+        status = render(snapshot, end, self._results, moment)
+        return {**status, "progress": _progress(snapshot), "spent": _with_text(status["spent"], unit)}
+
+    def _restarting(self, snapshot: Snapshot, end: Ending | None) -> Condition:
+        """Whether an experiment that had ended goes on, since its counts or its budget were raised."""
+        restarting = self._about.ended_before and end is None
+        return Condition("Restarting", restarting, "ExperimentRestarting" if restarting else "NotRestarting")
+
+
+def _progress(snapshot: Snapshot) -> str:
+    """Trials that ended, of those to make."""
+    limit = snapshot.spec.max_trials
+    return str(snapshot.tally.ended) + (f"/{limit}" if limit is not None else "")
+
+
+def _with_text(spent: Mapping[str, Any], unit: str) -> dict[str, Any]:
+    """What was spent, also in one word for people."""
+    hours = spent[hours_name(unit)]
+    return {**spent, "text": f"{hours:.3g} {'slot' if unit == 'slot' else 'GPU'}-h"}
+
+
+def accepted_condition(problem: str) -> Condition:
+    """Whether the spec as it stands now can be carried out."""
+    return Condition("Accepted", not problem, "SpecInvalid" if problem else "SpecValid", problem[:MESSAGE_LIMIT])
 
 
 def store_condition(problem: str) -> Condition:
@@ -124,7 +252,7 @@ def store_condition(problem: str) -> Condition:
 def refusal(problems: tuple[Problem, ...], generation: int, now: float) -> dict[str, Any]:
     """The status of an Experiment that cannot run: every error at once, each with its field's path."""
     message = "\n".join(str(problem) for problem in problems)[:MESSAGE_LIMIT]
-    return _bare(Condition("Accepted", False, "SpecInvalid", message), "Failed", generation, now, message)
+    return _bare(accepted_condition(message), "Failed", generation, now, message)
 
 
 def unreachable_store(problem: str, generation: int, now: float) -> dict[str, Any]:

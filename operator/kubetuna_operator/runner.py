@@ -10,46 +10,42 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
-
-from sqlalchemy import Engine as Database
+from typing import Any, TypeVar
 
 from kubetuna.ending import Ending
 from kubetuna.engine import Engine, Ports
-from kubetuna.errors import ForeignTrials, Problem, SpecError, StoreFenced, StoreUnavailable, StudyMismatch
-from kubetuna.local.clock import SystemClock
+from kubetuna.errors import (
+    ForeignTrials,
+    Problem,
+    SpecError,
+    StoreError,
+    StoreFenced,
+    StudyMismatch,
+    StudyNotFound,
+)
 from kubetuna.opening import Opened, open_study
-from kubetuna.ports import Clock
-from kubetuna.resources import resource_units
+from kubetuna.records import EXPERIMENT
+from kubetuna.resources import pod_spec, resource_units
 from kubetuna.snapshot import Snapshot
 from kubetuna.spec.model import Experiment
 from kubetuna.spec.parse import parse_experiment
-from kubetuna_operator.pod_index import PodIndex
+from kubetuna.store.catalog import read_study
+from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.pod_logs import PodLogs
 from kubetuna_operator.pod_place import PodPlace
 from kubetuna_operator.pods import Owner
 from kubetuna_operator.projection import TrialProjection
 from kubetuna_operator.publisher import Publisher, StatusWriter, refusal, unreachable_store
-from kubetuna_operator.telemetry import EXPERIMENTS, STORE_ERRORS
-from kubetuna_operator.transport import Api
+from kubetuna_operator.surroundings import About, Surroundings
+from kubetuna_operator.telemetry import COMMIT_SECONDS, EXPERIMENTS, RECONCILE_SECONDS, STORE_ERRORS
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 STORE_RETRY_SECONDS = 2.0
-# Deleting an Experiment must end although the database is gone.
+# Deleting an Experiment must end although the database is gone, or a node that never answers again.
 DELETION_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all runners share."""
-
-    api: Api
-    pods: PodIndex
-    database: Database
-    identity: str
-    clock: Clock = field(default_factory=SystemClock)
+GRACE_SECONDS = 30.0
 
 
 def study_name(owner: Owner) -> str:
@@ -67,16 +63,18 @@ class Runner:
         done: Callable[[Runner], None],
         fenced: Callable[[], None],
     ) -> None:
-        metadata = obj["metadata"]
+        metadata, status = obj["metadata"], obj.get("status") or {}
         self.owner = Owner(metadata["namespace"], metadata["name"], metadata["uid"])
         self.generation = int(metadata.get("generation", 1))
-        self.deleted = threading.Event()
+        ended = status.get("state") in ("Succeeded", "Failed") and bool(status.get("trials"))
+        self.about = About(self.owner, self.generation, ended)
         self._around, self._obj, self._done, self._fenced = around, obj, done, fenced
         self.failed = False
         self._left = threading.Event()
+        self._deleted_at: float | None = None
         self._wake = around.pods.changes(self.owner.uid)
-        self._writer = StatusWriter(around.api, self.owner, obj.get("status") or {}, around.clock)
-        self._log = logging.LoggerAdapter(log, {"experiment": f"{self.owner.namespace}/{self.owner.name}"})
+        self._writer = StatusWriter(around, self.owner, status)
+        self._log = logging.LoggerAdapter(log, self.about.extra)
         self._thread = threading.Thread(target=self._run, name=f"run-{self.owner.name}", daemon=True)
 
     def start(self) -> None:
@@ -90,7 +88,7 @@ class Runner:
 
     def delete(self) -> None:
         """Stop everything: the Experiment is being deleted."""
-        self.deleted.set()
+        self._deleted_at = self._deleted_at or self._around.clock.now()
         self._wake.set()
 
     def join(self, seconds: float) -> None:
@@ -111,90 +109,119 @@ class Runner:
             self._done(self)
 
     def _carry_out(self) -> None:
-        now = self._around.clock.now
-        try:
-            spec = parse_experiment({k: self._obj[k] for k in ("apiVersion", "kind", "metadata", "spec")})
-        except SpecError as error:
-            self._writer.write(refusal(error.problems, self.generation, now()))
-            return
+        spec, problems = self._parsed()
         while not self._left.is_set():
             try:
+                if problems:
+                    spec = self._accepted_before()
+                if spec is None:
+                    self._writer.write(refusal(problems, self.generation, self._around.clock.now()))
+                    return
                 opened = self._open(spec)
-                if opened is None or self._run_opened(spec, opened) is not None:
+                if opened is None or self._run_opened(spec, opened, problems) is not None:
                     return
             except StudyMismatch as error:
-                self._writer.write(refusal((Problem("spec", str(error)),), self.generation, now()))
-                return
+                problems = (Problem("spec", str(error)),)
             except ForeignTrials as error:
                 self._log.warning("%s; the study is read again", error)
 
+    def _parsed(self) -> tuple[Experiment | None, tuple[Problem, ...]]:
+        document = {k: self._obj[k] for k in ("apiVersion", "kind", "spec")}
+        document["metadata"] = {"name": self.owner.name, "namespace": self.owner.namespace}
+        try:
+            return parse_experiment(document), ()
+        except SpecError as error:
+            return None, error.problems
+
+    def _accepted_before(self) -> Experiment | None:
+        """The spec that the study has, for one that was edited into something that cannot be: what runs goes on."""
+        study = self._patiently(self._stored)
+        return parse_experiment(study) if study else None
+
+    def _stored(self) -> Mapping[str, Any] | None:
+        try:
+            study = read_study(self._around.store.database, study_name(self.owner))
+        except StudyNotFound:
+            return None
+        found: Mapping[str, Any] | None = study.system_attrs.get(EXPERIMENT)
+        return found
+
     def _open(self, spec: Experiment) -> Opened | None:
-        """The study, waiting for the database as long as it takes, or as long as a deletion may."""
+        around, name = self._around, study_name(self.owner)
+        return self._patiently(
+            lambda: open_study(
+                around.store.database, spec, name, around.identity, around.clock.now(), lambda: secrets.randbits(31)
+            )
+        )
+
+    def _patiently(self, ask: Callable[[], T]) -> T | None:
+        """Ask the database, waiting for it as long as it takes, or as long as a deletion may."""
         around = self._around
-        patience = around.clock.now() + DELETION_SECONDS
         while not self._left.is_set():
             try:
-                name = study_name(self.owner)
-                return open_study(
-                    around.database, spec, name, around.identity, around.clock.now(), lambda: secrets.randbits(31)
-                )
-            except StoreUnavailable as error:
+                around.store.ensure()
+                return ask()
+            except (StoreFenced, StudyMismatch, ForeignTrials, StudyNotFound):
+                raise
+            except StoreError as error:
                 STORE_ERRORS.inc()
                 self._log.warning("%s", error)
                 self._writer.write(unreachable_store(str(error), self.generation, around.clock.now()))
-            if self.deleted.is_set() and around.clock.now() > patience:
+            if self._deletion_is_late(0.0):
                 return None
             self._left.wait(STORE_RETRY_SECONDS)
         return None
 
-    def _run_opened(self, spec: Experiment, opened: Opened) -> Ending | None:
+    def _deletion_is_late(self, grace: float) -> bool:
+        since = self._deleted_at
+        return since is not None and self._around.clock.now() > since + DELETION_SECONDS + grace
+
+    def _run_opened(self, spec: Experiment, opened: Opened, problems: tuple[Problem, ...]) -> Ending | None:
         around = self._around
-        place = PodPlace(around.api, around.pods, spec, self.owner, around.clock)
-        container = spec.template.primary_container
-        logs = PodLogs(around.api, self.owner.namespace, container, place.find, place.running, place.over)
-        publisher = Publisher(
-            self._writer, spec, self.generation, opened.study.records, place.stalled, around.clock
-        )
-        projection = TrialProjection(around.api, self.owner, spec, opened.study.records, around.clock)
-        give_up = around.clock.now() + DELETION_SECONDS
+        place = PodPlace(around, spec, self.about)
+        logs = PodLogs(around, self.about, spec.template.primary_container, place)
+        publisher = Publisher(around, self._writer, spec, self.about, opened.study, place.stalled)
+        publisher.problem = "\n".join(str(problem) for problem in problems)
+        projection = TrialProjection(around, self.owner, opened.study)
+        grace = float(pod_spec(spec.template.trial_spec).get("terminationGracePeriodSeconds") or GRACE_SECONDS)
 
         def show(snapshot: Snapshot, end: Ending | None) -> None:
             publisher.store_problem = ""
-            # Trials first: whoever sees the end in the status finds all of them.
-            projection.refresh(snapshot.tally.ended)
-            publisher.publish(snapshot, end)
+            if end is None or snapshot.trials:
+                projection.refresh()
+                publisher.publish(snapshot, end)
 
         def unavailable(message: str) -> None:
             STORE_ERRORS.inc()
             publisher.store_problem = message
             publisher.publish(engine.last, None, force=True)
 
-        def interrupted() -> bool:
-            stuck = self.deleted.is_set() and around.clock.now() > give_up and bool(publisher.store_problem)
-            return self._left.is_set() or stuck
-
         ports = Ports(place, logs, around.clock, show, unavailable)
-        engine = _DeletableEngine(spec, opened, ports, self.deleted)
-        end = engine.run(interrupted)
+        engine = _MeasuredEngine(
+            spec, opened.study, ports, opened.started, resource_units(spec), lambda: self._deleted_at is not None
+        )
+        end = engine.run(lambda: self._left.is_set() or self._deletion_is_late(grace))
         if end is not None:
-            projection.refresh(-1)
+            # Trials first: whoever sees the end in the status finds all of them.
+            projection.refresh(now=True)
             publisher.publish(engine.observe(), end, force=True)
         elif not self._left.is_set():
             end = Ending("ExperimentDeleted", "", stop_running=True)
         return end
 
 
-class _DeletableEngine(Engine):
-    """The core's engine, told when its Experiment is being deleted."""
+class _MeasuredEngine(Engine):
+    """The core's engine, its turns and commits measured."""
 
-    def __init__(self, spec: Experiment, opened: Opened, ports: Ports, deleted: threading.Event) -> None:
-        super().__init__(spec, opened.study, ports, opened.started, resource_units(spec))
-        self._deleted = deleted
-        self.last = Snapshot(spec)
+    def turn(self, snapshot: Snapshot, now: float) -> tuple[bool, float]:
+        with RECONCILE_SECONDS.labels("experiment").time():
+            return super().turn(snapshot, now)
 
-    def observe(self) -> Snapshot:
-        """What the engine sees, and whether the Experiment goes."""
-        self.last = super().observe()
-        if self._deleted.is_set():
-            self.last = replace(self.last, deleted=True)
-        return self.last
+    def _flush(self) -> bool:
+        if not self.study.pending:
+            return super()._flush()
+        failpoint("flushing")
+        with COMMIT_SECONDS.time():
+            done = super()._flush()
+        failpoint("flushed")
+        return done

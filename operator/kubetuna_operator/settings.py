@@ -8,6 +8,8 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kubetuna_operator.pod_facts import LOST_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -18,7 +20,9 @@ class Settings:
     own_namespace: str
     identity: str
     elect: bool
+    address: str
     port: int
+    node_grace: float
     kubeconfig: str | None
 
 
@@ -33,6 +37,18 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
     )
     parser.add_argument("--no-leader-election", action="store_true", help="for one operator outside the cluster")
     parser.add_argument("--port", type=int, default=8080, help="of /metrics, /healthz and /readyz")
+    parser.add_argument(
+        "--address",
+        default="" if "KUBERNETES_SERVICE_HOST" in environment else "127.0.0.1",
+        help="where /metrics, /healthz and /readyz are served: in a Pod everywhere, else on this machine only",
+    )
+    parser.add_argument(
+        "--node-grace",
+        type=float,
+        default=LOST_SECONDS,
+        metavar="SECONDS",
+        help="how long after a Pod should be gone its silent node counts as lost, and the trial gets a new attempt",
+    )
     options = parser.parse_args(arguments)
     store = environment.get("KUBETUNA_STORE", "")
     if not store:
@@ -44,6 +60,8 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         own_namespace=environment.get("POD_NAMESPACE", "kubetuna"),
         identity=pod,
         elect=not options.no_leader_election,
+        address=options.address,
         port=options.port,
+        node_grace=options.node_grace,
         kubeconfig=options.kubeconfig,
     )

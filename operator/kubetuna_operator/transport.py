@@ -10,7 +10,6 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import urllib3
@@ -18,25 +17,26 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from kubetuna.errors import KubetunaError
-from kubetuna_operator.telemetry import REQUESTS
+from kubetuna_operator.telemetry import REQUEST_SECONDS, REQUESTS
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 WRITES_PER_SECOND, WRITES_AT_ONCE = 50.0, 100.0
+# For what nobody waits for, so that it never takes the place of what a trial waits for.
+LAZY_PER_SECOND, LAZY_AT_ONCE = 20.0, 20.0
 
 
-@dataclass(frozen=True, slots=True)
 class Refused(Exception):
-    """The API server said no. ``code`` is HTTP's, ``reason`` Kubernetes' word, ``message`` for people."""
+    """The API server said no. ``code`` is HTTP's, ``reason`` Kubernetes' word, ``message`` for people.
 
-    code: int
-    reason: str
-    message: str
+    ``fields`` are the paths that it names as wrong.
+    """
 
-    def __str__(self) -> str:
-        return f"{self.code} {self.reason}: {self.message}"
+    def __init__(self, code: int, reason: str, message: str, fields: tuple[str, ...] = ()) -> None:
+        self.code, self.reason, self.message, self.fields = code, reason, message, fields
+        super().__init__(f"{code} {reason}: {message}")
 
 
 class Unreachable(KubetunaError):
@@ -69,6 +69,7 @@ class Api:
         configuration.retries = False
         self._client = client.ApiClient(configuration)
         self._writes = TokenBucket(WRITES_PER_SECOND, WRITES_AT_ONCE)
+        self._lazy = TokenBucket(LAZY_PER_SECOND, LAZY_AT_ONCE)
 
     @staticmethod
     def connect(kubeconfig: str | None = None, context: str | None = None) -> Api:
@@ -96,29 +97,29 @@ class Api:
         """Read one object, or a list of them."""
         return self._json("GET", path, query)
 
-    def create(self, path: str, body: Mapping[str, Any], **query: object) -> dict[str, Any]:
+    def create(self, path: str, body: Mapping[str, Any], lazily: bool = False, **query: object) -> dict[str, Any]:
         """Create an object in the collection at ``path``."""
-        return self._json("POST", path, query, body)
+        return self._json("POST", path, query, body, lazily=lazily)
 
-    def apply(self, path: str, body: Mapping[str, Any], manager: str) -> dict[str, Any]:
+    def apply(self, path: str, body: Mapping[str, Any], manager: str, lazily: bool = False) -> dict[str, Any]:
         """Server-side apply: make these fields so, creating the object where it is missing."""
-        return self._json("PATCH", path, {"fieldManager": manager, "force": "true"}, body, APPLY)
+        return self._json("PATCH", path, {"fieldManager": manager, "force": "true"}, body, APPLY, lazily)
 
-    def merge(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def merge(self, path: str, body: Mapping[str, Any], lazily: bool = False) -> dict[str, Any]:
         """Merge patch."""
-        return self._json("PATCH", path, {}, body, MERGE)
+        return self._json("PATCH", path, {}, body, MERGE, lazily)
 
     def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Replace an object; refused with 409 where its resourceVersion has moved."""
         return self._json("PUT", path, {}, body)
 
-    def delete(self, path: str, uid: str | None = None, **body: object) -> None:
+    def delete(self, path: str, uid: str | None = None, lazily: bool = False, **body: object) -> None:
         """Delete one object, only the one with this UID where it is given. None there is no error."""
         options: dict[str, object] = {"apiVersion": "v1", "kind": "DeleteOptions", **body}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
         try:
-            self._json("DELETE", path, {}, options)
+            self._json("DELETE", path, {}, options, lazily=lazily)
         except Refused as error:
             if error.code not in (404, 409):
                 raise
@@ -140,9 +141,10 @@ class Api:
         query: Mapping[str, object],
         body: Mapping[str, Any] | None = None,
         content_type: str | None = None,
+        lazily: bool = False,
     ) -> dict[str, Any]:
         if method != "GET":
-            self._writes.take()
+            (self._lazy if lazily else self._writes).take()
         response = self._send(method, path, query, body, content_type, ANSWER_SECONDS)
         try:
             found: dict[str, Any] = json.loads(response.data)
@@ -165,7 +167,8 @@ class Api:
             method, path, query_params=pairs, header_params=headers, body=body, auth_settings=["BearerToken"]
         )
         try:
-            answer = self._client.call_api(*request, _request_timeout=(CONNECT_SECONDS, patience))
+            with REQUEST_SECONDS.labels(method).time():
+                answer = self._client.call_api(*request, _request_timeout=(CONNECT_SECONDS, patience))
         except (urllib3.exceptions.HTTPError, OSError, ApiException) as error:
             REQUESTS.labels(method, "error").inc()
             raise Unreachable(f"{method} {path}: {error}") from error
@@ -180,11 +183,13 @@ def _refusal(method: str, path: str, code: int, data: bytes) -> Exception:
     try:
         status = json.loads(data)
         reason, message = str(status.get("reason", "")), str(status.get("message", ""))
+        causes = (status.get("details") or {}).get("causes") or []
     except (ValueError, AttributeError):
-        reason, message = "", data[:500].decode(errors="replace")
+        reason, message, causes = "", data[:500].decode(errors="replace"), []
     if code in (408, 429) or code >= 500:
         return Unreachable(f"{method} {path}: {code} {reason} {message[:300]}")
-    return Refused(code, reason, message[:1000])
+    fields = tuple(str(cause["field"]) for cause in causes if cause.get("field"))
+    return Refused(code, reason, message[:1000], fields)
 
 
 def collection(kind: str, namespace: str | None) -> str:
@@ -195,8 +200,8 @@ def collection(kind: str, namespace: str | None) -> str:
     return f"{root}/namespaces/{namespace}/{kind}" if namespace else f"{root}/{kind}"
 
 
-def split_lines(pieces: Iterator[bytes], longest: int | None = None) -> Iterator[bytes]:
-    """Whole lines of a stream, without their newline. What follows the last newline is left out.
+def split_lines(pieces: Iterator[bytes], longest: int | None = None, tail: bool = False) -> Iterator[bytes]:
+    """Whole lines of a stream, without their newline; what follows the last newline only with ``tail``.
 
     Of a line longer than ``longest`` bytes only one byte more than that is kept, however long it is.
     """
@@ -206,3 +211,5 @@ def split_lines(pieces: Iterator[bytes], longest: int | None = None) -> Iterator
         yield from lines
         if longest is not None and len(rest) > longest:
             rest = rest[: longest + 1]
+    if tail and rest:
+        yield rest

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cluster.base_image import REFERENCE
@@ -19,6 +19,9 @@ from cluster.layout import find_layout
 from kubernetes import client, config
 
 from cluster import room
+
+if TYPE_CHECKING:
+    from tests.cluster.operators import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,11 @@ class Cluster:
     """A small image with Python that Pods can use."""
     ours: bool
     """Whether it is the one of `python -m cluster`, with its fake GPUs."""
+
+    @property
+    def kubectl(self) -> str:
+        """The program."""
+        return find_layout().program("kubectl") if self.ours else "kubectl"
 
     def api(self) -> Any:
         """Return a client; its own types refuse the plain dictionaries that it accepts."""
@@ -62,3 +70,16 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     api.create_namespace({"metadata": {"name": name}})
     yield name
     api.delete_namespace(name, body={"gracePeriodSeconds": 0})
+
+
+@pytest.fixture
+def world(cluster: Cluster, namespace: str, postgres_url: str, tmp_path: Path) -> Iterator[World]:
+    """An empty namespace that enforces Pod Security, a database, and no operator yet."""
+    from tests.cluster.operators import World
+
+    made = World(cluster, namespace, postgres_url, tmp_path)
+    label = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    made.api.merge(f"/api/v1/namespaces/{namespace}", label)
+    made.install_crds()
+    yield made
+    made.close()

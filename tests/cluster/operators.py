@@ -8,20 +8,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from kubetuna.records import TrialRecord, decode_trial
 from kubetuna.store.catalog import read_study, study_names
 from kubetuna.store.engine import open_engine
+from kubetuna_operator.reflector import Reflector
 from kubetuna_operator.transport import Api, Refused, collection
 from tests.cluster.conftest import Cluster
 from tests.local.runs import experiment
 from tests.postgres_server import free_port
 
 PATIENCE = 90.0
+CRDS = Path(__file__).parents[2] / "manifests" / "crd"
 
 
 @dataclass
@@ -32,16 +36,19 @@ class World:
     namespace: str
     store: str
     logs: Path
+    others: tuple[str, ...] = ()
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    port: int = 0
 
     def __post_init__(self) -> None:
         self.api = Api.connect(str(self.cluster.kubeconfig))
 
-    def operator(self, *flags: str) -> subprocess.Popen[bytes]:
-        """Start an operator; alone, unless flags say otherwise."""
+    def operator(self, *flags: str, **changes: str) -> subprocess.Popen[bytes]:
+        """Start an operator; alone, unless flags say otherwise. ``changes`` are made to its environment."""
+        self.port = free_port()
         command = [sys.executable, "-m", "kubetuna_operator", "--kubeconfig", str(self.cluster.kubeconfig)]
-        command += ["--namespaces", self.namespace, "--port", str(free_port())]
-        environment = {**os.environ, "KUBETUNA_STORE": self.store, "POD_NAMESPACE": self.namespace}
+        command += ["--namespaces", ",".join((self.namespace, *self.others)), "--port", str(self.port)]
+        environment = {**os.environ, "KUBETUNA_STORE": self.store, "POD_NAMESPACE": self.namespace, **changes}
         with (self.logs / f"operator-{len(self.processes)}.log").open("wb") as log:
             process = subprocess.Popen(
                 [*command, *(flags or ("--no-leader-election",))], env=environment, stderr=log
@@ -49,11 +56,21 @@ class World:
         self.processes.append(process)
         return process
 
+    def install_crds(self) -> None:
+        """Apply the CRDs as they are here, and wait until they are served."""
+        for path in sorted(CRDS.glob("*.yaml")):
+            crd = yaml.safe_load(path.read_text())
+            where = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd['metadata']['name']}"
+            self.api.apply(where, crd, "test")
+            self.until("the CRD", lambda where=where: _established(self.api.get(where)))
+
     def close(self) -> None:
         """End every operator, and let go of what they would have let go of."""
         for process in self.processes:
             process.kill()
             process.wait()
+        if not self.exists_namespace():
+            return
         for obj in self.api.get(self.path)["items"]:
             self.api.merge(f"{self.path}/{obj['metadata']['name']}", {"metadata": {"finalizers": []}})
 
@@ -66,9 +83,12 @@ class World:
         document = json.loads(experiment(script, name, **spec))
         body = document["spec"]["trialTemplate"]["trialSpec"]["spec"]
         body["containers"][0] |= {"image": self.cluster.image, "command": ["python3", "-u", "-c"]}
-        container = (pod or {}).pop("container", {})
-        body |= pod or {}
-        body["containers"][0] |= container
+        changes = dict(pod or {})
+        body["containers"][0] |= changes.pop("container", {})
+        if "sidecar" in changes:
+            document["spec"]["trialTemplate"]["primaryContainerName"] = "trial"
+            body["containers"].append(changes.pop("sidecar"))
+        body |= changes
         return json.dumps(document)
 
     def put(self, document: dict[str, Any]) -> None:
@@ -91,6 +111,26 @@ class World:
     def pods(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.api.get(collection("pods", self.namespace))["items"]
         return found
+
+    def exists_namespace(self) -> bool:
+        try:
+            self.api.get(f"/api/v1/namespaces/{self.namespace}")
+        except Refused:
+            return False
+        return True
+
+    def running(self) -> list[str]:
+        """Names of the Pods that run now."""
+        return [p["metadata"]["name"] for p in self.pods() if p["status"].get("phase") == "Running"]
+
+    def edit(self, **spec: Any) -> None:
+        """Merge changes into the spec."""
+        self.api.merge(f"{self.path}/small", {"spec": spec})
+
+    def events(self) -> dict[str, str]:
+        """The latest message of every reason that the Experiment's Events give."""
+        found = self.api.get(collection("events", self.namespace))["items"]
+        return {e["reason"]: e["message"] for e in found if e["involvedObject"]["kind"] == "Experiment"}
 
     def exists(self, name: str = "small") -> bool:
         try:
@@ -117,14 +157,43 @@ class World:
         logs = [path.read_text()[-3000:] for path in sorted(self.logs.glob("operator-*.log"))]
         raise AssertionError(f"{what}: not within {seconds:g} s\n{self.api.get(self.path)['items']}\n{logs}")
 
-    def trials(self) -> list[TrialRecord]:
-        """What the only study of the store holds."""
+    def trials(self, name: str = "small") -> list[TrialRecord]:
+        """What the experiment's only study holds."""
         engine = open_engine(self.store)
-        (name,) = study_names(engine)
-        return [decode_trial(t) for t in read_study(engine, name).trials]
+        (study,) = [found for found in study_names(engine) if found.split("/")[1] == name]
+        return [decode_trial(t) for t in read_study(engine, study).trials]
 
     def studies(self) -> list[str]:
         return study_names(open_engine(self.store))
+
+
+class Seen:
+    """Every Pod that ever was in a namespace, from a watch: its UIDs and the parameters that it was given."""
+
+    def __init__(self, world: World) -> None:
+        self.uids: dict[str, set[str]] = {}
+        self.params: dict[str, set[str]] = {}
+        self._watch = Reflector(world.api, "pods", world.namespace, self._note, lambda *_: None)
+        self._watch.start()
+        world.until("the watch", self._watch.synced.is_set)
+
+    def _note(self, pod: Mapping[str, Any]) -> str:
+        name = pod["metadata"]["name"]
+        self.uids.setdefault(name, set()).add(pod["metadata"]["uid"])
+        given = {e["name"]: e.get("value", "") for e in pod["spec"]["containers"][0].get("env", [])}
+        self.params.setdefault(name, set()).add(given.get("KUBETUNA_PARAMS", ""))
+        return name
+
+    def once(self) -> bool:
+        """Whether every Pod was made once, and none is a second attempt."""
+        return all(len(found) == 1 for found in (*self.uids.values(), *self.params.values())) and all(
+            name.endswith("-0-0") for name in self.uids
+        )
+
+
+def _established(crd: dict[str, Any]) -> bool:
+    conditions = crd.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
-from kubetuna_operator.transport import Refused, collection
+from kubetuna_operator.transport import collection
 from tests.cluster.conftest import Cluster
 from tests.cluster.operators import World, kill
 from tests.local.runs import Runner
-from tests.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.cluster
 
@@ -26,30 +25,6 @@ for step in range(1, 6):
     time.sleep(0.3)
 """
 HANGS = "import time; print('loss=1', flush=True); time.sleep(600)"
-
-
-@pytest.fixture
-def world(cluster: Cluster, namespace: str, postgres_url: str, tmp_path: Path) -> Iterator[World]:
-    made = World(cluster, namespace, postgres_url, tmp_path)
-    label = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
-    made.api.merge(f"/api/v1/namespaces/{namespace}", label)
-    for path in sorted(Path("manifests/crd").glob("*.yaml")):
-        _install(made, path)
-    yield made
-    made.close()
-
-
-def _install(world: World, path: Path) -> None:
-    import yaml
-
-    document = yaml.safe_load(path.read_text())
-    name = document["metadata"]["name"]
-    where = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
-    world.api.apply(where, document, "test")
-    world.until("the CRD", lambda: any(
-        c["type"] == "Established" and c["status"] == "True"
-        for c in world.api.get(where).get("status", {}).get("conditions", [])
-    ))  # fmt: skip
 
 
 def test_an_experiment_finds_its_best_parameters_and_everything_shows_them(world: World) -> None:
@@ -70,7 +45,7 @@ def test_an_experiment_finds_its_best_parameters_and_everything_shows_them(world
     assert best["number"] == lowest.number and best["params"] == lowest.params
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
         "Accepted": "True", "Created": "True", "Running": "False", "Succeeded": "True", "Failed": "False",
-        "Suspended": "False", "StoreReady": "True", "Stalled": "False",
+        "Suspended": "False", "StoreReady": "True", "Stalled": "False", "Restarting": "False",
     }  # fmt: skip
     pod = seen["small-0-0-0"]
     labels = pod["metadata"]["labels"]
@@ -84,116 +59,6 @@ def test_an_experiment_finds_its_best_parameters_and_everything_shows_them(world
     (name,) = world.studies()
     assert name.startswith(f"{world.namespace}/small/")
     assert optuna.load_study(study_name=name, storage=world.store).best_value == lowest.values[0]  # type: ignore[index]
-
-
-def test_an_operator_killed_again_and_again_runs_every_trial_once(world: World) -> None:
-    world.apply(CURVE, maxTrialCount=8, parallelTrialCount=3)
-    params: dict[str, set[str]] = {}
-    uids: dict[str, set[str]] = {}
-    operator = world.operator()
-    for stride in range(1, 7):
-        events = 0
-        known = {}
-        while events < stride:
-            pods = {p["metadata"]["name"]: p for p in world.pods()}
-            for name, pod in pods.items():
-                uids.setdefault(name, set()).add(pod["metadata"]["uid"])
-                given = {e["name"]: e["value"] for e in pod["spec"]["containers"][0]["env"]}
-                params.setdefault(name, set()).add(given["KUBETUNA_PARAMS"])
-            phases = {n: p["status"].get("phase") for n, p in pods.items()}
-            events += phases != known
-            known = phases
-            if world.status().get("state") == "Succeeded":
-                break
-        kill(operator)
-        operator = world.operator()
-    assert world.ended()["trialsSucceeded"] == 8
-    assert all(len(found) == 1 for found in (*uids.values(), *params.values()))
-    assert all(name.endswith("-0-0") for name in uids), "no attempt was made twice"
-    for trial in world.trials():
-        assert len(trial.attempts) == 1 and len(trial.steps) == 5
-
-
-def test_what_is_wrong_with_a_spec_is_told_with_its_path(world: World) -> None:
-    world.operator()
-    with pytest.raises(Refused, match="parallelTrialCount"):
-        world.apply(CURVE, parallelTrialCount=0)
-    space = [{"name": "x", "parameterType": "double", "feasibleSpace": {"min": 2, "max": 1}}]
-    world.apply(CURVE, parameters=space, constraints=["z > 1"])
-    world.until("the refusal", lambda: world.condition("Accepted").get("status") == "False")
-    message = world.condition("Accepted")["message"]
-    assert "spec.parameters[0].feasibleSpace" in message and "spec.constraints[0]" in message
-    assert not world.pods()
-
-
-def test_a_pruned_pod_gets_sigterm_and_keeps_its_curve(world: World) -> None:
-    world.operator()
-    script = """
-import json, os, signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: (print("saved", flush=True), sys.exit(0)))
-x = int(os.environ["KUBETUNA_TRIAL"])
-for step in range(1, 400 if x else 4):
-    print(json.dumps({"step": step, "loss": float(x)}))
-    time.sleep(0.2)
-"""
-    pruner = {"algorithmName": "threshold", "algorithmSettings": [{"name": "upper", "value": 0.5}]}
-    world.apply(script, maxTrialCount=2, parallelTrialCount=1, earlyStopping=pruner)
-    assert world.ended()["trialsEarlyStopped"] == 1
-    trial = world.trials()[1]
-    assert (trial.state, trial.outcome) == ("PRUNED", "Pruned") and 1 <= len(trial.steps) < 60
-
-
-@pytest.mark.parametrize(
-    ("script", "pod", "spec", "outcome"),
-    [
-        ("raise SystemExit(3)", {}, {}, "Crashed"),
-        ("pass", {}, {}, "MetricsUnavailable"),
-        ("print('loss=nan')", {}, {}, "NonFinite"),
-        (HANGS, {}, {"budget": {"trialTimeout": "2s"}}, "TimedOut"),
-        (HANGS, {"activeDeadlineSeconds": 2}, {}, "TimedOut"),
-        ("raise SystemExit(137)", {}, {}, "Killed"),
-        (
-            "b = b'x' * 2**28; print('loss=1')",
-            {"container": {"resources": {"limits": {"memory": "32Mi"}}}}, {}, "OutOfMemory",
-        ),
-    ],
-)  # fmt: skip
-def test_how_a_pod_ends_is_the_trials_outcome(
-    world: World, script: str, pod: dict[str, Any], spec: dict[str, Any], outcome: str
-) -> None:
-    world.operator()
-    world.apply(script, pod=dict(pod), **{"maxTrialCount": 1, **spec})
-    assert world.ended()["state"] == "Failed"
-    assert [t.outcome for t in world.trials()] == [outcome]
-
-
-def test_a_template_that_cannot_start_stalls_at_once_and_fails_later(world: World) -> None:
-    world.operator()
-    image = {"container": {"image": "localhost/no/such:1", "imagePullPolicy": "Never"}}
-    world.apply(CURVE, pod=image, maxTrialCount=3, startTimeout="8s")
-    world.until("Stalled", lambda: world.condition("Stalled").get("status") == "True", 20)
-    assert "ErrImageNeverPull" in world.condition("Stalled")["message"]
-    status = world.ended()
-    assert status["state"] == "Failed" and "such" in status["message"]
-
-
-def test_a_pod_that_finds_no_gpu_is_waited_for_and_said_so(world: World) -> None:
-    world.operator()
-    world.apply(CURVE, pod={"container": {"resources": {"limits": {"nvidia.com/gpu": 1000}}}}, maxTrialCount=1)
-    world.until("Stalled", lambda: world.condition("Stalled").get("status") == "True", 20)
-    assert "Insufficient nvidia.com/gpu" in world.condition("Stalled")["message"]
-    assert world.status()["state"] == "Running" and world.status()["trialsPending"] == 1
-
-
-def test_a_pod_deleted_by_hand_is_made_again_and_costs_nothing(world: World) -> None:
-    world.operator()
-    world.apply(CURVE, maxTrialCount=1)
-    world.until("it runs", lambda: [p for p in world.pods() if p["status"].get("phase") == "Running"])
-    world.api.delete(f"{collection('pods', world.namespace)}/small-0-0-0", gracePeriodSeconds=0)
-    assert world.ended()["state"] == "Succeeded"
-    (trial,) = world.trials()
-    assert len(trial.attempts) == 2 and trial.outcome == "Succeeded"
-    assert trial.attempts[0].outcome in ("Deleted", "Infrastructure")
 
 
 def test_a_finished_experiment_goes_on_when_it_is_given_more_trials(world: World) -> None:
@@ -212,28 +77,10 @@ def test_an_experiment_deleted_while_it_runs_leaves_no_pod_and_its_successor_is_
     world.api.delete(f"{world.path}/small", propagationPolicy="Background")
     world.until("it is gone", lambda: not world.exists())
     world.until("its Pods are gone", lambda: not world.pods())
-    assert {t.state for t in world.trials()} == {"PRUNED"}
+    assert {(t.state, t.outcome) for t in world.trials()} == {("FAIL", "Deleted")}
     world.apply(CURVE, maxTrialCount=1)
     assert world.ended()["trialsSucceeded"] == 1
     assert len(world.studies()) == 2
-
-
-def test_a_database_that_goes_away_stops_nothing(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
-    server = PostgresServer()
-    world = World(cluster, namespace, server.url("postgres"), tmp_path)
-    try:
-        world.operator()
-        world.apply(CURVE.replace("0.3", "1.5"), maxTrialCount=2)
-        world.until("both run", lambda: sum(p["status"].get("phase") == "Running" for p in world.pods()) == 2)
-        server.stop()
-        world.until("StoreReady is false", lambda: world.condition("StoreReady").get("status") == "False")
-        server.start()
-        assert world.ended()["trialsSucceeded"] == 2
-        assert [(len(t.attempts), [s for s, _ in t.steps]) for t in world.trials()] == [(1, [1, 2, 3, 4, 5])] * 2
-        assert world.condition("StoreReady")["status"] == "True"
-    finally:
-        world.close()
-        server.close()
 
 
 def test_a_second_operator_waits_and_takes_over(world: World) -> None:
@@ -276,3 +123,99 @@ def test_the_command_line_works_with_a_kubeconfig_and_no_database(world: World) 
         }
     assert json.loads(call("best", target, "--json"))["params"] == status["currentOptimalTrial"]["params"]
     assert "Report" in call("report", target)
+
+
+def test_a_running_experiment_follows_its_edits_and_so_does_one_that_ended(world: World) -> None:
+    world.operator()
+    world.apply(HANGS, maxTrialCount=6, parallelTrialCount=1)
+    world.until("one runs", lambda: len(world.running()) == 1)
+    world.edit(parallelTrialCount=3)
+    world.until("three run", lambda: len(world.running()) == 3)
+    world.edit(budget={"wallClock": 1})
+    assert "wallClock" in world.ended()["message"]
+    assert {t.outcome for t in world.trials()} == {"Stopped"} and not world.running()
+    world.edit(budget={"wallClock": "1h"})
+    world.until("it goes on", lambda: len(world.running()) == 3)
+    assert world.condition("Restarting")["status"] == "True"
+    world.edit(shutdown=True)
+    world.until("its end", lambda: "shutdown" in world.status().get("message", ""))
+    assert len(world.studies()) == 1
+
+
+def test_an_edit_that_cannot_be_is_told_and_stops_nothing(world: World) -> None:
+    world.operator()
+    world.apply(HANGS, maxTrialCount=2, parallelTrialCount=1)
+    world.until("it runs", world.running)
+    world.edit(budget={"gpuHours": -1})
+    world.until("the refusal", lambda: world.condition("Accepted").get("status") == "False")
+    assert world.condition("Accepted")["message"].startswith("spec.budget.gpuHours: ")
+    assert world.running() and world.status()["trialsRunning"] == 1
+    world.edit(budget=None, parallelTrialCount=2)
+    world.until(
+        "it is taken", lambda: len(world.running()) == 2 and world.condition("Accepted")["status"] == "True"
+    )
+
+
+def test_suspension_stops_what_runs_and_resuming_runs_it_again(world: World) -> None:
+    world.operator()
+    world.apply(CURVE.replace("0.3", "1"), maxTrialCount=1, suspendPolicy="stop")
+    world.until("it runs", world.running)
+    world.edit(suspend=True)
+    world.until("it is suspended", lambda: world.status().get("state") == "Suspended" and not world.running())
+    world.edit(suspend=False)
+    assert world.ended()["trialsSucceeded"] == 1
+    (trial,) = world.trials()
+    assert [a.outcome for a in trial.attempts] == ["Suspended", "Succeeded"]
+    assert {"Suspended", "Resumed"} <= world.events().keys()
+
+
+def test_two_namespaces_with_the_same_name_never_touch(world: World, cluster: Cluster, tmp_path: Path) -> None:
+    other = World(cluster, f"{world.namespace}-b", world.store, tmp_path)
+    other.api.create("/api/v1/namespaces", {"metadata": {"name": other.namespace}})
+    world.others = (other.namespace,)
+    try:
+        world.operator()
+        world.apply(CURVE, maxTrialCount=2)
+        other.apply(HANGS, maxTrialCount=1)
+        assert world.ended()["trialsSucceeded"] == 2
+        assert len(other.running()) == 1 and other.status()["trials"] == 1
+        assert sorted(name.rsplit("/", 1)[0] for name in world.studies()) == sorted(
+            f"{w.namespace}/small" for w in (world, other)
+        )
+    finally:
+        world.close()
+        other.close()
+        other.api.delete(f"/api/v1/namespaces/{other.namespace}")
+
+
+def test_what_the_operator_says_of_itself(world: World) -> None:
+    world.operator("--no-leader-election")
+    world.apply(CURVE + "raise SystemExit(json.loads(os.environ['KUBETUNA_TRIAL']))", maxTrialCount=2)
+    world.ended()
+
+    def page(path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{world.port}{path}", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    assert page("/healthz") == page("/readyz") == "ok\n"
+    metrics = page("/metrics")
+    for name in (
+        "controller_runtime_reconcile_total", "controller_runtime_reconcile_time_seconds_count", "workqueue_depth",
+        "workqueue_adds_total", "workqueue_retries_total", "workqueue_queue_duration_seconds_count",
+        "workqueue_work_duration_seconds_count", "rest_client_requests_total",
+        "rest_client_request_duration_seconds_count", "kubetuna_watch_restarts_total",
+        "kubetuna_store_commit_seconds_count", "kubetuna_log_lag_seconds_count", "kubetuna_log_gaps_total",
+    ):  # fmt: skip
+        assert name in metrics
+    assert 'kubetuna_trials_total{outcome="Succeeded",state="COMPLETE"} 1.0' in metrics
+    assert 'kubetuna_trials_total{outcome="Crashed",state="FAIL"} 1.0' in metrics
+    said = [json.loads(line) for line in (world.logs / "operator-0.log").read_text().splitlines()]
+    started = [line for line in said if line["message"] == "attempt started"]
+    assert [(s["experiment"], s["trial"], s["attempt"]) for s in started] == [
+        (f"{world.namespace}/small", n, 0) for n in (0, 1)
+    ]
+    events = world.events()
+    assert (
+        events["TrialFailed"].startswith("trial 1: Crashed: exit code 1")
+        and {"NewBest", "Succeeded"} <= events.keys()
+    )

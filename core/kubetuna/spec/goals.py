@@ -54,7 +54,7 @@ def _several(spec: Fields) -> tuple[tuple[Objective, ...], tuple[str, ...], dict
             fields.problem("direction", "is needed: minimize or maximize")
         goal = fields.number("goal")
         if metric is not None and metric in {o.metric for o in found}:
-            fields.problem("metric", f"{metric!r} is there twice")
+            fields.problem("", f"{metric!r} is there twice")
         elif metric is not None and direction is not None:
             found.append(Objective(metric, cast(Direction, direction), _float(goal)))
         if index >= OBJECTIVE_LIMIT:
@@ -93,7 +93,7 @@ def _additional(fields: Fields, objective: str | None) -> tuple[str, ...]:
         if not _is_metric(fields, field, name):
             continue
         if name == objective:
-            fields.problem(field, f"{name!r} is the objective already")
+            fields.problem("additionalMetricNames", f"{name!r} is the objective already")
         elif name in found:
             fields.problem(field, f"{name!r} is there twice")
         else:
@@ -113,7 +113,7 @@ def _strategies(fields: Fields, known: set[str]) -> dict[str, Strategy]:
         if name is not None and name not in known:
             strategy.problem("name", f"{name!r} is none of the metrics: {', '.join(sorted(known))}")
         elif name is not None and name in found:
-            strategy.problem("name", f"{name!r} is there twice")
+            strategy.problem("", f"{name!r} is there twice")
         elif name is not None and value is not None:
             found[name] = cast(Strategy, value)
         if "value" not in strategy:

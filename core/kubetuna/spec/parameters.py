@@ -73,7 +73,7 @@ def _name(fields: Fields, taken: dict[str, str]) -> str | None:
     if other != name:
         fields.problem("name", f"{name!r} and {other!r} would both be the variable {variable(name)}")
     elif name in taken.get("", "").split("\n"):
-        fields.problem("name", f"{name!r} is there twice")
+        fields.problem("", f"{name!r} is there twice")
     taken[""] = taken.get("", "") + "\n" + name
     return name
 

@@ -25,6 +25,7 @@ from kubetuna.spec.yaml_text import load_documents
 VERSIONS = ("kubetuna.dev/v1alpha1", "kubeflow.org/v1beta1")
 NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?\Z")
 NAME_LIMIT = 40
+LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
 RESUME_POLICIES = ("Never", "LongRunning", "FromVolume")
 SPEC_FIELDS = (
     "parameters",
@@ -222,7 +223,9 @@ def _others(spec: Fields) -> None:
     """Fields that are checked and kept; some have an effect in a cluster only."""
     spec.text("resumePolicy", words=RESUME_POLICIES)
     spec.text("suspendPolicy", words=("drain", "stop"))
-    spec.text("queueName")
+    queue = spec.text("queueName")
+    if queue is not None and not LABEL.match(queue):
+        spec.problem("queueName", f"{shown(queue)} is no queue's name: at most 63 letters, digits, - _ .")
     spec.duration("startTimeout")
     spec.count("repeats", 1, 100)
     if spec.raw("repeats") not in (None, 1):

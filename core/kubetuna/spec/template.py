@@ -153,7 +153,7 @@ def _substitution(entry: Fields, names: frozenset[str], used: set[str], found: d
     if "{" in name or "}" in name:
         entry.problem("name", f"{shown(name)} must not hold braces")
     elif name in found:
-        entry.problem("name", f"{name!r} is there twice")
+        entry.problem("", f"{name!r} is there twice")
     elif reference in found.values():
         entry.problem("reference", f"{reference!r} is there twice")
     elif reference not in names and not META.match(reference):

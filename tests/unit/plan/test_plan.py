@@ -241,3 +241,15 @@ def test_a_suspended_attempt_goes_on_for_free() -> None:
     (action,) = acts(snapshot(ended, tally=Tally(numbered=4)))
     assert isinstance(action, LaunchAttempt)
     assert acts(snapshot(ended, spec=experiment(suspend=True), tally=Tally(numbered=4))) == []
+
+
+def test_a_deleted_experiment_stops_its_trials_and_tells_them_as_failed() -> None:
+    """The sampler learns nothing from them: somebody's wish to stop says nothing of the parameters."""
+    running = snapshot(trial(0, attempt(0)), trial(1), deleted=True)
+    actions = plan(running, NOW)
+    assert Stop(AttemptKey(0, 0), "Deleted") in actions
+    told = next(a for a in actions if isinstance(a, Tell))
+    assert told.trial == 1 and told.classified.outcome is Outcome.DELETED
+    ended = snapshot(trial(0, attempt(0, phase="ended", stop="Deleted", exit={"exit_code": 143})), deleted=True)
+    assert [a.classified.outcome for a in plan(ended, NOW) if isinstance(a, Tell)] == [Outcome.DELETED]
+    assert not any(isinstance(a, Ask | LaunchAttempt) for a in (*actions, *plan(ended, NOW)))

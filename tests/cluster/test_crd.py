@@ -1,0 +1,113 @@
+"""The CRD on a real API server: what it takes, what it refuses and where, and what is left to the parser."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+from kubetuna_operator.transport import Refused
+from tests.cluster.operators import World
+from tests.spec_table import BAD, GOOD, OBJECTIVE, SPACE, TRIAL, document
+
+pytestmark = pytest.mark.cluster
+
+
+def paths(error: Refused) -> set[str]:
+    """The fields that a refusal names; "<nil>" only says that some rules were left unchecked meanwhile."""
+    return {*error.fields, *re.findall('unknown field "([^"]+)"', error.message)} - {"<nil>"}
+
+
+def try_it(world: World, found: dict[str, Any]) -> None:
+    """As ``kubectl apply --dry-run=server`` does."""
+    world.api.create(world.path, found, dryRun="All", fieldValidation="Strict")
+
+
+def test_the_api_server_takes_the_good_ones(world: World) -> None:
+    for edits in GOOD.values():
+        try_it(world, document(edits))
+
+
+def test_the_api_server_refuses_the_bad_ones_at_the_parsers_path(world: World) -> None:
+    wrong = {}
+    for case, bad in BAD.items():
+        try:
+            try_it(world, document(bad.edits))
+            told = None
+        except Refused as error:
+            told = paths(error)
+        if told != ({bad.path} if bad.server else None):
+            wrong[case] = told
+    assert not wrong
+
+
+def test_what_only_the_parser_sees_ends_as_not_accepted_with_its_path(world: World) -> None:
+    world.operator()
+    cases = {f"bad-{i}": bad for i, bad in enumerate(b for b in BAD.values() if not b.server)}
+    for name, bad in cases.items():
+        world.put(document(bad.edits, name))
+    for name, bad in cases.items():
+        world.until(f"the refusal of {bad.path}", lambda name=name: world.condition("Accepted", name))
+        condition = world.condition("Accepted", name)
+        assert condition["status"] == "False" and condition["message"].startswith(f"{bad.path}: ")
+    assert not world.pods()
+
+
+FIXED: dict[str, tuple[dict[str, Any], str]] = {
+    "the direction": ({f"{OBJECTIVE}.type": "maximize"}, f"{OBJECTIVE}.type"),
+    "the metric": ({f"{OBJECTIVE}.objectiveMetricName": "cost"}, f"{OBJECTIVE}.objectiveMetricName"),
+    "more metrics": ({f"{OBJECTIVE}.additionalMetricNames": ["a"]}, f"{OBJECTIVE}.additionalMetricNames"),
+    "the sampler": ({"spec.algorithm.algorithmName": "tpe"}, "spec.algorithm"),
+    "the seed": ({"spec.algorithm.algorithmSettings[0].value": 2}, "spec.algorithm"),
+    "a pruner": ({"spec.earlyStopping": {"algorithmName": "median"}}, "spec.earlyStopping"),
+    "a constraint": ({"spec.constraints": ["x < 0.5"]}, "spec.constraints"),
+    "a parameter's name": ({"spec.parameters[0].name": "y"}, "spec.parameters"),
+    "a range": ({f"{SPACE}.max": 2}, "spec.parameters"),
+    "the program": ({f"{TRIAL}.spec.containers[0].args": ["print()"]}, "spec.trialTemplate"),
+    "the resources": ({f"{TRIAL}.spec.containers[0].resources": {"limits": {"cpu": "1"}}}, "spec.trialTemplate"),
+    "a queue": ({"spec.queueName": "gpus"}, "spec.queueName"),
+    "points to try first": ({"spec.warmStart": {"points": [{"x": 0.1}]}}, "spec.warmStart"),
+}
+
+
+def test_what_may_not_be_edited_is_refused_at_its_path(world: World) -> None:
+    world.put(document({}))
+    for edits, field in FIXED.values():
+        with pytest.raises(Refused, match="cannot be changed") as caught:
+            world.put(document(edits))
+        assert paths(caught.value) == {field}
+
+
+def test_what_may_be_edited_is_taken(world: World) -> None:
+    world.put(document({}))
+    world.put(
+        document(
+            {
+                "spec.maxTrialCount": 9, "spec.parallelTrialCount": 3, "spec.maxFailedTrialCount": 4,
+                "spec.budget": {"gpuHours": 2}, "spec.retryPolicy": {"limit": 1}, "spec.preset": "quick",
+                "spec.stopWhen": {"noImprovement": 3}, f"{OBJECTIVE}.goal": 0.1, "spec.suspend": True,
+                "spec.suspendPolicy": "stop",
+            }
+        )
+    )  # fmt: skip
+
+
+def test_kubectl_explains_lists_and_refuses(world: World) -> None:
+    kubectl = [world.cluster.kubectl, "--kubeconfig", str(world.cluster.kubeconfig), "-n", world.namespace]
+
+    def call(*words: str, code: int = 0) -> str:
+        done = subprocess.run([*kubectl, *words], check=False, capture_output=True, text=True, timeout=60)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    assert "search space" in call("explain", "experiments.spec.parameters", "--api-version=kubetuna.dev/v1alpha1")
+    world.put(document({}))
+    columns = "NAME STATE TRIALS RUNNING BEST BEST-TRIAL SPENT AGE"
+    assert call("get", "experiments.kubetuna.dev").split("\n")[0].split() == columns.split()
+    assert "small" in call("get", "kexp") and "small" in call("get", "kubetuna")
+    file = world.logs / "bad.json"
+    file.write_text(json.dumps(document({f"{TRIAL}.kind": "Deployment"}, "bad")))
+    assert f"{TRIAL}.kind" in call("apply", "-f", str(file), code=1)

@@ -1,0 +1,159 @@
+"""How real Pods end, and what a trial makes of it: what one node can be made to show of the failure table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kubetuna_operator.transport import Refused, collection
+from tests.cluster.operators import World
+from tests.cluster.test_operator import CURVE, HANGS
+
+pytestmark = pytest.mark.cluster
+
+# Every one is an experiment of one trial; all run at once under one operator.
+ENDS: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
+    "exit-code": ("raise SystemExit(3)", {}, {}, "Crashed"),
+    "silent": ("pass", {}, {}, "MetricsUnavailable"),
+    "nan": ("print('loss=nan')", {}, {}, "NonFinite"),
+    "timeout": (HANGS, {}, {"budget": {"trialTimeout": "2s"}}, "TimedOut"),
+    "own-deadline": (HANGS, {"activeDeadlineSeconds": 2}, {}, "TimedOut"),
+    "killed": ("raise SystemExit(137)", {}, {}, "Killed"),
+    "memory": (
+        "b = b'x' * 2**28; print('loss=1')", {"container": {"resources": {"limits": {"memory": "32Mi"}}}}, {},
+        "OutOfMemory",
+    ),
+    "announced": ("print('{\"outcome\": \"OutOfMemory\"}'); raise SystemExit(1)", {}, {}, "OutOfMemory"),
+    "no-program": ("", {"container": {"command": ["/no/such/program"]}}, {}, "StartError"),
+    "init": ("print('loss=1')", {"initContainers": ["raise SystemExit('no such dataset')"]}, {}, "Crashed"),
+    "init-good": ("print('loss=1')", {"initContainers": ["print('fetched')"]}, {}, "Succeeded"),
+    "sidecar": ("print('loss=1')", {"sidecar": HANGS}, {}, "Succeeded"),
+    "sidecar-fails": ("print('loss=1')", {"sidecar": "raise SystemExit(9)"}, {}, "Succeeded"),
+    "short": ("", {"container": {"command": ["sh", "-c", "echo loss=1"], "args": []}}, {}, "Succeeded"),
+    "no-newline": ("import sys; sys.stdout.write('loss=1')", {}, {}, "Succeeded"),
+    "last-word": ("open('/dev/termination-log', 'w').write('loss=1')", {}, {}, "Succeeded"),
+    "wide": ("print('loss=1'); print('x' * 10**6); print('loss=2')", {}, {}, "Succeeded"),
+    "folders": (
+        "import os, pathlib\n"
+        "for name in ('OUT', 'CHECKPOINT_DIR'): pathlib.Path(os.environ['KUBETUNA_' + name], 'a').write_text('b')\n"
+        "print('loss=1')", {}, {}, "Succeeded",
+    ),
+}  # fmt: skip
+
+
+def _pod(world: World, changes: dict[str, Any]) -> dict[str, Any]:
+    """``initContainers`` and ``sidecar`` are written as scripts."""
+    changes = dict(changes)
+
+    def container(name: str, script: str) -> dict[str, Any]:
+        return {"name": name, "image": world.cluster.image, "command": ["python3", "-u", "-c", script]}
+
+    if "initContainers" in changes:
+        changes["initContainers"] = [container("fetch", s) for s in changes["initContainers"]]
+    if "sidecar" in changes:
+        changes["sidecar"] = container("sidecar", changes["sidecar"])
+    return changes
+
+
+def test_how_a_pod_ends_is_the_trials_outcome(world: World) -> None:
+    world.operator()
+    for name, (script, pod, spec, _) in ENDS.items():
+        world.apply(script, name, pod=_pod(world, pod), **{"maxTrialCount": 1, "startTimeout": "2s", **spec})
+    told = {}
+    for name in ENDS:
+        world.ended(name)
+        (trial,) = world.trials(name)
+        told[name] = trial.outcome
+    assert told == {name: wanted for name, (*_, wanted) in ENDS.items()}
+    assert "no such dataset" in world.trials("init")[0].message
+    assert world.trials("wide")[0].values == (2.0,)
+    assert "TrialFailed" in world.events()
+
+
+def test_a_template_that_cannot_start_stalls_at_once_and_fails_later(world: World) -> None:
+    world.operator()
+    image = {"container": {"image": "localhost/no/such:1", "imagePullPolicy": "Never"}}
+    world.apply(CURVE, pod=image, maxTrialCount=3, startTimeout="8s")
+    world.until("Stalled", lambda: world.condition("Stalled").get("status") == "True", 20)
+    assert "ErrImageNeverPull" in world.condition("Stalled")["message"]
+    status = world.ended()
+    assert status["state"] == "Failed" and "such" in status["message"]
+
+
+def test_a_template_that_the_namespace_does_not_admit_fails_with_the_servers_words(world: World) -> None:
+    world.operator()
+    privileged = {"container": {"securityContext": {"allowPrivilegeEscalation": True}}}
+    world.apply(CURVE, pod=privileged, maxTrialCount=1, startTimeout="3s")
+    status = world.ended()
+    assert status["state"] == "Failed" and "PodSecurity" in status["message"]
+    assert "PodSecurity" in world.events()["Stalled"]
+
+
+def test_a_pod_that_finds_no_gpu_is_waited_for_and_said_so(world: World) -> None:
+    world.operator()
+    world.apply(
+        CURVE, pod={"container": {"resources": {"limits": {"nvidia.com/gpu": 1000}}}}, maxTrialCount=1,
+        startTimeout="1s",
+    )  # fmt: skip
+    world.until("Stalled", lambda: world.condition("Stalled").get("status") == "True", 20)
+    assert "Insufficient nvidia.com/gpu" in world.condition("Stalled")["message"]
+    assert world.status()["state"] == "Running" and world.status()["trialsPending"] == 1
+    # What never ran and is on no node is deleted rather than stopped.
+    world.edit(shutdown=True)
+    world.ended()
+    world.until("no Pod is left", lambda: not world.pods())
+
+
+def test_a_full_quota_is_waited_for(world: World) -> None:
+    quota = {"metadata": {"name": "one"}, "spec": {"hard": {"pods": "1"}}}
+    world.api.create(f"/api/v1/namespaces/{world.namespace}/resourcequotas", quota)
+    world.operator()
+    world.apply(CURVE, maxTrialCount=3, parallelTrialCount=2, startTimeout="1s")
+    world.until("Stalled", lambda: "quota" in world.condition("Stalled").get("message", ""))
+    assert world.ended()["trialsSucceeded"] == 3
+
+
+def test_a_pod_deleted_by_hand_or_evicted_is_made_again_and_costs_nothing(world: World) -> None:
+    world.operator()
+    world.apply(CURVE.replace("0.3", "0.6"), maxTrialCount=2, parallelTrialCount=2)
+    world.until("both run", lambda: len(world.running()) == 2)
+    pods = collection("pods", world.namespace)
+    world.api.delete(f"{pods}/small-0-0-0", gracePeriodSeconds=0)
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "small-1-0-0"}}
+    world.until("it is evicted", lambda: _taken(world, f"{pods}/small-1-0-0/eviction", eviction))
+    assert world.ended()["trialsSucceeded"] == 2
+    deleted, evicted = world.trials()
+    assert [a.outcome for a in deleted.attempts][1:] == ["Succeeded"]
+    assert deleted.attempts[0].outcome in ("Deleted", "Infrastructure")
+    assert [a.outcome for a in evicted.attempts] == ["Infrastructure", "Succeeded"]
+    assert evicted.attempts[0].reason == "EvictionByEvictionAPI"
+
+
+def _taken(world: World, path: str, body: dict[str, Any]) -> bool:
+    try:
+        world.api.create(path, body)
+    except Refused:
+        return False
+    return True
+
+
+def test_a_pruned_pod_gets_sigterm_and_keeps_its_curve(world: World) -> None:
+    world.operator()
+    script = """
+import json, os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (print("saved", flush=True), sys.exit(0)))
+x = int(os.environ["KUBETUNA_TRIAL"])
+for step in range(1, 400 if x else 4):
+    print(json.dumps({"step": step, "loss": float(x)}))
+    time.sleep(0.2)
+"""
+    pruner = {"algorithmName": "threshold", "algorithmSettings": [{"name": "upper", "value": 0.5}]}
+    world.apply(
+        script, maxTrialCount=2, parallelTrialCount=1, earlyStopping=pruner,
+        pod={"terminationGracePeriodSeconds": 30},
+    )  # fmt: skip
+    assert world.ended()["trialsEarlyStopped"] == 1
+    trial = world.trials()[1]
+    assert (trial.state, trial.outcome) == ("PRUNED", "Pruned") and 1 <= len(trial.steps) < 60
+    assert trial.attempts[0].exit_code == 0, "it had its grace period, and left by itself"

@@ -1,0 +1,245 @@
+"""Experiments that are refused, and ones that are not: one table for the parser and for the API server.
+
+Each bad one names the only path at which it is wrong. ``server`` tells who refuses it in a cluster: the CRD at once
+and at the same path, or the operator's parser, where the rule needs what a schema cannot see.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.local.runs import experiment
+
+ABSENT = object()
+X, OBJECTIVE, TEMPLATE = "spec.parameters[0]", "spec.objective", "spec.trialTemplate"
+SPACE, TRIAL = f"{X}.feasibleSpace", f"{TEMPLATE}.trialSpec"
+Y = {"name": "y", "parameterType": "double", "feasibleSpace": {"min": 0, "max": 1}}
+SEVERAL = [{"metric": "loss", "direction": "minimize"}, {"metric": "cost", "direction": "minimize"}]
+JOB = {
+    "apiVersion": "batch/v1",
+    "kind": "Job",
+    "spec": {"template": {"spec": {"containers": [{"name": "trial", "image": "python"}]}}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """``edits`` maps paths of the good experiment to other values; ``path`` is where that is wrong."""
+
+    edits: Mapping[str, Any]
+    path: str
+    server: bool = True
+
+
+def document(edits: Mapping[str, Any], name: str = "small") -> dict[str, Any]:
+    """A small good Experiment with some fields changed, or left out where the value is ABSENT."""
+    found: dict[str, Any] = json.loads(experiment("pass", name))
+    for path, value in edits.items():
+        *parents, last = list(_steps(path))
+        target: Any = found
+        for step in parents:
+            target = target[step] if isinstance(step, int) else target.setdefault(step, {})
+        if value is ABSENT:
+            del target[last]
+        else:
+            target[last] = copy.deepcopy(value)
+    return found
+
+
+def _steps(path: str) -> Iterator[str | int]:
+    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
+        yield int(index) if index else name
+
+
+def _settings(name: str, field: str = "algorithm", **values: Any) -> dict[str, Any]:
+    items = [{"name": key, "value": value} for key, value in values.items()]
+    return {f"spec.{field}": {"algorithmName": name, "algorithmSettings": items}}
+
+
+def _kind(kind: str, **space: Any) -> dict[str, Any]:
+    return {f"{X}.parameterType": kind, SPACE: space}
+
+
+GOOD: dict[str, Mapping[str, Any]] = {
+    "as it is": {},
+    "a budget in place of a count": {
+        "spec.maxTrialCount": ABSENT,
+        "spec.budget": {"gpuHours": 0.5, "wallClock": "2h"},
+    },
+    "numbers as text": {SPACE: {"min": "1e-6", "max": "0.001", "distribution": "logUniform"}},
+    "numbers in YAML 1.1's own way": {SPACE: {"min": 1e-6, "max": 0.5}, "spec.budget": {"trialTimeout": 90}},
+    "a list of every type": _kind("categorical", list=["a", 2, 2.5, True]),
+    "several objectives": {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL},
+    "several objectives and no pruner": {
+        OBJECTIVE: ABSENT,
+        "spec.objectives": SEVERAL,
+        "spec.earlyStopping": {"algorithmName": "none"},
+    },
+    "a condition": {"spec.parameters[0].name": "x", "spec.constraints": ["x < 0.9"]},
+    "a pruner": _settings("median", "earlyStopping", n_startup_trials=2),
+    "Katib's settings as text": _settings("tpe", n_startup_trials="3", random_state="7"),
+    "a Job": {TRIAL: JOB},
+    "placeholders": {
+        f"{TEMPLATE}.trialParameters": [{"name": "rate", "reference": "x", "description": "the rate"}],
+        f"{TRIAL}.spec.containers[0].args": ["--rate=${trialParameters.rate}"],
+    },
+    "points to try first": {"spec.warmStart": {"points": [{"x": 0.5}]}},
+    "a volume for checkpoints": {"spec.checkpoint": {"volume": {"emptyDir": {}}, "mountPath": "/keep"}},
+    "Katib's leftovers": {
+        "spec.resumePolicy": "Never",
+        "spec.metricsCollectorSpec": {"collector": {"kind": "StdOut"}},
+    },
+    "everything that may be edited": {
+        "spec.suspend": False,
+        "spec.suspendPolicy": "stop",
+        "spec.shutdown": False,
+        "spec.retryPolicy": {"limit": 2},
+        "spec.stopWhen": {"noImprovement": 5, "goal": 0.1},
+        "spec.maxFailedTrialCount": 2,
+        "spec.preset": "quick",
+    },
+}
+
+BAD: dict[str, Bad] = {
+    "a field that does not exist": Bad({"spec.maxTrialCnt": 3}, "spec.maxTrialCnt"),
+    "a field that does not exist, deeper": Bad({f"{SPACE}.maximum": 3}, f"{SPACE}.maximum"),
+    "a name with capitals": Bad({"metadata.name": "Small"}, "metadata.name"),
+    "a name with a dot": Bad({"metadata.name": "small.one"}, "metadata.name"),
+    "a name that is too long": Bad({"metadata.name": "a" * 41}, "metadata.name"),
+    "a name that begins with a digit": Bad({"metadata.name": "1small"}, "metadata.name"),
+    "no parameters": Bad({"spec.parameters": []}, "spec.parameters"),
+    "parameters left out": Bad({"spec.parameters": ABSENT}, "spec.parameters"),
+    "too many parameters": Bad(
+        {"spec.parameters": [{**Y, "name": f"y{i}"} for i in range(201)]}, "spec.parameters"
+    ),
+    "a parameter twice": Bad({"spec.parameters": [Y, Y]}, "spec.parameters[1]"),
+    "a parameter without a name": Bad({f"{X}.name": ABSENT}, f"{X}.name"),
+    "a parameter's name": Bad({f"{X}.name": "1x"}, f"{X}.name"),
+    "a parameter without a type": Bad({f"{X}.parameterType": ABSENT}, f"{X}.parameterType"),
+    "a parameter of an unknown type": Bad({f"{X}.parameterType": "float"}, f"{X}.parameterType"),
+    "a parameter without a space": Bad({SPACE: ABSENT}, SPACE),
+    "an unknown distribution": Bad({f"{SPACE}.distribution": "lognormal"}, f"{SPACE}.distribution"),
+    "an empty list": Bad(_kind("categorical", list=[]), f"{SPACE}.list"),
+    "too long a list": Bad(_kind("discrete", list=list(range(1001))), f"{SPACE}.list"),
+    "no objective": Bad({OBJECTIVE: ABSENT}, OBJECTIVE),
+    "both kinds of objective": Bad({"spec.objectives": SEVERAL}, "spec.objectives"),
+    "no direction": Bad({f"{OBJECTIVE}.type": ABSENT}, f"{OBJECTIVE}.type"),
+    "an unknown direction": Bad({f"{OBJECTIVE}.type": "max"}, f"{OBJECTIVE}.type"),
+    "no metric": Bad({f"{OBJECTIVE}.objectiveMetricName": ABSENT}, f"{OBJECTIVE}.objectiveMetricName"),
+    "a metric's name": Bad({f"{OBJECTIVE}.objectiveMetricName": "the loss"}, f"{OBJECTIVE}.objectiveMetricName"),
+    "the objective twice": Bad(
+        {f"{OBJECTIVE}.additionalMetricNames": ["loss"]}, f"{OBJECTIVE}.additionalMetricNames"
+    ),
+    "a metric twice": Bad(
+        {f"{OBJECTIVE}.additionalMetricNames": ["a", "a"]}, f"{OBJECTIVE}.additionalMetricNames[1]"
+    ),
+    "an unknown strategy": Bad(
+        {f"{OBJECTIVE}.metricStrategies": [{"name": "loss", "value": "mean"}]},
+        f"{OBJECTIVE}.metricStrategies[0].value",
+    ),
+    "a metric of two objectives": Bad(
+        {OBJECTIVE: ABSENT, "spec.objectives": [SEVERAL[0], SEVERAL[0]]}, "spec.objectives[1]"
+    ),
+    "pruning several objectives": Bad(
+        {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL, **_settings("median", "earlyStopping")},
+        "spec.earlyStopping",
+    ),
+    "a count of zero": Bad({"spec.maxTrialCount": 0, "spec.parallelTrialCount": ABSENT}, "spec.maxTrialCount"),
+    "a count that is text": Bad({"spec.parallelTrialCount": "many"}, "spec.parallelTrialCount"),
+    "more at once than in all": Bad({"spec.parallelTrialCount": 9}, "spec.parallelTrialCount"),
+    "more failures than trials": Bad({"spec.maxFailedTrialCount": 9}, "spec.maxFailedTrialCount"),
+    "fewer failures than none": Bad({"spec.maxFailedTrialCount": -1}, "spec.maxFailedTrialCount"),
+    "too many retries": Bad({"spec.retryPolicy": {"limit": 101}}, "spec.retryPolicy.limit"),
+    "no improvement in no trials": Bad({"spec.stopWhen": {"noImprovement": 0}}, "spec.stopWhen.noImprovement"),
+    "an unknown preset": Bad({"spec.preset": "fast"}, "spec.preset"),
+    "an unknown policy": Bad({"spec.suspendPolicy": "kill"}, "spec.suspendPolicy"),
+    "a flag that is text": Bad({"spec.suspend": "yes"}, "spec.suspend"),
+    "a queue's name": Bad({"spec.queueName": "the queue"}, "spec.queueName"),
+    "an unknown sampler": Bad(_settings("tpee"), "spec.algorithm.algorithmName"),
+    "a setting without a value": Bad(
+        {"spec.algorithm": {"algorithmName": "tpe", "algorithmSettings": [{"name": "seed"}]}},
+        "spec.algorithm.algorithmSettings[0].value",
+    ),
+    "an unknown pruner": Bad(_settings("median2", "earlyStopping"), "spec.earlyStopping.algorithmName"),
+    "a collector other than the log": Bad(
+        {"spec.metricsCollectorSpec": {"collector": {"kind": "File"}}}, "spec.metricsCollectorSpec.collector.kind"
+    ),
+    "a file to read metrics from": Bad(
+        {"spec.metricsCollectorSpec": {"source": {"fileSystemPath": {"path": "/a"}}}},
+        "spec.metricsCollectorSpec.source.fileSystemPath",
+    ),
+    "no template": Bad({TEMPLATE: ABSENT}, TEMPLATE),
+    "a template of another kind": Bad({f"{TRIAL}.kind": "Deployment"}, f"{TRIAL}.kind"),
+    "a Pod of another version": Bad({f"{TRIAL}.apiVersion": "v2"}, f"{TRIAL}.apiVersion"),
+    "a template with a name": Bad({f"{TRIAL}.metadata": {"name": "mine"}}, f"{TRIAL}.metadata.name"),
+    "a Pod that restarts": Bad({f"{TRIAL}.spec.restartPolicy": "Always"}, f"{TRIAL}.spec.restartPolicy"),
+    "a Job that retries": Bad(
+        {TRIAL: {**JOB, "spec": {**JOB["spec"], "backoffLimit": 3}}},
+        f"{TRIAL}.spec.backoffLimit",  # type: ignore[dict-item]
+    ),
+    "no container": Bad({f"{TRIAL}.spec.containers": []}, f"{TRIAL}.spec.containers"),
+    "a number among the arguments": Bad(
+        {f"{TRIAL}.spec.containers[0].args": [1]}, f"{TRIAL}.spec.containers[0].args[0]"
+    ),
+    "a placeholder twice": Bad(
+        {
+            f"{TEMPLATE}.trialParameters": [{"name": "p", "reference": "x"}] * 2,
+            f"{TRIAL}.spec.containers[0].args": ["${trialParameters.p}"],
+        },
+        f"{TEMPLATE}.trialParameters[1]",
+    ),
+    "no end": Bad({"spec.maxTrialCount": ABSENT}, "spec.maxTrialCount", server=False),
+    "no highest value": Bad({SPACE: {"min": 1}}, f"{SPACE}.max", server=False),
+    "lowest above highest": Bad({SPACE: {"min": 2, "max": 1}}, f"{SPACE}.max", server=False),
+    "a bound that is no number": Bad({f"{SPACE}.max": "large"}, f"{SPACE}.max", server=False),
+    "an infinite bound": Bad({f"{SPACE}.max": ".inf"}, f"{SPACE}.max", server=False),
+    "the logarithm of zero": Bad({f"{SPACE}.distribution": "logUniform"}, f"{SPACE}.min", server=False),
+    "half an integer": Bad(_kind("int", min=0.5, max=3), f"{SPACE}.min", server=False),
+    "a step of zero": Bad({f"{SPACE}.step": 0}, f"{SPACE}.step", server=False),
+    "a list for a range": Bad(_kind("double", min=0, max=1, list=[1]), f"{SPACE}.list", server=False),
+    "bounds for a list": Bad(_kind("categorical", list=["a"], min=1), f"{SPACE}.min", server=False),
+    "a value twice": Bad(_kind("categorical", list=["a", "a"]), f"{SPACE}.list[1]", server=False),
+    "text among numbers": Bad(_kind("discrete", list=[1, "a"]), f"{SPACE}.list[1]", server=False),
+    "a condition on nothing": Bad({f"{X}.when": "y > 1"}, f"{X}.when", server=False),
+    "a condition that is a program": Bad({f"{X}.when": "__import__('os')"}, f"{X}.when", server=False),
+    "a constraint on nothing": Bad({"spec.constraints": ["y < 1"]}, "spec.constraints[0]", server=False),
+    "a constraint that cannot hold": Bad({"spec.constraints": ["x > 2"]}, "spec.constraints[0]", server=False),
+    "a budget of nothing": Bad({"spec.budget": {"gpuHours": 0}}, "spec.budget.gpuHours", server=False),
+    "a duration in words": Bad({"spec.budget": {"wallClock": "soon"}}, "spec.budget.wallClock", server=False),
+    "a sampler's unknown setting": Bad(
+        _settings("tpe", n_startup=1), "spec.algorithm.algorithmSettings[0].name", server=False
+    ),
+    "a sampler's setting out of range": Bad(
+        _settings("tpe", n_startup_trials=-1), "spec.algorithm.algorithmSettings[0].value", server=False
+    ),
+    "a pruner's setting out of range": Bad(
+        _settings("median", "earlyStopping", n_startup_trials=-1),
+        "spec.earlyStopping.algorithmSettings[0].value",
+        server=False,
+    ),
+    "a point outside the space": Bad(
+        {"spec.warmStart": {"points": [{"x": 7}]}}, "spec.warmStart.points[0].x", server=False
+    ),
+    "a filter that is none": Bad(
+        {"spec.metricsCollectorSpec": {"source": {"filter": {"metricsFormat": ["("]}}}},
+        "spec.metricsCollectorSpec.source.filter.metricsFormat[0]",
+        server=False,
+    ),
+    "a strategy for nothing": Bad(
+        {f"{OBJECTIVE}.metricStrategies": [{"name": "other", "value": "min"}]},
+        f"{OBJECTIVE}.metricStrategies[0].name",
+        server=False,
+    ),
+    "a primary container that is not there": Bad(
+        {f"{TEMPLATE}.primaryContainerName": "main"}, f"{TEMPLATE}.primaryContainerName", server=False
+    ),
+    "a placeholder of nothing": Bad(
+        {f"{TRIAL}.spec.containers[0].args": ["${trialParameters.y}"]}, f"{TEMPLATE}.trialSpec", server=False
+    ),
+    "architecture search": Bad({"spec.nasConfig": {"graphConfig": {}}}, "spec.nasConfig", server=False),
+}

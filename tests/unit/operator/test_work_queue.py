@@ -1,0 +1,114 @@
+"""The work queue: each key once, nothing missed, failures later and later."""
+
+from __future__ import annotations
+
+import threading
+
+from kubetuna_operator.background import Background
+from kubetuna_operator.work_queue import FIRST_WAIT, LONGEST_WAIT, WorkQueue
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def drained(queue: WorkQueue[str]) -> list[str]:
+    """What can be worked on now."""
+    found = []
+    while (key := ready(queue)) is not None:
+        found.append(key)
+        queue.done(key)
+    return found
+
+
+def ready(queue: WorkQueue[str]) -> str | None:
+    queue._promote()
+    return queue.get() if queue._ready else None
+
+
+def test_a_key_is_there_once_however_often_it_is_added() -> None:
+    queue: WorkQueue[str] = WorkQueue("test")
+    for key in ("a", "b", "a"):
+        queue.add(key)
+    assert drained(queue) == ["a", "b"]
+
+
+def test_what_is_added_during_its_work_comes_once_more_and_never_twice_at_once() -> None:
+    queue: WorkQueue[str] = WorkQueue("test")
+    queue.add("a")
+    assert queue.get() == "a"
+    queue.add("a")
+    queue.add("a")
+    assert ready(queue) is None
+    queue.done("a")
+    assert drained(queue) == ["a"]
+
+
+def test_a_delayed_key_comes_in_its_time_and_an_earlier_moment_wins() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue("test", clock)
+    queue.add("a", 5)
+    queue.add("a", 2)
+    queue.add("a", 9)
+    assert drained(queue) == []
+    clock.now += 2
+    assert drained(queue) == ["a"]
+    clock.now += 20
+    assert drained(queue) == []
+
+
+def test_a_failure_waits_longer_each_time_and_a_success_forgets_them() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue("test", clock)
+    queue.add("a")
+    waits = []
+    for _ in range(12):
+        assert ready(queue) == "a"
+        queue.done("a", failed=True)
+        waits.append(queue._promote() or 0.0)
+        clock.now += waits[-1]
+    assert [round(w, 6) for w in waits[:3]] == [FIRST_WAIT, 2 * FIRST_WAIT, 4 * FIRST_WAIT]
+    assert round(max(waits), 6) == LONGEST_WAIT
+    assert drained(queue) == ["a"]
+    queue.add("a")
+    assert ready(queue) == "a"
+    queue.done("a", failed=True)
+    assert round(queue._promote() or 0.0, 6) == FIRST_WAIT
+
+
+def test_workers_try_again_what_failed_and_end_with_the_queue() -> None:
+    queue: WorkQueue[str] = WorkQueue("test")
+    calls: list[str] = []
+    over = threading.Event()
+
+    def handle(key: str) -> None:
+        calls.append(key)
+        if len(calls) == 1:
+            raise ValueError("not yet")
+        over.set()
+
+    queue.work(handle, 2)
+    queue.add("a")
+    assert over.wait(10)
+    queue.close()
+    assert calls == ["a", "a"] and queue.get() is None
+
+
+def test_of_one_key_only_the_latest_write_counts_and_a_failed_one_is_kept() -> None:
+    background, seen, over = Background(), [], threading.Event()
+
+    def fails_once() -> None:
+        seen.append("second")
+        if len(seen) == 1:
+            raise OSError("away")
+        over.set()
+
+    background.later("status", lambda: seen.append("first"))
+    background.later("status", fails_once)
+    background.start()
+    assert over.wait(10)
+    assert seen == ["second", "second"]
