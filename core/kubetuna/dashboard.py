@@ -7,6 +7,7 @@ the database refuses.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from socketserver import ThreadingMixIn
@@ -65,6 +66,8 @@ def main() -> None:
     url = os.environ.get("KUBETUNA_STORE", "")
     if not url:
         sys.exit("KUBETUNA_STORE must hold the database's URL, such as postgresql+psycopg2://user@host/db")
+    # As a container's first process it would not hear SIGTERM otherwise.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     wait_for_store(url)
     print("Optuna Dashboard: port 8080", file=sys.stderr, flush=True)
     listen(url, "0.0.0.0", 8080).serve_forever()
