@@ -10,18 +10,15 @@ Names are written out (`docker.io/library/...`) because that is how Kubernetes r
 
 from __future__ import annotations
 
-import json
-import tarfile
 import tempfile
 import time
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from cluster import base_image
+from cluster import base_image, ocitar
 from cluster.binaries import install_packages
 from cluster.commands import run, say
 from cluster.errors import ClusterError
@@ -36,7 +33,6 @@ CERTIFICATES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/c
 CERTIFICATE_PLACE = "/etc/ssl/kubetuna-build.crt"
 # A build with torch downloads 3 GB.
 BUILD_WITHIN = 3600.0
-NAME_ANNOTATION = "io.containerd.image.name"
 
 
 def reference(target: str) -> str:
@@ -111,26 +107,9 @@ def _packed(layout: Layout, target: str, image: str) -> Path:
         return archive
     packed_id.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=layout.images, prefix="image-") as folder:
-        content = Path(folder) / "oci"
-        _buildah(layout, "push", "--quiet", "--disable-compression", image, f"oci:{content}:{reference(target)}")
-        _name(content / "index.json", reference(target))
-        _write_archive(content, archive)
+        # Into a folder, because for an archive of OCI's kind buildah compresses whatever it is told.
+        raw = ["--disable-compression", "--format", "oci"]
+        _buildah(layout, "push", "--quiet", *raw, image, f"dir:{folder}")
+        ocitar.repack(Path(folder), reference(target), archive)
     packed_id.write_text(image)
     return archive
-
-
-def _name(index: Path, name: str) -> None:
-    """Add the annotation by which containerd knows the name; it makes one up where only buildah's is there."""
-    document: dict[str, Any] = json.loads(index.read_text())
-    for manifest in document["manifests"]:
-        manifest.setdefault("annotations", {})[NAME_ANNOTATION] = name
-    index.write_text(json.dumps(document))
-
-
-def _write_archive(content: Path, archive: Path) -> None:
-    """The index comes first, so that the name of a large archive is read at once."""
-    partial = archive.with_suffix(".partial")
-    with tarfile.open(partial, "w") as tar:
-        for name in ("index.json", "oci-layout", "blobs"):
-            tar.add(content / name, arcname=name)
-    partial.replace(archive)
