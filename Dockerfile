@@ -2,6 +2,7 @@
 # file system but /tmp; none holds pip, a compiler or a cache.
 #
 #   docker build --target operator -t kubetuna-operator:0.1.0 .
+#   docker build --target dashboard -t kubetuna-dashboard:0.1.0 .
 #   docker build --target trial -t kubetuna-trial:0.1.0 .
 #
 # What an image needs lies in /opt/packages, in a layer that changes with the pins only; our own code lies in
@@ -67,6 +68,12 @@ FROM build AS dashboard-packages
 COPY --from=requirements /src/dashboard.txt ./
 RUN pip --python /opt/packages/bin/python install --quiet -c constraints.txt -r dashboard.txt
 
+# The core without what it depends on: the dashboard's module needs Optuna alone.
+FROM build AS dashboard-code
+COPY core core
+RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir wheels ./core \
+ && pip --python /opt/packages/bin/python install --quiet --no-deps --target /opt/app wheels/*.whl
+
 
 # The account has a name because torch and others look up who they are.
 FROM ${BASE} AS runtime
@@ -80,8 +87,9 @@ USER 65532:65532
 
 FROM runtime AS dashboard
 COPY --from=dashboard-packages /opt/packages /opt/packages
+COPY --from=dashboard-code /opt/app /opt/app
 EXPOSE 8080
-ENTRYPOINT ["optuna-dashboard", "--host", "0.0.0.0", "--port", "8080"]
+ENTRYPOINT ["python3", "-m", "kubetuna.dashboard"]
 
 
 FROM runtime AS trial

@@ -1,10 +1,11 @@
-# One word each: run, test, test-fast, test-cluster, cluster, cluster-down, check, bench. Everything is installed into .venv on first use.
+# One word each: run, test, test-fast, test-cluster, cluster, cluster-down, kind,
+# manifests, check, bench. Everything is installed into .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 SOURCES := core/pyproject.toml operator/pyproject.toml trial_image/pyproject.toml requirements-dev.txt constraints.txt
 
-.PHONY: run install test test-fast test-cluster cluster cluster-down check bench clean
+.PHONY: run install test test-fast test-cluster cluster cluster-down kind manifests check bench clean
 
 run: install
 	$(BIN)/kubetuna run examples/experiment-task1.yaml --preset quick
@@ -29,12 +30,22 @@ test: check
 	@echo "Not run: tests/cluster and part of tests/chart, which need a Kubernetes cluster: make test-cluster"
 
 cluster: install
-	$(BIN)/python -m cluster up
+	@$(BIN)/python -m cluster up
+	@$(BIN)/python -m cluster install
+
+# The same on a machine with Docker.
+kind:
+	@cluster/kind.sh
+
+# The kustomize bases, from the chart; helm is the one of `make cluster`, or yours.
+manifests: install
+	PATH=$(CURDIR)/.cluster/bin:$$PATH $(BIN)/python manifests/render.py
 
 cluster-down:
 	$(BIN)/python -m cluster down
 
-test-cluster: cluster
+test-cluster: install
+	$(BIN)/python -m cluster up
 	$(BIN)/python -m cluster image operator
 	CI=true $(BIN)/python -m pytest tests/cluster tests/chart -m cluster
 

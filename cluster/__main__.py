@@ -1,4 +1,4 @@
-"""The command line: `python -m cluster up|down|status|kubeconfig|images|image|env`."""
+"""The command line: `python -m cluster up|down|status|kubeconfig|images|image|install|env`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster import images, project_images, room
+from cluster import images, install, project_images, room
 from cluster.commands import say
 from cluster.down import down
 from cluster.errors import ClusterError
@@ -29,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         "kubeconfig": lambda: _print_kubeconfig(layout),
         "images": lambda: _images(layout, arguments.tar),
         "image": lambda: _image(layout, arguments.target, arguments.build_arg),
+        "install": lambda: _install(layout, arguments.without_trial),
         "env": lambda: _print_environment(layout),
     }
     try:
@@ -49,11 +50,13 @@ def _parser() -> argparse.ArgumentParser:
     loading.add_argument("tar", nargs="*", type=Path, help="an OCI or docker archive")
     building = commands.add_parser("image", help="build the project's images, and load them where it is up")
     building.add_argument(
-        "target", nargs="*", default=["operator"], help="operator (the default), trial, dashboard"
+        "target", nargs="*", default=["operator"], help="operator (the default), trial, dashboard, postgres"
     )
     building.add_argument(
         "--build-arg", action="append", default=[], metavar="NAME=VALUE", help="for the Dockerfile"
     )
+    installing = commands.add_parser("install", help="install kubetuna with helm: operator, database, dashboard")
+    installing.add_argument("--without-trial", action="store_true", help="leave out the trial image (6 GB)")
     commands.add_parser("env", help="print shell lines that set KUBECONFIG and PATH")
     return parser
 
@@ -102,6 +105,16 @@ def _image(layout: Layout, targets: list[str], build_arguments: list[str]) -> No
             archive = project_images.build(layout, target, build_arguments)
         if room.holder_pid(layout) is not None:
             say("loaded " + " ".join(images.load_image(layout, archive)))
+
+
+def _install(layout: Layout, without_trial: bool) -> None:
+    require_up(layout)
+    _image(layout, list(install.IMAGES), [])
+    install.install(layout)
+    if not without_trial:
+        say("now the trial image, 6 GB; the operator works meanwhile, and Ctrl-C leaves just Task 1 out")
+        _image(layout, ["trial"], [])
+    say(install.NEXT)
 
 
 if __name__ == "__main__":

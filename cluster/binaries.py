@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.commands import run, say
-from cluster.errors import ClusterError
+from cluster.errors import ClusterError, Unsupported
 from cluster.layout import SOURCE, Layout
 
 # Command that must exist: package that brings it.
@@ -111,7 +111,7 @@ def install_packages() -> None:
     if not missing:
         return
     if not shutil.which("apt-get"):
-        raise ClusterError(f"these are missing and there is no apt-get: {' '.join(missing)}")
+        raise Unsupported(f"these are missing and there is no apt-get: {' '.join(missing)}")
     say(f"installing the Debian packages {' '.join(missing)} (about a minute)")
     quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     run(["apt-get", "update", "-qq"], env=quiet)
@@ -126,7 +126,7 @@ def _build(layout: Layout, module: Module) -> None:
     if _is_built(layout, module):
         return
     if not shutil.which("go"):
-        raise ClusterError("go is not installed; it builds the cluster's programs (https://go.dev/dl)")
+        raise Unsupported("go is not installed; it builds the cluster's programs (https://go.dev/dl)")
     names = ", ".join(module.programs)
     say(f"building {names} {module.version()} (about {module.minutes:g} minutes on two cores the first time)")
     layout.programs.mkdir(parents=True, exist_ok=True)

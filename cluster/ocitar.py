@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import tarfile
 import tempfile
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from typing import IO, Any
 
 CHUNK = 1 << 20
 MEDIA = "application/vnd.oci.image"
+BLOB = re.compile(r"[0-9a-f]{64}")
 
 
 def pack(
@@ -40,6 +42,20 @@ def pack(
         layer_entry = {"mediaType": f"{MEDIA}.layer.v1.tar", "digest": layer_digest, "size": size}
         manifest = {"schemaVersion": 2, "config": config_entry, "layers": [layer_entry]}
         _add_index(archive, _add_blob(archive, f"{MEDIA}.manifest.v1+json", manifest), reference)
+    partial.replace(target)
+
+
+def repack(folder: Path, reference: str, target: Path) -> None:
+    """Write the image `reference` from its parts, as buildah leaves them in a folder: manifest.json, and blobs."""
+    manifest = (folder / "manifest.json").read_bytes()
+    digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+    partial = target.with_suffix(".partial")
+    with tarfile.open(partial, "w") as archive:
+        entry = {"mediaType": f"{MEDIA}.manifest.v1+json", "digest": digest, "size": len(manifest)}
+        _add_index(archive, entry, reference)
+        _add_bytes(archive, _blob_path(digest), manifest)
+        for blob in sorted(path for path in folder.iterdir() if BLOB.fullmatch(path.name)):
+            archive.add(blob, arcname=_blob_path(f"sha256:{blob.name}"))
     partial.replace(target)
 
 

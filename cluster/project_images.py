@@ -1,4 +1,7 @@
-"""The images of the project, built from its Dockerfile by buildah on the Debian base: no Docker and no registry.
+"""The images of the project, built by buildah on the Debian base: no Docker and no registry.
+
+Three are targets of the project's Dockerfile. The fourth stands in for the official `postgres` image, under the
+name that the chart gives it: Debian's PostgreSQL, which takes the same environment variables.
 
 buildah keeps its layers in the cache, so that a build after an edit installs nothing again. It runs in a mount
 namespace of its own: what it mounts goes away with it, also when it is interrupted.
@@ -7,47 +10,50 @@ Names are written out (`docker.io/library/...`) because that is how Kubernetes r
 
 from __future__ import annotations
 
-import json
-import tarfile
 import tempfile
 import time
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from cluster import base_image
+import yaml
+
+from cluster import base_image, ocitar
 from cluster.binaries import install_packages
 from cluster.commands import run, say
 from cluster.errors import ClusterError
 from cluster.layout import SOURCE, Layout
 
 TARGETS = ("operator", "trial", "dashboard")
+POSTGRES = "postgres"
 PROJECT = SOURCE.parent
+CHART = PROJECT / "helm" / "kubetuna"
 # The first that exists is shown to the build, for machines whose own certificates pip must trust.
 CERTIFICATES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
 CERTIFICATE_PLACE = "/etc/ssl/kubetuna-build.crt"
 # A build with torch downloads 3 GB.
 BUILD_WITHIN = 3600.0
-NAME_ANNOTATION = "io.containerd.image.name"
 
 
 def reference(target: str) -> str:
     """Return the full name of a target's image, with the project's version as its tag."""
+    if target == POSTGRES:
+        image = yaml.safe_load((CHART / "values.yaml").read_text())["postgres"]["image"]
+        return f"docker.io/library/{image['repository']}:{image['tag']}"
     version = tomllib.loads((PROJECT / "core" / "pyproject.toml").read_text())["project"]["version"]
     return f"docker.io/library/kubetuna-{target}:{version}"
 
 
 def build(layout: Layout, target: str, arguments: Sequence[str] = ()) -> Path:
-    """Build one target of the Dockerfile and return its OCI archive.
+    """Build one image and return its OCI archive.
 
     Args:
         layout: the cluster, for the folders of the cache.
-        target: one of TARGETS.
+        target: one of TARGETS, or POSTGRES.
         arguments: `NAME=VALUE` for the Dockerfile's ARGs.
     """
-    if target not in TARGETS:
-        raise ClusterError(f"the Dockerfile has no target {target}; it has {', '.join(TARGETS)}")
+    if target not in (*TARGETS, POSTGRES):
+        raise ClusterError(f"there is no image {target}; there are {', '.join((*TARGETS, POSTGRES))}")
     install_packages()
     _bring_base(layout)
     say(f"building {reference(target)} (seconds after an edit; the trial image takes minutes the first time)")
@@ -79,9 +85,10 @@ def _build(layout: Layout, target: str, arguments: Sequence[str]) -> str:
     values = [f"BASE={base_image.build_reference()}", *arguments]
     options = [word for value in values for word in ("--build-arg", value)]
     with tempfile.NamedTemporaryFile() as file:
-        options += ["--iidfile", file.name, "--target", target, "--tag", reference(target)]
+        options += ["--iidfile", file.name, "--tag", reference(target)]
+        options += [str(SOURCE / POSTGRES)] if target == POSTGRES else ["--target", target, str(PROJECT)]
         isolation = ["--isolation", "chroot", "--layers", "--pull-never", "--format", "oci"]
-        _buildah(layout, "build", "--quiet", *isolation, *_certificates(), *options, str(PROJECT))
+        _buildah(layout, "build", "--quiet", *isolation, *_certificates(), *options)
         return Path(file.name).read_text().strip()
 
 
@@ -100,26 +107,9 @@ def _packed(layout: Layout, target: str, image: str) -> Path:
         return archive
     packed_id.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=layout.images, prefix="image-") as folder:
-        content = Path(folder) / "oci"
-        _buildah(layout, "push", "--quiet", "--disable-compression", image, f"oci:{content}:{reference(target)}")
-        _name(content / "index.json", reference(target))
-        _write_archive(content, archive)
+        # Into a folder, because for an archive of OCI's kind buildah compresses whatever it is told.
+        raw = ["--disable-compression", "--format", "oci"]
+        _buildah(layout, "push", "--quiet", *raw, image, f"dir:{folder}")
+        ocitar.repack(Path(folder), reference(target), archive)
     packed_id.write_text(image)
     return archive
-
-
-def _name(index: Path, name: str) -> None:
-    """Add the annotation by which containerd knows the name; it makes one up where only buildah's is there."""
-    document: dict[str, Any] = json.loads(index.read_text())
-    for manifest in document["manifests"]:
-        manifest.setdefault("annotations", {})[NAME_ANNOTATION] = name
-    index.write_text(json.dumps(document))
-
-
-def _write_archive(content: Path, archive: Path) -> None:
-    """The index comes first, so that the name of a large archive is read at once."""
-    partial = archive.with_suffix(".partial")
-    with tarfile.open(partial, "w") as tar:
-        for name in ("index.json", "oci-layout", "blobs"):
-            tar.add(content / name, arcname=name)
-    partial.replace(archive)

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import time
 
-from cluster import base_image, binaries, containerd, controlplane, dns, gpus, kubeconfig, network, node, pki, room
+from cluster import (
+    base_image,
+    binaries,
+    containerd,
+    controlplane,
+    dns,
+    gpus,
+    kubeconfig,
+    network,
+    node,
+    pki,
+    room,
+    volumes,
+)
 from cluster.commands import say
 from cluster.layout import Layout
 from cluster.support import require_support
@@ -27,4 +40,5 @@ def up(layout: Layout) -> None:
     node.wait_ready(layout)
     gpus.advertise(layout)
     say(f"the node is Ready after {time.monotonic() - began:.1f} s, with {gpus.wanted()} GPUs for the scheduler")
+    volumes.make(layout, *volumes.DATABASE)
     base_image.load(layout)

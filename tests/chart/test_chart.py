@@ -1,66 +1,85 @@
-"""The chart: one source of CRDs, refusals before anything is installed, least privilege, and a real install."""
+"""The chart as it renders: one source of CRDs, refusals before anything is installed, least privilege."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from kubetuna_operator.transport import Api, collection
-from tests.cluster.conftest import Cluster, cluster, namespace  # noqa: F401
-from tests.cluster.operators import World
+from tests.chart.charts import CHART, DEMO, OWN_DATABASE, PROJECT, Object, helm, pod_specs, rendered
 
-CHART = Path(__file__).parents[2] / "helm" / "kubetuna"
-CRDS = Path(__file__).parents[2] / "manifests" / "crd"
-DATABASE = ("--set", "database.existingSecret=db")
+CRDS = PROJECT / "manifests" / "crd"
+CASES = sorted((CHART / "ci").glob("*-values.yaml"))
+cluster_marked = pytest.mark.cluster
 
 
 def test_the_chart_carries_the_crds_of_the_manifests() -> None:
     names = sorted(path.name for path in CRDS.glob("*.yaml"))
     assert names == sorted(path.name for path in (CHART / "crds-source").glob("*.yaml"))
     for name in names:
-        assert (CRDS / name).read_bytes() == (CHART / "crds-source" / name).read_bytes()
+        assert (CRDS / name).read_bytes() == (CHART / "crds-source" / name).read_bytes(), "run: make manifests"
 
 
-def helm(*words: str, code: int = 0, **environment: str) -> str:
-    """Run helm, which must leave with this exit code; what it printed."""
-    found = shutil.which("helm", path=os.pathsep.join([".cluster/bin", os.environ["PATH"]]))
-    assert found, "the chart's tests need helm: make cluster builds it"
-    done = subprocess.run(
-        [found, *words], env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=180
-    )
-    assert (done.returncode != 0) == bool(code), done.stdout + done.stderr
-    return done.stdout + done.stderr
+def test_the_values_schema_knows_every_value_and_nothing_more() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert _paths(values) == _known(schema, schema) - {("global",)}
 
 
-def rendered(*words: str) -> list[dict[str, Any]]:
-    return [o for o in yaml.safe_load_all(helm("template", "x", str(CHART), *DATABASE, *words)) if o]
+def _paths(values: dict[str, Any], above: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    """Every value's path; a map that is empty by default is for the user to fill."""
+    found: set[tuple[str, ...]] = set()
+    for name, value in values.items():
+        nested = isinstance(value, dict) and value and name != "resources"
+        found |= _paths(value, (*above, name)) if nested else {(*above, name)}
+    return found
 
 
-@pytest.mark.cluster
-def test_it_passes_helms_own_checks_and_refuses_what_it_does_not_know() -> None:
-    helm("lint", "--strict", str(CHART), *DATABASE)
-    assert "database.existingSecret is needed" in helm("template", "x", str(CHART), code=1)
-    assert "replica" in helm("template", "x", str(CHART), *DATABASE, "--set", "replica=2", code=1)
-    assert "replicas" in helm("template", "x", str(CHART), *DATABASE, "--set", "replicas=0", code=1)
+def _known(schema: dict[str, Any], whole: dict[str, Any], above: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    if "$ref" in schema:
+        schema = whole["definitions"][schema["$ref"].rpartition("/")[2]]
+    if "properties" not in schema:
+        return {above}
+    assert schema["additionalProperties"] is False, above
+    parts = [_known(part, whole, (*above, name)) for name, part in schema["properties"].items()]
+    return set().union(*parts)
 
 
-@pytest.mark.cluster
+@cluster_marked
+@pytest.mark.parametrize("values", CASES, ids=lambda path: path.stem)
+def test_it_passes_helms_own_checks(values: Path) -> None:
+    helm("lint", "--strict", str(CHART), "--values", str(values))
+    helm("template", "x", str(CHART), "--values", str(values))
+
+
+@cluster_marked
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "no database: set database.existingSecret"),
+        ((*DEMO, *OWN_DATABASE), "exclude each other"),
+        ((*DEMO, "--set", "replica=2"), "replica"),
+        ((*DEMO, "--set", "replicas=0"), "replicas"),
+        ((*DEMO, "--set", "image.digest=0123"), "digest"),
+        ((*DEMO, "--set", "postgres.image.tga=17"), "tga"),
+        ((*DEMO, "--set", "watchNamespaces={A_B}"), "watchNamespaces"),
+        ((*DEMO, "--set", "postgres.storage=much"), "storage"),
+    ],
+)
+def test_it_refuses_what_it_does_not_know(words: tuple[str, ...], said: str) -> None:
+    assert said in helm("template", "x", str(CHART), *words, code=1)
+
+
+@cluster_marked
 @pytest.mark.parametrize(
     ("words", "kinds"),
     [((), {"Role"}), (("--set", "watchNamespaces={a,b}"), {"Role"}), (("--set", "watchAll=true"), {"ClusterRole"})],
 )
 def test_the_operator_may_do_no_more_than_it_does(words: tuple[str, ...], kinds: set[str]) -> None:
-    roles = [
-        o for o in rendered(*words) if o["kind"] in ("Role", "ClusterRole") and "user" not in str(o["metadata"])
-    ]
+    roles = [o for o in rendered(*words) if o["kind"] in ("Role", "ClusterRole") and not _hook(o)]
     own = [o for o in roles if "aggregate" not in str(o["metadata"].get("labels"))]
     assert {o["kind"] for o in own if "lease" not in o["metadata"]["name"]} == kinds
     for rule in (rule for role in own for rule in role["rules"]):
@@ -71,40 +90,83 @@ def test_the_operator_may_do_no_more_than_it_does(words: tuple[str, ...], kinds:
         }
 
 
-@pytest.fixture
-def world(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[World]:  # noqa: F811
-    made = World(cluster, namespace, f"sqlite:///{tmp_path}/unused.db", tmp_path)
-    yield made
-    made.close()
+def _hook(obj: Object) -> bool:
+    return "helm.sh/hook" in (obj["metadata"].get("annotations") or {})
 
 
-@pytest.mark.cluster
-def test_an_installed_operator_runs_an_experiment_with_its_own_account(world: World) -> None:
-    """The operator in the cluster, restricted, with the rights that the chart gives it and no others."""
-    environment = {"KUBECONFIG": str(world.cluster.kubeconfig)}
-    space = world.namespace
-    label = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
-    world.api.merge(f"/api/v1/namespaces/{space}", label)
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}}
-    world.api.create(collection("secrets", space), {**secret, "stringData": {"url": "sqlite:////tmp/study.db"}})
-    flags = ("--set", f"crds.enabled={str(not _crds(world.api)).lower()}", "--wait", "--timeout", "90s")
-    helm("install", "x", str(CHART), "-n", space, *DATABASE, *flags, **environment)
-    world.apply("print('loss=1')", maxTrialCount=3)
-    assert world.ended()["trialsSucceeded"] == 3
-    lease = world.api.get(f"{collection('leases', space)}/kubetuna-operator")
-    assert lease["spec"]["holderIdentity"].startswith("kubetuna-operator-")
-    world.api.delete(f"{world.path}/small")
-    world.until("it is gone", lambda: not world.exists())
-    helm("uninstall", "x", "-n", space, "--wait", **environment)
-    assert _crds(world.api) == 2, "what people made must survive the operator"
+@cluster_marked
+def test_the_operator_has_rights_in_the_namespaces_that_it_watches_and_no_others() -> None:
+    roles = [o for o in rendered("--set", "watchNamespaces={a,b}") if o["kind"] == "Role" and not _hook(o)]
+    watching = {o["metadata"].get("namespace") for o in roles if o["metadata"]["name"] == "kubetuna-operator"}
+    assert watching == {"a", "b"}
 
 
-def _crds(api: Api) -> int:
-    found = api.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"]
-    return sum(1 for crd in found if crd["spec"]["group"] == "kubetuna.dev")
+@cluster_marked
+@pytest.mark.parametrize("values", CASES, ids=lambda path: path.stem)
+def test_every_pod_is_one_that_a_restricted_namespace_admits(values: Path) -> None:
+    for name, spec in pod_specs(rendered("--values", str(values), database=())).items():
+        context = spec["securityContext"]
+        assert context["runAsNonRoot"] and context["runAsUser"] > 0, name
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
 
 
-def test_the_values_schema_knows_every_value() -> None:
-    values = yaml.safe_load((CHART / "values.yaml").read_text())
-    schema = json.loads((CHART / "values.schema.json").read_text())
-    assert values.keys() <= schema["properties"].keys()
+@cluster_marked
+def test_passwords_are_in_the_secret_alone_and_the_page_gets_the_readers() -> None:
+    objects = rendered(database=DEMO)
+    (secret,) = [o for o in objects if o["kind"] == "Secret"]
+    made = secret["stringData"]
+    drawn = {name: made[name] for name in ("admin-password", "password", "reader-password")}
+    assert len(set(drawn.values())) == 3 and all(len(value) == 32 for value in drawn.values())
+    assert made["url"] == f"postgresql+psycopg2://kubetuna:{drawn['password']}@kubetuna-postgres/kubetuna"
+    assert f"kubetuna_reader:{drawn['reader-password']}@" in made["read-only-url"]
+    others = json.dumps([o for o in objects if o["kind"] != "Secret"])
+    assert not [name for name, value in drawn.items() if value in others]
+    pods = pod_specs(objects)
+    assert _keys_of(pods["Deployment/kubetuna-dashboard"]) == {"read-only-url"}
+    assert _keys_of(pods["Deployment/kubetuna-operator"]) == {"url"}
+    assert pods["Deployment/kubetuna-dashboard"]["automountServiceAccountToken"] is False
+
+
+def _keys_of(spec: dict[str, Any]) -> set[str]:
+    sources = [e.get("valueFrom", {}).get("secretKeyRef") for c in spec["containers"] for e in c["env"]]
+    return {source["key"] for source in sources if source}
+
+
+@cluster_marked
+def test_the_database_and_the_page_are_closed_to_other_pods() -> None:
+    policies = {o["metadata"]["name"]: o["spec"] for o in rendered(database=DEMO) if o["kind"] == "NetworkPolicy"}
+    (entry,) = policies["kubetuna-postgres"]["ingress"]
+    admitted = [peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for peer in entry["from"]]
+    assert sorted(admitted) == ["dashboard", "operator"]
+    assert "ingress" not in policies["kubetuna-dashboard"]
+    off = rendered("--set", "networkPolicy.enabled=false", database=DEMO)
+    assert not [o for o in off if o["kind"] == "NetworkPolicy"]
+
+
+@cluster_marked
+def test_a_digest_wins_over_a_tag_and_the_charts_version_stands_for_none() -> None:
+    digest = "sha256:" + "0" * 64
+    images = {
+        flag: pod_specs(rendered(*flag))["Deployment/kubetuna-operator"]["containers"][0]["image"]
+        for flag in [(), ("--set", "image.tag=edge"), ("--set", f"image.tag=edge,image.digest={digest}")]
+    }
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    assert list(images.values()) == [
+        f"kubetuna-operator:{version}",
+        "kubetuna-operator:edge",
+        f"kubetuna-operator@{digest}",
+    ]
+
+
+@cluster_marked
+def test_crds_stay_when_the_release_goes() -> None:
+    crds = [o for o in rendered() if o["kind"] == "CustomResourceDefinition"]
+    assert len(crds) == 2
+    assert {o["metadata"]["annotations"]["helm.sh/resource-policy"] for o in crds} == {"keep"}
+    assert not [o for o in rendered("--set", "crds.enabled=false") if o["kind"] == "CustomResourceDefinition"]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from kubetuna.cli.local import Seen
 from kubetuna.errors import BackendMissing, KubetunaError
-from kubetuna.store.engine import parse_url
 
 REPORT = "report.html"
 
@@ -33,18 +32,17 @@ def serve_dashboard(url: str, host: str, port: int, browse: bool) -> None:
         BackendMissing: optuna-dashboard is not installed.
         KubetunaError: the address cannot be used.
     """
+    from kubetuna.dashboard import listen
+
     try:
-        from optuna_dashboard import run_server
+        server = listen(url, host, port)
     except ImportError:
         raise BackendMissing("Optuna Dashboard is not installed: pip install 'kubetuna[dashboard]'") from None
-    from optuna.storages import RDBStorage
-
-    storage = RDBStorage(parse_url(url).render_as_string(hide_password=False))
-    if browse:
-        webbrowser.open(f"http://{host}:{port}/")
-    try:
-        run_server(storage, host=host, port=port)
     except OSError as error:
         raise KubetunaError(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port"
         ) from error
+    if browse:
+        webbrowser.open(f"http://{host}:{port}/")
+    with server:
+        server.serve_forever()

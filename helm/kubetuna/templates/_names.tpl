@@ -1,14 +1,51 @@
-{{- define "kubetuna.labels" -}}
-app.kubernetes.io/name: kubetuna
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/component: operator
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- end }}
+{{/* Both take (list CONTEXT COMPONENT). */}}
 {{- define "kubetuna.selector" -}}
 app.kubernetes.io/name: kubetuna
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/component: operator
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+{{- define "kubetuna.labels" -}}
+{{ include "kubetuna.selector" . }}
+app.kubernetes.io/version: {{ (index . 0).Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
+{{- end }}
+{{/* Takes (list CONTEXT IMAGE); a digest wins over a tag, the chart's version stands for an empty one. */}}
+{{- define "kubetuna.image" -}}
+{{- $context := index . 0 }}{{ $image := index . 1 -}}
+{{ $image.repository }}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default $context.Chart.AppVersion }}{{ end }}
+{{- end }}
+{{/* What every Pod of ours is allowed: Pod Security "restricted". */}}
+{{- define "kubetuna.restricted" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+{{/* Takes a user's number. */}}
+{{- define "kubetuna.user" -}}
+runAsNonRoot: true
+runAsUser: {{ . }}
+runAsGroup: {{ . }}
+fsGroup: {{ . }}
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+{{/* Where the Pods of the operator and the dashboard may run. */}}
+{{- define "kubetuna.placement" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- define "kubetuna.database" -}}
+{{ .Values.database.existingSecret | default "kubetuna-database" }}
 {{- end }}
 {{- define "kubetuna.namespaces" -}}
 {{- if not .Values.watchAll }}{{ join "," (.Values.watchNamespaces | default (list .Release.Namespace)) }}{{ end }}

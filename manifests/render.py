@@ -1,0 +1,89 @@
+"""Render the bases of this folder from the chart, so that `kubectl apply -k` and helm install the same objects.
+
+    python manifests/render.py [FOLDER]     where helm is on the PATH (`make manifests`)
+
+The other way round for the CRDs, whose source is manifests/crd: the chart gets a copy. A test renders it all again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+CHART = HERE.parent / "helm" / "kubetuna"
+NAMESPACE = "kubetuna"
+Object = dict[str, Any]
+HEADER = "# Rendered from helm/kubetuna by manifests/render.py; edit the chart and run `make manifests`.\n"
+# Made by helm's own means, which kustomize has none of: secret.yaml stands in for it.
+SECRET = "kubetuna-database"
+DEMO = ("--set", "postgres.enabled=true")
+ADMISSION_KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+RBAC_KINDS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+
+
+def _component(name: str, *, but: tuple[str, ...] = ()) -> Callable[[Object], bool]:
+    label = "app.kubernetes.io/component"
+    return lambda o: o["metadata"].get("labels", {}).get(label) == name and o["kind"] not in but
+
+
+def _kind(*kinds: str) -> Callable[[Object], bool]:
+    return lambda o: o["kind"] in kinds
+
+
+# Folder: the values, and which of the objects.
+BASES: dict[str, tuple[tuple[str, ...], Callable[[Object], bool]]] = {
+    "rbac/cluster": ((*DEMO, "--set", "watchAll=true"), _kind(*RBAC_KINDS)),
+    "rbac/namespaced": (DEMO, _kind(*RBAC_KINDS)),
+    "operator": ((*DEMO, "--set", "watchAll=true"), _component("operator", but=(*RBAC_KINDS, *ADMISSION_KINDS))),
+    # Apart, because kustomize would give a namespace to these, which have none.
+    "admission": (DEMO, _kind(*ADMISSION_KINDS)),
+    "postgres": (DEMO, _component("postgres", but=("Secret",))),
+    "dashboard": (DEMO, _component("dashboard")),
+    "overlays/prod/disruption": (
+        (*DEMO, "--set", "podDisruptionBudget.enabled=true"),
+        _kind("PodDisruptionBudget"),
+    ),
+}
+
+
+def main(target: Path = HERE) -> None:
+    """Write every base below ``target``."""
+    for folder, (values, wanted) in BASES.items():
+        chosen = [o for o in template(*values) if wanted(o)]
+        path = target / folder / "objects.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(HEADER + yaml.safe_dump_all(chosen, sort_keys=False, width=120))
+    if target == HERE:
+        for crd in sorted((HERE / "crd").glob("*s.yaml")):
+            shutil.copyfile(crd, CHART / "crds-source" / crd.name)
+
+
+def template(*words: str) -> list[Object]:
+    """What helm would install, without what is only helm's: its labels, its notes, its tests."""
+    argv = ["helm", "template", NAMESPACE, str(CHART), "--namespace", NAMESPACE, *words]
+    text = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    objects = [o for o in yaml.safe_load_all(text) if o]
+    return [plain(o) for o in objects if "helm.sh/hook" not in (o["metadata"].get("annotations") or {})]
+
+
+def plain(obj: Object) -> Object:
+    """Take away what helm and the chart say of the one who installs."""
+    for metadata in (obj["metadata"], obj.get("spec", {}).get("template", {}).get("metadata", {})):
+        metadata.get("labels", {}).pop("app.kubernetes.io/managed-by", None)
+        notes = metadata.get("annotations", {})
+        for note in [name for name in notes if name.startswith("helm.sh/")]:
+            del notes[note]
+        if "annotations" in metadata and not notes:
+            del metadata["annotations"]
+    return obj
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
