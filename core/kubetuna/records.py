@@ -31,6 +31,8 @@ EXPERIMENT = "kubetuna:experiment"
 SEED = "kubetuna:seed"
 STARTED = "kubetuna:started"
 RESOURCE = "kubetuna:resource"
+PROTOCOL = "kubetuna:protocol"
+FINAL = "kubetuna:final"
 
 MESSAGE_LIMIT = 1000
 
@@ -127,7 +129,9 @@ def from_json(shown: Mapping[str, Any]) -> TrialRecord:
         started=moment(shown.get("started")),
         ended=moment(shown.get("ended")),
         message=str(shown.get("message") or ""),
-        ordinal=int(shown["number"]),
+        ordinal=shown.get("ordinal", int(shown["number"])),
+        feasible=shown.get("feasible", True) is not False,
+        series=_series(shown.get("series")),
     )
 
 

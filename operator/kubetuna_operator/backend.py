@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 
 from kubernetes import config
 
-from kubetuna.cli.local import Seen
 from kubetuna.errors import KubetunaError, StudyNotFound
 from kubetuna.records import from_json
+from kubetuna.results.seen import Seen
 from kubetuna.snapshot import Snapshot
 from kubetuna.spec.parse import parse_experiment
 from kubetuna.status import Moment, Results, render

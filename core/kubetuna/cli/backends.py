@@ -12,8 +12,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from kubetuna.cli.local import Seen, look, store_url, study_name
+from kubetuna.cli.local import look, store_url, study_name
 from kubetuna.errors import BackendMissing
+from kubetuna.results.seen import Seen
 
 GROUP = "kubetuna.backends"
 _IN_CLUSTER = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")

@@ -6,8 +6,8 @@ import time
 import webbrowser
 from pathlib import Path
 
-from kubetuna.cli.local import Seen
 from kubetuna.errors import BackendMissing, KubetunaError
+from kubetuna.results.seen import Seen
 from kubetuna.store.engine import parse_url
 
 REPORT = "report.html"

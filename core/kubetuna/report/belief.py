@@ -14,6 +14,7 @@ from statistics import median
 from kubetuna.records import TrialRecord
 from kubetuna.report.axes import parameter_axis
 from kubetuna.report.failures import summary
+from kubetuna.report.luck import MANY_SPLITS, Luck, choice, verdict
 from kubetuna.report.text import count, cut, esc, finite, number
 from kubetuna.report.view import View, value_of
 
@@ -42,21 +43,22 @@ MARKS = {"good": "✓", "care": "!", "note": "i"}
 WORDS = {"good": "speaks for it", "care": "take care", "note": "to know"}
 
 
-def belief_card(view: View) -> str:
+def belief_card(view: View, luck: Luck | None) -> str:
     """The checks as a list."""
     items = "".join(
         f'<li class="{c.mark}"><span class="mark" role="img" aria-label="{WORDS[c.mark]}">{MARKS[c.mark]}</span>'
         f"<span>{esc(c.text)}</span></li>"
-        for c in checks(view)
+        for c in checks(view, luck)
     )
     return f'<section class="card"><h2>Whether to believe it</h2><ul class="checks">{items}</ul></section>'
 
 
-def checks(view: View) -> list[Check]:
+def checks(view: View, luck: Luck | None = None) -> list[Check]:
     """All findings, what calls for care first."""
     if not view.scored:
         return [Check("care", "There is nothing to believe yet: no trial has completed."), *_failures(view)]
     found = [
+        *_luck(luck),
         *_baselines(view),
         *_trials(view),
         *_gap(view),
@@ -68,6 +70,14 @@ def checks(view: View) -> list[Check]:
     ]
     order = ("care", "good", "note")
     return sorted(found, key=lambda c: order.index(c.mark))
+
+
+def _luck(luck: Luck | None) -> Iterator[Check]:
+    if luck is None:
+        return
+    yield Check("good" if luck.skill else "care", verdict(luck))
+    if luck.overfitting is not None:
+        yield Check("care" if luck.overfitting.probability > MANY_SPLITS else "good", choice(luck))
 
 
 def _interim(view: View) -> Iterator[Check]:
