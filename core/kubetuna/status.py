@@ -247,20 +247,21 @@ def _seconds(record: TrialRecord) -> float:
     return sum(a.ended - a.started for a in record.attempts if a.ended is not None and a.started is not None)
 
 
-def _eligible(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+def eligible(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The complete trials with a value that violate no constraint."""
     return [r for r in records if r.state == "COMPLETE" and r.values and r.feasible]
 
 
 def best_of(spec: Experiment, records: Sequence[TrialRecord]) -> TrialRecord | None:
     """The feasible complete trial with the best value; the earliest among equals."""
     sign = 1.0 if spec.objectives[0].direction == "minimize" else -1.0
-    return min(_eligible(records), key=lambda r: (sign * (r.values or (0.0,))[0], r.number), default=None)
+    return min(eligible(records), key=lambda r: (sign * (r.values or (0.0,))[0], r.number), default=None)
 
 
 def pareto_front(spec: Experiment, records: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
     """The feasible complete trials that no other one dominates, by number."""
     signs = [1.0 if o.direction == "minimize" else -1.0 for o in spec.objectives]
-    points = [(r, tuple(s * v for s, v in zip(signs, r.values or (), strict=False))) for r in _eligible(records)]
+    points = [(r, tuple(s * v for s, v in zip(signs, r.values or (), strict=False))) for r in eligible(records)]
     return tuple(r for r, p in points if not any(_dominates(q, p) for _, q in points))
 
 

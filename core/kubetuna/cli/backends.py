@@ -65,6 +65,12 @@ def in_cluster(target: str, namespace: str | None) -> tuple[str | None, str] | N
 
 
 def find(target: str, store: str | None, namespace: str | None) -> Seen:
-    """The experiment that a target means, wherever it is."""
+    """The experiment that a target means, wherever it is: in a cluster, a folder of results, or a store."""
     place = in_cluster(target, namespace)
-    return look(target, store_url(store)) if place is None else cluster().look(*place)
+    if place is not None:
+        return cluster().look(*place)
+    if Path(target).is_dir():
+        from kubetuna.results.folder import read_results
+
+        return read_results(Path(target))
+    return look(target, store_url(store))

@@ -161,8 +161,13 @@ def read_text(path: Path) -> str:
 
 def look(target: str, url: str) -> Seen:
     """Read a study while it runs or after, without disturbing it."""
+    return look_by_name(study_name(target), url)
+
+
+def look_by_name(name: str, url: str) -> Seen:
+    """Read the study of that name."""
     engine = open_engine(url)
-    return seen_of(read_study(engine, study_name(target)), place(engine.url))
+    return seen_of(read_study(engine, name), place(engine.url))
 
 
 def install_interrupt() -> threading.Event:

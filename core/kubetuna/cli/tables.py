@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +15,9 @@ from sqlalchemy.engine import make_url
 
 from kubetuna.records import TrialRecord, dumps
 from kubetuna.spec.model import Experiment
+
+if TYPE_CHECKING:
+    from kubetuna.results.comparison import Comparison
 
 BASELINES = ("buy_and_hold_return", "flat_return", "random_return")
 
@@ -121,6 +124,32 @@ def trials_table(spec: Experiment, trials: Sequence[TrialRecord]) -> Table:
             clean(parameters(trial.params) + (f"  [{trial.message}]" if trial.message else "")),
         )
     return table
+
+
+def comparison_table(found: Comparison) -> Table:
+    """A row a study, the most promising first."""
+    size = found.studies[0].of
+    table = Table(title=f"{found.metric} ({found.direction})", title_justify="left", box=None)
+    table.add_column("study", overflow="fold", min_width=12)
+    for name in ("done", "best", "trial", "median", f"of {size}", "95 % interval", "chance"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found.studies:
+        chance = "leads" if one is found.studies[0] else f"{one.chance:.1%}"
+        table.add_row(
+            clean(one.study),
+            str(one.completed),
+            _short(one.best),
+            str(one.best_trial),
+            _short(one.median),
+            _short(one.likely),
+            f"{one.low:.3g} to {one.high:.3g}",
+            chance,
+        )
+    return table
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}"
 
 
 def best_text(spec: Experiment, status: Mapping[str, Any]) -> str:

@@ -63,9 +63,18 @@ def write_results(seen: Seen, folder: Path) -> Path:
         write_json(folder / FINAL, seen.final)
     if any(t.state == "COMPLETE" and t.values for t in seen.trials) and not seen.spec.multi_objective:
         write_configuration(seen, folder)
+    write_report(seen, folder / REPORT)
     # Last, since it is what makes the folder one of results.
     write_json(folder / SUMMARY, _summary(seen))
     return folder
+
+
+def write_report(seen: Seen, path: Path) -> Path:
+    """Write the page with every chart."""
+    # The import alone takes a while; whoever asks for no page should not wait for it.
+    from kubetuna.report.page import render_report
+
+    return write_whole(path, render_report(seen.spec, seen.status, seen.trials, time.time(), seen.final))
 
 
 def _set_aside(seen: Seen, folder: Path) -> None:
@@ -194,7 +203,8 @@ def _series(path: Path) -> dict[int, dict[str, list[float]]]:
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
             shown = json.loads(line)
-            found[int(shown.pop("trial"))] = {str(n): [float(v) for v in values] for n, values in shown.items()}
+            number = int(shown.pop("trial"))
+            found[number] = {str(n): [float(v) for v in values] for n, values in shown.items()}
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ResultsError(f"{path}: is damaged: {line[:80]}") from error
     return found

@@ -15,6 +15,7 @@ from kubetuna.errors import StudyNotFound
 from kubetuna.store.engine import open_engine, place, reading
 from kubetuna.store.loading import load_attributes, load_trials
 from kubetuna.store.registry import load_directions
+from kubetuna.store.schema import check_schema
 from kubetuna.store.tables import STUDIES
 
 
@@ -44,6 +45,7 @@ def read_study(engine: Engine, name: str) -> ReadStudy:
     """
     if engine.dialect.name == "sqlite":
         _refuse_absent_file(engine, f", so no study {name!r}")
+    check_schema(engine)
     with reading(engine) as connection:
         query = select(STUDIES.c.study_id).where(STUDIES.c.study_name == name)
         study_id = connection.execute(query).scalar()
