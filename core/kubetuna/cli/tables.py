@@ -152,6 +152,39 @@ def _short(value: float) -> str:
     return f"{value:.4g}"
 
 
+def evaluation_table(found: Mapping[str, Any]) -> Table:
+    """A model's figures above those of what needs no training."""
+    seeds = f", mean of {len(found['runs'])} seeds" if len(found["runs"]) > 1 else ""
+    table = Table(
+        title=f"{found['model']} on {found.get('data', 'its data')}{seeds}", title_justify="left", box=None
+    )
+    names = list(found["metrics"])
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right")
+    for row, figures in {"model": found["metrics"], **found["baselines"]}.items():
+        cells = [number(figures[name]) if name in figures else "" for name in names]
+        table.add_row(row.replace("_", " "), *cells, style="bold" if row == "model" else "")
+    return table
+
+
+def final_text(done: Mapping[str, Any]) -> str:
+    """What the held-out test said."""
+    low, high = done["interval"]
+    metric, seeds = done["metric"], len(done["runs"])
+    lines = [
+        f"Held-out test, trial {done['trial']}, {seeds} seed{'s' if seeds > 1 else ''}:",
+        f"  {metric} = {number(done['mean'])} (95 %: {number(low)} to {number(high)})",
+        *(f"  {name.replace('_', ' '):<14} {number(value)}" for name, value in done["baselines"].items()),
+    ]
+    won, mean = done["validation"]["winner"], done["validation"]["mean"]
+    if won is not None and mean is not None:
+        lines.append(f"On validation the winner had {number(won)}; trained again, {number(mean)} on average.")
+    if done["looks"] > 1:
+        lines.append(f"This was look number {done['looks']} at the test: it is no longer unseen.")
+    return "\n".join(lines)
+
+
 def best_text(spec: Experiment, status: Mapping[str, Any]) -> str:
     """The best parameters, or the Pareto front, in lines."""
     found = status.get("paretoFront") or [status.get("currentOptimalTrial")]
