@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from kubetuna.ending import Ending
 from kubetuna.errors import StoreUnavailable
-from kubetuna.outcome import Classified
+from kubetuna.outcome import Classified, Reading
 from kubetuna.plan import (
     Action,
     Ask,
@@ -172,7 +172,15 @@ class Engine:
                 self._read(log, AttemptKey(trial.number, views[-1].number), views[-1].facts)
             latest = views[-1]
             views = (*views[:-1], _with_drained(latest, log.drained))
-        return TrialView(trial.number, views, log.reading(), trial.verdict, log.unreported)
+        return TrialView(trial.number, views, self._reading(log), trial.verdict, log.unreported)
+
+    def _reading(self, log: TrialLog) -> Reading:
+        """What a log says, and whether it was judged as the study's other trials are."""
+        return replace(log.reading(), protocol=self._other_protocol(log))
+
+    def _other_protocol(self, log: TrialLog) -> str:
+        """The trial's protocol of evaluation where it is not the study's; a trial that names none is trusted."""
+        return log.protocol if log.protocol != self.study.protocol else ""
 
     def _attempt(
         self, trial: OpenTrial, record: AttemptRecord, seen: Mapping[AttemptKey, AttemptFacts]
@@ -258,6 +266,9 @@ class Engine:
             log.forget_unreported()
             return
         for point in log.records(self.study.known_steps(number)):
+            self.study.settle_protocol(log.protocol)
+            if self._other_protocol(log):
+                continue
             if point is not None and not self.spec.multi_objective:
                 self.study.report(number, [(point.step, point.value, point.in_order)])
             if trial.verdict == "prune":

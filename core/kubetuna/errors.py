@@ -11,6 +11,7 @@
         StudyMismatch      the study was started with another, not editable, spec
       SearchExhausted      no proposal satisfies the constraints
       BackendMissing       a verb needs a part that is not installed
+      ResultsError         a folder of results, or a model, cannot be used as asked
 
 Errors are raised close to their cause and handled at the command line or the controller's loop only.
 """
@@ -77,3 +78,7 @@ class SearchExhausted(KubetunaError):
 
 class BackendMissing(KubetunaError):
     """A verb needs a part of kubetuna that is not installed."""
+
+
+class ResultsError(KubetunaError):
+    """A folder of results, or a model made from them, cannot be used as asked."""

@@ -38,6 +38,7 @@ class Outcome(StrEnum):
     TIMED_OUT = "TimedOut"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
     NON_FINITE = "NonFinite"
+    OTHER_PROTOCOL = "OtherProtocol"
     START_ERROR = "StartError"
     INFRASTRUCTURE = "Infrastructure"
     DELETED = "Deleted"
@@ -65,6 +66,7 @@ RULES: Mapping[Outcome, Rule] = MappingProxyType(
         Outcome.TIMED_OUT: Rule("FAIL", True, "own"),
         Outcome.METRICS_UNAVAILABLE: Rule("FAIL", True, "own"),
         Outcome.NON_FINITE: Rule("FAIL", True, "own"),
+        Outcome.OTHER_PROTOCOL: Rule("FAIL", True, "never"),
         Outcome.START_ERROR: Rule("FAIL", True, "never"),
         Outcome.INFRASTRUCTURE: Rule("FAIL", True, "free"),
         Outcome.DELETED: Rule("FAIL", True, "free"),
@@ -98,13 +100,15 @@ UNCOUNTED_REASONS = frozenset({"RunnerDied", "Interrupted"})
 class Reading:
     """What the log of all attempts says: the objectives' values, and what is wrong with them.
 
-    ``missing`` and ``invalid`` hold objective metrics without any value, or whose value is not finite.
+    ``missing`` and ``invalid`` hold objective metrics without any value, or whose value is not finite. ``protocol``
+    is the trial's protocol of evaluation where it is not the study's, whose values cannot be compared.
     """
 
     values: Mapping[str, float]
     missing: tuple[str, ...] = ()
     invalid: Mapping[str, str] = field(default_factory=dict)
     announced: Literal["OutOfMemory"] | None = None
+    protocol: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,12 @@ class Classified:
 
 def classify(exit_facts: ExitFacts, stop: str | None, verdict: str, reading: Reading) -> Classified:
     """Decide what an ended attempt means. ``stop`` is our own durable intent to end it, if any."""
+    if reading.protocol:
+        return Classified(
+            Outcome.OTHER_PROTOCOL,
+            f"judged by protocol {reading.protocol}, which is not the study's: its data, split or costs differ, so "
+            "its values cannot be compared; start another study for it",
+        )
     if verdict == "prune":
         # Final once durable, whatever the process did since: else a rerun could tell another story.
         return Classified(Outcome.PRUNED, "pruned")

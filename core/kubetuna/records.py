@@ -31,6 +31,8 @@ EXPERIMENT = "kubetuna:experiment"
 SEED = "kubetuna:seed"
 STARTED = "kubetuna:started"
 RESOURCE = "kubetuna:resource"
+PROTOCOL = "kubetuna:protocol"
+FINAL = "kubetuna:final"
 
 MESSAGE_LIMIT = 1000
 
@@ -127,7 +129,9 @@ def from_json(shown: Mapping[str, Any]) -> TrialRecord:
         started=moment(shown.get("started")),
         ended=moment(shown.get("ended")),
         message=str(shown.get("message") or ""),
-        ordinal=int(shown["number"]),
+        ordinal=shown.get("ordinal", int(shown["number"])),
+        feasible=shown.get("feasible", True) is not False,
+        series=_series(shown.get("series")),
     )
 
 
@@ -188,7 +192,7 @@ def decode_trial(trial: FrozenTrial) -> TrialRecord:
         outcome=system.get(OUTCOME),
         params=dict(trial.params),
         values=_finite(trial.values),
-        metrics=_metrics(system.get(METRICS)),
+        metrics=_metrics(system.get(METRICS) if own else trial.user_attrs),
         steps=tuple(sorted(_finite_steps(trial.intermediate_values))),
         attempts=attempts,
         started=started if own else epoch_seconds(trial.datetime_start),
@@ -211,7 +215,9 @@ def _finite_steps(values: Mapping[int, float]) -> list[tuple[int, float]]:
 
 
 def _metrics(value: object) -> dict[str, float]:
-    return dict(value) if isinstance(value, Mapping) else {}
+    """The numbers among named values; another program may have put anything there."""
+    named = value.items() if isinstance(value, Mapping) else ()
+    return {str(n): v for n, v in named if isinstance(v, int | float) and not isinstance(v, bool)}
 
 
 def _series(value: object) -> dict[str, Sequence[float]]:

@@ -13,9 +13,9 @@ from typing import Any
 
 from kubetuna.ending import SECONDS_PER_HOUR, Ending
 from kubetuna.records import TrialRecord, timestamp
-from kubetuna.results import FAILURE_LIMIT, Results, best_of, pareto_front, results_of
 from kubetuna.snapshot import Snapshot
 from kubetuna.spec.model import Experiment
+from kubetuna.totals import FAILURE_LIMIT, Results
 
 RUNNING_LIMIT = 100
 FRONT_LIMIT = 50
@@ -200,20 +200,3 @@ def _saved(snapshot: Snapshot, results: Results, moment: Moment) -> dict[str, An
 def exit_code(status: Mapping[str, Any]) -> int:
     """What the command line leaves with: 0 once succeeded, else 1."""
     return 0 if status.get("state") == "Succeeded" else 1
-
-
-__all__ = [
-    "Condition",
-    "Moment",
-    "Results",
-    "best_of",
-    "conditions",
-    "exit_code",
-    "failed",
-    "hours_name",
-    "optimal",
-    "pareto_front",
-    "render",
-    "results_of",
-    "state",
-]

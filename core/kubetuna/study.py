@@ -74,6 +74,8 @@ class Study:
         self.told: list[int] = []
         self.numbered = 0
         self.unsearchable = ""
+        attrs = storage.get_study_system_attrs(journal.study_id)
+        self.protocol = str(attrs.get(records.PROTOCOL, ""))
         self._load()
 
     def _load(self) -> None:
@@ -225,6 +227,12 @@ class Study:
         if state != trial.log:
             trial.log = dict(state)
             self._storage.set_trial_system_attr(trial.trial_id, records.LOG, dict(state))
+
+    def settle_protocol(self, digest: str) -> None:
+        """Take the first protocol of evaluation that any trial names as the study's."""
+        if digest and not self.protocol:
+            self.protocol = digest
+            self._storage.set_study_system_attr(self._journal.study_id, records.PROTOCOL, digest)
 
     def keep_series(self, number: int, series: Mapping[str, Sequence[float]]) -> None:
         """Store the series that the trial printed."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from kubetuna.logs.curve import Curve, Point, joined
-from kubetuna.logs.lines import Announcement, LineReader, MetricLine, Record, SeriesPart
+from kubetuna.logs.lines import Announcement, LineReader, MetricLine, Protocol, Record, SeriesPart
 from kubetuna.outcome import Reading
 from kubetuna.ports import LogChunk
 from kubetuna.spec.model import Experiment
@@ -27,6 +27,7 @@ class TrialLog:
         self._waiting: deque[Record] = deque()
         self._attempt: int = state.get("attempt", -1)
         self._announced: Literal["OutOfMemory"] | None = state.get("announced")
+        self.protocol: str = state.get("protocol", "")
         self.cursor: str = state.get("cursor", "")
         self._taken_cursor = self.cursor
         self.drained = False
@@ -71,6 +72,8 @@ class TrialLog:
             case SeriesPart():
                 self.series = joined(self.series, record)
                 self.series_changed = True
+            case Protocol(digest):
+                self.protocol = digest
             case Announcement():
                 self._announced = "OutOfMemory"
         return None
@@ -93,7 +96,8 @@ class TrialLog:
     def state(self) -> dict[str, Any]:
         """What to store so that another process reads on from here."""
         state = {"attempt": self._attempt, "cursor": self._taken_cursor, "curve": self._curve.to_state()}
-        return state | ({"announced": self._announced} if self._announced else {})
+        spoken = {"announced": self._announced, "protocol": self.protocol}
+        return state | {name: value for name, value in spoken.items() if value}
 
 
 def _missing(names: Sequence[str], values: Mapping[str, float], invalid: Mapping[str, str]) -> tuple[str, ...]:

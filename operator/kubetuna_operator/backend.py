@@ -11,12 +11,13 @@ from typing import Any, BinaryIO
 
 from kubernetes import config
 
-from kubetuna.cli.local import Seen
 from kubetuna.errors import KubetunaError, StudyNotFound
 from kubetuna.records import from_json
+from kubetuna.results.seen import Seen
 from kubetuna.snapshot import Snapshot
 from kubetuna.spec.parse import parse_experiment
-from kubetuna.status import Moment, Results, render
+from kubetuna.status import Moment, render
+from kubetuna.totals import Results
 from kubetuna_operator import LABEL_ATTEMPT, LABEL_EXPERIMENT, LABEL_TRIAL
 from kubetuna_operator.pod_facts import primary_container
 from kubetuna_operator.reflector import PAGE

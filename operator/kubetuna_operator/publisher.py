@@ -13,11 +13,11 @@ from kubetuna.errors import Problem
 from kubetuna.outcome import RULES
 from kubetuna.records import TrialRecord, outcome_of, timestamp
 from kubetuna.resources import resource_unit
-from kubetuna.results import Results, ResultsBook
 from kubetuna.snapshot import Snapshot
 from kubetuna.spec.model import Experiment
 from kubetuna.status import Condition, Moment, hours_name, render
 from kubetuna.study import Study
+from kubetuna.totals import Results, ResultsBook
 from kubetuna_operator import FIELD_MANAGER, GROUP, VERSION
 from kubetuna_operator.pods import Owner
 from kubetuna_operator.surroundings import About, Surroundings

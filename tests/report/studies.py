@@ -16,8 +16,9 @@ from kubetuna.report.view import View, view_of
 from kubetuna.resources import resource_unit, resource_units
 from kubetuna.spec.model import Experiment
 from kubetuna.spec.parse import parse_file_text
-from kubetuna.status import Moment, render, results_of
+from kubetuna.status import Moment, render
 from kubetuna.tallying import Counter
+from kubetuna.totals import results_of
 
 START = 1_700_000_000.0
 

@@ -12,8 +12,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from kubetuna.cli.local import Seen, look, store_url, study_name
+from kubetuna.cli.local import look, store_url, study_name
 from kubetuna.errors import BackendMissing
+from kubetuna.results.seen import Seen
 
 GROUP = "kubetuna.backends"
 _IN_CLUSTER = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
@@ -64,6 +65,12 @@ def in_cluster(target: str, namespace: str | None) -> tuple[str | None, str] | N
 
 
 def find(target: str, store: str | None, namespace: str | None) -> Seen:
-    """The experiment that a target means, wherever it is."""
+    """The experiment that a target means, wherever it is: in a cluster, a folder of results, or a store."""
     place = in_cluster(target, namespace)
-    return look(target, store_url(store)) if place is None else cluster().look(*place)
+    if place is not None:
+        return cluster().look(*place)
+    if Path(target).is_dir():
+        from kubetuna.results.folder import read_results
+
+        return read_results(Path(target))
+    return look(target, store_url(store))

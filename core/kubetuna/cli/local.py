@@ -16,27 +16,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubetuna.ending import Ending, ending
+from kubetuna.ending import Ending
 from kubetuna.engine import Engine, Ports
-from kubetuna.errors import ForeignTrials, Problem, SpecError, StudyNotFound
+from kubetuna.errors import ForeignTrials, Problem, SpecError
 from kubetuna.local.clock import SystemClock
 from kubetuna.local.logs import FileLogs
 from kubetuna.local.place import LocalPlace
-from kubetuna.offline import snapshot_of
-from kubetuna.opening import UID, Opened, open_study
+from kubetuna.opening import Opened, open_study
 from kubetuna.ports import Launch
-from kubetuna.records import EXPERIMENT, STARTED, TrialRecord, decode_trial
+from kubetuna.records import TrialRecord
 from kubetuna.resources import resource_unit, resource_units
+from kubetuna.results.seen import Seen, folder_of, seen_of
 from kubetuna.snapshot import Snapshot
 from kubetuna.spec.model import Experiment
-from kubetuna.spec.parse import parse_experiment, parse_file_text
+from kubetuna.spec.parse import parse_file_text
 from kubetuna.spec.substitution import substitute
-from kubetuna.status import Moment, render, results_of
+from kubetuna.status import Moment, render
 from kubetuna.store.catalog import read_study
-from kubetuna.store.engine import open_engine
+from kubetuna.store.engine import open_engine, place
 from kubetuna.store.hold import Holder, hold
 from kubetuna.store.schema import ensure_schema
-from kubetuna.tallying import Counter
+from kubetuna.totals import results_of
 
 DEFAULT_STORE = "sqlite:///kubetuna.db"
 
@@ -53,11 +53,6 @@ class Told:
 def store_url(given: str | None) -> str:
     """The store to use: as given, else ``KUBETUNA_STORE``, else SQLite in the current folder."""
     return given or os.environ.get("KUBETUNA_STORE") or DEFAULT_STORE
-
-
-def folder_of(study_name: str, uid: str) -> Path:
-    """Where the attempts of a study keep logs, checkpoints and outputs."""
-    return Path("kubetuna-runs") / f"{study_name}-{uid}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +138,6 @@ class _Session:
         return render(snapshot, end, self._results, moment)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A study as it is read back, by whoever did not run it."""
-
-    spec: Experiment
-    status: dict[str, Any]
-    trials: tuple[TrialRecord, ...]
-    folder: Path
-
-
 def study_name(target: str) -> str:
     """The study that a FILE or a NAME on the command line means."""
     path = Path(target)
@@ -177,24 +162,13 @@ def read_text(path: Path) -> str:
 
 def look(target: str, url: str) -> Seen:
     """Read a study while it runs or after, without disturbing it."""
+    return look_by_name(study_name(target), url)
+
+
+def look_by_name(name: str, url: str) -> Seen:
+    """Read the study of that name."""
     engine = open_engine(url)
-    name = study_name(target)
-    found = read_study(engine, name)
-    attrs = found.system_attrs
-    if EXPERIMENT not in attrs:
-        raise StudyNotFound(f"study {name!r} was not made by kubetuna: it holds no experiment")
-    spec = parse_experiment(attrs[EXPERIMENT])
-    trials = tuple(decode_trial(t) for t in found.trials)
-    status = _status_from(spec, trials, float(attrs.get(STARTED, 0.0)))
-    return Seen(spec, status, trials, folder_of(name, str(attrs.get(UID, ""))))
-
-
-def _status_from(spec: Experiment, trials: tuple[TrialRecord, ...], started: float) -> dict[str, Any]:
-    clock = SystemClock()
-    counter = Counter(spec)
-    snapshot = snapshot_of(spec, trials, started, resource_units(spec), counter)
-    moment = Moment(clock.now(), unit=resource_unit(spec))
-    return render(snapshot, ending(snapshot, clock.now()), results_of(spec, trials), moment)
+    return seen_of(read_study(engine, name), place(engine.url))
 
 
 def install_interrupt() -> threading.Event:

@@ -14,8 +14,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from kubetuna.cli import after
+from kubetuna.cli.options import (
+    File,
+    JsonOption,
+    MetricOption,
+    NamespaceOption,
+    PresetOption,
+    SetOption,
+    StoreOption,
+    Target,
+    errors,
+    out,
+)
 from kubetuna.errors import KubetunaError, SpecError, StoreError, StoreFenced, StudyHeld, StudyMismatch
 
 OK, FAILED, INVALID, HELD, INTERRUPTED = 0, 1, 2, 3, 130
@@ -27,30 +39,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Target = Annotated[str, typer.Argument(help="The experiment's file, or its name.", metavar="FILE|NAME")]
-File = Annotated[str, typer.Argument(help="The experiment's file.", metavar="FILE")]
-StoreOption = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        help="SQLite or PostgreSQL URL; else KUBETUNA_STORE, else sqlite:///kubetuna.db.",
-        metavar="URL",
-    ),
-]
-PresetOption = Annotated[str | None, typer.Option(help="quick, thorough or production.")]
-MetricOption = Annotated[str | None, typer.Option(help="Optimise this metric instead.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a field: PATH=VALUE.", metavar="PATH=VALUE")
-]
-NamespaceOption = Annotated[
-    str | None,
-    typer.Option("--namespace", "-n", help="Look in this namespace of the cluster.", metavar="NAMESPACE"),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-out = Console(highlight=False)
 
 
 def _parsed(file: str, preset: str | None, metric: str | None, sets: list[str] | None) -> Any:
@@ -267,6 +255,9 @@ def resume(target: Target, namespace: NamespaceOption = None) -> None:
 def stop(target: Target, namespace: NamespaceOption = None) -> None:
     """End an experiment in the cluster now; the best so far stands."""
     _edit(target, namespace, {"shutdown": True}, "is being stopped")
+
+
+after.register(app)
 
 
 def main() -> None:

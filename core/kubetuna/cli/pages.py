@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import time
 import webbrowser
 from pathlib import Path
 
-from kubetuna.cli.local import Seen
 from kubetuna.errors import BackendMissing, KubetunaError
-
-REPORT = "report.html"
+from kubetuna.results import folder
+from kubetuna.results.folder import REPORT
+from kubetuna.results.seen import Seen
 
 
 def write_report(seen: Seen, path: Path | None) -> Path:
     """Write the report, whole or not at all, to ``path`` or into the folder of the study's runs."""
-    from kubetuna.report.page import render_report
-
-    target = path or seen.folder / REPORT
-    text = render_report(seen.spec, seen.status, seen.trials, time.time())
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(target.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(target)
-    return target
+    return folder.write_report(seen, path or seen.folder / REPORT)
 
 
 def serve_dashboard(url: str, host: str, port: int, browse: bool) -> None:

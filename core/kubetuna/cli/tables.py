@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +15,9 @@ from sqlalchemy.engine import make_url
 
 from kubetuna.records import TrialRecord, dumps
 from kubetuna.spec.model import Experiment
+
+if TYPE_CHECKING:
+    from kubetuna.results.comparison import Comparison
 
 BASELINES = ("buy_and_hold_return", "flat_return", "random_return")
 
@@ -121,6 +124,65 @@ def trials_table(spec: Experiment, trials: Sequence[TrialRecord]) -> Table:
             clean(parameters(trial.params) + (f"  [{trial.message}]" if trial.message else "")),
         )
     return table
+
+
+def comparison_table(found: Comparison) -> Table:
+    """A row a study, the most promising first."""
+    size = found.studies[0].of
+    table = Table(title=f"{found.metric} ({found.direction})", title_justify="left", box=None)
+    table.add_column("study", overflow="fold", min_width=12)
+    for name in ("done", "best", "trial", "median", f"of {size}", "95 % interval", "chance"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found.studies:
+        chance = "leads" if one is found.studies[0] else f"{one.chance:.1%}"
+        table.add_row(
+            clean(one.study),
+            str(one.completed),
+            _short(one.best),
+            str(one.best_trial),
+            _short(one.median),
+            _short(one.likely),
+            f"{one.low:.3g} to {one.high:.3g}",
+            chance,
+        )
+    return table
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def evaluation_table(found: Mapping[str, Any]) -> Table:
+    """A model's figures above those of what needs no training."""
+    seeds = f", mean of {len(found['runs'])} seeds" if len(found["runs"]) > 1 else ""
+    table = Table(
+        title=f"{found['model']} on {found.get('data', 'its data')}{seeds}", title_justify="left", box=None
+    )
+    names = list(found["metrics"])
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right")
+    for row, figures in {"model": found["metrics"], **found["baselines"]}.items():
+        cells = [number(figures[name]) if name in figures else "" for name in names]
+        table.add_row(row.replace("_", " "), *cells, style="bold" if row == "model" else "")
+    return table
+
+
+def final_text(done: Mapping[str, Any]) -> str:
+    """What the held-out test said."""
+    low, high = done["interval"]
+    metric, seeds = done["metric"], len(done["runs"])
+    lines = [
+        f"Held-out test, trial {done['trial']}, {seeds} seed{'s' if seeds > 1 else ''}:",
+        f"  {metric} = {number(done['mean'])} (95 %: {number(low)} to {number(high)})",
+        *(f"  {name.replace('_', ' '):<14} {number(value)}" for name, value in done["baselines"].items()),
+    ]
+    won, mean = done["validation"]["winner"], done["validation"]["mean"]
+    if won is not None and mean is not None:
+        lines.append(f"On validation the winner had {number(won)}; trained again, {number(mean)} on average.")
+    if done["looks"] > 1:
+        lines.append(f"This was look number {done['looks']} at the test: it is no longer unseen.")
+    return "\n".join(lines)
 
 
 def best_text(spec: Experiment, status: Mapping[str, Any]) -> str:

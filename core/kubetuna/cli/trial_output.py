@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import BinaryIO
 
-from kubetuna.cli.local import Seen
 from kubetuna.errors import KubetunaError
+from kubetuna.results.seen import Seen
 
 
 def copy_log(seen: Seen, number: int, attempt: int | None, out: BinaryIO) -> None:

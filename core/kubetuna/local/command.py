@@ -38,7 +38,7 @@ def command_of(rendered: Mapping[str, Any], primary: str, own: Mapping[str, str]
     container = _container(rendered, primary)
     variables = _variables(container.get("env") or [], own)
     words = [*(container.get("command") or []), *(container.get("args") or [])]
-    environment = {**_inherited(), **variables}
+    environment = {**inherited(), **variables}
     return Command(tuple(expand(word, variables) for word in words), environment, _folder(container))
 
 
@@ -76,7 +76,8 @@ def _variables(entries: list[Mapping[str, Any]], own: Mapping[str, str]) -> dict
     return found
 
 
-def _inherited() -> dict[str, str]:
+def inherited() -> dict[str, str]:
+    """Our own environment, without the way into our database, and with our own Python first."""
     kept = {k: v for k, v in os.environ.items() if k not in PRIVATE}
     # Not resolved: the Python of a virtual environment is a link whose own folder counts.
     own = str(Path(sys.executable).parent)

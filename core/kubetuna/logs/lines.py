@@ -22,6 +22,8 @@ SERIES_POINTS = 1_000
 NAME_LIMIT = 64
 STEP_LIMIT = 2**31 - 1
 OUT_OF_MEMORY = "OutOfMemory"
+DIGEST_LIMIT = 64
+_SPOKEN = frozenset({"outcome", "series", "protocol"})
 
 # CSI, OSC and the other strings, charset choices (as ``tput sgr0`` sends), two-byte escapes. Each is linear.
 _ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]+[0-~]|[0-Z\\-~])")
@@ -55,7 +57,14 @@ class Announcement:
     outcome: str
 
 
-Record = MetricLine | SeriesPart | Announcement
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A trainer's word on how it judges: the hash of its protocol of evaluation."""
+
+    digest: str
+
+
+Record = MetricLine | SeriesPart | Announcement | Protocol
 
 
 class LineReader:
@@ -68,7 +77,7 @@ class LineReader:
     def __init__(self, metrics: Sequence[str], filters: Sequence[str] = ()) -> None:
         self._metrics = tuple(metrics)
         self._known = frozenset(metrics)
-        self._marks = (*(name.encode() for name in metrics), b'"outcome"', b'"series"', b"\\u")
+        self._marks = (*(name.encode() for name in metrics), b'"outcome"', b'"series"', b'"protocol"', b"\\u")
         self._filters = tuple(compile_filter(text) for text in filters)
 
     def read(self, line: bytes) -> Record | None:
@@ -84,7 +93,7 @@ class LineReader:
 
     def _parse(self, text: str) -> Record | None:
         for found in _objects(text):
-            if "outcome" in found or "series" in found or not self._known.isdisjoint(found):
+            if not _SPOKEN.isdisjoint(found) or not self._known.isdisjoint(found):
                 return self._from_object(found)
         return self._from_filters(text)
 
@@ -95,7 +104,7 @@ class LineReader:
             return _series(found)
         present = [(name, found[name]) for name in self._metrics if name in found]
         if not present:
-            return None
+            return _protocol(found)
         if found.get("step") is None or "step" in self._known:
             return _metric_line(None, present)
         step = _step(found["step"])
@@ -170,6 +179,11 @@ def _step(raw: object) -> int | None:
     if isinstance(raw, float) and not raw.is_integer():
         return None
     return int(raw) if 0 <= raw <= STEP_LIMIT else None
+
+
+def _protocol(found: Mapping[str, Any]) -> Protocol | None:
+    digest = found.get("protocol")
+    return Protocol(digest[:DIGEST_LIMIT]) if isinstance(digest, str) and digest else None
 
 
 def _series(found: Mapping[str, Any]) -> SeriesPart | None:

@@ -7,13 +7,15 @@ still improving, results that a trivial strategy reaches as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from kubetuna.records import TrialRecord
 from kubetuna.report.axes import parameter_axis
 from kubetuna.report.failures import summary
+from kubetuna.report.luck import MANY_SPLITS, Luck, choice, verdict
 from kubetuna.report.text import count, cut, esc, finite, number
 from kubetuna.report.view import View, value_of
 
@@ -42,18 +44,23 @@ MARKS = {"good": "✓", "care": "!", "note": "i"}
 WORDS = {"good": "speaks for it", "care": "take care", "note": "to know"}
 
 
-def belief_card(view: View) -> str:
+def belief_card(view: View, luck: Luck | None, final: Mapping[str, Any] | None = None) -> str:
+    """The checks as a card."""
+    return f'<section class="card"><h2>Whether to believe it</h2>{check_list(view, luck, final)}</section>'
+
+
+def check_list(view: View, luck: Luck | None, final: Mapping[str, Any] | None = None) -> str:
     """The checks as a list."""
     items = "".join(
         f'<li class="{c.mark}"><span class="mark" role="img" aria-label="{WORDS[c.mark]}">{MARKS[c.mark]}</span>'
         f"<span>{esc(c.text)}</span></li>"
-        for c in checks(view)
+        for c in checks(view, luck, final)
     )
-    return f'<section class="card"><h2>Whether to believe it</h2><ul class="checks">{items}</ul></section>'
+    return f'<ul class="checks">{items}</ul>'
 
 
-def checks(view: View) -> list[Check]:
-    """All findings, what calls for care first."""
+def checks(view: View, luck: Luck | None = None, final: Mapping[str, Any] | None = None) -> list[Check]:
+    """All findings: the held-out test, then whether it is luck, then the rest, what calls for care first."""
     if not view.scored:
         return [Check("care", "There is nothing to believe yet: no trial has completed."), *_failures(view)]
     found = [
@@ -67,7 +74,32 @@ def checks(view: View) -> list[Check]:
         *_noise(view),
     ]
     order = ("care", "good", "note")
-    return sorted(found, key=lambda c: order.index(c.mark))
+    return [*_final(final), *_luck(luck), *sorted(found, key=lambda c: order.index(c.mark))]
+
+
+def _final(final: Mapping[str, Any] | None) -> Iterator[Check]:
+    """What the held-out test said: the one figure that the search could not bend."""
+    if final is None:
+        return
+    if not final.get("runs"):
+        yield Check("care", "The held-out test was begun and not finished; see finalize --again.")
+        return
+    low, high = final["interval"]
+    beaten = all(final["mean"] > value for value in final["baselines"].values())
+    text = (
+        f"On the held-out test, scored once with {count(len(final['runs']), 'seed')}: {final['metric']} "
+        f"{number(final['mean'])} (95 %: {number(low)} to {number(high)})"
+    )
+    others = ", ".join(f"{name.replace('_', ' ')} {number(v)}" for name, v in final["baselines"].items())
+    yield Check("good" if beaten else "care", f"{text}, against {others}." if others else f"{text}.")
+
+
+def _luck(luck: Luck | None) -> Iterator[Check]:
+    if luck is None:
+        return
+    yield Check("good" if luck.skill else "care", verdict(luck))
+    if luck.overfitting is not None:
+        yield Check("care" if luck.overfitting.probability > MANY_SPLITS else "good", choice(luck))
 
 
 def _interim(view: View) -> Iterator[Check]:

@@ -25,6 +25,7 @@ ADVICE = {
     "Killed": "something ended it from outside; often memory",
     "TimedOut": "raise budget.trialTimeout, or search shorter trials",
     "MetricsUnavailable": "print the objective's metric, by the name in the experiment",
+    "OtherProtocol": "its data, split or costs of evaluation are not the study's; start another study",
     "NonFinite": "the objective was no finite number: often the learning rate",
     "StartError": "check the command and the image",
     "Infrastructure": "not the trial's fault; it is tried again without counting",

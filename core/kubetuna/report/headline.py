@@ -31,12 +31,13 @@ def head(view: View) -> str:
     name = esc(view.spec.name)
     return (
         f'<header><p class="kicker">Hyperparameter tuning report</p><h1>{name}</h1>'
-        f'<p class="answer">{_answer(view)}</p>'
+        f'<p class="answer">{answer(view)}</p>'
         f'<p class="meta">{_progress(view)} Written {esc(moment(view.generated))}.</p></header>'
     )
 
 
-def _answer(view: View) -> str:
+def answer(view: View) -> str:
+    """One sentence with the result, as HTML."""
     objectives = view.spec.objectives
     if view.spec.multi_objective and view.winners:
         names = " and ".join(f"<b>{esc(o.metric)}</b>" for o in objectives)
@@ -198,16 +199,21 @@ def _forecast(view: View) -> list[tuple[str, str]]:
 
 def next_card(view: View) -> str:
     """The commands that come next, each with a word on what it does."""
+    return _card(
+        "What to type next",
+        f"{command_list(_commands(view))}"
+        '<p class="small">Add <code>--store URL</code> where the study is not in the default store.</p>',
+    )
+
+
+def command_list(commands: Sequence[tuple[str, str]]) -> str:
+    """Commands that can be copied, each with a word on what it does."""
     lines = "".join(
         f'<li><div class="copyable"><pre>{esc(command)}</pre>'
         f'<button type="button" class="copy">Copy</button></div><span>{esc(what)}</span></li>'
-        for command, what in _commands(view)
+        for command, what in commands
     )
-    return _card(
-        "What to type next",
-        f'<ul class="commands">{lines}</ul>'
-        '<p class="small">Add <code>--store URL</code> where the study is not in the default store.</p>',
-    )
+    return f'<ul class="commands">{lines}</ul>'
 
 
 def _commands(view: View) -> Sequence[tuple[str, str]]:
@@ -216,8 +222,19 @@ def _commands(view: View) -> Sequence[tuple[str, str]]:
     if view.winners:
         found.append((f"kubetuna best {name} --json", "the best parameters for a script"))
     if view.best is not None:
+        found += _with_the_winner(view, name)
         found.append((f"kubetuna logs {name} {view.best.number}", "what the best trial printed"))
     failed = next((t for t in view.trials if trial_kind(t).word == "failed"), None)
     if failed is not None:
         found.append((f"kubetuna logs {name} {failed.number}", "what the first failed trial printed"))
     return [*found, (f"kubetuna trials {name}", "every trial"), ("kubetuna dashboard", "look at it live")]
+
+
+def _with_the_winner(view: View, name: str) -> list[tuple[str, str]]:
+    """What only a study can do whose template says how a trial is started."""
+    if not view.spec.template.trial_spec:
+        return []
+    return [
+        (f"kubetuna train {name} --save-path {name}_final", "train with the winner"),
+        (f"kubetuna finalize {name}", "score the held-out test, once"),
+    ]

@@ -19,6 +19,7 @@ from kubetuna.report import (
     curves,
     failures,
     history,
+    honesty,
     influence,
     parallel,
     pareto,
@@ -30,35 +31,44 @@ from kubetuna.report.belief import belief_card
 from kubetuna.report.chart import Drawing, Section, without
 from kubetuna.report.headline import cost_card, found_card, head, next_card
 from kubetuna.report.importance import Importance, importances
+from kubetuna.report.luck import Luck, luck_of
 from kubetuna.report.text import esc, safe_json
 from kubetuna.report.view import View, view_of
 from kubetuna.spec.model import Experiment
 
 
 def render_report(
-    spec: Experiment, status: Mapping[str, Any], trials: Sequence[TrialRecord], generated: float
+    spec: Experiment,
+    status: Mapping[str, Any],
+    trials: Sequence[TrialRecord],
+    generated: float,
+    final: Mapping[str, Any] | None = None,
 ) -> str:
-    """The page for a study, whatever state it is in. ``generated`` is the time now, in epoch seconds."""
+    """The page for a study, whatever state it is in. ``generated`` is the time now, in epoch seconds.
+
+    ``final`` is what ``finalize`` found on the held-out test, once it has.
+    """
     view = view_of(spec, status, trials, generated)
-    drawing = Drawing()
-    sections = _sections(view)
+    drawing, luck = Drawing(), luck_of(view)
+    sections = _sections(view, luck)
     drawn = [s for s in sections if not s.missing]
     body = "".join(drawing.section(s) for s in drawn) + without(s for s in sections if s.missing)
-    cards = found_card(view) + cost_card(view) + belief_card(view) + next_card(view)
-    return _document(
+    cards = found_card(view) + cost_card(view) + belief_card(view, luck, final) + next_card(view)
+    return document(
         f"{view.spec.name}: tuning report",
         f'{head(view)}<main><div class="cards">{cards}</div>{_contents(drawn)}{body}</main>',
         drawing.charts,
     )
 
 
-def _sections(view: View) -> list[Section]:
+def _sections(view: View, luck: Luck | None) -> list[Section]:
     """The charts in the order of the questions that a reader has."""
     found = [importances(view, index) for index in range(len(view.spec.objectives))]
     weight = _weights(found)
     sections = [
         pareto.section(view) if view.spec.multi_objective else None,
         history.section(view),
+        honesty.section(view, luck),
         ranking.section(view),
         influence.section(view, found),
         slices.section(view, weight),
@@ -85,7 +95,8 @@ def _contents(sections: Iterable[Section]) -> str:
     return f'<nav aria-label="Contents">{links}</nav>'
 
 
-def _document(title: str, body: str, charts: Sequence[Mapping[str, Any]]) -> str:
+def document(title: str, body: str, charts: Sequence[Mapping[str, Any]]) -> str:
+    """A whole page around ready HTML: style, scripts, and the policy that lets nothing else run."""
     # The import alone takes a while; whoever asks for no report should not wait for it.
     from plotly.offline import get_plotlyjs
 

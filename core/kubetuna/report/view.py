@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from kubetuna.records import TrialRecord
 from kubetuna.spec.model import Experiment, Objective
-from kubetuna.status import best_of, pareto_front
+from kubetuna.totals import best_of, pareto_front
 
 T = TypeVar("T")
 

@@ -35,7 +35,7 @@ def _point(fields: Fields, by_name: Mapping[str, Parameter]) -> dict[str, Scalar
     point: dict[str, Scalar] = {}
     for name, value in fields.raw_all().items():
         if name in by_name:
-            found = _value(by_name[name], value)
+            found = point_value(by_name[name], value)
             if found is None:
                 fields.problem(name, f"{shown(value)} is outside the feasible space of {name!r}")
             else:
@@ -43,7 +43,8 @@ def _point(fields: Fields, by_name: Mapping[str, Parameter]) -> dict[str, Scalar
     return point
 
 
-def _value(parameter: Parameter, raw: Any) -> Scalar | None:
+def point_value(parameter: Parameter, raw: Any) -> Scalar | None:
+    """A value in the parameter's own type; None where it is none of its feasible space."""
     if parameter.choices:
         return next((c for c in parameter.choices if c == raw and type(c) is type(raw)), None) or next(
             (c for c in parameter.choices if parameter.kind == "discrete" and quantities.number(raw) == c), None

@@ -12,10 +12,12 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import Engine, select
 
 from kubetuna.errors import StudyNotFound
-from kubetuna.store.engine import open_engine, place, reading
+from kubetuna.records import FINAL, dumps
+from kubetuna.store.engine import open_engine, place, reading, writing
 from kubetuna.store.loading import load_attributes, load_trials
 from kubetuna.store.registry import load_directions
-from kubetuna.store.tables import STUDIES
+from kubetuna.store.schema import check_schema
+from kubetuna.store.tables import STUDIES, STUDY_SYSTEM, upsert
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,40 @@ def read_study(engine: Engine, name: str) -> ReadStudy:
     """
     if engine.dialect.name == "sqlite":
         _refuse_absent_file(engine, f", so no study {name!r}")
+    check_schema(engine)
+    study_id = read_study_id(engine, name)
     with reading(engine) as connection:
-        query = select(STUDIES.c.study_id).where(STUDIES.c.study_name == name)
-        study_id = connection.execute(query).scalar()
-        if study_id is not None:
-            user, system = load_attributes(connection, study_id)
-            directions = load_directions(connection, study_id)
-            trials = tuple(load_trials(connection, study_id))
-            return ReadStudy(study_id, name, directions, user, system, trials)
-    raise StudyNotFound(_absent(name, study_names(engine), place(engine.url)))
+        user, system = load_attributes(connection, study_id)
+        directions = load_directions(connection, study_id)
+        trials = tuple(load_trials(connection, study_id))
+    return ReadStudy(study_id, name, directions, user, system, trials)
+
+
+def keep_final(engine: Engine, name: str, record: Mapping[str, Any]) -> None:
+    """Keep what ``finalize`` found with the study, whoever its writer is.
+
+    Raises:
+        StudyNotFound: it is gone.
+    """
+    study_id = read_study_id(engine, name)
+    row = {"study_id": study_id, "key": FINAL, "value_json": dumps(record)}
+    with writing(engine) as connection:
+        upsert(connection, STUDY_SYSTEM, [row], ("study_id", "key"), ("value_json",))
+
+
+def read_study_id(engine: Engine, name: str) -> int:
+    """The study's id.
+
+    Raises:
+        StudyNotFound: there is none of that name.
+    """
+    with reading(engine) as connection:
+        found: int | None = connection.execute(
+            select(STUDIES.c.study_id).where(STUDIES.c.study_name == name)
+        ).scalar()
+    if found is None:
+        raise StudyNotFound(_absent(name, study_names(engine), place(engine.url)))
+    return found
 
 
 def existing_store(url: str) -> Engine:

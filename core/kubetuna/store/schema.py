@@ -33,7 +33,10 @@ def ensure_schema(engine: Engine) -> None:
 
 
 def check_schema(engine: Engine) -> None:
-    """Refuse a schema of another version."""
+    """Refuse a database without Optuna's tables, and a schema of another version."""
+    if not _has_tables(engine):
+        where = place(engine.url)
+        raise StoreError(f"the store at {where} has no Optuna tables, so no study; give another --store")
     with reading(engine) as connection:
         found = _revision(connection)
     if found != REVISION:

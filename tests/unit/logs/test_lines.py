@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetuna.logs.lines import Announcement, LineReader, MetricLine, SeriesPart
+from kubetuna.logs.lines import Announcement, LineReader, MetricLine, Protocol, SeriesPart
 
 METRICS = ("loss", "acc", "val_acc", "a|b", "val/f1")
 
@@ -145,3 +145,12 @@ def test_no_bytes_raise(data: bytes) -> None:
         found = reader.read(line)
         if isinstance(found, MetricLine):
             json.dumps(dict(found.values), allow_nan=False)
+
+
+def test_a_trainer_may_name_its_protocol() -> None:
+    assert read(b'{"protocol": "abc", "data": "x"}') == Protocol("abc")
+    assert read(b'{"protocol": 7}') is None and read(b'{"protocol": ""}') is None
+    found = read(b'{"protocol": "abc", "loss": 1}')
+    assert isinstance(found, MetricLine) and found.values == {"loss": 1.0}
+    long = read(b'{"protocol": "' + b"a" * 500 + b'"}')
+    assert isinstance(long, Protocol) and len(long.digest) == 64

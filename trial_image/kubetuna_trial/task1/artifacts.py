@@ -50,6 +50,7 @@ def _description(trial: Trial, data: Dataset) -> dict[str, object]:
         "factor_deviation": data.deviation.tolist(),
         "seed": trial.plan.seed,
         "data": data.source,
+        "origin": dict(data.origin),
         "protocol": {**asdict(trial.protocol), "hash": trial.protocol.digest},
     }
 

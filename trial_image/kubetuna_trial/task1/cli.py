@@ -12,7 +12,7 @@ import torch
 
 from kubetuna_trial.checkpoint import Checkpoints
 from kubetuna_trial.errors import InputError
-from kubetuna_trial.task1 import replay
+from kubetuna_trial.task1 import evaluate, replay
 from kubetuna_trial.task1.artifacts import write_artifacts
 from kubetuna_trial.task1.data import Dataset, file_dataset, planted_dataset
 from kubetuna_trial.task1.parameters import AGENT_NAMES, AGENTS, NUMBERS, parse_parameters
@@ -23,8 +23,8 @@ from kubetuna_trial.wire import Surroundings, announce_out_of_memory, emit, repo
 
 DESCRIPTION = """\
 Train an ensemble of Q-learning agents to trade bitcoin, and judge it on validation data by a fixed protocol.
-Without options it trains on synthetic data with a planted signal, in about ten seconds. `replay` as the first word
-shows what the simulator does with given actions (replay --help)."""
+Without options it trains on synthetic data with a planted signal, in about ten seconds. As the first word,
+`evaluate` scores a saved ensemble, `replay` shows what the simulator does with actions (each with --help)."""
 
 EPILOG = """\
 Parameters come from the options below or from KUBETUNA_PARAMS (a JSON object); options win. KUBETUNA_SEED,
@@ -41,6 +41,10 @@ def main(arguments: Sequence[str]) -> int:
             parser = _Parser(prog="python -m kubetuna_trial.task1 replay", description=replay.DESCRIPTION)
             replay.add_options(parser)
             return replay.run(parser.parse_args(arguments[1:]))
+        if arguments[:1] == ["evaluate"]:
+            parser = _Parser(prog="python -m kubetuna_trial.task1 evaluate", description=evaluate.DESCRIPTION)
+            evaluate.add_options(parser)
+            return evaluate.run(parser.parse_args(arguments[1:]))
         return _train_or_write(_parser().parse_args(arguments))
     except InputError as error:
         say(f"error: {error}")

@@ -8,8 +8,10 @@ the last rows, which with the contest's files makes every factor 900 seconds old
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +43,7 @@ class Dataset:
     """Rows of train and validation only.
 
     ``factors`` f32[N, F] are scaled by ``mean`` and ``deviation``, f64[F], of the train rows; ``move`` is the
-    standard deviation of a train second's move, in USD.
+    standard deviation of a train second's move, in USD. ``origin`` says, as JSON, how to get the same data again.
     """
 
     prices: Floats
@@ -53,6 +55,7 @@ class Dataset:
     move: float
     digest: str
     source: str
+    origin: Mapping[str, Any]
 
 
 def split(rows: int) -> tuple[Span, Span]:
@@ -68,7 +71,9 @@ def planted_dataset(rows: int, seed: int, snr: float) -> Dataset:
     series = planted_series(rows, seed, snr)
     train, validation = split(rows)
     source = f"planted rows={rows} seed={seed} snr={snr:g}"
-    return _dataset(series.prices[: validation.stop], series.factors[: validation.stop], train, validation, source)
+    origin = {"rows": rows, "seed": seed, "snr": snr}
+    prices, factors = series.prices[: validation.stop], series.factors[: validation.stop]
+    return _dataset(prices, factors, train, validation, source, origin)
 
 
 def file_dataset(prices: Path, factors: Path, align: str) -> Dataset:
@@ -86,10 +91,18 @@ def file_dataset(prices: Path, factors: Path, align: str) -> Dataset:
         row = int(np.flatnonzero(~np.isfinite(used).all(axis=1))[0])
         raise InputError(f"{factors}: row {row} holds a value that is not finite")
     _warn_of_lag(known[: train.stop], used[: train.stop])
-    return _dataset(known, used, train, validation, f"{prices.name} {factors.name} align={align}")
+    origin = {"prices": str(prices.absolute()), "factors": str(factors.absolute()), "align": align}
+    return _dataset(known, used, train, validation, f"{prices.name} {factors.name} align={align}", origin)
 
 
-def _dataset(prices: Floats, factors: NDArray[np.float32], train: Span, validation: Span, source: str) -> Dataset:
+def _dataset(
+    prices: Floats,
+    factors: NDArray[np.float32],
+    train: Span,
+    validation: Span,
+    source: str,
+    origin: Mapping[str, Any],
+) -> Dataset:
     fitted = factors[train.start : train.stop].astype(np.float64)
     mean, deviation = fitted.mean(axis=0), np.maximum(fitted.std(axis=0), 1e-8)
     scaled = np.clip((factors - mean) / deviation, -CLIP, CLIP).astype(np.float32)
@@ -97,7 +110,7 @@ def _dataset(prices: Floats, factors: NDArray[np.float32], train: Span, validati
     if move == 0:
         raise InputError("the price never moves within the train rows: there is nothing to learn")
     digest = hashlib.sha256(prices.tobytes() + np.ascontiguousarray(factors).tobytes()).hexdigest()
-    return Dataset(prices, scaled, train, validation, mean, deviation, move, digest, source)
+    return Dataset(prices, scaled, train, validation, mean, deviation, move, digest, source, origin)
 
 
 def _warn_of_lag(prices: Floats, factors: NDArray[np.float32]) -> None:

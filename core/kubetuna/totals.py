@@ -56,7 +56,7 @@ class ResultsBook:
         if record.state == "COMPLETE" and record.steps:
             count, steps, seconds = self._complete
             self._complete = [count + 1, steps + len(record.steps), seconds + _seconds(record)]
-        if _eligible(record):
+        if eligible(record):
             self._front = _joined(self._spec, self._front, record)
 
     def results(self, open_steps: int = 0) -> Results:
@@ -102,7 +102,7 @@ def pareto_front(
 ) -> tuple[TrialRecord, ...]:
     """The feasible complete trials that no other one dominates, by number; over the first objectives only."""
     front: list[TrialRecord] = []
-    for record in filter(_eligible, records):
+    for record in filter(eligible, records):
         front = _joined(spec, front, record, objectives)
     return tuple(sorted(front, key=lambda r: r.number))
 
@@ -119,7 +119,8 @@ def _seconds(record: TrialRecord) -> float:
     return sum(a.ended - a.started for a in record.attempts if a.ended is not None and a.started is not None)
 
 
-def _eligible(record: TrialRecord) -> bool:
+def eligible(record: TrialRecord) -> bool:
+    """Whether a trial is complete, has a value, and violates no constraint."""
     return record.state == "COMPLETE" and bool(record.values) and record.feasible
 
 

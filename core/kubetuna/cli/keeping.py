@@ -1,0 +1,54 @@
+"""Where the record of a scored test is kept: in the store, and in the folder of results that the user named.
+
+Both are looked at before the test is, so that either alone is enough to refuse a second look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kubetuna.cli.backends import in_cluster
+from kubetuna.cli.local import look_by_name, store_url
+from kubetuna.errors import StoreError
+from kubetuna.models.finalizing import Keep
+from kubetuna.results.files import read_object, write_json
+from kubetuna.results.folder import FINAL, is_results, write_report
+from kubetuna.results.seen import Seen
+from kubetuna.store.catalog import keep_final
+from kubetuna.store.engine import open_engine
+
+
+def keeper(target: str, seen: Seen, store: str | None, namespace: str | None) -> tuple[Path, Keep, Any]:
+    """The folder for the final models, what keeps their record, and the record that is there already."""
+    folder = Path(target) if is_results(Path(target)) else seen.folder
+    places: list[Callable[[Mapping[str, Any]], None]] = [lambda record: _into_folder(folder, seen, record)]
+    known = [seen.final, read_object(folder / FINAL) if (folder / FINAL).exists() else None]
+    url = None if in_cluster(target, namespace) else _store_of(seen, store)
+    if url is not None:
+        known.append(look_by_name(seen.spec.name, url).final)
+        places.append(lambda record: keep_final(open_engine(url), seen.spec.name, record))
+
+    def keep(record: Mapping[str, Any]) -> None:
+        for place in places:
+            place(record)
+
+    return folder, keep, max((k for k in known if k), key=lambda k: int(k.get("looks", 1)), default=None)
+
+
+def _into_folder(folder: Path, seen: Seen, record: Mapping[str, Any]) -> None:
+    write_json(folder / FINAL, record)
+    write_report(replace(seen, final=record), folder / "report.html")
+
+
+def _store_of(seen: Seen, store: str | None) -> str | None:
+    """The store that still holds this very study; None where it is gone, or is another one's."""
+    for url in (store, seen.store if "***" not in seen.store else None, store_url(None)):
+        try:
+            if url and look_by_name(seen.spec.name, url).uid == seen.uid:
+                return url
+        except StoreError:
+            continue
+    return None

@@ -1,0 +1,132 @@
+"""The verbs that make models of results: train with the winner, evaluate a model, finalize a study."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kubetuna.cli.options import (
+    JsonOption,
+    NamespaceOption,
+    StoreOption,
+    StudyArgument,
+    TrialOption,
+    errors,
+    out,
+)
+
+WordsOption = Annotated[
+    str, typer.Option("--args", help='More words for the trainer, such as "--budget 1000000".', metavar="WORDS")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the program."""
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
+    app.command()(evaluate)
+    app.command()(finalize)
+
+
+def _say(text: str) -> None:
+    errors.print(text, markup=False)
+
+
+def train(
+    context: typer.Context,
+    study: StudyArgument,
+    save_path: Annotated[
+        Path | None, typer.Option("--save-path", help="The model's folder; else STUDY_final.", metavar="DIR")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Train this many models, each with its own seed.", metavar="N")] = 1,
+    trial: TrialOption = None,
+    out_of_range: Annotated[
+        bool, typer.Option("--out-of-range", help="Allow numbers outside the searched range.")
+    ] = False,
+    words: WordsOption = "",
+    store: StoreOption = None,
+    namespace: NamespaceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train with the winner's parameters; any of them can be changed: --learning-rate 1e-5."""
+    from kubetuna.cli.backends import find
+    from kubetuna.cli.tables import number, print_json
+    from kubetuna.models.overrides import changes_of, overridden
+    from kubetuna.models.training import seeds_of
+    from kubetuna.models.training import train as trained
+    from kubetuna.results.best_config import chosen_trial
+
+    changes = changes_of(context.args)
+    seen = find(study, store, namespace)
+    chosen = chosen_trial(seen, trial)
+    params = overridden(seen.spec, chosen.params, changes, out_of_range)
+    folder = save_path or Path(f"{seen.spec.name}_final")
+    done = trained(seen, chosen, params, folder, seeds_of(seen, chosen, seeds), _say, shlex.split(words))
+    if json:
+        rows = [{"folder": str(d.folder), "seed": d.seed, "metrics": dict(d.metrics)} for d in done]
+        print_json({"model": str(folder), "params": params, "runs": rows})
+        return
+    metric = seen.spec.objectives[0].metric
+    for one in done:
+        value = number(one.metrics[metric]) if metric in one.metrics else "not told"
+        out.print(f"{one.folder}: {metric} = {value} on validation (seed {one.seed})", markup=False, soft_wrap=True)
+    out.print(f"Next: kubetuna evaluate {shlex.quote(str(folder))}", markup=False, soft_wrap=True)
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A folder that train or a trial left.", metavar="MODEL")],
+    data: Annotated[
+        Path | None, typer.Option(help="Score on all rows of this folder of data instead.", metavar="DIR")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Score a saved model by the protocol, beside doing nothing, buying, chance and the untuned model."""
+    from kubetuna.cli.tables import evaluation_table, print_json
+    from kubetuna.models.judging import beaten
+    from kubetuna.models.judging import evaluate as judged
+
+    found = judged(model, "validation" if data is None else "all", data)
+    if json:
+        print_json(found)
+        return
+    out.print(evaluation_table(found))
+    better, worse = beaten(found)
+    if worse:
+        out.print(f"In {found['metric']} it does not beat {', '.join(worse)}.", markup=False)
+    elif better:
+        out.print(f"In {found['metric']} it beats {', '.join(better)}.", markup=False)
+    even = found["runs"][0].get("break_even_slippage")
+    if even is not None:
+        out.print(f"It earns nothing from a slippage of {even:.3g} a trade on ({even * 1e4:.3g} basis points).")
+
+
+def finalize(
+    study: StudyArgument,
+    seeds: Annotated[int, typer.Option(help="Train again with this many seeds.", metavar="N")] = 5,
+    trial: TrialOption = None,
+    again: Annotated[bool, typer.Option("--again", help="Look at the test a second time.")] = False,
+    words: WordsOption = "",
+    store: StoreOption = None,
+    namespace: NamespaceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train the winner again with several seeds and score the held-out test, once."""
+    from kubetuna.cli.backends import find
+    from kubetuna.cli.keeping import keeper
+    from kubetuna.cli.tables import final_text, print_json
+    from kubetuna.models.finalizing import finalize as finalized
+    from kubetuna.results.best_config import chosen_trial
+
+    seen = find(study, store, namespace)
+    folder, keep, known = keeper(study, seen, store, namespace)
+    seen = replace(seen, final=known)
+    done: dict[str, Any] = finalized(
+        seen, chosen_trial(seen, trial), folder, keep, _say, seeds, again, shlex.split(words)
+    )
+    if json:
+        print_json(done)
+    else:
+        out.print(final_text(done), markup=False, soft_wrap=True)

@@ -1,0 +1,149 @@
+"""Starting a trainer as a process of this machine, outside any experiment, and reading what it prints.
+
+It gets what a trial gets: parameters, seed and folders by the environment. Its words for people are passed
+on as they come; what it prints for the tuner is kept in a log and read for the metrics' curve.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubetuna.errors import BackendMissing, ResultsError
+from kubetuna.local.command import command_of, inherited
+from kubetuna.logs.lines import LineReader, MetricLine
+from kubetuna.spec.environment import environment
+from kubetuna.spec.model import Experiment
+from kubetuna.spec.substitution import substitute
+
+TERMINATED = 143
+ERROR_LINES = 5
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One training: parameters, seed, and the folder that gets the model. ``words`` are added to the command."""
+
+    spec: Experiment
+    trial: int
+    params: Mapping[str, Any]
+    seed: int
+    folder: Path
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The latest value of each metric, and every report: its step and metrics."""
+
+    metrics: Mapping[str, float]
+    reports: tuple[tuple[int | None, Mapping[str, float]], ...]
+
+
+def argv_of(order: Order) -> tuple[str, ...]:
+    """What is started.
+
+    Raises:
+        ResultsError: the template leaves the command to its image, or there is no template.
+    """
+    argv, _ = _command(order)
+    return argv
+
+
+def _command(order: Order) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    spec = order.spec
+    if not spec.template.trial_spec:
+        raise ResultsError(f"{spec.name}: the study was made by another program; how to train is not known")
+    meta = {"name": f"{spec.name}-{order.trial}", "namespace": spec.namespace}
+    rendered = substitute(spec.template.trial_spec, spec.template.substitutions, order.params, meta)
+    own = {
+        **environment(spec.name, order.params, order.trial, 0, order.seed),
+        "KUBETUNA_OUT": str(order.folder.absolute()),
+        "KUBETUNA_CHECKPOINT_DIR": str((order.folder / "checkpoints").absolute()),
+    }
+    command = command_of(rendered, spec.template.primary_container, own)
+    if not command.argv:
+        raise ResultsError(f"{spec.name}: its template leaves the command to the image, which is not used here")
+    return (*command.argv, *order.words), command.environment
+
+
+def run_trainer(order: Order, say: Say) -> Curve:
+    """Train to the end; ``say`` gets the trainer's words for people.
+
+    Raises:
+        ResultsError: it failed; the message holds its last words.
+        KeyboardInterrupt: it was stopped; its checkpoint is kept and the same order goes on from it.
+    """
+    argv, variables = _command(order)
+    order.folder.mkdir(parents=True, exist_ok=True)
+    reader = LineReader(order.spec.metric_names, order.spec.collector.filters)
+    reports: list[tuple[int | None, Mapping[str, float]]] = []
+    log = order.folder / "train.log"
+    with log.open("ab") as kept, _started(argv, variables) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                kept.write(line)
+                found = reader.read(line.rstrip(b"\n"))
+                if isinstance(found, MetricLine):
+                    reports.append((found.step, found.values))
+                elif not line.startswith(b"{"):
+                    say(line.decode("utf-8", "replace").rstrip())
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            raise
+        code = process.wait()
+    if code == TERMINATED:
+        raise KeyboardInterrupt
+    if code != 0:
+        raise ResultsError(f"the trainer failed with exit code {code}: {_last_words(log)} (see {log})")
+    return Curve({name: v for _, values in reports for name, v in values.items()}, tuple(reports))
+
+
+def _started(argv: Sequence[str], variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            argv, env=dict(variables), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+        )
+    except OSError as error:
+        raise ResultsError(f"{argv[0]} cannot be started here: {error.strerror}") from error
+
+
+def _last_words(log: Path) -> str:
+    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line and not line.startswith("{")]
+    return " / ".join(lines[-ERROR_LINES:])[-500:] or "it said nothing"
+
+
+def ask_trainer(task: str, words: Sequence[str]) -> dict[str, Any]:
+    """Run a shipped trainer's verb that answers with one JSON object.
+
+    Raises:
+        BackendMissing: the trainers are not installed.
+        ResultsError: it refused; the message is its own.
+    """
+    argv = [sys.executable, "-m", f"kubetuna_trial.{task}", *words]
+    done = subprocess.run(argv, env=inherited(), capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    said = done.stderr.decode("utf-8", "replace").strip()
+    if done.returncode and "No module named" in said:
+        raise BackendMissing("the trainers are not installed here: pip install kubetuna-trial")
+    if done.returncode:
+        raise ResultsError(said.splitlines()[-1].removeprefix("error: ") if said else f"{' '.join(argv)} failed")
+    try:
+        found = json.loads(done.stdout.decode().strip().splitlines()[-1])
+    except (ValueError, IndexError) as error:
+        raise ResultsError(f"{' '.join(argv)}: gave no JSON object") from error
+    return dict(found)
+
+
+def machine() -> str:
+    """What a model was trained on."""
+    return f"{os.uname().sysname} {os.uname().machine}, {os.cpu_count()} CPU cores"

@@ -1,0 +1,80 @@
+"""A study as it is read back by whoever did not run it, wherever it lies and whichever program made it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubetuna.ending import ending
+from kubetuna.local.clock import SystemClock
+from kubetuna.offline import snapshot_of
+from kubetuna.opening import UID
+from kubetuna.records import EXPERIMENT, FINAL, PROTOCOL, SEED, STARTED, TrialRecord, decode_trial
+from kubetuna.resources import resource_unit, resource_units
+from kubetuna.results.foreign import adopt, foreign_experiment
+from kubetuna.spec.model import Experiment
+from kubetuna.spec.parse import parse_experiment
+from kubetuna.status import Moment, render
+from kubetuna.store.catalog import ReadStudy
+from kubetuna.tallying import Counter
+from kubetuna.totals import results_of
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A study with its trials.
+
+    ``folder``: where its attempts keep their files. ``store``: where it was read, without a password. ``final``:
+    what ``finalize`` found, once it has. ``seed`` and ``protocol`` are None where nobody said.
+    """
+
+    spec: Experiment
+    status: Mapping[str, Any]
+    trials: tuple[TrialRecord, ...]
+    folder: Path
+    seed: int | None = None
+    uid: str = ""
+    store: str = ""
+    protocol: str | None = None
+    final: Mapping[str, Any] | None = None
+
+
+def seen_of(found: ReadStudy, store: str) -> Seen:
+    """What a store holds of a study; one that another program made gets an experiment that describes it."""
+    attrs = found.system_attrs
+    trials = tuple(decode_trial(t) for t in found.trials)
+    if EXPERIMENT in attrs:
+        spec = parse_experiment(attrs[EXPERIMENT])
+        status = status_of(spec, trials, float(attrs.get(STARTED, 0.0)))
+    else:
+        spec = foreign_experiment(found)
+        status = status_of(spec, adopt(trials), min((t.started for t in trials if t.started), default=0.0))
+    uid = str(attrs.get(UID, ""))
+    return Seen(
+        spec,
+        status,
+        trials,
+        folder_of(found.name, uid),
+        seed=attrs.get(SEED),
+        uid=uid,
+        store=store,
+        protocol=attrs.get(PROTOCOL),
+        final=attrs.get(FINAL),
+    )
+
+
+def folder_of(study_name: str, uid: str) -> Path:
+    """Where the attempts of a study keep logs, checkpoints and outputs."""
+    # The name of a study that another program made may hold anything.
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", study_name)
+    return Path("kubetuna-runs") / (f"{name}-{uid}" if uid else name)
+
+
+def status_of(spec: Experiment, trials: Sequence[TrialRecord], started: float) -> dict[str, Any]:
+    """The status that a runner would publish now."""
+    now, counter = SystemClock().now(), Counter(spec)
+    snapshot = snapshot_of(spec, trials, started, resource_units(spec), counter)
+    return render(snapshot, ending(snapshot, now), results_of(spec, trials), Moment(now, unit=resource_unit(spec)))

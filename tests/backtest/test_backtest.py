@@ -1,0 +1,151 @@
+"""Statistics of backtests against answers worked out without this code: published examples, and by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from kubetuna.backtest.bootstrap import reality_check, resample_counts, sharpe_interval
+from kubetuna.backtest.overfitting import block_count, probability_of_overfitting
+from kubetuna.backtest.sharpe import (
+    Moments,
+    deflated_sharpe_ratio,
+    effective_trials,
+    expected_best_ratio,
+    minimum_track_record,
+    moments,
+    probabilistic_sharpe_ratio,
+    sharpe_ratios,
+)
+
+Array = np.ndarray
+
+
+def noise(seed: int, rows: int, columns: int) -> Array:
+    return np.random.default_rng(seed).normal(size=(rows, columns))
+
+
+class TestTheSharpeRatio:
+    def test_moments_worked_by_hand(self) -> None:
+        # 0, 0, 0, 4: mean 1, variance 3, third central moment 6, fourth 21.
+        found = moments(np.array([0.0, 0.0, 0.0, 4.0]))
+        assert found.ratio == pytest.approx(1 / math.sqrt(3))
+        assert found.skewness == pytest.approx(6 / 3**1.5)
+        assert found.kurtosis == pytest.approx(21 / 9)
+
+    def test_a_series_that_never_moves_has_none(self) -> None:
+        assert moments(np.full(50, 1e-4)) == Moments(0.0, 50)
+        assert sharpe_ratios(np.zeros((5, 2))).tolist() == [0.0, 0.0]
+
+    def test_psr_of_a_normal_series_is_the_textbook_z(self) -> None:
+        # SR 0.1, T 101: z = 0.1 * 10 / sqrt(1 + 0.01 / 2) = 0.997509; Phi = 0.840741 (table).
+        assert probabilistic_sharpe_ratio(Moments(0.1, 101)) == pytest.approx(0.840741, abs=1e-6)
+        assert probabilistic_sharpe_ratio(Moments(0.1, 101), 0.1) == 0.5
+
+    def test_fat_left_tails_cost_certainty(self) -> None:
+        fat = Moments(0.1, 101, -3.0, 10.0)
+        assert probabilistic_sharpe_ratio(fat) < probabilistic_sharpe_ratio(Moments(0.1, 101))
+
+    def test_the_deflated_ratio_of_the_papers_example(self) -> None:
+        """Bailey and López de Prado 2014: 100 trials, SR 2.5 a year, variance 1/2 a year, five years of days."""
+        found = Moments(2.5 / math.sqrt(250), 1250, -3.0, 10.0)
+        assert expected_best_ratio(0.5 / 250, 100) == pytest.approx(0.1132, abs=5e-5)
+        assert deflated_sharpe_ratio(found, 0.5 / 250, 100) == pytest.approx(0.9004, abs=5e-5)
+        # The same paper: with 46 trials it would have passed at 95 %.
+        assert deflated_sharpe_ratio(found, 0.5 / 250, 46) == pytest.approx(0.9505, abs=5e-5)
+
+    def test_one_trial_is_not_deflated(self) -> None:
+        found = Moments(0.1, 101)
+        assert deflated_sharpe_ratio(found, 1.0, 1) == probabilistic_sharpe_ratio(found)
+
+    def test_the_expected_best_is_what_simulation_shows(self) -> None:
+        draws = noise(3, 20_000, 50).max(axis=1).mean()
+        assert expected_best_ratio(1.0, 50) == pytest.approx(draws, rel=0.02)
+
+    def test_the_track_record_needed_gives_just_that_confidence(self) -> None:
+        found = Moments(0.1, 500, -0.5, 5.0)
+        needed = minimum_track_record(found)
+        again = Moments(0.1, round(needed), -0.5, 5.0)
+        assert probabilistic_sharpe_ratio(again) == pytest.approx(0.95, abs=1e-3)
+        assert minimum_track_record(Moments(-0.1, 500)) == math.inf
+
+
+class TestTheEffectiveNumberOfTrials:
+    def test_copies_are_one_and_strangers_are_many(self) -> None:
+        one = noise(0, 500, 1)
+        assert effective_trials(np.repeat(one, 20, axis=1)) == pytest.approx(1.0)
+        assert effective_trials(noise(1, 5000, 20)) == pytest.approx(20, abs=0.5)
+
+    def test_half_correlated_lie_between(self) -> None:
+        shared = noise(2, 20_000, 1) + noise(3, 20_000, 10)
+        # Correlation 1/2: 10 * 1/2 + 1/2.
+        assert effective_trials(shared) == pytest.approx(5.5, abs=0.2)
+
+    def test_columns_that_never_move_do_not_count(self) -> None:
+        assert effective_trials(np.zeros((10, 3))) == 1.0
+
+
+class TestTheProbabilityOfOverfitting:
+    def test_two_strategies_that_alternate_are_always_chosen_wrongly(self) -> None:
+        # A earns in the first half, B in the second; whichever half chooses, its choice is last in the other.
+        good, bad = [2.0, 1.0, 2.0, 1.0], [-2.0, -1.0, -2.0, -1.0]
+        found = probability_of_overfitting(np.array([good + bad, bad + good]).T, blocks=2)
+        assert (found.probability, found.loss, found.splits) == (1.0, 1.0, 2)
+
+    def test_by_hand_with_four_blocks(self) -> None:
+        a, b = [3.0, 1.0, 3.0, 1.0], [1.0, 0.0, 1.0, 0.0]
+        found = probability_of_overfitting(np.array([a, b]).T, blocks=4)
+        # Six splits. Blocks {1,3} or {2,4} alone never vary (ratio 0 for both: the first is chosen, and ties).
+        # In the four mixed splits A (3, 1: ratio 2) beats B (1, 0: ratio 1) in both halves: rank 2 of 2.
+        assert found.splits == 6
+        assert found.probability == pytest.approx(2 / 6)
+        assert found.loss == 0.0
+
+    def test_pure_noise_is_a_coin(self) -> None:
+        found = [probability_of_overfitting(noise(seed, 320, 50)).probability for seed in range(20)]
+        assert 0.35 <= float(np.mean(found)) <= 0.65
+
+    def test_a_dominant_strategy_is_found(self) -> None:
+        returns = noise(1, 320, 50)
+        returns[:, 17] += 0.5
+        assert probability_of_overfitting(returns).probability < 0.05
+
+    def test_the_number_of_splits_is_that_of_the_halves(self) -> None:
+        assert probability_of_overfitting(noise(0, 64, 3)).splits == 12_870
+
+    def test_blocks_fit_the_series(self) -> None:
+        assert [block_count(n) for n in (0, 7, 8, 20, 64, 1000)] == [0, 0, 2, 4, 16, 16]
+        with pytest.raises(ValueError, match="5 blocks"):
+            probability_of_overfitting(noise(0, 64, 3), blocks=5)
+
+
+class TestTheBootstrap:
+    def test_every_resample_is_as_long_as_the_series(self) -> None:
+        counts = resample_counts(100, 20, 0)
+        assert counts.sum(axis=1).tolist() == [100.0] * 20
+        assert not np.array_equal(counts[0], counts[1])
+
+    def test_the_interval_covers_the_truth_as_often_as_it_says(self) -> None:
+        hits = 0
+        for seed in range(200):
+            low, high = sharpe_interval(noise(seed, 300, 1)[:, 0] + 0.1, resamples=300, seed=seed)
+            hits += low <= 0.1 <= high
+        assert 0.90 <= hits / 200 <= 0.99
+
+    def test_dependence_widens_the_interval(self) -> None:
+        alone = noise(5, 2000, 1)[:, 0]
+        smooth = np.convolve(alone, np.ones(10), "valid") / math.sqrt(10)
+        narrow, wide = sharpe_interval(alone[:1991]), sharpe_interval(smooth)
+        assert wide[1] - wide[0] > 1.8 * (narrow[1] - narrow[0])
+
+    def test_the_best_of_noise_is_no_discovery(self) -> None:
+        found = [reality_check(noise(seed, 250, 20), resamples=200) for seed in range(40)]
+        assert sum(p < 0.05 for p in found) <= 6 and 0.3 < float(np.mean(found)) < 0.7
+
+    def test_a_real_mean_is_one(self) -> None:
+        returns = noise(1, 500, 20)
+        returns[:, 3] += 0.3
+        assert reality_check(returns, resamples=500) < 0.01
+        assert reality_check(np.zeros((10, 2))) == 1.0

@@ -1,0 +1,54 @@
+"""Studies in a real store: ours, as the runner leaves them, and those of plain Optuna."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import optuna
+
+from kubetuna.records import TrialRecord
+from kubetuna.results.seen import Seen
+from tests.report.studies import Study, failed_trial, study, trial
+
+
+def trials(count: int = 14, seed: int = 0) -> list[TrialRecord]:
+    """Completed trials with series, and one of each other kind."""
+    rng = np.random.default_rng(seed)
+    done = [
+        replace(trial(n, float(rng.normal())), series={"returns": [float(f"{v:.6g}") for v in rng.normal(size=40)]})
+        for n in range(count - 2)
+    ]
+    pruned = trial(count - 2, 0.1, state="PRUNED", outcome="Pruned")
+    return [*done, pruned, failed_trial(count - 1)]
+
+
+def seen(made: Study | None = None, **changes: object) -> Seen:
+    """A study as it is read back."""
+    made = made or study(trials())
+    found = Seen(made.spec, made.status(), made.trials, Path("kubetuna-runs/x"), 42, "u1", "sqlite:///x.db", "abc")
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def plain_optuna(path: Path, count: int = 12, name: str = "theirs") -> str:
+    """A study that plain Optuna made: conditional parameters, pruned and failed trials, user attributes."""
+    url = f"sqlite:///{path}"
+    made = optuna.create_study(
+        study_name=name, storage=url, direction="maximize", sampler=optuna.samplers.RandomSampler(seed=1)
+    )
+
+    def objective(t: optuna.Trial) -> float:
+        kind = t.suggest_categorical("kind", ["a", "b", None, True])
+        x = t.suggest_float("x", 1e-5, 1.0, log=True)
+        n = t.suggest_int("n", 2, 8, step=2) if kind == "a" else 1
+        t.report(x, 1)
+        t.set_user_attr("loss", 1 - x)
+        if t.number == 3:
+            raise optuna.TrialPruned
+        if t.number == 4:
+            raise ValueError("no")
+        return x * n
+
+    made.optimize(objective, n_trials=count, catch=(ValueError,))
+    return url

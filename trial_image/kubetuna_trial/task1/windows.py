@@ -1,0 +1,89 @@
+"""One part of a data set for judging a finished model: validation, the held-out test part, or every row.
+
+Training never comes here. The test rows are read only where somebody says ``test`` or ``all``, and then whole files
+are read; factors are scaled as the model saw them in training, whatever data it meets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubetuna_trial.errors import InputError
+from kubetuna_trial.task1.data import CLIP, EMBARGO, Floats, Span, split
+from kubetuna_trial.task1.files import count_rows, header, open_factors, read_prices
+from kubetuna_trial.task1.planted import planted_series
+
+PARTS = ("validation", "test", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The rows of one part: prices f64[N], factors as they are f32[N, F], where they lie in the data."""
+
+    prices: Floats
+    factors: NDArray[np.float32]
+    span: Span
+    part: str
+    source: str
+
+    @property
+    def digest(self) -> str:
+        """A hash of these rows."""
+        return hashlib.sha256(self.prices.tobytes() + np.ascontiguousarray(self.factors).tobytes()).hexdigest()
+
+    def scaled(self, mean: Floats, deviation: Floats) -> NDArray[np.float32]:
+        """The factors as a model sees them that was trained with this mean and deviation, f64[F].
+
+        Raises:
+            InputError: the model knows another number of factors.
+        """
+        if self.factors.shape[1] != len(mean):
+            raise InputError(
+                f"the data has {self.factors.shape[1]} factors, the model was trained with {len(mean)}"
+            )
+        return np.clip((self.factors - mean) / deviation, -CLIP, CLIP).astype(np.float32)
+
+
+def part_of(rows: int, part: str) -> Span:
+    """Where a part lies. The test part keeps its distance from validation, as validation does from training."""
+    if part == "all":
+        return Span(0, rows)
+    _, validation = split(rows)
+    return validation if part == "validation" else Span(validation.stop + EMBARGO, rows)
+
+
+def window_of(origin: Mapping[str, Any], part: str) -> Window:
+    """The part of the data that ``origin`` describes, as ``Dataset.origin`` does. Raises InputError."""
+    if "rows" in origin:
+        return _planted(int(origin["rows"]), int(origin["seed"]), float(origin["snr"]), part)
+    return _files(Path(origin["prices"]), Path(origin["factors"]), str(origin["align"]), part)
+
+
+def _planted(rows: int, seed: int, snr: float, part: str) -> Window:
+    series, span = planted_series(rows, seed, snr), part_of(rows, part)
+    chosen = slice(span.start, span.stop)
+    source = f"planted rows={rows} seed={seed} snr={snr:g}"
+    return Window(series.prices[chosen], series.factors[chosen], span, part, source)
+
+
+def _files(prices: Path, factors: Path, align: str, part: str) -> Window:
+    header(prices)
+    table = open_factors(factors)
+    shift = count_rows(prices) - len(table)
+    if shift < 0:
+        raise InputError(f"{factors}: has more rows than {prices}")
+    span = part_of(len(table), part)
+    offset = shift if align == "rear" else 0
+    known = read_prices(prices, offset + span.stop)[offset + span.start :]
+    used = np.asarray(table[span.start : span.stop], dtype=np.float32)
+    if not np.isfinite(used).all():
+        row = span.start + int(np.flatnonzero(~np.isfinite(used).all(axis=1))[0])
+        raise InputError(f"{factors}: row {row} holds a value that is not finite")
+    return Window(known, used, span, part, f"{prices.name} {factors.name} align={align}")
