@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from kubetuna_trial.checkpoint import Checkpoints
-from kubetuna_trial.command import Formatter, Parser, add_numbers, check_least, device_named, given_options
+from kubetuna_trial.command import Formatter, Parser, add_numbers, check_least, given_options
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.memory import is_out_of_memory
-from kubetuna_trial.task2.data import Market, file_market, folder_market, planted_market
+from kubetuna_trial.task2 import evaluate, score
+from kubetuna_trial.task2.artifacts import write_artifacts
 from kubetuna_trial.task2.learning import Method
 from kubetuna_trial.task2.loading import load, source_of
+from kubetuna_trial.task2.options import add_data, add_model, market_of, prepared_device
 from kubetuna_trial.task2.parameters import CHOICES, NUMBERS, QUANTIZATIONS, parse_parameters
 from kubetuna_trial.task2.planted import write_contest_files
 from kubetuna_trial.task2.training import Plan, Report, Trial
@@ -43,6 +43,10 @@ METHOD = Method()
 def main(arguments: Sequence[str]) -> int:
     """Run; returns the exit code: 0 done, 1 failed, 2 bad input, 143 stopped."""
     try:
+        if arguments[:1] == ["score"]:
+            return _asked("score", score, arguments[1:])
+        if arguments[:1] == ["evaluate"]:
+            return _asked("evaluate", evaluate, arguments[1:])
         return _train_or_write(_parser().parse_args(arguments))
     except InputError as error:
         say(f"error: {error}")
@@ -56,6 +60,13 @@ def main(arguments: Sequence[str]) -> int:
         announce_out_of_memory()
         say(f"error: out of memory; {ADVICE} ({str(error)[:200]})")
         return 1
+
+
+def _asked(name: str, verb: Any, arguments: Sequence[str]) -> int:
+    parser = Parser(prog=f"python -m kubetuna_trial.task2 {name}", description=verb.DESCRIPTION,
+                    formatter_class=Formatter)  # fmt: skip
+    verb.add_options(parser)
+    return int(verb.run(parser.parse_args(arguments)))
 
 
 def _parser() -> Parser:
@@ -86,56 +97,6 @@ def _parser() -> Parser:
     return parser
 
 
-def add_data(parser: Parser) -> None:
-    """Options that say which market."""
-    data = parser.add_argument_group("data")
-    data.add_argument("--data", type=Path, metavar="DIR", help="folder laid out as the contest's")
-    data.add_argument(
-        "--stocks", type=Path, metavar="FILE", help="CSV: Date, Ticker, Open, High, Low, Close, Volume"
-    )
-    data.add_argument("--news", type=Path, metavar="FILE",
-                      help="CSV: Date, Stock_symbol, Article_title, Textrank_summary")  # fmt: skip
-    data.add_argument("--tickers", metavar="A,B", help="use only these")
-    data.add_argument("--data-seed", type=int, default=7, help="planted data: its seed")
-    data.add_argument("--shuffle-news", action="store_true", help="planted data: without a signal")
-
-
-def add_model(parser: Parser) -> None:
-    """Options that say which model, where and how."""
-    model = parser.add_argument_group("model")
-    model.add_argument("--model", metavar="NAME", help="hub id or folder of a causal model (default: the tiny one)")
-    model.add_argument("--revision", metavar="REV", help="branch, tag or commit of a hub id")
-    model.add_argument("--download", action="store_true", help="allow downloading the model")
-    model.add_argument("--quantization", choices=("auto", "bitsandbytes", "emulated"), default="auto",
-                       help="how 4 bits are done; bitsandbytes: refuse to emulate")  # fmt: skip
-    model.add_argument("--device", default="auto", help="auto, cpu, cuda")
-    model.add_argument(
-        "--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS") or 1), help="CPU threads"
-    )
-    model.add_argument("--per-pass", type=int, default=64, help="prompts that go through the model at once")
-
-
-def market_of(options: Namespace) -> Market:
-    """The market that the options name. Raises InputError."""
-    tickers = [word.strip().upper() for word in options.tickers.split(",")] if options.tickers else None
-    if bool(options.stocks) != bool(options.news):
-        raise InputError("--stocks and --news belong together: give both, or --data DIR, or neither")
-    if options.stocks:
-        return file_market(options.stocks, options.news, tickers)
-    if options.data:
-        return folder_market(options.data, tickers)
-    return planted_market(options.data_seed, options.shuffle_news)
-
-
-def prepared_device(options: Namespace) -> str:
-    """The device, with threads and determinism set as the options say."""
-    device = device_named(options.device)
-    torch.set_num_threads(options.threads)
-    if device == "cpu":
-        torch.use_deterministic_algorithms(True)
-    return device
-
-
 def _train_or_write(options: Namespace) -> int:
     around = surroundings()
     seed = around.seed if options.seed is None else options.seed
@@ -163,8 +124,6 @@ def _train(options: Namespace, around: Surroundings, seed: int) -> int:
             series("returns", found.judgement.returns.tolist())
         _report(found.step, options.reports, metrics)
         if last and out:
-            from kubetuna_trial.task2.artifacts import write_artifacts
-
             write_artifacts(out, trial, metrics, found.judgement.returns)
 
     return 0 if trial.run(tell, lambda: termination.asked) else EXIT_TERMINATED

@@ -1,7 +1,8 @@
 """The market that a trial sees: days, prices and news of the train files, split by date into train and validation.
 
 The last quarter of the days is validation. An embargo as long as the longest ``lookahead`` lies before it, so
-that no reward of training is paid by a validation price. Test days are in files of their own, which are not read.
+that no reward of training is paid by a validation price. Test days are in files of their own, which only
+``with_test`` reads, on the explicit demand of a person who judges a finished model.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ FEWEST_DAYS = 60
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """A world, and which of its days decisions are trained and judged on. All days are indices of ``dates``."""
+    """A world, and which of its days are trained on and judged. All days are indices of ``dates``."""
 
     world: World
     train: range
-    validation: range
+    window: range
     digest: str
     source: str
 
@@ -44,12 +45,11 @@ class Market:
         return np.asarray((self.opens[:, days + lookahead] / self.opens[:, days] - 1).T)
 
 
-def planted_market(seed: int, shuffled: bool = False, days: int = DAYS) -> Market:
-    """The train part of a planted world; its test days are generated and thrown away unseen."""
-    world = planted_world(seed, days, shuffled)
-    return market_of(
-        world.until(int(days * TRAIN_FILE)), f"planted seed={seed}{' shuffled news' if shuffled else ''}"
-    )
+def planted_market(seed: int, shuffled: bool = False, days: int = DAYS, test: bool = False) -> Market:
+    """The train part of a planted world; its test days are generated and, without ``test``, thrown away unseen."""
+    world, cut = planted_world(seed, days, shuffled), int(days * TRAIN_FILE)
+    source = f"planted seed={seed}{' shuffled news' if shuffled else ''}"
+    return _with_test(world, cut, source) if test else market_of(world.until(cut), source)
 
 
 def folder_market(folder: Path, tickers: Sequence[str] | None = None) -> Market:
@@ -57,6 +57,25 @@ def folder_market(folder: Path, tickers: Sequence[str] | None = None) -> Market:
     if not folder.is_dir():
         raise InputError(f"{folder}: is no folder")
     return file_market(found_in(folder, "stocks"), found_in(folder, "news"), tickers)
+
+
+def folder_market_with_test(folder: Path, tickers: Sequence[str] | None = None) -> Market:
+    """The same, to be judged on the days of the test files."""
+    train = folder_market(folder, tickers)
+    stocks, news = found_in(folder, "stocks", "test"), found_in(folder, "news", "test")
+    bars = read_stocks(found_in(folder, "stocks")) + read_stocks(stocks)
+    articles = read_news(found_in(folder, "news")) + read_news(news)
+    if min((bar[0] for bar in bars if bar[0] not in train.world.dates), default="") <= train.world.dates[-1]:
+        raise InputError(f"{stocks}: must hold days after {train.world.dates[-1]}, the last of the train file")
+    world = _world(stocks, bars, articles, train.world.tickers)
+    return _with_test(world, len(train.world.dates), f"{train.source} {stocks.name} {news.name}")
+
+
+def _with_test(world: World, cut: int, source: str) -> Market:
+    last = len(world.dates) - EXIT_DAYS
+    if last <= cut:
+        raise InputError(f"the test data has {len(world.dates) - cut} days; at least {EXIT_DAYS + 1} are needed")
+    return Market(world, market_of(world.until(cut), source).train, range(cut, last), _digest(world), source)
 
 
 def file_market(stocks: Path, news: Path, tickers: Sequence[str] | None = None) -> Market:

@@ -109,11 +109,21 @@ def buy_and_hold(market: Market, protocol: Protocol, days: range) -> Floats:
 
 def baselines(market: Market, protocol: Protocol, days: range) -> dict[str, float]:
     """What a person could do without any model, by the same protocol."""
-    shape = (len(days), len(market.world.tickers))
-    luck = [judge(random_scores(shape, seed), market, protocol, days) for seed in range(protocol.random_seeds)]
+    lucky = luck(market, protocol, days)
     return {
-        "random_hit_rate": float(np.mean([one.hit_rate for one in luck])),
-        "random_return": float(np.mean([one.performance.total_return for one in luck])),
-        "buy_and_hold_return": performance(buy_and_hold(market, protocol, days)).total_return,
-        "flat_return": 0.0,
+        "random_hit_rate": float(np.mean([one.hit_rate for one in lucky])),
+        "random_return": float(np.mean([one.performance.total_return for one in lucky])),
+        **{f"{n}_return": performance(r).total_return for n, r in untrained(market, protocol, days).items()},
     }
+
+
+def luck(market: Market, protocol: Protocol, days: range) -> list[Judgement]:
+    """Random scores, judged, once for each of the protocol's seeds."""
+    shape = (len(days), len(market.world.tickers))
+    return [judge(random_scores(shape, seed), market, protocol, days) for seed in range(protocol.random_seeds)]
+
+
+def untrained(market: Market, protocol: Protocol, days: range) -> dict[str, Floats]:
+    """Returns per day of what needs no scores."""
+    held = buy_and_hold(market, protocol, days)
+    return {"buy_and_hold": held, "flat": np.zeros_like(held)}

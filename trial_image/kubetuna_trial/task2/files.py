@@ -1,6 +1,6 @@
 """Reading the contest's CSV files: stocks and news, with every problem told by file, line and remedy.
 
-A trial is given the train files only; the test files lie beside them and are never opened.
+A trial opens the train files only; the test files lie beside them.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from kubetuna_trial.task2.planted import NEWS_COLUMNS, STOCK_COLUMNS, Article
 
 Bar = tuple[str, str, tuple[float, ...]]
 
-_PLACES = ("train/task2_{}_train.csv", "task2_{}_train.csv", "task2_{}.csv", "{}.csv")
+_PLACES = ("{part}/task2_{kind}_{part}.csv", "task2_{kind}_{part}.csv")
+_ALONE = ("task2_{kind}.csv", "{kind}.csv")
 
 
-def found_in(folder: Path, kind: str) -> Path:
-    """The train file of a kind, ``stocks`` or ``news``, in a data folder."""
-    names = [place.format(kind) for place in _PLACES]
+def found_in(folder: Path, kind: str, part: str = "train") -> Path:
+    """The file of a kind, ``stocks`` or ``news``, in a data folder; of the train or the test part."""
+    places = (*_PLACES, *_ALONE) if part == "train" else _PLACES
+    names = [place.format(kind=kind, part=part) for place in places]
     for name in names:
         if (folder / name).is_file():
             return folder / name
-    raise InputError(f"{folder}: has no file of {kind}; looked for {', '.join(names)}")
+    raise InputError(f"{folder}: has no {part} file of {kind}; looked for {', '.join(names)}")
 
 
 def read_stocks(path: Path) -> list[Bar]:

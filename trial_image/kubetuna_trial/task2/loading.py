@@ -80,13 +80,14 @@ def load(source: Source, quantization: str | None, device: str, how: str = "auto
     quiet()
     from transformers import AutoConfig, AutoTokenizer
 
-    with _told(source, "its tokenizer"):
+    remedy = _remedy(source)
+    with told(source.name, "its tokenizer", remedy):
         tokenizer = AutoTokenizer.from_pretrained(source.name, **_where(source))
-    with _told(source, "its configuration"):
+    with told(source.name, "its configuration", remedy):
         config = AutoConfig.from_pretrained(source.name, **_where(source))
     _without_dropout(config)
     backend = _backend(quantization, device, how)
-    with _told(source, "its weights"):
+    with told(source.name, "its weights", remedy):
         model = _weights(source, config, quantization if backend == BITSANDBYTES else None, device)
     if quantization and backend == EMULATED:
         emulate(model, quantization)
@@ -151,7 +152,7 @@ def _without_dropout(config: Any) -> None:
 
 
 @contextmanager
-def _told(source: Source, what: str) -> Iterator[None]:
+def told(name: str, what: str, remedy: str = "") -> Iterator[None]:
     """The libraries fail in many ways, none of them the user's: one line, and what to do."""
     try:
         yield
@@ -161,7 +162,7 @@ def _told(source: Source, what: str) -> Iterator[None]:
         if is_out_of_memory(error):
             raise
         cause = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise InputError(f"{source.name}: {what} cannot be loaded: {cause}{_remedy(source)}") from None
+        raise InputError(f"{name}: {what} cannot be loaded: {cause}{remedy}") from None
 
 
 def _remedy(source: Source) -> str:

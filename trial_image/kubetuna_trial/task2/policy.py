@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kubetuna_trial.errors import InputError
-from kubetuna_trial.task2.loading import Loaded, Source, quiet
+from kubetuna_trial.task2.loading import Loaded, Source, quiet, told
 from kubetuna_trial.task2.parameters import Parameters
 from kubetuna_trial.task2.scores import batch, forward, score_tree
 
@@ -136,6 +137,18 @@ def new_policy(loaded: Loaded, source: Source, params: Parameters, seed: int, de
     except ValueError as error:
         raise InputError(f"{source.name}: LoRA cannot be applied: {error}") from None
     return Tuned(Loaded(model, loaded.tokenizer, loaded.backend), params.signal_strength, device, per_pass)
+
+
+def saved_policy(loaded: Loaded, adapter: Path | None, strength: int, device: str, per_pass: int) -> Tuned | Policy:
+    """A policy as it was saved, not to be trained; without an adapter the base model's."""
+    if adapter is None:
+        return Policy(loaded, strength, device, per_pass)
+    quiet()
+    from peft import PeftModel
+
+    with told(str(adapter), "the adapter"):
+        model = PeftModel.from_pretrained(loaded.model, str(adapter))
+    return Tuned(Loaded(model, loaded.tokenizer, loaded.backend), strength, device, per_pass)
 
 
 def derived(seed: int, *what: object) -> int:

@@ -44,6 +44,7 @@ class Protocol:
         return range(first, last if limit is None else min(last, first + limit))
 
 
-def protocol_of(market: Market, window: range) -> Protocol:
-    """The protocol on a window of a market."""
+def protocol_of(market: Market) -> Protocol:
+    """The protocol on a market's window."""
+    window = market.window
     return Protocol(market.digest, (window.start, window.stop), prompt("TICKER", ["NEWS"], "CLOSE", 10))

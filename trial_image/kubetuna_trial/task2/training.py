@@ -71,7 +71,7 @@ class Trial:
         self, plan: Plan, loaded: Loaded, market: Market, checkpoints: Callable[[str], Checkpoints]
     ) -> None:
         self.plan, self.market = plan, market
-        self.protocol, self.backend = protocol_of(market, market.validation), loaded.backend
+        self.protocol, self.backend = protocol_of(market), loaded.backend
         self._checkpoints = checkpoints(configuration(plan, self.protocol, loaded.backend))
         self.policy = new_policy(loaded, plan.source, plan.params, plan.seed, plan.device, plan.per_pass)
         self.learner = Learner(self.policy, market, plan.params, plan.method, plan.seed)
