@@ -13,13 +13,12 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.engine import make_url
 
+from kubetuna.baselines import BASELINES, own_return
 from kubetuna.records import TrialRecord, dumps
 from kubetuna.spec.model import Experiment
 
 if TYPE_CHECKING:
     from kubetuna.results.comparison import Comparison
-
-BASELINES = ("buy_and_hold_return", "flat_return", "random_return")
 
 
 def print_json(value: object) -> None:
@@ -242,12 +241,12 @@ def _against_baselines(status: Mapping[str, Any]) -> list[str]:
     if not found:
         return []
     metrics = {m["name"]: float(m["latest"]) for m in found["observation"]["metrics"]}
-    own = metrics.get("total_return")
+    own = own_return(metrics)
     if own is None:
         return []
     names = [name for name in BASELINES if name in metrics]
     return ["On the validation window:"] * bool(names) + [
-        f"  total return {own:+.4%} against {name.removesuffix('_return').replace('_', ' ')} "
+        f"  return {own:+.4%} against {name.removesuffix('_return').replace('_', ' ')} "
         f"{metrics[name]:+.4%}: {own - metrics[name]:+.4%}"
         for name in names
     ]

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from kubetuna.baselines import BASELINES, own_return
 from kubetuna.records import TrialRecord
 from kubetuna.report.axes import parameter_axis
 from kubetuna.report.failures import summary
 from kubetuna.report.luck import MANY_SPLITS, Luck, choice, verdict
 from kubetuna.report.text import count, cut, esc, finite, number
 from kubetuna.report.view import View, value_of
-
-BASELINES = ("buy_and_hold_return", "flat_return", "random_return")
-OWN_RETURN = "total_return"
 
 # Random search finds one of the best 5 % with probability 0.95 after 59 trials (0.95 ** 59 < 0.05).
 MANY_TRIALS = 59
@@ -110,14 +108,14 @@ def _interim(view: View) -> Iterator[Check]:
 def _baselines(view: View) -> Iterator[Check]:
     """The best against trivial strategies that its own trial measured on the same data."""
     metrics = view.best.metrics if view.best else {}
-    own = finite(metrics.get(OWN_RETURN))
+    own = finite(own_return(metrics))
     for name in BASELINES if own is not None else ():
         other = finite(metrics.get(name))
         if other is None or own is None:
             continue
         words = name.removesuffix("_return").replace("_", " ")
         verb = "beats" if own > other else "does not beat"
-        text = f"Its total return of {own:+.4%} {verb} {words} ({other:+.4%}): {own - other:+.4%}."
+        text = f"Its return of {own:+.4%} {verb} {words} ({other:+.4%}): {own - other:+.4%}."
         yield Check("good" if own > other else "care", text)
 
 

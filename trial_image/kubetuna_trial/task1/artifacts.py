@@ -13,6 +13,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
+from kubetuna_trial.files import write_whole
 from kubetuna_trial.metrics import Floats
 from kubetuna_trial.task1.data import Dataset
 from kubetuna_trial.task1.training import Trial
@@ -30,9 +31,9 @@ def write_artifacts(
     }
     save_file(tensors, folder / "ensemble.safetensors.part")
     (folder / "ensemble.safetensors.part").replace(folder / "ensemble.safetensors")
-    _write(folder / "ensemble.json", json.dumps(_description(trial, data), indent=2) + "\n")
-    _write(folder / "returns.csv", "return\n" + "".join(f"{value!r}\n" for value in returns.tolist()))
-    _write(folder / "metrics.json", json.dumps(dict(metrics), indent=2) + "\n")
+    write_whole(folder / "ensemble.json", json.dumps(_description(trial, data), indent=2) + "\n")
+    write_whole(folder / "returns.csv", "return\n" + "".join(f"{value!r}\n" for value in returns.tolist()))
+    write_whole(folder / "metrics.json", json.dumps(dict(metrics), indent=2) + "\n")
 
 
 def _description(trial: Trial, data: Dataset) -> dict[str, object]:
@@ -53,9 +54,3 @@ def _description(trial: Trial, data: Dataset) -> dict[str, object]:
         "origin": dict(data.origin),
         "protocol": {**asdict(trial.protocol), "hash": trial.protocol.digest},
     }
-
-
-def _write(path: Path, text: str) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text)
-    beside.replace(path)

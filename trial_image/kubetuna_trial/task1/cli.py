@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 
 from kubetuna_trial.checkpoint import Checkpoints
+from kubetuna_trial.command import Formatter, Parser, add_numbers, check_least, device_named, given_options
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.task1 import evaluate, replay
 from kubetuna_trial.task1.artifacts import write_artifacts
@@ -33,12 +33,14 @@ stdout: step, sharpe_ratio, total_return, romad, max_drawdown; the last also hol
 and random_return on the same seconds. SIGTERM saves a checkpoint and leaves with exit code 143; started again with
 the same options, training goes on exactly where it was."""
 
+LEAST = {"rows": 10_000, "budget": 1, "reports": 1, "threads": 1, "data_seed": 0, "snr": 0}
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run; returns the exit code: 0 done, 1 failed, 2 bad input, 143 stopped."""
     try:
         if arguments[:1] == ["replay"]:
-            parser = _Parser(prog="python -m kubetuna_trial.task1 replay", description=replay.DESCRIPTION)
+            parser = Parser(prog="python -m kubetuna_trial.task1 replay", description=replay.DESCRIPTION)
             replay.add_options(parser)
             return replay.run(parser.parse_args(arguments[1:]))
         if arguments[:1] == ["evaluate"]:
@@ -58,18 +60,9 @@ def main(arguments: Sequence[str]) -> int:
         return 1
 
 
-class _Parser(ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see --help)")
-
-
-class _Formatter(ArgumentDefaultsHelpFormatter):
-    """Shows each option's default."""
-
-
-def _parser() -> ArgumentParser:
-    parser = _Parser(prog="python -m kubetuna_trial.task1", description=DESCRIPTION, epilog=EPILOG,
-                     formatter_class=_Formatter, argument_default=None)  # fmt: skip
+def _parser() -> Parser:
+    parser = Parser(prog="python -m kubetuna_trial.task1", description=DESCRIPTION, epilog=EPILOG,
+                     formatter_class=Formatter, argument_default=None)  # fmt: skip
     data = parser.add_argument_group("data")
     data.add_argument("--data", type=Path, metavar="DIR", help=f"folder with {PRICES_FILE} and {FACTORS_FILE}")
     data.add_argument("--prices", type=Path, metavar="FILE", help="the contest's price CSV (column midpoint)")
@@ -95,11 +88,9 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _add_parameters(parser: ArgumentParser) -> None:
+def _add_parameters(parser: Parser) -> None:
     tuned = parser.add_argument_group("parameters (the guide's search range)")
-    for name, rule in NUMBERS.items():
-        text = f"{rule.meaning} ({rule.guide}; default {int(rule.default) if rule.whole else rule.default})"
-        tuned.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="X", help=text.replace("%", "%%"))
+    add_numbers(tuned, NUMBERS)
     for name in AGENT_NAMES:
         tuned.add_argument(
             f"--{name.replace('_', '-')}", dest=name, metavar="KIND", help=f"one of {', '.join(AGENTS)}"
@@ -109,26 +100,12 @@ def _add_parameters(parser: ArgumentParser) -> None:
 def _train_or_write(options: Namespace) -> int:
     around = surroundings()
     seed = around.seed if options.seed is None else options.seed
-    _check_counts(options)
+    check_least(options, LEAST)
     if options.make_data:
         for path in write_contest_files(options.make_data, options.rows, seed, options.snr):
             say(f"wrote {path}")
         return 0
     return _train(options, around, seed)
-
-
-def _check_counts(options: Namespace) -> None:
-    for name, low in (
-        ("rows", 10_000),
-        ("budget", 1),
-        ("reports", 1),
-        ("threads", 1),
-        ("data_seed", 0),
-        ("snr", 0),
-    ):
-        value = getattr(options, name)
-        if not value >= low:
-            raise InputError(f"--{name.replace('_', '-')}: {value} is not allowed; it must be at least {low}")
 
 
 def _train(options: Namespace, around: Surroundings, seed: int) -> int:
@@ -163,14 +140,8 @@ def _report(step: int, steps: int, metrics: dict[str, float]) -> None:
 
 
 def _plan(options: Namespace, around: Surroundings, seed: int) -> Plan:
-    given = {
-        name: getattr(options, name) for name in (*NUMBERS, *AGENT_NAMES) if getattr(options, name) is not None
-    }
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
-    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-        raise InputError(
-            f"--device: {options.device!r} is not available; it must be auto, cpu or cuda (on a GPU machine)"
-        )
+    given = given_options(options, (*NUMBERS, *AGENT_NAMES))
+    device = device_named(options.device)
     torch.set_num_threads(options.threads)
     if device == "cpu":
         torch.use_deterministic_algorithms(True)

@@ -102,7 +102,7 @@ class Member:
         wanted = targets(self.kind, self.net, self._target, after, batch.reward, discount)
         value = loss(self.net, batch.before.observation(self._tape), batch.action, wanted)
         self._optimizer.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), GRADIENT_NORM)
         self._optimizer.step()
         self._follow(COMPAT_SOFT_UPDATE if self._compat else SOFT_UPDATE)

@@ -6,27 +6,15 @@ may look beyond; what cannot work is refused with the name, the value and what i
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kubetuna_trial.errors import InputError
+from kubetuna_trial.numbers import Number, parse_numbers, refuse_unknown
 
 AGENTS = ("D3QN", "DoubleDQN", "TwinD3QN")
 MAX_AGENTS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A numeric parameter: the range that works, and the one that the guide searches."""
-
-    whole: bool
-    low: float
-    high: float
-    default: float
-    guide: str
-    meaning: str
 
 
 NUMBERS: Mapping[str, Number] = {
@@ -70,12 +58,8 @@ class Parameters:
 
 def parse_parameters(given: Mapping[str, Any]) -> Parameters:
     """Parameters by name, as JSON or text; what is absent has its default. Raises InputError."""
-    known = {*NUMBERS, *AGENT_NAMES}
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            raise InputError(f"there is no parameter {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    numbers = {name: _number(name, rule, given.get(name, rule.default)) for name, rule in NUMBERS.items()}
+    refuse_unknown(given, {*NUMBERS, *AGENT_NAMES})
+    numbers = parse_numbers(NUMBERS, given)
     whole = {name: int(value) for name, value in numbers.items() if NUMBERS[name].whole}
     return Parameters(
         net_dims=(whole["net_dims_0"], whole["net_dims_1"], whole["net_dims_2"]),
@@ -92,18 +76,6 @@ def parse_parameters(given: Mapping[str, Any]) -> Parameters:
         max_position=whole["max_position"],
         agents=_agents(given, whole["n_ensemble_agents"]),
     )
-
-
-def _number(name: str, rule: Number, value: object) -> float:
-    allowed = f"{'a whole number' if rule.whole else 'a number'} from {rule.low:g} to {rule.high:g}"
-    convert: Callable[[str], float] = float
-    try:
-        number = convert(str(value)) if not isinstance(value, bool) else None
-    except ValueError:
-        number = None
-    if number is None or not rule.low <= number <= rule.high or (rule.whole and not number.is_integer()):
-        raise InputError(f"{name}: {value!r} is not allowed; it must be {allowed}")
-    return number
 
 
 def _agents(given: Mapping[str, Any], count: int) -> tuple[str, ...]:

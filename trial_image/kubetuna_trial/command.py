@@ -1,0 +1,51 @@
+"""What both trainers' command lines share: errors in one line, parameters as options, the choice of a device."""
+
+from __future__ import annotations
+
+from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+import torch
+
+from kubetuna_trial.errors import InputError
+from kubetuna_trial.numbers import Number
+
+
+class Parser(ArgumentParser):
+    """Raises InputError in place of leaving the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see --help)")
+
+
+class Formatter(ArgumentDefaultsHelpFormatter):
+    """Shows each option's default."""
+
+
+def add_numbers(group: Any, rules: Mapping[str, Number]) -> None:
+    """One option a parameter; its text is parsed with the other sources of parameters."""
+    for name, rule in rules.items():
+        group.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="X", help=rule.help)
+
+
+def given_options(options: Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def check_least(options: Namespace, least: Mapping[str, float]) -> None:
+    """Raise InputError where an option is below what it must be at least."""
+    for name, low in least.items():
+        value = getattr(options, name)
+        if not value >= low:
+            raise InputError(f"--{name.replace('_', '-')}: {value} is not allowed; it must be at least {low:g}")
+
+
+def device_named(name: str) -> str:
+    """``cpu`` or ``cuda``. Raises InputError where it is not there."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise InputError(f"--device: {name!r} is not available; it must be auto, cpu or cuda (on a GPU machine)")
+    return name

@@ -1,0 +1,1 @@
+"""Task 2: a language model that learns from the market to trade on the news."""

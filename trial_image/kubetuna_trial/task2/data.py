@@ -1,0 +1,146 @@
+"""The market that a trial sees: days, prices and news of the train files, split by date into train and validation.
+
+The last quarter of the days is validation. An embargo as long as the longest ``lookahead`` lies before it, so
+that no reward of training is paid by a validation price. Test days are in files of their own, which only
+``with_test`` reads, on the explicit demand of a person who judges a finished model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubetuna_trial.errors import InputError
+from kubetuna_trial.task2.files import Bar, found_in, read_news, read_stocks
+from kubetuna_trial.task2.planted import DAYS, TRAIN_FILE, Article, World, planted_world
+
+VALIDATION = 0.25
+LONGEST_LOOKAHEAD = 7
+EXIT_DAYS = 3
+FEWEST_DAYS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """A world, and which of its days are trained on and judged. All days are indices of ``dates``."""
+
+    world: World
+    train: range
+    window: range
+    digest: str
+    source: str
+
+    @property
+    def opens(self) -> NDArray[np.float64]:
+        """Prices at which trades are done, f64[tickers, days]."""
+        return self.world.bars[:, :, 0]
+
+    def future_return(self, days: NDArray[np.int64], lookahead: int) -> NDArray[np.float64]:
+        """From the open of a decision's day to the open ``lookahead`` trading days later, f64[days, tickers]."""
+        return np.asarray((self.opens[:, days + lookahead] / self.opens[:, days] - 1).T)
+
+
+def planted_market(seed: int, shuffled: bool = False, days: int = DAYS, test: bool = False) -> Market:
+    """The train part of a planted world; its test days are generated and, without ``test``, thrown away unseen."""
+    world, cut = planted_world(seed, days, shuffled), int(days * TRAIN_FILE)
+    source = f"planted seed={seed}{' shuffled news' if shuffled else ''}"
+    return _with_test(world, cut, source) if test else market_of(world.until(cut), source)
+
+
+def folder_market(folder: Path, tickers: Sequence[str] | None = None) -> Market:
+    """The train files of a folder that is laid out as the contest's."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder")
+    return file_market(found_in(folder, "stocks"), found_in(folder, "news"), tickers)
+
+
+def folder_market_with_test(folder: Path, tickers: Sequence[str] | None = None) -> Market:
+    """The same, to be judged on the days of the test files."""
+    train = folder_market(folder, tickers)
+    stocks, news = found_in(folder, "stocks", "test"), found_in(folder, "news", "test")
+    bars = read_stocks(found_in(folder, "stocks")) + read_stocks(stocks)
+    articles = read_news(found_in(folder, "news")) + read_news(news)
+    if min((bar[0] for bar in bars if bar[0] not in train.world.dates), default="") <= train.world.dates[-1]:
+        raise InputError(f"{stocks}: must hold days after {train.world.dates[-1]}, the last of the train file")
+    world = _world(stocks, bars, articles, train.world.tickers)
+    return _with_test(world, len(train.world.dates), f"{train.source} {stocks.name} {news.name}")
+
+
+def _with_test(world: World, cut: int, source: str) -> Market:
+    last = len(world.dates) - EXIT_DAYS
+    if last <= cut:
+        raise InputError(f"the test data has {len(world.dates) - cut} days; at least {EXIT_DAYS + 1} are needed")
+    return Market(world, market_of(world.until(cut), source).train, range(cut, last), _digest(world), source)
+
+
+def file_market(stocks: Path, news: Path, tickers: Sequence[str] | None = None) -> Market:
+    """The contest's files, checked up front. Raises InputError where they cannot be used."""
+    bars, articles = read_stocks(stocks), read_news(news)
+    known, told = {bar[1] for bar in bars}, {article.ticker for article in articles}
+    wanted = tuple(dict.fromkeys(tickers)) if tickers else tuple(dict.fromkeys(bar[1] for bar in bars))
+    for ticker in (*wanted, *(() if tickers else sorted(told))):
+        if ticker not in known:
+            raise InputError(f"{stocks}: has no prices of {ticker}; {_remedy(known & told)}")
+        if ticker not in told:
+            raise InputError(f"{news}: has no news of {ticker}; {_remedy(known & told)}")
+    if not wanted:
+        raise InputError(f"{stocks}: has no rows")
+    world = _world(stocks, bars, articles, wanted)
+    return market_of(world, f"{stocks.name} {news.name}")
+
+
+def _remedy(usable: set[str]) -> str:
+    if not usable:
+        return "no ticker has both prices and news"
+    return f"to use only those that have both, say --tickers {','.join(sorted(usable))}"
+
+
+def _world(path: Path, bars: Sequence[Bar], articles: Sequence[Article], tickers: tuple[str, ...]) -> World:
+    index = {ticker: number for number, ticker in enumerate(tickers)}
+    dates = tuple(sorted({bar[0] for bar in bars if bar[1] in index}))
+    day_of = {date: number for number, date in enumerate(dates)}
+    table = np.full((len(tickers), len(dates), 5), np.nan)
+    for date, ticker, values in bars:
+        if ticker not in index:
+            continue
+        place = (index[ticker], day_of[date])
+        if not np.isnan(table[place][0]):
+            raise InputError(f"{path}: has two rows of {ticker} on {date}")
+        table[place] = values
+    missing = np.argwhere(np.isnan(table[:, :, 0]))
+    if len(missing):
+        which, day = (int(number) for number in missing[0])
+        raise InputError(
+            f"{path}: {tickers[which]} has no row on {dates[day]}; every ticker needs one on each of the "
+            f"{len(dates)} dates (or leave it out with --tickers)"
+        )
+    return World(tickers, dates, table, _deduplicated(articles, index, dates[-1]))
+
+
+def _deduplicated(articles: Sequence[Article], wanted: dict[str, int], last: str) -> tuple[Article, ...]:
+    """One of each ticker and title, the earliest, in the order of dates; none from after the last price."""
+    kept: dict[tuple[str, str], Article] = {}
+    for article in sorted(articles, key=lambda a: a.date):
+        if article.ticker in wanted and article.date <= last and article.title:
+            kept.setdefault((article.ticker, article.title), article)
+    return tuple(kept.values())
+
+
+def market_of(world: World, source: str) -> Market:
+    """Split a world by date."""
+    count = len(world.dates)
+    if count < FEWEST_DAYS:
+        raise InputError(f"the data has {count} days; at least {FEWEST_DAYS} are needed")
+    border = int(count * (1 - VALIDATION))
+    train = range(1, border - LONGEST_LOOKAHEAD)
+    return Market(world, train, range(border, count - EXIT_DAYS), _digest(world), source)
+
+
+def _digest(world: World) -> str:
+    text = repr((world.tickers, world.dates, [(a.date, a.ticker, a.title, a.summary) for a in world.news]))
+    return hashlib.sha256(text.encode() + np.ascontiguousarray(world.bars).tobytes()).hexdigest()

@@ -1,0 +1,93 @@
+"""``evaluate``: a saved model on a market's validation or test days, beside all that it should beat."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from typing import Any
+
+from kubetuna_trial.command import Parser
+from kubetuna_trial.metrics import performance
+from kubetuna_trial.task2.data import Market
+from kubetuna_trial.task2.evaluation import Judgement, judge, luck, untrained
+from kubetuna_trial.task2.options import add_data, market_of
+from kubetuna_trial.task2.policy import Policy, Tuned
+from kubetuna_trial.task2.protocol import Protocol, protocol_of
+from kubetuna_trial.task2.saved import add_saved, saved_model
+from kubetuna_trial.task2.training import figures, scores
+
+DESCRIPTION = """\
+Judge a model by the protocol that judges trials: with its adapter (tuned), without (untuned), beside random scores,
+buying and holding, and doing nothing, on the same days. --split validation are the days that trials are judged on;
+--split test reads the test files, which nothing else does: look once, at the end."""
+
+
+def add_options(parser: Parser) -> None:
+    """The options of ``evaluate``."""
+    add_saved(parser)
+    add_data(parser)
+    parser.add_argument("--split", choices=("validation", "test"), default="validation", help="which days")
+
+
+def run(options: Namespace) -> int:
+    """Print the figures of each contender."""
+    market = market_of(options, test=options.split == "test")
+    policy, names = saved_model(options)
+    protocol = protocol_of(market)
+    found: dict[str, Any] = {
+        "split": options.split,
+        "first": market.world.dates[protocol.days()[0]],
+        "last": market.world.dates[protocol.days()[-1]],
+        "decisions": len(protocol.days()) * len(market.world.tickers),
+        "protocol": protocol.digest,
+        "data": market.source,
+        **names,
+        **_contenders(policy, market, protocol),
+    }
+    if options.json:
+        print(json.dumps(found, allow_nan=False))
+    else:
+        print(_table(found))
+    return 0
+
+
+def _contenders(policy: Policy | Tuned, market: Market, protocol: Protocol) -> dict[str, Any]:
+    """Figures by contender, and the returns per day of the model that was asked for."""
+    days = protocol.days()
+    found: dict[str, Any] = {}
+    asked = judge(scores(policy, market, days), market, protocol, days)
+    if isinstance(policy, Tuned):
+        found["tuned"] = figures(asked)
+        with policy.untuned():
+            found["untuned"] = figures(judge(scores(policy, market, days), market, protocol, days))
+    else:
+        found["untuned"] = figures(asked)
+    found["random"] = _means(luck(market, protocol, days))
+    found |= {name: _plain(returns) for name, returns in untrained(market, protocol, days).items()}
+    return found | {"returns": asked.returns.tolist()}
+
+
+def _means(found: list[Judgement]) -> dict[str, float]:
+    each = [figures(one) for one in found]
+    return {name: sum(one[name] for one in each) / len(each) for name in each[0]}
+
+
+def _plain(returns: Any) -> dict[str, float]:
+    """What needs no scores has returns only."""
+    found = performance(returns)
+    return {
+        "cumulative_return": found.total_return,
+        "sharpe_ratio": found.sharpe_ratio,
+        "max_drawdown": found.max_drawdown,
+    }
+
+
+def _table(found: dict[str, Any]) -> str:
+    names = ("cumulative_return", "sharpe_ratio", "max_drawdown", "mean_reward", "hit_rate")
+    head = f"{found['split']}: {found['first']} to {found['last']}, {found['decisions']} decisions, {found['data']}"
+    lines = [head, f"{'':<14}" + "".join(f"{name:>20}" for name in names)]
+    for who, values in found.items():
+        if isinstance(values, dict):
+            cells = (f"{values[name]:>20.4f}" if name in values else f"{'':>20}" for name in names)
+            lines.append(f"{who.replace('_', ' '):<14}" + "".join(cells))
+    return "\n".join(lines)

@@ -1,0 +1,169 @@
+"""One training step: ask, sample, let the market pay, and follow the gradient.
+
+Each prompt gets ``samples`` scores from the model's own distribution. What a score earned beyond the average of its
+siblings is its advantage: the ticker's and the day's own luck cancels. The divergence from the base model is
+exact, since every score's probability is known; ``reward_scaling`` weighs the market against it. What is random in
+a step depends on the seed and its number alone, so that it needs nothing from the steps before but the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kubetuna_trial.memory import is_out_of_memory
+from kubetuna_trial.task2.data import Market
+from kubetuna_trial.task2.parameters import Parameters
+from kubetuna_trial.task2.policy import Tuned, check_gradients, derived
+from kubetuna_trial.task2.prompts import Prompts
+from kubetuna_trial.task2.rewards import rewards, starter_kit_rewards
+from kubetuna_trial.wire import say
+
+LARGEST_GRADIENT = 1.0
+STARTER_KIT_SCALE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How a step learns. ``compat``: the starter kit's plain REINFORCE, one day a step."""
+
+    days: int = 4
+    samples: int = 16
+    kl: float = 0.02
+    compat: bool = False
+
+
+class Learner:
+    """The state of training: LoRA weights, optimiser, and how many steps were done."""
+
+    def __init__(self, policy: Tuned, market: Market, params: Parameters, method: Method, seed: int) -> None:
+        self.policy, self.done = policy, 0
+        self._market, self._params, self._method, self._seed = market, params, method, seed
+        self._prompts = Prompts(market, params.signal_strength)
+        self._recent = market.train[-params.max_env_steps :]
+        self._order = lru_cache(maxsize=2)(self._shuffled)
+        kind = torch.optim.Adam if method.compat else torch.optim.AdamW
+        self._optimizer = kind(list(policy.weights.values()), lr=params.learning_rate)
+        self._checkpointing = False
+
+    def advance(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Do the next step, in smaller passes where memory demands it. Raises Stopped, FloatingPointError."""
+        while True:
+            try:
+                self._step(self.done, stopped)
+                break
+            except Exception as error:
+                if not is_out_of_memory(error) or not self._make_room():
+                    raise
+        self.done += 1
+
+    def state(self) -> dict[str, Any]:
+        """All that a later attempt needs to go on exactly here."""
+        return {
+            "done": self.done,
+            "weights": self.policy.state(),
+            "optimizer": self._optimizer.state_dict(),
+            "per_pass": self.policy.per_pass,
+            "checkpointing": self._checkpointing,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.done, self.policy.per_pass = state["done"], state["per_pass"]
+        self.policy.restore(state["weights"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if state["checkpointing"]:
+            self._recompute()
+
+    def days(self, number: int) -> list[int]:
+        """The days of a step: all recent ones in a random order, then in another."""
+        count, length = 1 if self._method.compat else self._method.days, len(self._recent)
+        return [self._order(i // length)[i % length] for i in range(number * count, (number + 1) * count)]
+
+    def _shuffled(self, cycle: int) -> list[int]:
+        order = np.random.default_rng(derived(self._seed, "days", cycle)).permutation(len(self._recent))
+        return [self._recent[int(i)] for i in order]
+
+    def _step(self, number: int, stopped: Callable[[], bool]) -> None:
+        days = self.days(number)
+        prompts = [text for day in days for text in self._prompts.of_day(day)]
+        moves = self._market.future_return(np.array(days), self._params.lookahead).reshape(-1)
+        torch.manual_seed(derived(self._seed, "step", number))
+        sampled, advantages = self._sample(prompts, moves, number, stopped)
+        base = self._base(prompts, stopped)
+        self._optimizer.zero_grad(set_to_none=True)
+        for places, encoded in self.policy.pieces(prompts):
+            found = self.policy.forward(encoded)
+            self._loss(found, sampled[places], advantages[places], base[places], len(prompts)).backward()
+        if number < 2 and bool(advantages.any()):
+            check_gradients(self.policy.weights, lambda name: number == 1 or "lora_B" in name)
+        if not self._method.compat:
+            norm = torch.nn.utils.clip_grad_norm_(self.policy.weights.values(), LARGEST_GRADIENT)
+            if not bool(torch.isfinite(norm)):
+                raise FloatingPointError(f"training diverged: the gradient of step {number + 1} is not finite")
+        self._optimizer.step()
+
+    def _sample(
+        self, prompts: list[str], moves: Any, number: int, stopped: Callable[[], bool]
+    ) -> tuple[Tensor, Tensor]:
+        """Indices of the sampled scores i64[prompts, samples], and what each earned beyond its siblings, f32."""
+        samples = 1 if self._method.compat else self._method.samples
+        chances = self.policy.log_probabilities(prompts, stopped).exp().cpu()
+        if not bool(torch.isfinite(chances).all()):
+            raise FloatingPointError(f"training diverged: a score of step {number + 1} has no probability")
+        random = torch.Generator().manual_seed(derived(self._seed, "scores", number))
+        drawn = torch.multinomial(chances, samples, replacement=True, generator=random)
+        paid = self._paid(drawn.numpy() - self._params.signal_strength, moves[:, None])
+        return drawn, torch.from_numpy(paid * self._params.reward_scaling).float()
+
+    def _paid(self, scores: Any, moves: Any) -> Any:
+        if self._method.compat:
+            tickers = len(self._market.world.tickers)
+            paid = starter_kit_rewards(scores / STARTER_KIT_SCALE, moves)
+            return np.repeat(paid.reshape(-1, tickers).sum(axis=1), tickers)[:, None]
+        paid = rewards(scores / self._params.signal_strength, moves)
+        siblings = paid.shape[1] - 1
+        return paid - (paid.sum(axis=1, keepdims=True) - paid) / siblings
+
+    def _base(self, prompts: list[str], stopped: Callable[[], bool]) -> Tensor:
+        """What the base model would say; not asked where it does not matter."""
+        if not self._divergence:
+            return torch.zeros(len(prompts), 1)
+        with self.policy.untuned():
+            return self.policy.log_probabilities(prompts, stopped)
+
+    @property
+    def _divergence(self) -> float:
+        return 0.0 if self._method.compat else self._method.kl
+
+    def _loss(self, found: Tensor, sampled: Tensor, advantages: Tensor, base: Tensor, count: int) -> Tensor:
+        """This piece's share of the mean over ``count`` prompts."""
+        chosen = found.gather(1, sampled.to(found.device))
+        loss = -(advantages.to(found.device) * chosen).mean(dim=1).sum()
+        if self._divergence:
+            loss = loss + self._divergence * (found.exp() * (found - base.to(found.device))).sum()
+        return loss / count
+
+    def _make_room(self) -> bool:
+        """Recompute activations, then halve the passes; False where neither is left."""
+        self._optimizer.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if not self._checkpointing:
+            self._recompute()
+        elif self.policy.per_pass > 1:
+            self.policy.per_pass //= 2
+        else:
+            return False
+        say(f"short of memory: recomputing activations, {self.policy.per_pass} prompts a pass")
+        return True
+
+    def _recompute(self) -> None:
+        self.policy.checkpoint_gradients()
+        self._checkpointing = True

@@ -1,0 +1,63 @@
+"""Options that training, ``score`` and ``evaluate`` share: which market, which model, on what."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from pathlib import Path
+
+import torch
+
+from kubetuna_trial.command import Parser, device_named
+from kubetuna_trial.errors import InputError
+from kubetuna_trial.task2.data import Market, file_market, folder_market, folder_market_with_test, planted_market
+from kubetuna_trial.task2.planted import NEWS_COLUMNS, STOCK_COLUMNS
+
+
+def add_data(parser: Parser) -> None:
+    """Options that say which market."""
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", type=Path, metavar="DIR", help="folder laid out as the contest's")
+    data.add_argument("--stocks", type=Path, metavar="FILE", help=f"CSV: {', '.join(STOCK_COLUMNS)}")
+    data.add_argument("--news", type=Path, metavar="FILE", help=f"CSV: {', '.join(NEWS_COLUMNS)}")
+    data.add_argument("--tickers", metavar="A,B", help="use only these")
+    data.add_argument("--data-seed", type=int, default=7, help="planted data: its seed")
+    data.add_argument("--shuffle-news", action="store_true", help="planted data: without a signal")
+
+
+def add_model(parser: Parser) -> None:
+    """Options that say which model, where and how."""
+    model = parser.add_argument_group("model")
+    model.add_argument("--model", metavar="NAME", help="hub id or folder of a causal model (default: the tiny one)")
+    model.add_argument("--revision", metavar="REV", help="branch, tag or commit of a hub id")
+    model.add_argument("--download", action="store_true", help="allow downloading the model")
+    model.add_argument("--quantization", choices=("auto", "bitsandbytes", "emulated"), default="auto",
+                       help="how 4 bits are done; bitsandbytes: refuse to emulate")  # fmt: skip
+    model.add_argument("--device", default="auto", help="auto, cpu, cuda")
+    model.add_argument(
+        "--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS") or 1), help="CPU threads"
+    )
+    model.add_argument("--per-pass", type=int, default=64, help="prompts that go through the model at once")
+
+
+def market_of(options: Namespace, test: bool = False) -> Market:
+    """The market that the options name, to be judged on validation days or on test days. Raises InputError."""
+    tickers = [word.strip().upper() for word in options.tickers.split(",")] if options.tickers else None
+    if bool(options.stocks) != bool(options.news):
+        raise InputError("--stocks and --news belong together: give both, or --data DIR, or neither")
+    if options.stocks and test:
+        raise InputError("--split test: the test files are found in a folder; give it with --data DIR")
+    if options.stocks:
+        return file_market(options.stocks, options.news, tickers)
+    if options.data:
+        return (folder_market_with_test if test else folder_market)(options.data, tickers)
+    return planted_market(options.data_seed, options.shuffle_news, test=test)
+
+
+def prepared_device(options: Namespace) -> str:
+    """The device, with threads and determinism set as the options say."""
+    device = device_named(options.device)
+    torch.set_num_threads(options.threads)
+    if device == "cpu":
+        torch.use_deterministic_algorithms(True)
+    return device

@@ -1,0 +1,50 @@
+"""The protocol of evaluation: what judges every trial of a study alike, and its hash.
+
+Nothing here comes from a trial's parameters. A trial's model is asked on the scale that it was trained on
+(``signal_strength``) and judged by the share of that scale; what a score earns is settled by the market after
+``exit_days``, whatever ``lookahead`` training used, and rewards are not scaled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from kubetuna_trial.task2.data import EXIT_DAYS, Market
+from kubetuna_trial.task2.prompts import prompt
+from kubetuna_trial.task2.rewards import THRESHOLD
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """The window (days of decision), the book's rules, costs, and how much of it intermediate reports use."""
+
+    data: str
+    window: tuple[int, int]
+    prompt: str
+    exit_days: int = EXIT_DAYS
+    positions: int = 3
+    threshold: float = THRESHOLD
+    cost: float = 0.0005
+    starting_equity: float = 1e6
+    report_days: int = 42
+    random_seeds: int = 20
+    tie_rule: str = "score, then expected score, then order of tickers"
+    version: int = 1
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits that change with anything that could change a figure."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+    def days(self, limit: int | None = None) -> range:
+        """The days of decision, or the first ``limit`` of them."""
+        first, last = self.window
+        return range(first, last if limit is None else min(last, first + limit))
+
+
+def protocol_of(market: Market) -> Protocol:
+    """The protocol on a market's window."""
+    window = market.window
+    return Protocol(market.digest, (window.start, window.stop), prompt("TICKER", ["NEWS"], "CLOSE", 10))

@@ -1,0 +1,144 @@
+"""A trial: train, report the model at equal shares of its steps, resume anywhere.
+
+Every trial reports as often, at the same shares of its own ``max_train_steps``, so that a pruner compares like with
+like. A checkpoint follows each report; SIGTERM saves after the step at hand. What is printed twice after a restart
+is equal to the last digit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+
+import torch
+
+from kubetuna_trial.checkpoint import Checkpoints
+from kubetuna_trial.task2.data import Market
+from kubetuna_trial.task2.evaluation import Judgement, Scores, baselines, judge
+from kubetuna_trial.task2.learning import Learner, Method
+from kubetuna_trial.task2.loading import Loaded, Source
+from kubetuna_trial.task2.parameters import Parameters
+from kubetuna_trial.task2.policy import Policy, Stopped, new_policy
+from kubetuna_trial.task2.prompts import Prompts
+from kubetuna_trial.task2.protocol import Protocol, protocol_of
+
+Asked = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a trial does. ``per_pass``: prompts that go through the model at once."""
+
+    params: Parameters
+    seed: int
+    source: Source
+    device: str
+    reports: int = 10
+    per_pass: int = 64
+    method: Method = field(default_factory=Method)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The model at a share of its training; ``step`` counts from 1. The last one has what it must beat."""
+
+    step: int
+    judgement: Judgement
+    beside: Mapping[str, float]
+
+    def metrics(self) -> dict[str, float]:
+        """The figures that a tuner may ask for."""
+        return figures(self.judgement) | dict(self.beside)
+
+
+def figures(found: Judgement) -> dict[str, float]:
+    """A judgement's figures under the names that the contest's guide gives them."""
+    return {
+        "cumulative_return": found.performance.total_return,
+        "mean_reward": found.mean_reward,
+        "sharpe_ratio": found.performance.sharpe_ratio,
+        "max_drawdown": found.performance.max_drawdown,
+        "hit_rate": found.hit_rate,
+    }
+
+
+class Trial:
+    """The training of one model. ``report`` is called at each share, ``stopped`` asked after each step."""
+
+    def __init__(
+        self, plan: Plan, loaded: Loaded, market: Market, checkpoints: Callable[[str], Checkpoints]
+    ) -> None:
+        self.plan, self.market = plan, market
+        self.protocol, self.backend = protocol_of(market), loaded.backend
+        self._checkpoints = checkpoints(configuration(plan, self.protocol, loaded.backend))
+        self.policy = new_policy(loaded, plan.source, plan.params, plan.seed, plan.device, plan.per_pass)
+        self.learner = Learner(self.policy, market, plan.params, plan.method, plan.seed)
+        self.reported = 0
+        state = self._checkpoints.load()
+        if state is not None:
+            self.reported = state["reported"]
+            self.learner.restore(state["learner"])
+
+    def run(self, report: Callable[[Report], None], stopped: Asked) -> bool:
+        """Train to the end: True, or False where it was stopped (and saved)."""
+        try:
+            for step in range(self.reported + 1, self.plan.reports + 1):
+                self._train(step, stopped)
+                report(self._report(step, stopped))
+                self.reported = step
+                self.save()
+        except Stopped:
+            self.save()
+            return False
+        return True
+
+    def _train(self, step: int, stopped: Asked) -> None:
+        while self.learner.done < self.plan.params.max_train_steps * step // self.plan.reports:
+            self.learner.advance(stopped)
+            if stopped():
+                raise Stopped
+
+    def _report(self, step: int, stopped: Asked) -> Report:
+        if step < self.plan.reports:
+            return Report(step, self.judge(self.protocol.days(self.protocol.report_days), stopped), {})
+        days = self.protocol.days()
+        found = self.judge(days, stopped)
+        with self.policy.untuned():
+            untuned = self.judge(days, stopped)
+        beside = {
+            "untuned_hit_rate": untuned.hit_rate,
+            "untuned_return": untuned.performance.total_return,
+            **baselines(self.market, self.protocol, days),
+        }
+        return Report(step, found, beside)
+
+    def judge(self, days: range, stopped: Asked = lambda: False) -> Judgement:
+        """The model as it is now, by the protocol."""
+        return judge(scores(self.policy, self.market, days, stopped), self.market, self.protocol, days)
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        number = self.learner.done * (self.plan.reports + 1) + self.reported
+        self._checkpoints.save(number, {"reported": self.reported, "learner": self.learner.state()})
+
+
+def scores(policy: Policy, market: Market, days: range, stopped: Asked = lambda: False) -> Scores:
+    """What a policy says on each of some days about each ticker. Raises FloatingPointError, Stopped."""
+    prompts = Prompts(market, policy.strength)
+    texts = [text for day in days for text in prompts.of_day(day)]
+    found = policy.log_probabilities(texts, stopped).cpu().double()
+    if not bool(torch.isfinite(found).all()):
+        raise FloatingPointError("training diverged: a score has no probability")
+    shares = torch.arange(-policy.strength, policy.strength + 1, dtype=torch.float64) / policy.strength
+    shape = (len(days), len(market.world.tickers))
+    greedy, mean = shares[found.argmax(dim=1)], found.exp() @ shares
+    return Scores(greedy.view(shape).numpy(), mean.view(shape).numpy())
+
+
+def configuration(plan: Plan, protocol: Protocol, backend: str) -> str:
+    """What must be equal for one attempt to go on from another's checkpoint."""
+    what = {name: value for name, value in asdict(plan).items() if name != "source"}
+    text = json.dumps([what, plan.source.identity, protocol.digest, backend], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
