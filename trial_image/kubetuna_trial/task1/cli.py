@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
             replay.add_options(parser)
             return replay.run(parser.parse_args(arguments[1:]))
         if arguments[:1] == ["evaluate"]:
-            parser = _Parser(prog="python -m kubetuna_trial.task1 evaluate", description=evaluate.DESCRIPTION)
+            parser = Parser(prog="python -m kubetuna_trial.task1 evaluate", description=evaluate.DESCRIPTION)
             evaluate.add_options(parser)
             return evaluate.run(parser.parse_args(arguments[1:]))
         return _train_or_write(_parser().parse_args(arguments))
