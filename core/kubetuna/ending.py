@@ -90,7 +90,7 @@ def _budget(snapshot: Snapshot, now: float) -> Ending | None:
 
 def _stagnation(snapshot: Snapshot) -> Ending | None:
     limit, tally = snapshot.spec.stop_when.no_improvement, snapshot.tally
-    if limit is not None and tally.complete and tally.since_improvement >= limit:
+    if limit is not None and tally.since_improvement >= limit:
         return Ending("NoImprovement", f"no better value in {limit} trials", stop_running=True)
     return None
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from optuna.samplers import GridSampler
 
 from kubetuna.algorithms.catalogue import (
     PRUNER_ALIASES,
@@ -37,6 +40,7 @@ def resolve_sampler(name: str, settings: Settings) -> tuple[Algorithm | None, Fa
     values, faults = _checked(entry, settings, with_seed=True)
     faults += _missing_needs(canonical, entry)
     seed = values.pop("seed", None)
+    faults = faults or _refused(entry, {**entry.defaults, **preset, **values})
     return (None if faults else Algorithm(canonical, {**entry.defaults, **preset, **values}, seed)), faults
 
 
@@ -50,7 +54,9 @@ def resolve_pruner(name: str, settings: Settings) -> tuple[Algorithm | None, Fau
     values, faults = _checked(entry, rest, with_seed=False, positions=positions)
     faults += _missing_needs(canonical, entry)
     merged = {**entry.defaults, **preset, **values}
-    faults += _required(canonical, merged, inner)
+    faults += _required(canonical, merged, {entry.renamed.get(key, key) for key, _ in rest})
+    if canonical != "patient":
+        faults = faults or _refused(entry, merged)
     if inner is not None:
         merged["wrapped_pruner"], inner_faults = _wrapped(inner)
         faults += inner_faults
@@ -185,12 +191,26 @@ def _moved(path: str, positions: Sequence[int]) -> str:
     return f"algorithmSettings[{positions[int(index)]}]{rest}"
 
 
-def _required(name: str, values: Mapping[str, Any], inner: object) -> Faults:
-    if name == "percentile" and "percentile" not in values:
+def _refused(entry: Entry, settings: Mapping[str, Any]) -> Faults:
+    """What Optuna's own constructor says of settings that are each right alone."""
+    if entry.target is GridSampler:
+        return []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            entry.target(**settings)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        return [("algorithmSettings", " ".join(str(error).split()))]
+    return []
+
+
+def _required(name: str, values: Mapping[str, Any], written: set[str]) -> Faults:
+    """What is missing; what is ``written`` and wrong is told where it stands."""
+    if name == "percentile" and not {"percentile"} & {*values, *written}:
         return [("algorithmSettings", "'percentile' must be set, between 0 and 100")]
-    if name == "patient" and "patience" not in values:
+    if name == "patient" and not {"patience"} & {*values, *written}:
         return [("algorithmSettings", "'patience' must be set, at least 0")]
-    if name == "threshold" and "lower" not in values and "upper" not in values:
+    if name == "threshold" and not {"lower", "upper"} & {*values, *written}:
         return [("algorithmSettings", "'lower' or 'upper' must be set")]
     if name == "threshold" and values.get("lower", -1e308) > values.get("upper", 1e308):
         return [("algorithmSettings", "'lower' must not be above 'upper'")]

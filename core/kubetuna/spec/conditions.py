@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from kubetuna.spec.expressions import Expression, ExpressionError, Node, parse_expression
 from kubetuna.spec.fields import Fields, shown
@@ -17,10 +18,9 @@ Interval = tuple[float, float]
 
 
 def parse_constraints(
-    spec: Fields, parameters: Sequence[Parameter], metrics: Sequence[str]
+    spec: Fields, parameters: Sequence[Parameter], names: frozenset[str], metrics: Sequence[str]
 ) -> tuple[Constraint, ...]:
-    """Every constraint that can be read; problems are noted."""
-    names = {p.name for p in parameters}
+    """Every constraint that can be read; problems are noted. ``names`` are those of all parameters."""
     found: list[Constraint] = []
     for index, text, _path in spec.items("constraints"):
         field = f"constraints[{index}]"
@@ -37,7 +37,7 @@ def parse_constraints(
             spec.problem(field, f"{shown(text)} names {unknown[0]!r}, which is no parameter and no metric")
             continue
         over = "metrics" if expression.names - names else "parameters"
-        if over == "parameters" and impossible(expression, parameters):
+        if over == "parameters" and _never(expression, parameters):
             spec.problem(field, f"{shown(text)} holds nowhere in the search space")
         found.append(Constraint(text, expression, "metrics" if over == "metrics" else "parameters"))
     return tuple(found)
@@ -52,6 +52,13 @@ def warn_of_conditions(experiment: Experiment) -> tuple[str, ...]:
     )
 
 
+def _never(expression: Expression, parameters: Sequence[Parameter]) -> bool:
+    """Whether a constraint is proven to be violated wherever it applies, and to apply everywhere."""
+    used = [p for p in parameters if p.name in expression.names]
+    everywhere = len(used) == len(expression.names) and all(p.when is None for p in used)
+    return everywhere and impossible(expression, parameters)
+
+
 def impossible(expression: Expression, parameters: Sequence[Parameter]) -> bool:
     """Whether an expression is proven to hold nowhere, by enumeration where that is small, else by intervals."""
     used = [p for p in parameters if p.name in expression.names]
@@ -60,18 +67,21 @@ def impossible(expression: Expression, parameters: Sequence[Parameter]) -> bool:
         names = [p.name for p in used]
         points = itertools.product(*(d or () for d in domains))
         return not any(expression.evaluate(dict(zip(names, point, strict=True))) for point in points)
-    return not _possible(expression.root, {p.name: _interval(p) for p in used})
+    return not _possible(expression.root, {p.name: _interval(p) for p in used}, True)
 
 
 def _values(parameter: Parameter) -> Sequence[object] | None:
     if parameter.choices:
         return parameter.choices
+    low, high = parameter.low or 0, parameter.high or 0
     if parameter.kind == "int":
-        low, high, step = int(parameter.low or 0), int(parameter.high or 0), int(parameter.step or 1)
-        return range(low, high + 1, step)
-    if parameter.low == parameter.high:
-        return [parameter.low]
-    return None
+        return range(int(low), int(high) + 1, int(parameter.step or 1))
+    if low == high:
+        return [low]
+    if parameter.step is None or (high - low) / parameter.step > ENUMERATION_LIMIT:
+        return None
+    first, step = Decimal(str(low)), Decimal(str(parameter.step))
+    return [float(first + i * step) for i in range(int((Decimal(str(high)) - first) / step) + 1)]
 
 
 def _interval(parameter: Parameter) -> Interval | None:
@@ -83,15 +93,32 @@ def _interval(parameter: Parameter) -> Interval | None:
     return float(parameter.low), float(parameter.high)
 
 
-def _possible(node: Node, known: Mapping[str, Interval | None]) -> bool:
-    """Whether it may hold somewhere; True where that cannot be told."""
-    if node.op == "or":
-        return any(_possible(side, known) for side in node.args)
-    if node.op == "and":
-        return all(_possible(side, known) for side in node.args)
-    if node.op not in ("<", "<=", ">", ">=", "=="):
+_OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
+
+
+def _possible(node: Node, known: Mapping[str, Interval | None], wanted: bool) -> bool:
+    """Whether it may be ``wanted`` somewhere; True where that cannot be told."""
+    if node.op in ("or", "and"):
+        some = any if (node.op == "or") == wanted else all
+        return some(_possible(side, known, wanted) for side in node.args)
+    if node.op == "not":
+        return _possible(node.args[0], known, not wanted)
+    if node.op in ("in", "not in"):
+        value, listed = node.args
+        inside = (node.op == "in") == wanted
+        some = any if inside else all
+        return some(_possible(Node("==", (value, item)), known, inside) for item in listed.args)
+    if node.op not in _OPPOSITE:
         return True
-    left, right = (_bounds(side, known) for side in node.args)
+    return _comparison_possible(node.op if wanted else _OPPOSITE[node.op], node.args, known)
+
+
+def _comparison_possible(op: str, sides: Sequence[Node], known: Mapping[str, Interval | None]) -> bool:
+    if sides[0] == sides[1]:
+        return op in ("<=", ">=", "==")
+    left, right = (_bounds(side, known) for side in sides)
+    if op == "==" and ((left and _is_text(sides[1])) or (right and _is_text(sides[0]))):
+        return False
     if left is None or right is None:
         return True
     return {
@@ -100,7 +127,12 @@ def _possible(node: Node, known: Mapping[str, Interval | None]) -> bool:
         ">": left[1] > right[0],
         ">=": left[1] >= right[0],
         "==": left[0] <= right[1] and right[0] <= left[1],
-    }[node.op]
+        "!=": not left[0] == left[1] == right[0] == right[1],
+    }[op]
+
+
+def _is_text(node: Node) -> bool:
+    return node.op == "literal" and isinstance(node.args[0], str)
 
 
 def _bounds(node: Node, known: Mapping[str, Interval | None]) -> Interval | None:

@@ -113,7 +113,7 @@ class _Parser:
         node = self._or()
         if self._at < len(self._tokens):
             raise self._error("an operator or the end")
-        if node.op not in (*_COMPARISONS, "and", "or", "not", "in", "true", "false"):
+        if node.op not in (*_COMPARISONS, "and", "or", "not", "in", "not in", "true", "false"):
             raise ExpressionError(f"{self._text!r} is no condition; compare it, as in 'layers >= 3'")
         return node
 
@@ -168,7 +168,7 @@ class _Parser:
         negated = self._at + 1 < len(self._tokens) and self._tokens[self._at + 1][:2] == ("word", "in")
         if negated and self._take("not"):
             self._expect("in")
-            return Node("not", (Node("in", (node, self._list())),))
+            return Node("not in", (node, self._list()))
         sign = self._take(*_COMPARISONS)
         if sign is None:
             return node
@@ -273,9 +273,9 @@ def _value(node: Node, values: Values) -> Any:
             return -_numeric(_value(node.args[0], values))
         case "+" | "-" | "*" | "/":
             return _arithmetic(node.op, *(_numeric(_value(side, values)) for side in node.args))
-        case "in":
+        case "in" | "not in":
             left = _value(node.args[0], values)
-            return any(_equal(left, _value(item, values)) for item in node.args[1].args)
+            return any(_equal(left, _value(item, values)) for item in node.args[1].args) == (node.op == "in")
         case "and" | "or" | "not":
             return _truth(node, values)
     return _compare(node.op, *(_value(side, values) for side in node.args))

@@ -27,7 +27,8 @@ class Fields:
             self.problem("", f"{shown(value)} must be an object with fields")
 
     def problem(self, field: str, message: str) -> None:
-        """Note that a field (the object itself: "") is wrong."""
+        """Note that a field (the object itself: "") is wrong; a name may be hostile, a message is one line."""
+        field = "".join(c if c.isprintable() else "�" for c in field[:200])
         path = self.path if not field else f"{self.path}.{field}" if self.path else field
         self.problems.append(Problem(path.removeprefix("."), message))
 

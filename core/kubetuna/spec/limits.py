@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kubetuna.spec.fields import Fields, shown
-from kubetuna.spec.model import Budget, StopWhen
+from kubetuna.spec.model import Budget, Objective, StopWhen
 
 PRESETS = {"quick": 20, "thorough": 200, "production": 500}
 PARALLEL_DEFAULT = 3
@@ -78,9 +79,16 @@ def _stop_when(spec: Fields) -> StopWhen:
     return StopWhen(None if goal is None else float(goal), fields.count("noImprovement", 1))
 
 
-def check_ends(spec: Fields, limits: Limits, has_goal: bool, finite: bool) -> None:
-    """Refuse an experiment that nothing would ever end."""
+def check_ends(spec: Fields, limits: Limits, objectives: Sequence[Objective], finite: bool) -> None:
+    """Refuse an experiment that nothing would ever end; ``finite``: its search comes to an end by itself."""
     budget, stop = limits.budget, limits.stop_when
-    ends = (limits.max_trials, stop.goal, stop.no_improvement, budget.gpu_hours, budget.wall_clock)
-    if not finite and not has_goal and all(end is None for end in ends):
+    if len(objectives) > 1:
+        for field, value in (("goal", stop.goal), ("noImprovement", stop.no_improvement)):
+            if value is not None:
+                spec.problem(f"stopWhen.{field}", "is for one objective; give each of several its own goal")
+    ends: tuple[object, ...] = (limits.max_trials, budget.gpu_hours, budget.wall_clock)
+    if len(objectives) == 1:
+        ends = (*ends, stop.goal, stop.no_improvement)
+    has_goal = any(o.goal is not None for o in objectives)
+    if not finite and not has_goal and all(end is None for end in ends) and "maxTrialCount" not in spec:
         spec.problem("maxTrialCount", "nothing would end this experiment; set maxTrialCount, a goal or a budget")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -36,8 +37,15 @@ def parse_parameters(spec: Fields) -> tuple[Parameter, ...]:
             found.append(parameter)
     if not spec.raw("parameters") and "nasConfig" not in spec:
         spec.problem("parameters", "at least one parameter is needed")
-    _check_conditions(spec, found)
+    _check_conditions(spec, found, declared_names(spec))
     return tuple(found)
+
+
+def declared_names(spec: Fields) -> frozenset[str]:
+    """The names of all parameters, those with faults of their own included, so that one fault is told once."""
+    items = spec.raw("parameters")
+    named = (i.get("name") for i in items if isinstance(i, dict)) if isinstance(items, list) else ()
+    return frozenset(name for name in named if isinstance(name, str))
 
 
 def _parameter(fields: Fields, taken: dict[str, str]) -> Parameter | None:
@@ -139,6 +147,9 @@ def _range(space: Fields, name: str, kind: Any, when: Expression | None) -> Para
         space.problem("step", "cannot be joined with distribution logUniform")
     if low is None or high is None:
         return None
+    if not math.isfinite(float(high) - float(low)):
+        space.problem("max", f"{shown(space.raw('max'))} is too far from min {shown(space.raw('min'))}")
+        return None
     if step is not None and kind == "double" and (float(high) - float(low)) / float(step) > 1e9:
         space.problem("step", f"{shown(space.raw('step'))} is too small for the range")
         return None
@@ -171,8 +182,7 @@ def _distribution(space: Fields) -> bool:
     return name == "logUniform"
 
 
-def _check_conditions(spec: Fields, found: list[Parameter]) -> None:
-    names = {p.name for p in found}
+def _check_conditions(spec: Fields, found: list[Parameter], names: frozenset[str]) -> None:
     for index, item in enumerate(spec.raw("parameters") if isinstance(spec.raw("parameters"), list) else []):
         parameter = next((p for p in found if isinstance(item, dict) and p.name == item.get("name")), None)
         if parameter is None or parameter.when is None:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from kubetuna.errors import Problem, SpecError
 from kubetuna.spec.conditions import parse_constraints, warn_of_conditions
 from kubetuna.spec.fields import Fields, shown
 from kubetuna.spec.goals import parse_collector, parse_goals
 from kubetuna.spec.limits import check_ends, parse_limits
-from kubetuna.spec.model import Algorithm, Experiment
+from kubetuna.spec.model import Algorithm, Experiment, Parameter
 from kubetuna.spec.overrides import with_metric, with_sets
-from kubetuna.spec.parameters import parse_parameters
+from kubetuna.spec.parameters import declared_names, parse_parameters
 from kubetuna.spec.template import parse_template
 from kubetuna.spec.warm_start import parse_warm_start
 from kubetuna.spec.yaml_text import load_documents
@@ -26,6 +25,7 @@ VERSIONS = ("kubetuna.dev/v1alpha1", "kubeflow.org/v1beta1")
 NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?\Z")
 NAME_LIMIT = 40
 LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
+GRIDS = ("grid", "bruteforce")
 RESUME_POLICIES = ("Never", "LongRunning", "FromVolume")
 SPEC_FIELDS = (
     "parameters",
@@ -99,14 +99,16 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
     parameters = parse_parameters(spec)
     objectives, additional, strategies = parse_goals(spec)
     limits = parse_limits(spec, preset)
-    template = parse_template(spec, frozenset(p.name for p in parameters))
+    names = declared_names(spec)
+    template = parse_template(spec, names)
     sampler = _algorithm(spec, "algorithm")
     pruner = _algorithm(spec, "earlyStopping")
     metrics = (*(o.metric for o in objectives), *additional)
-    constraints = parse_constraints(spec, parameters, metrics)
-    points, studies = parse_warm_start(spec, parameters)
+    constraints = parse_constraints(spec, parameters, names, metrics)
+    points, studies = parse_warm_start(spec, parameters, constraints, names)
     _others(spec)
     collector = parse_collector(spec)
+    check_ends(spec, limits, objectives, _may_be_finite(sampler, parameters))
     if template is None or sampler is None or not objectives:
         return None
     experiment = Experiment(
@@ -140,22 +142,23 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
         start_timeout=spec.duration("startTimeout") or 600.0,
         raw=dict(top.raw_all()),
     )
-    return None if spec.problems else _checked(spec, experiment, limits)
+    return _checked(spec, experiment) if len(parameters) == len(names) else None
 
 
-def _checked(spec: Fields, experiment: Experiment, limits: Any) -> Experiment:
-    """Rules that join several parts, once each part alone is right."""
+def _may_be_finite(sampler: Algorithm | None, parameters: Sequence[Parameter]) -> bool:
+    """Whether the search itself comes to an end, as a grid does; what is missing there is told for the grid."""
+    return sampler is not None and sampler.name in GRIDS and bool(parameters)
+
+
+def _checked(spec: Fields, experiment: Experiment) -> Experiment:
+    """Rules that join several parts, over parameters that are right, whatever else is not."""
     from dataclasses import replace
 
     from kubetuna.algorithms.combinations import check
     from kubetuna.algorithms.settings import ignored
-    from kubetuna.algorithms.space import upper_bound
 
     for path, message in check(experiment):
         spec.problem(path, message)
-    has_goal = any(o.goal is not None for o in experiment.objectives)
-    finite = experiment.algorithm.name in ("grid", "bruteforce") and upper_bound(experiment) is not None
-    check_ends(spec, limits, has_goal, finite)
     warnings = warn_of_conditions(experiment) + tuple(ignored(_settings(spec.child("algorithm"))))
     return replace(experiment, warnings=warnings + _cluster_only(experiment))
 

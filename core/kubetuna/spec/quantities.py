@@ -14,13 +14,21 @@ def number(raw: object) -> float | int | None:
     if isinstance(raw, bool):
         return None
     if isinstance(raw, int | float):
-        return raw if math.isfinite(raw) else None
+        return raw if _fits(raw) else None
     if not isinstance(raw, str) or not re.fullmatch(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", raw, re.ASCII):
         return None
     value = float(raw)
-    if not math.isfinite(value):
+    if not _fits(value):
         return None
     return int(raw) if re.fullmatch(r"\s*[-+]?\d+\s*", raw, re.ASCII) else value
+
+
+def _fits(value: int | float) -> bool:
+    """Whether a number is finite as a floating-point number, too; an integer of YAML has no end."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def seconds(raw: object) -> float | None:

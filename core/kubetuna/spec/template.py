@@ -8,6 +8,7 @@ from typing import Any
 
 from kubetuna.spec.fields import Fields, shown
 from kubetuna.spec.model import Template
+from kubetuna.spec.pod_fields import check_container, check_job, check_pod
 
 PLACEHOLDER = re.compile(r"\$\{trialParameters\.([^}]*)\}")
 META = re.compile(r"\$\{trialSpec\.(Name|Namespace|Kind|APIVersion|Labels\[[^\]]*\]|Annotations\[[^\]]*\])\}\Z")
@@ -87,10 +88,9 @@ def _pod(trial: Fields, kind: str | None) -> Fields:
         pod.problem(
             "restartPolicy", f"{shown(policy)} is not allowed; allowed: Never (retryPolicy makes new attempts)"
         )
-    if kind == "Job" and spec.raw("backoffLimit") not in (None, 0):
-        spec.problem(
-            "backoffLimit", f"{shown(spec.raw('backoffLimit'))} is not allowed; allowed: 0 (use retryPolicy)"
-        )
+    if kind == "Job":
+        check_job(spec)
+    check_pod(pod)
     return pod
 
 
@@ -104,8 +104,7 @@ def _primary(fields: Fields, pod: Fields) -> str:
         elif name in names:
             container.problem("name", f"{name!r} is there twice")
         names.append(name or f"#{index}")
-        _check_strings(container, "command")
-        _check_strings(container, "args")
+        check_container(container)
     if not names:
         pod.problem("containers", "at least one container is needed")
         return ""
@@ -117,12 +116,6 @@ def _primary(fields: Fields, pod: Fields) -> str:
     if wanted not in names:
         fields.problem("primaryContainerName", f"{wanted!r} is no container of the template: {', '.join(names)}")
     return wanted
-
-
-def _check_strings(container: Fields, field: str) -> None:
-    for index, item, _path in container.items(field):
-        if not isinstance(item, str):
-            container.problem(f"{field}[{index}]", f"{shown(item)} must be text; quote it")
 
 
 def _substitutions(fields: Fields, names: frozenset[str], trial: Mapping[str, Any]) -> dict[str, str]:

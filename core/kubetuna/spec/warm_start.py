@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubetuna.spec import quantities
 from kubetuna.spec.fields import Fields, shown
-from kubetuna.spec.model import Parameter, Scalar
+from kubetuna.spec.model import Constraint, Parameter, Scalar
 
 POINT_LIMIT = 1000
 
 
 def parse_warm_start(
-    spec: Fields, parameters: Sequence[Parameter]
+    spec: Fields, parameters: Sequence[Parameter], constraints: Sequence[Constraint], declared: frozenset[str]
 ) -> tuple[tuple[Mapping[str, Scalar], ...], tuple[Mapping[str, Any], ...]]:
     """Points in the parameters' own types, and the studies as written."""
     fields = spec.child("warmStart")
@@ -26,12 +27,15 @@ def parse_warm_start(
         if index >= POINT_LIMIT:
             fields.problem("points", f"more than {POINT_LIMIT} points")
             break
-        points.append(_point(Fields(item, path, spec.problems), by_name))
+        point = Fields(item, path, spec.problems)
+        point.known(sorted(declared))
+        found = _point(point, by_name)
+        _check_together(point, found, by_name, constraints)
+        points.append(found)
     return tuple(points), ()
 
 
 def _point(fields: Fields, by_name: Mapping[str, Parameter]) -> dict[str, Scalar]:
-    fields.known(tuple(by_name))
     point: dict[str, Scalar] = {}
     for name, value in fields.raw_all().items():
         if name in by_name:
@@ -43,21 +47,46 @@ def _point(fields: Fields, by_name: Mapping[str, Parameter]) -> dict[str, Scalar
     return point
 
 
+def _check_together(
+    fields: Fields,
+    point: Mapping[str, Scalar],
+    by_name: Mapping[str, Parameter],
+    constraints: Sequence[Constraint],
+) -> None:
+    """Refuse what would be dropped, or never be started; what a point leaves open is drawn."""
+    for name in point:
+        when = by_name[name].when
+        if when is not None and when.applies(point) and not when.evaluate(point):
+            fields.problem(name, f"{name!r} does not exist at this point: {when.text!r} does not hold")
+    for constraint in constraints:
+        expression = constraint.expression
+        if constraint.over == "parameters" and expression.applies(point) and not expression.evaluate(point):
+            fields.problem("", f"this point violates the constraint {constraint.text!r}")
+
+
 def point_value(parameter: Parameter, raw: Any) -> Scalar | None:
-    """A value in the parameter's own type; None where it is none of its feasible space."""
+    """A value in the parameter's own type; None where it is outside the feasible space."""
     if parameter.choices:
-        return next((c for c in parameter.choices if c == raw and type(c) is type(raw)), None) or next(
-            (c for c in parameter.choices if parameter.kind == "discrete" and quantities.number(raw) == c), None
-        )
+        return next((choice for choice in parameter.choices if _same(parameter, choice, raw)), None)
     number = quantities.number(raw)
     if number is None or parameter.low is None or parameter.high is None:
         return None
-    if not parameter.low <= number <= parameter.high:
+    if not parameter.low <= number <= parameter.high or not _on_step(parameter, number):
         return None
     if parameter.kind == "int":
-        return int(number) if float(number).is_integer() and _on_step(parameter, int(number)) else None
+        return int(number) if float(number).is_integer() else None
     return float(number)
 
 
-def _on_step(parameter: Parameter, value: int) -> bool:
-    return (value - int(parameter.low or 0)) % int(parameter.step or 1) == 0
+def _same(parameter: Parameter, choice: Scalar, raw: Any) -> bool:
+    if parameter.kind == "discrete":
+        return quantities.number(raw) == choice
+    return choice == raw and isinstance(choice, bool) == isinstance(raw, bool)
+
+
+def _on_step(parameter: Parameter, value: float | int) -> bool:
+    step = parameter.step or (1 if parameter.kind == "int" else None)
+    if step is None:
+        return True
+    steps = (value - (parameter.low or 0)) / step
+    return math.isclose(steps, round(steps), abs_tol=1e-9)

@@ -110,6 +110,38 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"metricsCollectorSpec": {"source": {"filter": {"metricsFormat": ["(a)"]}}}},
         "spec.metricsCollectorSpec.source.filter.metricsFormat",
     ),
+    "warm start off its step": (
+        {**space("double", min=0, max=1, step=0.2), "warmStart": {"points": [{"x": 0.3}]}},
+        r"spec.warmStart.points\[0\].x",
+    ),
+    "warm start against a constraint": (
+        {"constraints": ["x > 0.5"], "warmStart": {"points": [{"x": 0.1}]}},
+        r"spec.warmStart.points\[0\]: .*x > 0.5",
+    ),
+    "number without end": (space("double", min=0, max=10**320), f"{X}.feasibleSpace.max"),
+    "range without end": (space("double", min=-1e308, max=1e308), f"{X}.feasibleSpace.max"),
+    "hours without end": ({"budget": {"gpuHours": 10**320}}, "spec.budget.gpuHours"),
+    "cmaes twice": (
+        algorithm("cmaes", use_separable_cma=True, with_margin=True),
+        "spec.algorithm.algorithmSettings",
+    ),
+    "constraint off the grid": (
+        {**space("double", min=0, max=1, step=0.2), "constraints": ["x == 0.5"]},
+        r"spec.constraints\[0\]",
+    ),
+    "constraint to a list outside": ({"constraints": ["x in (11, 12)"]}, r"spec.constraints\[0\]"),
+    "constraint of a number and a text": ({"constraints": ["x == 'a'"]}, r"spec.constraints\[0\]"),
+    "constraint against everything": ({"constraints": ["not (x < 20)"]}, r"spec.constraints\[0\]"),
+    "constraint against itself": ({"constraints": ["x != x"]}, r"spec.constraints\[0\]"),
+    "only stagnation for several objectives": (
+        {
+            "objective": None,
+            "objectives": [{"metric": "a", "direction": "minimize"}, {"metric": "b", "direction": "maximize"}],
+            "maxTrialCount": None,
+            "stopWhen": {"noImprovement": 2},
+        },
+        "spec.stopWhen.noImprovement",
+    ),
     "nas": ({"nasConfig": {}}, "spec.nasConfig"),
     "pruning several objectives": (
         {
@@ -204,6 +236,81 @@ def test_every_problem_is_told_at_once() -> None:
     paths = {line.split(":")[0] for line in problems(text)}
     assert {"spec.maxTrialCount", "spec.resumePolicy", "spec.bogus"} <= paths
     assert any(path.startswith("spec.parameters[0]") for path in paths)
+
+
+def test_what_follows_from_a_fault_is_not_told_as_another() -> None:
+    changes = {**space("int", min=3, max=1), "constraints": ["x > 1"], "warmStart": {"points": [{"x": 1}]}}
+    told = problems(yaml.safe_dump(document(**changes)))
+    assert len(told) == 1 and told[0].startswith("spec.parameters[0].feasibleSpace.max")
+
+
+def test_rules_over_several_parts_are_told_with_the_rest() -> None:
+    found = document(**algorithm("grid"), resumePolicy="x")
+    told = problems(yaml.safe_dump(found))
+    assert {line.split(":")[0] for line in told} == {"spec.resumePolicy", "spec.parameters[0].feasibleSpace.step"}
+    del found["spec"]["maxTrialCount"], found["spec"]["algorithm"]
+    told = problems(yaml.safe_dump(found))
+    assert {line.split(":")[0] for line in told} == {"spec.resumePolicy", "spec.maxTrialCount"}
+
+
+def test_a_constraint_that_does_not_apply_everywhere_may_be_impossible_elsewhere() -> None:
+    parameters = [
+        {"name": "a", "parameterType": "int", "feasibleSpace": {"min": 1, "max": 2}},
+        {"name": "b", "parameterType": "int", "feasibleSpace": {"min": 1, "max": 5}, "when": "a == 2"},
+    ]
+    parse_file_text(yaml.safe_dump(document(parameters=parameters, constraints=["b > 10"])))
+
+
+@pytest.mark.parametrize("choices", [[0, 1], [False, True], ["", "a"]])
+def test_a_point_may_hold_what_python_takes_for_nothing(choices: list[Any]) -> None:
+    points = {"warmStart": {"points": [{"x": choices[0]}]}}
+    found = parse_file_text(yaml.safe_dump(document(**space("categorical", list=choices), **points)))
+    assert found.warm_start == ({"x": choices[0]},)
+
+
+CONTAINER = "spec.trialTemplate.trialSpec.spec.containers[0]"
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"comand": ["a"]}, f"{CONTAINER}.comand"),
+        ({"env": "x"}, f"{CONTAINER}.env"),
+        ({"env": ["x"]}, f"{CONTAINER}.env[0]"),
+        ({"env": [{"name": "A", "value": 1}]}, f"{CONTAINER}.env[0].value"),
+        ({"resources": "x"}, f"{CONTAINER}.resources"),
+        ({"resources": {"limits": ["a"]}}, f"{CONTAINER}.resources.limits"),
+        ({"resources": {"limits": {"nvidia.com/gpu": "two"}}}, f"{CONTAINER}.resources.limits.nvidia.com/gpu"),
+        ({"resources": {"limits": {"nvidia.com/gpu": -1}}}, f"{CONTAINER}.resources.limits.nvidia.com/gpu"),
+        ({"resources": {"requests": {"cpu": "abc"}}}, f"{CONTAINER}.resources.requests.cpu"),
+    ],
+)
+def test_a_container_that_could_only_fail_is_refused(changes: dict[str, Any], path: str) -> None:
+    found = document()
+    found["spec"]["trialTemplate"]["trialSpec"]["spec"]["containers"][0].update(changes)
+    assert any(line.startswith(f"{path}: ") for line in problems(yaml.safe_dump(found)))
+
+
+def test_a_job_of_several_pods_is_refused() -> None:
+    found = document()
+    pod = found["spec"]["trialTemplate"]["trialSpec"]["spec"]
+    job = {"parallelism": 2, "template": {"spec": pod}}
+    found["spec"]["trialTemplate"]["trialSpec"] = {"apiVersion": "batch/v1", "kind": "Job", "spec": job}
+    assert problems(yaml.safe_dump(found))[0].startswith("spec.trialTemplate.trialSpec.spec.parallelism: 2 ")
+
+
+def test_the_known_names_are_those_of_the_client() -> None:
+    """A newer client brings newer names; here is where they are missed."""
+    import kubernetes.client as models
+
+    from kubetuna.spec import pod_fields
+
+    for names, model in (
+        (pod_fields.CONTAINER, models.V1Container),
+        (pod_fields.POD, models.V1PodSpec),
+        (pod_fields.JOB, models.V1JobSpec),
+    ):
+        assert set(names) == set(model.attribute_map.values())
 
 
 def test_names_that_collide_as_variables_are_refused() -> None:
