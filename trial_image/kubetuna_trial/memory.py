@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "alloc_failed")
+_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "alloc_failed",
+          "bad_alloc")  # fmt: skip
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -74,7 +74,9 @@ def folder_market_with_test(folder: Path, tickers: Sequence[str] | None = None) 
 def _with_test(world: World, cut: int, source: str) -> Market:
     last = len(world.dates) - EXIT_DAYS
     if last <= cut:
-        raise InputError(f"the test data has {len(world.dates) - cut} days; at least {EXIT_DAYS + 1} are needed")
+        raise InputError(
+            f"{source}: {len(world.dates) - cut} days of test are too few; at least {EXIT_DAYS + 1} are needed"
+        )
     return Market(world, market_of(world.until(cut), source).train, range(cut, last), _digest(world), source)
 
 
@@ -135,7 +137,7 @@ def market_of(world: World, source: str) -> Market:
     """Split a world by date."""
     count = len(world.dates)
     if count < FEWEST_DAYS:
-        raise InputError(f"the data has {count} days; at least {FEWEST_DAYS} are needed")
+        raise InputError(f"{source}: {count} days are too few; at least {FEWEST_DAYS} are needed")
     border = int(count * (1 - VALIDATION))
     train = range(1, border - LONGEST_LOOKAHEAD)
     return Market(world, train, range(border, count - EXIT_DAYS), _digest(world), source)

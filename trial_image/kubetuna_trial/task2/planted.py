@@ -113,9 +113,9 @@ def _article(rng: np.random.Generator, index: int, mood: NDArray[np.int64]) -> t
     return lexicon.article(rng, TICKERS[about], told)
 
 
-def write_contest_files(folder: Path, seed: int, shuffled: bool) -> list[Path]:
+def write_contest_files(folder: Path, seed: int, shuffled: bool, days: int = DAYS) -> list[Path]:
     """Write ``train/`` (the first 70% of the days) and ``test/`` as the contest lays them out."""
-    world = planted_world(seed, shuffled=shuffled)
+    world = planted_world(seed, days, shuffled)
     cut = int(len(world.dates) * TRAIN_FILE)
     written = []
     for part, first, last in (("train", 0, cut), ("test", cut, len(world.dates))):

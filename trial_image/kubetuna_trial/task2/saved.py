@@ -27,9 +27,7 @@ def add_saved(parser: Parser) -> None:
     """Options that say which model, with which adapter, and how it is asked."""
     add_model(parser)
     parser.add_argument("--adapter", type=Path, metavar="DIR", help="a trial's adapter")
-    parser.add_argument(
-        "--signal-strength", metavar="N", help="scores go up to this (else: as trained)"
-    )
+    parser.add_argument("--signal-strength", metavar="N", help="scores go up to this (else: as trained)")
     parser.add_argument("--use-4bit", metavar="TRUTH", help="hold the base in 4 bits (else: as trained)")
     parser.add_argument("--quantization-type", metavar="KIND", help=" or ".join(QUANTIZATIONS))
     parser.add_argument("--json", action="store_true", help="print JSON")

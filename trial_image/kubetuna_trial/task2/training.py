@@ -85,7 +85,7 @@ class Trial:
         """Train to the end: True, or False where it was stopped (and saved)."""
         try:
             for step in range(self.reported + 1, self.plan.reports + 1):
-                self._train(step, stopped)
+                self.train(step, stopped)
                 report(self._report(step, stopped))
                 self.reported = step
                 self.save()
@@ -94,7 +94,8 @@ class Trial:
             return False
         return True
 
-    def _train(self, step: int, stopped: Asked) -> None:
+    def train(self, step: int, stopped: Asked = lambda: False) -> None:
+        """Train to the share of a report. Raises Stopped."""
         while self.learner.done < self.plan.params.max_train_steps * step // self.plan.reports:
             self.learner.advance(stopped)
             if stopped():

@@ -1,0 +1,140 @@
+"""The contest's files: read as they are, refused in words, and the test part never opened by a trial."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kubetuna_trial.errors import InputError
+from kubetuna_trial.task2.data import folder_market, folder_market_with_test, planted_market
+from kubetuna_trial.task2.planted import NEWS_COLUMNS, STOCK_COLUMNS, planted_world, write_contest_files
+
+DAYS = 120
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_contest_files(tmp_path, 3, False, DAYS)
+    return tmp_path
+
+
+def stocks(folder: Path, part: str = "train") -> Path:
+    return folder / part / f"task2_stocks_{part}.csv"
+
+
+def news(folder: Path, part: str = "train") -> Path:
+    return folder / part / f"task2_news_{part}.csv"
+
+
+def edited(path: Path, change: Callable[[list[list[str]]], list[list[str]]]) -> None:
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(change(rows))
+
+
+def test_written_files_are_the_contests_and_read_back_as_they_were(folder: Path) -> None:
+    assert stocks(folder).read_text().splitlines()[0] == ",".join(STOCK_COLUMNS)
+    assert news(folder).read_text().splitlines()[0] == ",".join(NEWS_COLUMNS)
+    read, made = folder_market(folder), planted_market(3, days=DAYS)
+    assert np.array_equal(read.world.bars, made.world.bars)
+    assert (read.train, read.window, read.world.dates) == (made.train, made.window, made.world.dates)
+
+
+def test_further_columns_other_orders_and_times_of_day_are_read(folder: Path) -> None:
+    before = folder_market(folder).digest
+    edited(stocks(folder), lambda rows: [["", *reversed(row), "Adj Close"] for row in rows])
+    edited(
+        news(folder), lambda rows: [rows[0], *([f"{r[0]} 09:30:00 UTC", r[1].lower(), *r[2:]] for r in rows[1:])]
+    )
+    assert folder_market(folder).digest == before
+
+
+def test_a_trial_never_opens_the_test_files(folder: Path) -> None:
+    before = folder_market(folder).digest
+    for path in (stocks(folder, "test"), news(folder, "test")):
+        path.write_text("no,numbers,at,all\n1\n")
+    assert folder_market(folder).digest == before
+    with pytest.raises(InputError, match="has no column"):
+        folder_market_with_test(folder)
+
+
+def test_test_days_follow_the_train_days_and_know_their_news(folder: Path) -> None:
+    train, both, made = (
+        folder_market(folder),
+        folder_market_with_test(folder),
+        planted_market(3, days=DAYS, test=True),
+    )
+    assert both.window == made.window and both.window.start == len(train.world.dates)
+    assert both.train == train.train and np.array_equal(both.world.bars, made.world.bars)
+
+
+def test_test_files_that_overlap_the_train_files_are_refused(folder: Path) -> None:
+    stocks(folder, "test").write_text(stocks(folder).read_text())
+    with pytest.raises(InputError, match="must hold days after"):
+        folder_market_with_test(folder)
+
+
+def test_shuffled_news_is_the_same_news_at_other_places() -> None:
+    planted, control = planted_world(3, DAYS), planted_world(3, DAYS, shuffled=True)
+    assert np.array_equal(planted.bars, control.bars) and len(planted.news) == len(control.news)
+    assert [(a.date, a.ticker) for a in planted.news] == [(a.date, a.ticker) for a in control.news]
+    moved = sum(a.title != b.title for a, b in zip(planted.news, control.news, strict=True))
+    assert moved > 0.8 * len(planted.news)
+
+
+def refused(folder: Path, tickers: list[str] | None = None) -> str:
+    with pytest.raises(InputError) as told:
+        folder_market(folder, tickers)
+    return str(told.value)
+
+
+def test_what_is_missing_is_told(folder: Path, tmp_path: Path) -> None:
+    assert "is no folder" in refused(tmp_path / "absent")
+    assert "has no prices of TSLA; to use only those that have both, say --tickers AAPL,AMZN" in refused(
+        folder, ["AAPL", "TSLA"]
+    )
+    news(folder).rename(folder / "elsewhere.csv")
+    assert "has no train file of news; looked for train/task2_news_train.csv" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "words"),
+    [
+        (stocks, lambda r: [[c.replace("Open", "Opening") for c in row] for row in r], "did you mean 'opening'"),
+        (stocks, lambda r: [*r[:5], [r[5][0], "AAPL", "-3", *r[5][3:]], *r[6:]], "line 6: Open '-3' must be"),
+        (stocks, lambda r: [*r[:5], [*r[5][:5], "nan", r[5][6]], *r[6:]], "Close 'nan' must be a positive number"),
+        (stocks, lambda r: [*r[:9], ["9 May", *r[9][1:]], *r[10:]], "line 10: Date '9 May' must be written"),
+        (stocks, lambda r: [*r[:9], r[9][:3], *r[10:]], "line 10: has 3 fields, too few"),
+        (stocks, lambda r: [*r, r[-1]], "has two rows of WMT on"),
+        (stocks, lambda r: [row for i, row in enumerate(r) if i != 100], "has no row on"),
+        (stocks, lambda r: [row for row in r if row[1] != "XOM"], "has no prices of XOM"),
+        (stocks, lambda r: r[:1 + 7 * 40], "at least 60 are needed"),
+        (stocks, lambda r: r[:1], "has no"),
+        (stocks, lambda r: [], "is empty"),
+        (news, lambda r: [row for row in r if row[1] != "XOM"], "has no news of XOM"),
+        (news, lambda r: [*r[:4], [r[4][0], " ", *r[4][2:]], *r[5:]], "the ticker is empty"),
+        (news, lambda r: [[c.replace("Article_title", "Title") for c in row] for row in r], "has no column"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_file_is_told(
+    folder: Path, path: Callable[[Path], Path], change: Callable[[list[list[str]]], list[list[str]]], words: str
+) -> None:
+    edited(path(folder), change)
+    told = refused(folder)
+    assert words in told and path(folder).name.split("_")[1] in told
+
+
+def test_a_file_that_is_no_text_is_told(folder: Path) -> None:
+    stocks(folder).write_bytes(b"\xff\xfe\x00\x01" * 50)
+    assert "is no CSV file in UTF-8" in refused(folder)
+
+
+def test_the_same_news_told_twice_counts_once_and_later_news_not_at_all(folder: Path) -> None:
+    before = folder_market(folder)
+    edited(news(folder), lambda rows: [*rows, *rows[1:], ["2031-01-01", "AAPL", "From the future", ""]])
+    assert folder_market(folder).world.news == before.world.news
