@@ -16,7 +16,7 @@ NEXT = """
 kubetuna runs in namespace kubetuna and watches every namespace. Next:
 
   eval "$(.venv/bin/python -m cluster env)"            # KUBECONFIG, and kubectl and helm on the PATH
-  kubectl apply -f examples/experiment-task1.yaml      # 20 trials; each asks for a GPU, of which nothing is behind
+  kubectl apply -f examples/experiment-task1.yaml      # 20 trials, each with a GPU that is not there
   kubectl get experiments,trials
   .venv/bin/kubetuna watch default/task1               # and status, trials, best, logs, report
   kubectl -n kubetuna port-forward service/kubetuna-dashboard 8080   # then open http://localhost:8080/
