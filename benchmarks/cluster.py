@@ -144,7 +144,7 @@ def _prune(kubeconfig: Path) -> list[Row]:
         world.apply(PRUNED, maxTrialCount=8, parallelTrialCount=2, earlyStopping=pruner)
         world.ended()
         waits = [float(word) for word in watch.words.values()]
-        note = f"median of {len(waits)}; largest {max(waits):.2f} s; a report a second, the bar is two"
+        note = f"median of {len(waits)}; largest {max(waits):.2f} s; one report a second, the bar is two"
         return [Row("cluster: line to prune to SIGTERM", statistics.median(waits), "s", note=note)]
 
 
@@ -152,7 +152,8 @@ def _old(kubeconfig: Path) -> list[Row]:
     """The gap between two Pods in an experiment that has long been running."""
     with _world(kubeconfig, start=False) as (world, watch, port):
         say(f"  an experiment with {FINISHED} finished trials")
-        world.apply(SCRIPT, maxTrialCount=FINISHED + 30, parallelTrialCount=3, algorithm={"algorithmName": "tpe"})
+        spec = {"maxTrialCount": FINISHED + 30, "parallelTrialCount": 3, "algorithm": {"algorithmName": "tpe"}}
+        world.apply(SCRIPT, **spec)
         _fill(world)
         started = time.perf_counter()
         world.operator("--no-leader-election", "--port", str(port))
@@ -161,7 +162,7 @@ def _old(kubeconfig: Path) -> list[Row]:
         gaps = _gaps(sorted(watch.ended.values()), made[3:])
         memory = _memory(world.processes[0].pid)
         return [
-            Row(f"cluster: {FINISHED} finished trials, Pod's end to the next one", 1e3 * statistics.median(gaps), "ms",
+            Row(f"cluster: {FINISHED} finished trials, Pod's end to next", 1e3 * statistics.median(gaps), "ms",
                 note=f"median of {len(gaps)}; largest {1e3 * max(gaps):.0f} ms; the bars are 50 and 500 ms"),
             Row("cluster: … operator's start to its first Pod", made[0] - started, "s"),
             Row("cluster: … operator's memory", memory, "MB", note="resident"),
