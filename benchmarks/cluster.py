@@ -6,6 +6,7 @@ What happens when is read from one watch on the Pods, so both sides are seen by 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import tempfile
 import threading
@@ -25,9 +26,30 @@ from tests.cluster.operators import World
 from tests.postgres_server import PostgresServer, free_port
 
 from benchmarks.measure import Row, say
+from kubetuna.opening import open_study
+from kubetuna.outcome import Classified, Outcome
+from kubetuna.records import AttemptRecord
+from kubetuna.spec.parse import parse_experiment
+from kubetuna.store.engine import open_engine
+from kubetuna.store.schema import ensure_schema
+from kubetuna_operator.pods import Owner
+from kubetuna_operator.runner import study_name
 from kubetuna_operator.transport import Api, Refused, Unreachable, collection, split_lines
 
 SCRIPT = "import time; time.sleep(1); print('loss=1', flush=True)"
+FINISHED = 1_000
+# Reports once a second; what it reports at its fourth step is to be pruned. Says how long SIGTERM took from there.
+PRUNED = """
+import json, signal, sys, time
+def told(*_):
+    open("/dev/termination-log", "w").write(str(time.time() - bad))
+    sys.exit(0)
+signal.signal(signal.SIGTERM, told)
+for step in range(1, 60):
+    print(json.dumps({"step": step, "loss": float(step > 3)}), flush=True)
+    bad = time.time() if step == 4 else bad if step > 4 else 0.0
+    time.sleep(1)
+"""
 
 
 @dataclass
@@ -38,6 +60,7 @@ class Watch:
     namespace: str
     made: dict[str, float] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
     changed: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
@@ -58,6 +81,7 @@ class Watch:
         states = [c.get("state") or {} for c in pod.get("status", {}).get("containerStatuses") or []]
         if states and all("terminated" in state for state in states):
             self.ended.setdefault(name, now)
+            self.words[name] = states[0]["terminated"].get("message", "")
         self.changed.set()
 
 
@@ -67,7 +91,9 @@ def rows(quick: bool) -> list[Row]:
     if not layout.kubeconfig.exists():
         raise RuntimeError("no cluster is up; make cluster brings one up")
     sizes = [(6, 3)] if quick else [(12, 3), (30, 10)]
-    return [row for trials, parallel in sizes for row in _compare(layout.kubeconfig, trials, parallel)]
+    found = [row for trials, parallel in sizes for row in _compare(layout.kubeconfig, trials, parallel)]
+    found += _prune(layout.kubeconfig)
+    return found if quick else found + _old(layout.kubeconfig)
 
 
 def _compare(kubeconfig: Path, trials: int, parallel: int) -> list[Row]:
@@ -76,14 +102,16 @@ def _compare(kubeconfig: Path, trials: int, parallel: int) -> list[Row]:
         bare = _bare(world, watch, trials, parallel)
         watch.made.clear()
         watch.ended.clear()
-        before = _requests(port)
+        before, worked = _requests(port), _seconds(world.processes[0].pid)
         say(f"  an experiment of {trials} trials, {parallel} at a time")
         applied = time.perf_counter()
         world.apply(SCRIPT, maxTrialCount=trials, parallelTrialCount=parallel)
         world.ended()
         own = time.perf_counter() - applied
         time.sleep(1.0)
-        return _figures(world, watch, applied, bare, own, before, _requests(port), trials, parallel)
+        found = _figures(world, watch, applied, bare, own, before, _requests(port), trials, parallel)
+        cores = (_seconds(world.processes[0].pid) - worked) / (time.perf_counter() - applied)
+        return [*found, Row("cluster: … operator's processor time", cores, "cores", note="while it ran")]
 
 
 def _figures(
@@ -106,6 +134,58 @@ def _figures(
             + ", ".join(f"{verb} {count:.1f}" for verb, count in sorted(calls.items()))),
         Row("cluster: … operator's memory", memory, "MB", note="resident"),
     ]  # fmt: skip
+
+
+def _prune(kubeconfig: Path) -> list[Row]:
+    """From the line that is to be pruned to SIGTERM, by the trial's own clock."""
+    with _world(kubeconfig) as (world, watch, _):
+        say("  pruning")
+        pruner = {"algorithmName": "threshold", "algorithmSettings": [{"name": "upper", "value": 0.5}]}
+        world.apply(PRUNED, maxTrialCount=8, parallelTrialCount=2, earlyStopping=pruner)
+        world.ended()
+        waits = [float(word) for word in watch.words.values()]
+        note = f"median of {len(waits)}; largest {max(waits):.2f} s; one report a second, the bar is two"
+        return [Row("cluster: line to prune to SIGTERM", statistics.median(waits), "s", note=note)]
+
+
+def _old(kubeconfig: Path) -> list[Row]:
+    """The gap between two Pods in an experiment that has long been running."""
+    with _world(kubeconfig, start=False) as (world, watch, port):
+        say(f"  an experiment with {FINISHED} finished trials")
+        spec = {"maxTrialCount": FINISHED + 30, "parallelTrialCount": 3, "algorithm": {"algorithmName": "tpe"}}
+        world.apply(SCRIPT, **spec)
+        _fill(world)
+        started = time.perf_counter()
+        world.operator("--no-leader-election", "--port", str(port))
+        world.until("the end", lambda: world.status().get("state") == "Succeeded", 300)
+        made = sorted(watch.made.values())
+        gaps = _gaps(sorted(watch.ended.values()), made[3:])
+        memory = _memory(world.processes[0].pid)
+        return [
+            Row(f"cluster: {FINISHED} finished trials, Pod's end to next", 1e3 * statistics.median(gaps), "ms",
+                note=f"median of {len(gaps)}; largest {1e3 * max(gaps):.0f} ms; the bars are 50 and 500 ms"),
+            Row("cluster: … operator's start to its first Pod", made[0] - started, "s"),
+            Row("cluster: … operator's memory", memory, "MB", note="resident"),
+        ]  # fmt: skip
+
+
+def _fill(world: World) -> None:
+    """Give the study trials that ended, as if they had run."""
+    obj = world.api.get(f"{world.path}/small")
+    metadata = obj["metadata"]
+    owner = Owner(metadata["namespace"], metadata["name"], metadata["uid"])
+    spec = parse_experiment(
+        {**{k: obj[k] for k in ("apiVersion", "kind", "spec")}, "metadata": {"name": owner.name}}
+    )
+    database = open_engine(world.store)
+    ensure_schema(database)
+    study = open_study(database, spec, study_name(owner), "benchmark", time.time(), lambda: 7).study
+    for number in range(FINISHED):
+        study.ask(number)
+        study.begin_attempt(number, AttemptRecord(0, time.time()))
+        study.tell(number, Classified(Outcome.SUCCEEDED, ""), {"loss": 2.0 + number})
+    study.flush()
+    database.dispose()
 
 
 def _gaps(ends: list[float], starts: list[float]) -> list[float]:
@@ -139,7 +219,7 @@ def _created(api: Api, path: str, body: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def _world(kubeconfig: Path) -> Iterator[tuple[World, Watch, int]]:
+def _world(kubeconfig: Path, start: bool = True) -> Iterator[tuple[World, Watch, int]]:
     server, api, name = PostgresServer(), Api.connect(str(kubeconfig)), f"bench-{uuid.uuid4().hex[:6]}"
     api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     folder = tempfile.TemporaryDirectory()
@@ -147,8 +227,10 @@ def _world(kubeconfig: Path) -> Iterator[tuple[World, Watch, int]]:
     watch, port = Watch(api, name), free_port()
     try:
         watch.start()
-        world.operator("--no-leader-election", "--port", str(port))
-        world.until("the operator is ready", lambda: _ready(port))
+        world.install_crds()
+        if start:
+            world.operator("--no-leader-election", "--port", str(port))
+            world.until("the operator is ready", lambda: _ready(port))
         yield world, watch, port
     finally:
         world.close()
@@ -171,6 +253,12 @@ def _requests(port: int) -> dict[str, float]:
             verb = line.split('method="')[1].split('"')[0]
             found[verb] = found.get(verb, 0.0) + float(line.rsplit(" ", 1)[1])
     return found
+
+
+def _seconds(pid: int) -> float:
+    """Processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(pid: int) -> float:

@@ -68,10 +68,10 @@ def render(snapshot: Snapshot, end: Ending | None, results: Results, moment: Mom
 
 def state(snapshot: Snapshot, end: Ending | None) -> str:
     """One word for people: Created, Running, Suspended, Stopping, Succeeded or Failed."""
-    if end is not None:
-        if snapshot.trials:
-            return "Stopping" if end.stop_running else "Running"
+    if end is not None and not snapshot.trials:
         return "Failed" if failed(snapshot, end) else "Succeeded"
+    if end is not None and end.stop_running:
+        return "Stopping"
     if snapshot.spec.suspend:
         return "Suspended"
     return "Running" if snapshot.tally.numbered else "Created"
@@ -150,7 +150,7 @@ def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:
 def _runs(snapshot: Snapshot, number: int) -> bool:
     trial = next(t for t in snapshot.trials if t.number == number)
     latest = trial.latest
-    return bool(latest and latest.facts and latest.facts.phase != "pending")
+    return bool(latest and latest.facts and latest.facts.phase == "running")
 
 
 def _lists(snapshot: Snapshot, results: Results) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from kubetuna.ports import AttemptFacts, AttemptKey, AttemptPhase, ExitFacts
 from kubetuna_operator import (
+    ANNOTATION_EXPERIMENT,
     ANNOTATION_PARAMS,
     ANNOTATION_TIMEOUT,
     LABEL_ATTEMPT,
@@ -67,6 +68,7 @@ class PodView:
     exit: ExitFacts | None
     waiting: str | None
     cannot_start: bool
+    job: Mapping[str, Any] | None = None
     last_word: str = ""
 
 
@@ -81,7 +83,8 @@ def view(pod: Mapping[str, Any]) -> PodView:
         namespace=metadata.get("namespace", ""),
         name=metadata["name"],
         uid=metadata["uid"],
-        owner=owners[0].get("uid", ""),
+        owner=notes.get(ANNOTATION_EXPERIMENT) or owners[0].get("uid", ""),
+        job=owners[0] if owners[0].get("kind") == "Job" else None,
         experiment=labels.get(LABEL_EXPERIMENT, ""),
         key=AttemptKey(_number(labels.get(LABEL_TRIAL)), _number(labels.get(LABEL_ATTEMPT))),
         params_hash=notes.get(ANNOTATION_PARAMS, ""),

@@ -7,15 +7,17 @@ full quota or an absent server is waited for and a template that is refused show
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from kubetuna.ports import AttemptFacts, AttemptKey, ExitFacts, Launch
 from kubetuna.spec.model import Experiment
-from kubetuna_operator import LABEL_TOLD
+from kubetuna_operator import ANNOTATION_PARAMS, LABEL_TOLD
 from kubetuna_operator.failpoints import failpoint
-from kubetuna_operator.pod_facts import PodView, facts, view
-from kubetuna_operator.pods import pod_manifest
+from kubetuna_operator.jobs import Jobs
+from kubetuna_operator.pod_facts import PodView, facts
+from kubetuna_operator.pods import attempt_manifest
 from kubetuna_operator.surroundings import About, Surroundings
 from kubetuna_operator.telemetry import OUTCOMES
 from kubetuna_operator.transport import Refused, Unreachable, collection
@@ -44,7 +46,11 @@ class PodPlace:
         self._api, self._pods, self._clock = around.api, around.pods, around.clock
         self._background = around.background
         self._spec, self._about, self._owner, self._lost_after = spec, about, about.owner, around.lost_after
-        self._path = collection("pods", self._owner.namespace)
+        self._path = self._objects = collection("pods", self._owner.namespace)
+        self._jobs: Jobs | None = None
+        if spec.template.kind == "Job":
+            self._jobs = Jobs(around, spec, self._owner)
+            self._objects = self._jobs.path
         self._refused: dict[AttemptKey, _Refusal] = {}
         self._told: set[str] = set()
         self._stopped: set[str] = set()
@@ -55,7 +61,7 @@ class PodPlace:
         """Create the Pod; one that exists already is ours only with our UID and these parameters."""
         failpoint("launching")
         try:
-            pod = self._api.create(self._path, pod_manifest(self._spec, self._owner, order))
+            made = self._api.create(self._objects, attempt_manifest(self._spec, self._owner, order))
         except Refused as error:
             if error.code == 409 and error.reason == "AlreadyExists":
                 self._adopt(order)
@@ -64,23 +70,37 @@ class PodPlace:
         except Unreachable as error:
             self._refuse(order, str(error), final=False)
         else:
-            self._refused.pop(order.key, None)
-            self._pods.learn(pod)
+            self._accept(order, made)
             log.info("attempt started", extra=self._about.attempt(order.key))
         failpoint("launched")
 
+    def _accept(self, order: Launch, made: Mapping[str, Any]) -> None:
+        self._refused.pop(order.key, None)
+        if self._jobs is None:
+            self._pods.learn(made)
+        else:
+            self._jobs.expect(order)
+
     def _adopt(self, order: Launch) -> None:
         try:
-            pod = self._api.get(f"{self._path}/{order.name}")
+            found = self._api.get(f"{self._objects}/{order.name}")
         except (Refused, Unreachable) as error:
             self._refuse(order, str(error), final=False)
             return
-        found = view(pod)
-        if found.owner == self._owner.uid and found.params_hash == order.params_hash and not found.deleted:
-            self._refused.pop(order.key, None)
-            self._pods.learn(pod)
-            return
-        self._refuse(order, f"a Pod {order.name!r} is there and is not ours", final=False)
+        if not self._is_ours(found, order):
+            self._refuse(order, f"{found['kind']} {order.name!r} is there and is not ours", final=False)
+        elif self._jobs is not None and self._jobs.is_over(found) and order.key not in self._own():
+            self._jobs.remove(order.name, found["metadata"]["uid"])
+            self._refuse(order, "its Job ended without a Pod, and is made again", final=False)
+        else:
+            self._accept(order, found)
+
+    def _is_ours(self, found: Mapping[str, Any], order: Launch) -> bool:
+        """A name alone says nothing: a recreated Experiment never adopts a stranger's."""
+        metadata = found["metadata"]
+        owners, notes = metadata.get("ownerReferences") or [{}], metadata.get("annotations") or {}
+        ours = owners[0].get("uid") == self._owner.uid and notes.get(ANNOTATION_PARAMS) == order.params_hash
+        return ours and not metadata.get("deletionTimestamp")
 
     def _refuse(self, order: Launch, why: str, final: bool) -> None:
         now, before = self._clock.now(), self._refused.get(order.key)
@@ -91,7 +111,10 @@ class PodPlace:
         """Let the kubelet end it, which keeps its log; a Pod without a node has none and is deleted."""
         self._refused.pop(key, None)
         pod = self._own().get(key)
-        if pod is None or pod.uid in self._stopped:
+        if pod is None:
+            self._recall(key)
+            return
+        if pod.uid in self._stopped:
             return
         try:
             self._end(pod)
@@ -104,9 +127,14 @@ class PodPlace:
             # Seen again at the next look, since it is not among the stopped.
             pass
 
+    def _recall(self, key: AttemptKey) -> None:
+        """Delete a Job whose Pod has not come."""
+        if self._jobs is not None:
+            self._jobs.recall(key)
+
     def _end(self, pod: PodView) -> None:
         if pod.node is None:
-            self._api.delete(self._named(pod), uid=pod.uid)
+            self._forget(pod)
         else:
             self._api.merge(self._named(pod), {"metadata": {"uid": pod.uid}, "spec": {"activeDeadlineSeconds": 1}})
 
@@ -116,6 +144,7 @@ class PodPlace:
         self._refused.pop(key, None)
         pod = self._own().get(key)
         if pod is None:
+            self._recall(key)
             return
         self._told.add(pod.uid)
         failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and pod.uid not in self._stopped
@@ -134,10 +163,17 @@ class PodPlace:
 
     def _remove(self, pod: PodView) -> None:
         try:
-            self._api.delete(self._named(pod), uid=pod.uid, lazily=True)
+            self._forget(pod)
         except Refused as error:
             log.warning("Pod %s cannot be deleted: %s", pod.name, error, extra=self._about.attempt(pod.key))
         failpoint("deleted")
+
+    def _forget(self, pod: PodView) -> None:
+        """Delete the Pod, with the Job that would else count it as lost."""
+        if self._jobs is not None and pod.job is not None:
+            self._jobs.remove(pod.job["name"], pod.job["uid"])
+        else:
+            self._api.delete(self._named(pod), uid=pod.uid, lazily=True)
 
     def _mark(self, pod: PodView) -> None:
         try:
@@ -154,6 +190,8 @@ class PodPlace:
         found = {key: self._facts(pod, now) for key, pod in own.items()}
         for key, pod in own.items():
             self._watch_deadline(pod, found[key], now)
+        if self._jobs is not None:
+            found |= self._jobs.awaited(found, now)
         for refusal in list(self._refused.values()):
             if refusal.order.key not in found:
                 found[refusal.order.key] = self._waiting(refusal, now)
@@ -208,6 +246,7 @@ class PodPlace:
         now = self._clock.now()
         pods = [self._facts(pod, now) for pod in self._own().values()]
         waiting = [f.waiting or "" for f in pods if f.phase == "pending"]
+        waiting += self._jobs.reasons() if self._jobs is not None else []
         return next(filter(None, [*waiting, *(r.why for r in self._refused.values())]), "")
 
     def _named(self, pod: PodView) -> str:

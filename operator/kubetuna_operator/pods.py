@@ -1,4 +1,4 @@
-"""The Pod of an attempt: the template with its parameters, our labels, and a restricted security context.
+"""The Pod of an attempt, or its Job: the template with its parameters, our labels, a restricted security context.
 
 What the template says explicitly wins; what it leaves out gets the strictest that Pod Security knows, and never a
 service-account token.
@@ -16,6 +16,7 @@ from kubetuna.resources import pod_spec
 from kubetuna.spec.model import Experiment
 from kubetuna.spec.substitution import substitute
 from kubetuna_operator import (
+    ANNOTATION_EXPERIMENT,
     ANNOTATION_PARAMS,
     ANNOTATION_TIMEOUT,
     GROUP,
@@ -51,8 +52,8 @@ class Owner:
         }
 
 
-def pod_manifest(spec: Experiment, owner: Owner, order: Launch) -> dict[str, Any]:
-    """The Pod to create for an attempt."""
+def attempt_manifest(spec: Experiment, owner: Owner, order: Launch) -> dict[str, Any]:
+    """The object to create for an attempt: its Pod, or the Job that makes its Pod."""
     meta = {"name": f"{owner.name}-{order.key.trial}", "namespace": owner.namespace}
     filled = substitute(spec.template.trial_spec, spec.template.substitutions, order.params, meta)
     template = _template(filled)
@@ -62,12 +63,13 @@ def pod_manifest(spec: Experiment, owner: Owner, order: Launch) -> dict[str, Any
         _default_container(container)
     primary = next(c for c in body["containers"] if c["name"] == spec.template.primary_container)
     _give_environment(primary, body, spec, order)
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": _metadata(template.get("metadata") or {}, spec, owner, order),
-        "spec": body,
-    }
+    metadata = _metadata(template.get("metadata") or {}, spec, owner, order)
+    named = {"name": order.name, "namespace": owner.namespace, "ownerReferences": [owner.reference()]}
+    if spec.template.kind == "Pod":
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, **named}, "spec": body}
+    own = _metadata(filled.get("metadata") or {}, spec, owner, order)
+    job = {**filled["spec"], "backoffLimit": 0, "template": {"metadata": metadata, "spec": body}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {**own, **named}, "spec": job}
 
 
 def _template(filled: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -86,15 +88,10 @@ def _metadata(given: Mapping[str, Any], spec: Experiment, owner: Owner, order: L
     if spec.queue_name:
         labels.setdefault(QUEUE_LABEL, spec.queue_name)
     notes = {**(given.get("annotations") or {}), ANNOTATION_PARAMS: order.params_hash}
+    notes[ANNOTATION_EXPERIMENT] = owner.uid
     if order.timeout is not None:
         notes[ANNOTATION_TIMEOUT] = str(order.timeout)
-    return {
-        "name": order.name,
-        "namespace": owner.namespace,
-        "labels": labels,
-        "annotations": notes,
-        "ownerReferences": [owner.reference()],
-    }
+    return {"labels": labels, "annotations": notes}
 
 
 def _default_pod(body: dict[str, Any], spec: Experiment) -> None:

@@ -223,7 +223,8 @@ class Publisher:
 
     def _restarting(self, snapshot: Snapshot, end: Ending | None) -> Condition:
         """Whether an experiment that had ended goes on, since its counts or its budget were raised."""
-        restarting = self._about.ended_before and end is None
+        over = end is not None and not snapshot.trials
+        restarting = self._about.ended_before and not over
         return Condition("Restarting", restarting, "ExperimentRestarting" if restarting else "NotRestarting")
 
 

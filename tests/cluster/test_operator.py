@@ -136,7 +136,7 @@ def test_a_running_experiment_follows_its_edits_and_so_does_one_that_ended(world
     assert {t.outcome for t in world.trials()} == {"Stopped"} and not world.running()
     world.edit(budget={"wallClock": "1h"})
     world.until("it goes on", lambda: len(world.running()) == 3)
-    assert world.condition("Restarting")["status"] == "True"
+    world.until("that is said", lambda: world.condition("Restarting")["status"] == "True")
     world.edit(shutdown=True)
     world.until("its end", lambda: "shutdown" in world.status().get("message", ""))
     assert len(world.studies()) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -157,3 +158,23 @@ for step in range(1, 400 if x else 4):
     trial = world.trials()[1]
     assert (trial.state, trial.outcome) == ("PRUNED", "Pruned") and 1 <= len(trial.steps) < 60
     assert trial.attempts[0].exit_code == 0, "it had its grace period, and left by itself"
+
+
+def test_a_job_template_runs_every_attempt_as_a_job_that_is_never_tried_again(world: World) -> None:
+    world.operator()
+    found = json.loads(world.document(CURVE, maxTrialCount=3, parallelTrialCount=2))
+    template = found["spec"]["trialTemplate"]
+    pod = template["trialSpec"]["spec"]
+    template["trialSpec"] = {"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": pod}}}
+    world.put(found)
+    jobs: dict[str, dict[str, Any]] = {}
+
+    def watched() -> bool:
+        jobs.update({j["metadata"]["name"]: j for j in world.api.get(collection("jobs", world.namespace))["items"]})
+        return bool(world.status().get("state") == "Succeeded")
+
+    world.until("success", watched)
+    assert sorted(jobs) == ["small-0-0-0", "small-1-0-0", "small-2-0-0"]
+    assert {j["spec"]["backoffLimit"] for j in jobs.values()} == {0}
+    assert [[step for step, _ in t.steps] for t in world.trials()] == [[1, 2, 3, 4, 5]] * 3
+    world.until("nothing is left", lambda: not world.pods())

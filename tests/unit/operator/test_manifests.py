@@ -1,0 +1,86 @@
+"""The Pod that an attempt gets: the template's word where it has one, the strictest defaults where not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubetuna.ports import AttemptKey, Launch
+from kubetuna.spec.parse import parse_experiment
+from kubetuna_operator.pods import Owner, attempt_manifest
+from tests.spec_table import JOB, TRIAL, document
+
+OWNER = Owner("lab", "small", "uid-1")
+ORDER = Launch(AttemptKey(3, 1), "small-3-0-1", {"x": 0.5}, "hash", {"KUBETUNA_TRIAL": "3"}, timeout=90.0)
+
+
+def manifest(**edits: Any) -> dict[str, Any]:
+    changes = {path.replace("__", "."): value for path, value in edits.items()}
+    return attempt_manifest(parse_experiment(document(changes)), OWNER, ORDER)
+
+
+def environment(pod: dict[str, Any]) -> dict[str, str]:
+    return {e["name"]: e["value"] for e in pod["spec"]["containers"][0]["env"]}
+
+
+def test_a_pod_is_restricted_and_has_no_token() -> None:
+    spec = manifest()["spec"]
+    assert spec["automountServiceAccountToken"] is False and spec["restartPolicy"] == "Never"
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    security = spec["containers"][0]["securityContext"]
+    assert security == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def test_what_the_template_says_wins() -> None:
+    changed = attempt_manifest(
+        parse_experiment(
+            document(
+                {
+                    f"{TRIAL}.spec.securityContext": {"runAsNonRoot": False},
+                    f"{TRIAL}.spec.containers[0].securityContext": {"allowPrivilegeEscalation": True},
+                    f"{TRIAL}.metadata": {"labels": {"team": "a", "kubetuna.dev/trial": "forged"}},
+                }
+            )
+        ),
+        OWNER,
+        ORDER,
+    )
+    assert "runAsUser" not in changed["spec"]["securityContext"]
+    assert changed["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] is True
+    labels = changed["metadata"]["labels"]
+    assert labels["team"] == "a" and labels["kubetuna.dev/trial"] == "3", "ours are how we find it again"
+
+
+def test_a_pod_belongs_to_its_experiment_and_says_which_attempt_it_is() -> None:
+    metadata = manifest()["metadata"]
+    assert metadata["name"] == "small-3-0-1" and metadata["ownerReferences"][0]["uid"] == "uid-1"
+    assert metadata["labels"] == {
+        "kubetuna.dev/experiment": "small",
+        "kubetuna.dev/trial": "3",
+        "kubetuna.dev/attempt": "1",
+    }
+    assert metadata["annotations"]["kubetuna.dev/params-hash"] == "hash"
+
+
+def test_the_two_folders_are_there_and_are_lost_with_the_pod_unless_a_volume_is_given() -> None:
+    pod = manifest()
+    assert environment(pod)["KUBETUNA_OUT"] == "/kubetuna/out"
+    assert environment(pod)["KUBETUNA_CHECKPOINT_DIR"] == "/kubetuna/checkpoint"
+    assert pod["spec"]["volumes"] == [{"name": "kubetuna-scratch", "emptyDir": {}}]
+    claim = {"persistentVolumeClaim": {"claimName": "disk"}}
+    pod = manifest(spec__checkpoint={"volume": claim, "mountPath": "/keep"})
+    assert environment(pod)["KUBETUNA_CHECKPOINT_DIR"] == "/keep"
+    mount = pod["spec"]["containers"][0]["volumeMounts"][1]
+    assert mount == {"name": "kubetuna-checkpoint", "mountPath": "/keep", "subPath": "small/trial-3"}
+    assert {"name": "kubetuna-checkpoint", **claim} in pod["spec"]["volumes"]
+
+
+def test_a_job_makes_the_same_pod_once() -> None:
+    job = attempt_manifest(parse_experiment(document({TRIAL: JOB})), OWNER, ORDER)
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
+    assert job["metadata"]["name"] == "small-3-0-1" and job["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
+    assert job["spec"]["backoffLimit"] == 0
+    template = job["spec"]["template"]
+    assert template["spec"]["restartPolicy"] == "Never"
+    assert template["metadata"]["annotations"]["kubetuna.dev/experiment-uid"] == "uid-1"
+    assert template["metadata"]["labels"]["kubetuna.dev/attempt"] == "1" and "name" not in template["metadata"]
