@@ -77,7 +77,7 @@ class Optimizer:
         main = threading.current_thread() is threading.main_thread()
         interrupt = local.install_interrupt() if main else threading.Event()
         with LiveView(Console(stderr=True, quiet=not self.verbose, highlight=False)) as view:
-            watchers = local.Watchers(view.started, view.changed, view.unavailable)
+            watchers = local.Watchers(view.started, view.changed, view.unavailable, view.noted)
             told, seen = tune(spec, url, watchers, interrupt, self.folder)
         if told.interrupted:
             raise KeyboardInterrupt
