@@ -61,7 +61,7 @@ def open_study(
     seed = keep(records.SEED, draw() if spec.algorithm.seed is None else spec.algorithm.seed)
     uid = keep(records.UID, f"{draw():08x}")
     started = keep(records.STARTED, now)
-    warm = {"points": earlier.points, "notes": earlier.notes}
+    warm: dict[str, Any] = {"points": earlier.points, "notes": earlier.notes}
     if spec.warm_start_studies:
         warm = keep(records.WARM_START, warm)
     for trial in earlier.trials:
