@@ -7,30 +7,31 @@ that goes on later proposes what it would have proposed, and one that was delete
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optuna.study import StudyDirection
 from sqlalchemy import Engine
 
 from kubetuna import records
+from kubetuna.earlier import Earlier, take_over
 from kubetuna.errors import StudyMismatch
 from kubetuna.spec.edits import immutable_changes
 from kubetuna.spec.model import Experiment
+from kubetuna.store.catalog import study_attributes
 from kubetuna.store.storage import JournaledStorage
 from kubetuna.study import Study
-
-UID = "kubetuna:uid"
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An open study with what is stored about its experiment."""
+    """An open study with what is stored about its experiment; ``notes`` say what a warm start left out."""
 
     study: Study
     storage: JournaledStorage
     uid: str
     started: float
+    notes: tuple[str, ...] = ()
 
 
 def open_study(
@@ -44,8 +45,11 @@ def open_study(
     """Create or take up the study of ``spec``. ``draw`` gives a fresh random number below 2**31.
 
     Raises:
-        StudyMismatch: the study was started with another spec, in a field that cannot be edited.
+        StudyMismatch: the study was started with another spec, in a field that cannot be edited, or an earlier
+            study that it is to start from does not exist.
     """
+    # Before anything is made: a study that cannot be started leaves no empty one behind.
+    earlier = take_over(engine, spec) if spec.warm_start_studies and _is_new(engine, study_name) else Earlier()
     directions = [
         StudyDirection.MAXIMIZE if o.direction == "maximize" else StudyDirection.MINIMIZE for o in spec.objectives
     ]
@@ -55,10 +59,22 @@ def open_study(
     keep = _keeper(storage, attrs)
     keep(records.EXPERIMENT, dict(spec.raw), replace=True)
     seed = keep(records.SEED, draw() if spec.algorithm.seed is None else spec.algorithm.seed)
-    uid = keep(UID, f"{draw():08x}")
+    uid = keep(records.UID, f"{draw():08x}")
     started = keep(records.STARTED, now)
+    warm: dict[str, Any] = {"points": earlier.points, "notes": earlier.notes}
+    if spec.warm_start_studies:
+        warm = keep(records.WARM_START, warm)
+    for trial in earlier.trials:
+        storage.create_new_trial(storage.study_id, trial)
     storage.flush()
-    return Opened(Study(storage, storage, spec, int(seed)), storage, str(uid), float(started))
+    started_from = replace(spec, warm_start=(*spec.warm_start, *warm["points"]))
+    study = Study(storage, storage, started_from, int(seed))
+    return Opened(study, storage, str(uid), float(started), tuple(warm["notes"]))
+
+
+def _is_new(engine: Engine, name: str) -> bool:
+    attrs = study_attributes(engine, name)
+    return attrs is None or records.EXPERIMENT not in attrs
 
 
 def _keeper(storage: JournaledStorage, attrs: dict[str, Any]) -> Callable[..., Any]:

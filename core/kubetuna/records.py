@@ -33,6 +33,8 @@ STARTED = "kubetuna:started"
 RESOURCE = "kubetuna:resource"
 PROTOCOL = "kubetuna:protocol"
 FINAL = "kubetuna:final"
+UID = "kubetuna:uid"
+WARM_START = "kubetuna:warm-start"
 
 MESSAGE_LIMIT = 1000
 

@@ -41,7 +41,8 @@ class ClusterBackend:
         # Before the operator has said anything the status is that of an experiment that has just been made.
         status = {**render(Snapshot(spec), None, Results(), Moment(0.0)), **(obj.get("status") or {})}
         trials = tuple(sorted((from_json(t["status"]) for t in self._trials(space, name)), key=lambda t: t.number))
-        return Seen(spec, status, trials, Path("kubetuna-runs") / f"{space}-{name}")
+        folder = Path("kubetuna-runs") / f"{space}-{name}"
+        return Seen(spec, status, trials, folder, seed=spec.algorithm.seed, uid=obj["metadata"].get("uid", ""))
 
     def _experiment(self, namespace: str, name: str) -> dict[str, Any]:
         try:

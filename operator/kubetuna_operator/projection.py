@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from kubetuna.records import TrialRecord
@@ -26,6 +27,8 @@ ATTEMPTS = 10
 SUMMARY_LIMIT = 200
 # Seconds between two looks at the open trials, and from a change until it is written.
 OPEN_SECONDS, SOON = 5.0, 1.0
+# Enough for the statistics of a report; at 6 digits some three kilobytes a trial.
+SERIES_POINTS = 250
 
 
 class TrialProjection:
@@ -149,9 +152,17 @@ def _status(record: TrialRecord) -> dict[str, Any]:
     shown = record.as_json()
     shown["steps"] = _thinned(shown["steps"])
     shown["attempts"] = [{k: v for k, v in a.items() if v is not None} for a in shown["attempts"][-ATTEMPTS:]]
+    if record.state == "COMPLETE" and record.series:
+        shown["series"] = {name: _summed(values) for name, values in record.series.items()}
     shown["value"] = str(record.values[0]) if record.values else ""
     shown["summary"] = " ".join(f"{name}={value}" for name, value in record.params.items())[:SUMMARY_LIMIT]
     return {name: value for name, value in shown.items() if value is not None}
+
+
+def _summed(values: Sequence[float]) -> list[float]:
+    """Sums over equal runs of neighbours, so that a bounded number remains and their total is the same."""
+    run = max(1, -(-len(values) // SERIES_POINTS))
+    return [float(f"{sum(values[i : i + run]):.6g}") for i in range(0, len(values), run)]
 
 
 def _thinned(steps: list[Any]) -> list[Any]:

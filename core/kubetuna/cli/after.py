@@ -64,7 +64,7 @@ def tune(
     spec = task_experiment(task, config, metric, name, data, set_ or ())
     folder, url, interrupt = out_ or results_folder(task), local.store_url(store), local.install_interrupt()
     with LiveView(errors) as view:
-        watchers = local.Watchers(view.started, view.changed, view.unavailable)
+        watchers = local.Watchers(view.started, view.changed, view.unavailable, view.noted)
         told, _ = run_and_keep(spec, url, watchers, interrupt, folder)
     if json:
         print_json(told.status)

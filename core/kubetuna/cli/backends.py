@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -68,9 +69,18 @@ def find(target: str, store: str | None, namespace: str | None) -> Seen:
     """The experiment that a target means, wherever it is: in a cluster, a folder of results, or a store."""
     place = in_cluster(target, namespace)
     if place is not None:
-        return cluster().look(*place)
+        return _with_final(cluster().look(*place))
     if Path(target).is_dir():
         from kubetuna.results.folder import read_results
 
         return read_results(Path(target))
     return look(target, store_url(store))
+
+
+def _with_final(seen: Seen) -> Seen:
+    """A cluster's experiment with what ``finalize`` found on this machine, since it writes nothing there."""
+    from kubetuna.results.files import read_object
+    from kubetuna.results.folder import FINAL
+
+    path = seen.folder / FINAL
+    return replace(seen, final=read_object(path)) if path.exists() else seen

@@ -49,6 +49,10 @@ class LiveView:
             self._live = Live(Text(""), console=self._console, refresh_per_second=4)
             self._live.start()
 
+    def noted(self, note: str) -> None:
+        """Say something that a person should know and that is no error."""
+        self._console.print(f"note: {note}", markup=False)
+
     def unavailable(self, message: str) -> None:
         """Say once that the database cannot be reached; trials go on meanwhile."""
         if message != self._warned:

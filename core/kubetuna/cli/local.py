@@ -62,6 +62,7 @@ class Watchers:
     started: Callable[[Experiment, Path], None]
     changed: Callable[[dict[str, Any], Snapshot], None]
     unavailable: Callable[[str], None]
+    noted: Callable[[str], None] = lambda _note: None
 
 
 def run(spec: Experiment, url: str, watchers: Watchers, interrupt: threading.Event) -> Told:
@@ -89,6 +90,8 @@ def _run_opened(
     ports = Ports(place, FileLogs(folder), clock, session.publish, watchers.unavailable)
     runner = Engine(spec, opened.study, ports, opened.started, resource_units(spec))
     watchers.started(spec, folder)
+    for note in opened.notes:
+        watchers.noted(note)
     try:
         end = runner.run(interrupt.is_set)
     finally:

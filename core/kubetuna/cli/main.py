@@ -69,7 +69,7 @@ def run(
     interrupt = local.install_interrupt()
     url = local.store_url(store)
     with LiveView(errors) as view:
-        watchers = local.Watchers(view.started, view.changed, view.unavailable)
+        watchers = local.Watchers(view.started, view.changed, view.unavailable, view.noted)
         told = local.run(spec, url, watchers, interrupt)
     if json:
         print_json(told.status)

@@ -88,7 +88,7 @@ def evaluate(
     from kubetuna.models.judging import beaten
     from kubetuna.models.judging import evaluate as judged
 
-    found = judged(model, "validation" if data is None else "all", data)
+    found = judged(model, data=data)
     if json:
         print_json(found)
         return

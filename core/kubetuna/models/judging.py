@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -13,8 +14,12 @@ from kubetuna.models.training import RECORD
 from kubetuna.results.files import read_object
 
 CONFIDENCE = 0.95
-# How to tell whose model a folder holds: a file that its trainer leaves.
+# How to tell whose model a folder holds: what its trainer leaves there.
 MARKS = {"ensemble.json": "task1", "adapter": "task2"}
+# Options of a trainer that say which data: a model is judged on what it was trained beside.
+DATA_OPTIONS = ("--data", "--stocks", "--news", "--tickers", "--data-seed", "--prices", "--factors", "--align")
+DATA_FLAGS = ("--shuffle-news",)
+CONTENDERS = ("untuned", "random", "buy_and_hold", "flat")
 
 
 def models_in(folder: Path) -> list[Path]:
@@ -44,8 +49,8 @@ def task_in(folder: Path) -> str | None:
     return next((task for mark, task in MARKS.items() if (folder / mark).exists()), None)
 
 
-def evaluate(folder: Path, split: str = "validation", data: Path | None = None) -> dict[str, Any]:
-    """Judge every model in a folder on a part of its own data, or of another folder of data.
+def evaluate(folder: Path, split: str | None = None, data: Path | None = None) -> dict[str, Any]:
+    """Judge every model in a folder, by default on its validation data, or on all rows of other data.
 
     Raises:
         ResultsError: there is no model, or the trainer refused.
@@ -53,13 +58,40 @@ def evaluate(folder: Path, split: str = "validation", data: Path | None = None) 
     # Here, not above: who only looks for models need not load what starts processes.
     from kubetuna.models.trainer import ask_trainer
 
-    words = ["--split", split, "--json", *(["--data", str(data)] if data else [])]
     runs = []
     for place in models_in(folder):
         task = task_in(place)
         assert task is not None
-        runs.append({"model": str(place), **ask_trainer(task, ["evaluate", "--model", str(place), *words])})
+        part = split or ("all" if data is not None and task == "task1" else "validation")
+        words = ["evaluate", *_model_words(task, place), "--split", part, "--json", *_data_words(task, place, data)]
+        runs.append({"model": str(place), **_named(task, ask_trainer(task, words))})
     return {"model": str(folder), "metric": metric_of(folder), **_joined(runs), "runs": runs}
+
+
+def _model_words(task: str, place: Path) -> list[str]:
+    return ["--model", str(place)] if task == "task1" else ["--adapter", str(place / "adapter")]
+
+
+def _data_words(task: str, place: Path, data: Path | None) -> list[str]:
+    """The data that somebody names, else those in the command that trained the model."""
+    if data is not None:
+        return ["--data", str(data)]
+    record = place / RECORD
+    # An ensemble of task 1 says itself what it was trained on.
+    if task == "task1" or not record.exists():
+        return []
+    command = [str(word) for word in read_object(record).get("command", ())]
+    pairs = [[a, b] for a, b in pairwise(command) if a in DATA_OPTIONS]
+    return [*(word for pair in pairs for word in pair), *(word for word in command if word in DATA_FLAGS)]
+
+
+def _named(task: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """A trainer's answer with the model's own figures under ``metrics`` and the others' under ``baselines``."""
+    if "metrics" in found:
+        return dict(found)
+    others = {name: found[name] for name in CONTENDERS if name in found}
+    rest = {name: value for name, value in found.items() if name not in (*CONTENDERS, "tuned", "model")}
+    return {**rest, "task": task, "metrics": found["tuned"], "baselines": others}
 
 
 def metric_of(folder: Path) -> str:

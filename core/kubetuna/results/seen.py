@@ -11,8 +11,7 @@ from typing import Any
 from kubetuna.ending import ending
 from kubetuna.local.clock import SystemClock
 from kubetuna.offline import snapshot_of
-from kubetuna.opening import UID
-from kubetuna.records import EXPERIMENT, FINAL, PROTOCOL, SEED, STARTED, TrialRecord, decode_trial
+from kubetuna.records import EXPERIMENT, FINAL, PROTOCOL, SEED, STARTED, UID, TrialRecord, decode_trial
 from kubetuna.resources import resource_unit, resource_units
 from kubetuna.results.foreign import adopt, foreign_experiment
 from kubetuna.spec.model import Experiment

@@ -115,6 +115,15 @@ class Collector:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierStudy:
+    """A study to start from: this many of its best points are tried first; ``trials`` to learn from all of them."""
+
+    study: str
+    points: int = 5
+    trials: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Experiment:
     """A validated experiment. ``warnings`` are things a person should know that are no errors."""
 
@@ -138,7 +147,7 @@ class Experiment:
     suspend_policy: Literal["drain", "stop"] = "drain"
     shutdown: bool = False
     warm_start: tuple[Mapping[str, Scalar], ...] = ()
-    warm_start_studies: tuple[Mapping[str, Any], ...] = ()
+    warm_start_studies: tuple[EarlierStudy, ...] = ()
     repeats: int = 1
     collector: Collector = Collector()
     resume_policy: str = "Never"

@@ -8,19 +8,18 @@ from typing import Any
 
 from kubetuna.spec import quantities
 from kubetuna.spec.fields import Fields, shown
-from kubetuna.spec.model import Constraint, Parameter, Scalar
+from kubetuna.spec.model import Constraint, EarlierStudy, Parameter, Scalar
 
 POINT_LIMIT = 1000
+STUDY_LIMIT = 20
 
 
 def parse_warm_start(
     spec: Fields, parameters: Sequence[Parameter], constraints: Sequence[Constraint], declared: frozenset[str]
-) -> tuple[tuple[Mapping[str, Scalar], ...], tuple[Mapping[str, Any], ...]]:
-    """Points in the parameters' own types, and the studies as written."""
+) -> tuple[tuple[Mapping[str, Scalar], ...], tuple[EarlierStudy, ...]]:
+    """Points in the parameters' own types, and the studies to start from."""
     fields = spec.child("warmStart")
     fields.known(("points", "studies"))
-    if "studies" in fields:
-        fields.problem("studies", "is not supported yet; write their best points under points")
     by_name = {p.name: p for p in parameters}
     points = []
     for index, item, path in fields.items("points"):
@@ -32,7 +31,30 @@ def parse_warm_start(
         found = _point(point, by_name)
         _check_together(point, found, by_name, constraints)
         points.append(found)
-    return tuple(points), ()
+    return tuple(points), _studies(fields)
+
+
+def _studies(fields: Fields) -> tuple[EarlierStudy, ...]:
+    """Each a name, or ``{study: NAME, points: N, trials: true}``."""
+    found: list[EarlierStudy] = []
+    raw = fields.raw("studies")
+    if raw is not None and not isinstance(raw, list):
+        fields.problem("studies", f"{shown(raw)} must be a list of names")
+        return ()
+    for index, item in enumerate(raw or ()):
+        if index >= STUDY_LIMIT:
+            fields.problem("studies", f"more than {STUDY_LIMIT} studies")
+            break
+        entry = {"study": item} if isinstance(item, str) else item
+        one = Fields(entry, f"{fields.path}.studies[{index}]", fields.problems)
+        one.known(("study", "points", "trials"))
+        name = one.text("study")
+        if name is None and "study" not in one:
+            one.problem("study", "is needed: the name of a study in the same store")
+        points = one.count("points", 0, POINT_LIMIT)
+        if name is not None:
+            found.append(EarlierStudy(name, 5 if points is None else points, one.flag("trials")))
+    return tuple(found)
 
 
 def _point(fields: Fields, by_name: Mapping[str, Parameter]) -> dict[str, Scalar]:

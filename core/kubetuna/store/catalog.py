@@ -67,6 +67,16 @@ def keep_final(engine: Engine, name: str, record: Mapping[str, Any]) -> None:
         upsert(connection, STUDY_SYSTEM, [row], ("study_id", "key"), ("value_json",))
 
 
+def study_attributes(engine: Engine, name: str) -> Mapping[str, Any] | None:
+    """The study's system attributes; None where there is no such study."""
+    try:
+        study_id = read_study_id(engine, name)
+    except StudyNotFound:
+        return None
+    with reading(engine) as connection:
+        return load_attributes(connection, study_id)[1]
+
+
 def read_study_id(engine: Engine, name: str) -> int:
     """The study's id.
 

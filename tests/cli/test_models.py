@@ -1,0 +1,110 @@
+"""Making models of results: the winner trained again, judged, and the held-out test scored once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kubetuna.errors import ResultsError
+from kubetuna.models.overrides import changes_of, overridden
+from kubetuna.shipped import task_experiment
+from tests.local.runs import Runner, experiment
+
+FOLDER = "hpo_experiments/task1_hpo_results"
+SMALL = 'trialTemplate.trialSpec.spec.containers[0].args=["--budget", "4000", "--rows", "12000", "--reports", "2"]'
+LOSS = "import os; print(f\"loss={float(os.environ['KUBETUNA_PARAM_X'])}\")"
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    """Two trials of the shipped example, and their folder of results."""
+    folder = tmp_path_factory.mktemp("tuned")
+    runner = Runner(folder, f"sqlite:///{folder}/study.db")
+    narrow = "parameters[6].feasibleSpace.list=[128]", "parameters[10].feasibleSpace.list=[32]"
+    sets = [word for change in (SMALL, "maxTrialCount=2", *narrow) for word in ("--set", change)]
+    runner.call("tune", "task1", *sets, timeout=600)
+    return runner
+
+
+def test_the_winner_is_trained_to_what_it_reached_and_judged(tuned: Runner) -> None:
+    best = json.loads((tuned.folder / FOLDER / "task1_best_config.json").read_text())
+    shown = json.loads(tuned.call("train", FOLDER, "--save-path", "model", "--json", timeout=600))
+    assert shown["params"] == best["best_params"]
+    assert shown["runs"][0]["seed"] == best["seed"] and shown["runs"][0]["metrics"]["sharpe_ratio"] == best["value"]
+    left = {p.name for p in (tuned.folder / "model").iterdir()}
+    assert left >= {"README.md", "training.json", "curve.csv", "metrics.json", "ensemble.safetensors"}
+    assert "checkpoints" not in left
+    card = (tuned.folder / "model" / "README.md").read_text()
+    assert "safetensors" in card and best["study"] in card and best["protocol"] in card
+    made = (tuned.folder / "model" / "ensemble.safetensors").stat().st_mtime_ns
+    tuned.call("train", FOLDER, "--save-path", "model", timeout=600)
+    assert (tuned.folder / "model" / "ensemble.safetensors").stat().st_mtime_ns == made, "it was trained already"
+    judged = json.loads(tuned.call("evaluate", "model", "--json", timeout=600))
+    assert judged["metrics"]["sharpe_ratio"] == best["value"] and judged["metric"] == "sharpe_ratio"
+    assert "another training" in tuned.call("train", FOLDER, "--save-path", "model", "--gamma", "0.992", code=1)
+
+
+def test_the_held_out_test_is_scored_once(tuned: Runner) -> None:
+    done = json.loads(tuned.call("finalize", FOLDER, "--seeds", "2", "--json", timeout=600))
+    assert len(done["runs"]) == 2 and done["looks"] == 1 and len({r["seed"] for r in done["runs"]}) == 2
+    assert done["interval"][0] <= done["mean"] <= done["interval"][1]
+    assert done["baselines"].keys() == {"buy_and_hold", "flat", "random", "untuned"}
+    assert "whoever looks twice" in tuned.call("finalize", FOLDER, code=1)
+    assert "whoever looks twice" in tuned.call("finalize", "task1-sharpe-ratio", code=1)
+    assert "held-out test, scored once" in tuned.call("summary", FOLDER)
+    assert "held-out test, scored once" in (tuned.folder / FOLDER / "report.html").read_text()
+    # The store alone remembers too.
+    shutil.move(tuned.folder / FOLDER / "final.json", tuned.folder / "kept.json")
+    assert "whoever looks twice" in tuned.call("finalize", FOLDER, code=1)
+    shutil.move(tuned.folder / "kept.json", tuned.folder / FOLDER / "final.json")
+    again = json.loads(tuned.call("finalize", FOLDER, "--seeds", "2", "--again", "--json", timeout=600))
+    assert again["looks"] == 2 and again["mean"] == done["mean"], "the models are there already"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--learning-rat", "1e-5"), "no parameter 'learning_rat'; did you mean 'learning_rate'?"),
+        (("--learning-rate", "1"), "learning_rate: '1' is not allowed; it was searched as a number from 1e-06"),
+        (("--learning-rate",), "--learning-rate: needs a value"),
+        (("--agent-0", "PPO"), "allowed: D3QN, DoubleDQN, TwinD3QN"),
+        (("--seeds", "0"), "must be from 1 to 100"),
+        (("--trial", "9"), "no trial 9"),
+    ],
+)
+def test_what_cannot_be_trained_is_told_before_anything_starts(
+    tuned: Runner, words: tuple[str, ...], told: str
+) -> None:
+    assert told in tuned.call("train", FOLDER, "--save-path", "never", *words, code=1)
+    assert not (tuned.folder / "never").exists()
+
+
+def test_a_trainer_that_fails_says_why(tmp_path: Path) -> None:
+    runner = Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
+    script = LOSS + "; import sys; sys.exit('the disk is full' if 'final' in os.environ['KUBETUNA_OUT'] else 0)"
+    runner.run(experiment(script))
+    told = runner.call("train", "small", code=1)
+    assert "exit code 1" in told and "the disk is full" in told
+    assert "holds no model" in runner.call("evaluate", "small_final", code=1)
+
+
+def test_overrides_keep_the_types_and_the_conditions() -> None:
+    spec = task_experiment("task1")
+    params = {"n_ensemble_agents": 3, "agent_2": "D3QN", "batch_size": 128, "gamma": 0.99, "foreign": 1}
+    changed = overridden(spec, params, {"n_ensemble_agents": "2", "batch_size": "256"})
+    assert changed == {"n_ensemble_agents": 2, "batch_size": 256, "gamma": 0.99, "foreign": 1}
+    assert overridden(spec, params, {"gamma": "0.5"}, anywhere=True)["gamma"] == 0.5
+    with pytest.raises(ResultsError) as told:
+        overridden(spec, params, {"gamma": "x", "nothing": 1, "net_dims_0": 100})
+    assert len(str(told.value).splitlines()) == 3
+
+
+def test_words_of_a_command_line() -> None:
+    assert changes_of(["--learning-rate", "1e-5", "--gamma=0.99"]) == {"learning_rate": "1e-5", "gamma": "0.99"}
+    with pytest.raises(ResultsError, match="no option"):
+        changes_of(["x"])

@@ -1,0 +1,121 @@
+"""Judging a saved ensemble: as its trial judged it, on any data, and the test rows on demand only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kubetuna_trial.errors import InputError
+from kubetuna_trial.task1.artifacts import write_artifacts
+from kubetuna_trial.task1.cli import main
+from kubetuna_trial.task1.data import split
+from kubetuna_trial.task1.ensemble import load_ensemble
+from kubetuna_trial.task1.evaluate import evaluate
+from kubetuna_trial.task1.planted import write_contest_files
+from kubetuna_trial.task1.windows import part_of, window_of
+from tests.trial.task1.worlds import data, plan, trial
+
+ROWS = 20_000
+ORIGIN = {"rows": ROWS, "seed": 7, "snr": 0.35}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ensemble as a trial leaves it."""
+    made = trial(plan())
+    assert made.run(lambda report: None, lambda: False)
+    folder = tmp_path_factory.mktemp("model")
+    write_artifacts(folder, made, data(), {"sharpe_ratio": made.judge().performance.sharpe_ratio}, np.zeros(1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(model: Path) -> dict[str, Any]:
+    return evaluate(load_ensemble(model), window_of(ORIGIN, "validation"))
+
+
+def test_it_is_judged_as_its_trial_was(model: Path, found: dict[str, Any]) -> None:
+    told = json.loads((model / "metrics.json").read_text())
+    assert found["metrics"]["sharpe_ratio"] == told["sharpe_ratio"]
+    assert sum(found["returns"]) != 0 and len(found["returns"]) <= 1000
+
+
+def test_it_stands_beside_what_needs_no_training(found: dict[str, Any]) -> None:
+    assert found["baselines"].keys() == {"buy_and_hold", "flat", "random", "untuned"}
+    assert all(f.keys() == found["metrics"].keys() for f in found["baselines"].values())
+    assert found["metrics"]["sharpe_ratio"] > max(f["sharpe_ratio"] for f in found["baselines"].values())
+
+
+def test_costs_only_ever_take(model: Path, found: dict[str, Any]) -> None:
+    returns = [c["total_return"] for c in found["costs"]]
+    assert returns == sorted(returns, reverse=True)
+    at_protocol = next(c for c in found["costs"] if c["slippage"] == 7e-7)
+    assert at_protocol["sharpe_ratio"] == pytest.approx(found["metrics"]["sharpe_ratio"], rel=1e-6)
+    assert 7e-7 < found["break_even_slippage"] < 5e-4
+
+
+def test_the_parts_lie_in_order_and_apart() -> None:
+    _, validation = split(ROWS)
+    test = part_of(ROWS, "test")
+    assert part_of(ROWS, "validation") == validation
+    assert (test.start, test.stop) == (validation.stop + 900, ROWS)
+
+
+def test_files_are_read_as_the_trial_reads_them_and_the_test_rows_only_on_demand(
+    tmp_path: Path, model: Path
+) -> None:
+    prices, factors = write_contest_files(tmp_path, ROWS, 7, 0.35)
+    origin = {"prices": prices, "factors": factors, "align": "front"}
+    assert window_of(origin, "validation").digest == window_of(ORIGIN, "validation").digest
+    _, validation = split(ROWS)
+    lines = prices.read_text().splitlines()
+    prices.write_text("\n".join([*lines[: validation.stop + 1], *["no,numbers"] * (ROWS - validation.stop)]) + "\n")
+    assert window_of(origin, "validation").digest == window_of(ORIGIN, "validation").digest
+    with pytest.raises(InputError, match="midpoint"):
+        window_of(origin, "test")
+
+
+def test_a_model_loads_with_two_lines_and_nothing_of_ours(model: Path) -> None:
+    from safetensors.numpy import load_file
+
+    tensors, about = load_file(model / "ensemble.safetensors"), json.loads((model / "ensemble.json").read_text())
+    assert {name.split(".")[0] for name in tensors} == {str(i) for i in range(len(about["agents"]))}
+    assert about["origin"] == ORIGIN
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda f: (f / "ensemble.json").unlink(), "holds no ensemble"),
+        (lambda f: (f / "ensemble.json").write_text("{"), "is damaged"),
+        (lambda f: (f / "ensemble.json").write_text('{"task": "task2"}'), "no ensemble of task1"),
+        (lambda f: (f / "ensemble.safetensors").write_bytes(b"x" * 100), "is damaged"),
+    ],
+)
+def test_what_is_no_ensemble_is_told(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Any, told: str
+) -> None:
+    for name in ("ensemble.json", "ensemble.safetensors"):
+        (tmp_path / name).write_bytes((model / name).read_bytes())
+    change(tmp_path)
+    assert main(["evaluate", "--model", str(tmp_path)]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_data_of_another_width_is_refused(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, factors = write_contest_files(tmp_path, 12_000, 7, 0.35)
+    np.save(factors, np.load(factors)[:, :5])
+    assert main(["evaluate", "--model", str(model), "--data", str(tmp_path)]) == 2
+    assert "5 factors" in capsys.readouterr().err
+
+
+def test_the_command_prints_one_object(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--model", str(model), "--split", "test", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["task"], shown["split"], shown["rows"]) == ("task1", "test", [16_900, 20_000])
+    assert main(["evaluate", "--model", str(model)]) == 0
+    assert "buy_and_hold" in capsys.readouterr().out
