@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.packages import installed
+
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 SETTINGS = {
     "max_connections": "60",
@@ -25,8 +27,7 @@ SETTINGS = {
 def binaries() -> Path:
     """The folder with ``initdb`` and ``pg_ctl``; the Debian package is installed where it is missing."""
     found = _installed()
-    if found is None and shutil.which("apt-get") and os.geteuid() == 0:
-        subprocess.run(["apt-get", "install", "-y", "-q", "postgresql"], check=True, stdout=subprocess.DEVNULL)
+    if found is None and installed("postgresql"):
         found = _installed()
     if found is None:
         raise RuntimeError(

@@ -8,13 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.chrome import Page, browser, opened
+from tests.report.chrome import Page, opened
 from tests.report.studies import SEVERAL, SINGLE, Study, failed_trial, many, study, trial
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(browser() is None, reason="no Chromium or Chrome is installed"),
-]
+pytestmark = pytest.mark.browser
 
 TEXT = "</script><img src=x onerror=alert(1)><b>bold</b>&lt;"
 HOSTILE = SINGLE.replace("D3QN", json.dumps(TEXT))
