@@ -98,7 +98,7 @@ def _stagnation(snapshot: Snapshot) -> Ending | None:
 def _counts(snapshot: Snapshot) -> Ending | None:
     limit, tally = snapshot.spec.max_trials, snapshot.tally
     if limit is not None and tally.numbered >= limit:
-        return Ending("ExperimentMaxTrialsReached", f"{limit} trials were made", stop_running=False)
+        return Ending("ExperimentMaxTrialsReached", f"{tally.numbered} trials were made", stop_running=False)
     if snapshot.exhausted:
         return Ending("SearchSpaceExhausted", "every point was tried", stop_running=False)
     return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kubetuna.algorithms.samplers import Proposer
+from kubetuna.ending import Ending, ending
 from kubetuna.outcome import Reading
 from kubetuna.ports import AttemptFacts, AttemptKey, ExitFacts
 from kubetuna.records import AttemptRecord, TrialRecord, outcome_of
@@ -13,7 +15,12 @@ from kubetuna.tallying import Counter
 
 
 def snapshot_of(
-    spec: Experiment, trials: Sequence[TrialRecord], started: float, units: float, counter: Counter
+    spec: Experiment,
+    trials: Sequence[TrialRecord],
+    started: float,
+    units: float,
+    counter: Counter,
+    unsearchable: str = "",
 ) -> Snapshot:
     """What a runner would have observed, as far as the store tells."""
     own = [t for t in trials if t.own]
@@ -30,7 +37,18 @@ def snapshot_of(
         resource_seconds=counter.resource_seconds * units,
         resource_units=units,
         started=started,
+        exhausted=Proposer(spec, 0).exhausted(len(own)),
+        unsearchable=unsearchable,
     )
+
+
+def ending_of(snapshot: Snapshot, last_ended: float | None, now: float) -> Ending | None:
+    """How the experiment ended; one with nothing open is judged by the moment at which its last trial ended.
+
+    Else a clock that went on would find another reason, an exhausted ``wallClock``, for what was over before.
+    """
+    then = ending(snapshot, last_ended) if last_ended is not None and not snapshot.trials else None
+    return then or ending(snapshot, now)
 
 
 def _view(trial: TrialRecord) -> TrialView:

@@ -6,7 +6,7 @@ that goes on later proposes what it would have proposed, and one that was delete
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,7 +49,10 @@ def open_study(
             study that it is to start from does not exist.
     """
     # Before anything is made: a study that cannot be started leaves no empty one behind.
-    earlier = take_over(engine, spec) if spec.warm_start_studies and _is_new(engine, study_name) else Earlier()
+    known = study_attributes(engine, study_name) or {}
+    _refuse_other_spec(known, spec, study_name)
+    is_new = records.EXPERIMENT not in known
+    earlier = take_over(engine, spec) if spec.warm_start_studies and is_new else Earlier()
     directions = [
         StudyDirection.MAXIMIZE if o.direction == "maximize" else StudyDirection.MINIMIZE for o in spec.objectives
     ]
@@ -72,11 +75,6 @@ def open_study(
     return Opened(study, storage, str(uid), float(started), tuple(warm["notes"]))
 
 
-def _is_new(engine: Engine, name: str) -> bool:
-    attrs = study_attributes(engine, name)
-    return attrs is None or records.EXPERIMENT not in attrs
-
-
 def _keeper(storage: JournaledStorage, attrs: dict[str, Any]) -> Callable[..., Any]:
     def keep(key: str, value: Any, replace: bool = False) -> Any:
         if key in attrs and not (replace and attrs[key] != value):
@@ -87,7 +85,7 @@ def _keeper(storage: JournaledStorage, attrs: dict[str, Any]) -> Callable[..., A
     return keep
 
 
-def _refuse_other_spec(attrs: dict[str, Any], spec: Experiment, name: str) -> None:
+def _refuse_other_spec(attrs: Mapping[str, Any], spec: Experiment, name: str) -> None:
     if records.EXPERIMENT not in attrs:
         return
     changed = immutable_changes(attrs[records.EXPERIMENT], spec.raw)

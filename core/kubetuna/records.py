@@ -33,6 +33,8 @@ STARTED = "kubetuna:started"
 RESOURCE = "kubetuna:resource"
 PROTOCOL = "kubetuna:protocol"
 FINAL = "kubetuna:final"
+FOLDER = "kubetuna:folder"
+UNSEARCHABLE = "kubetuna:unsearchable"
 UID = "kubetuna:uid"
 WARM_START = "kubetuna:warm-start"
 
@@ -179,6 +181,13 @@ def epoch_seconds(moment: datetime | None) -> float | None:
     return None if moment is None else moment.timestamp()
 
 
+def _reported(system: Mapping[str, Any]) -> Any:
+    """An ended trial's metrics; of an open one the latest that its log showed."""
+    if METRICS in system:
+        return system[METRICS]
+    return (system.get(LOG) or {}).get("curve", {}).get("latest")
+
+
 def decode_trial(trial: FrozenTrial) -> TrialRecord:
     """The record of one trial as any Optuna storage returns it, ours or a foreign one."""
     system = trial.system_attrs
@@ -194,7 +203,7 @@ def decode_trial(trial: FrozenTrial) -> TrialRecord:
         outcome=system.get(OUTCOME),
         params=dict(trial.params),
         values=_finite(trial.values),
-        metrics=_metrics(system.get(METRICS) if own else trial.user_attrs),
+        metrics=_metrics(_reported(system) if own else trial.user_attrs),
         steps=tuple(sorted(_finite_steps(trial.intermediate_values))),
         attempts=attempts,
         started=started if own else epoch_seconds(trial.datetime_start),

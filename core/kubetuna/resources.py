@@ -6,10 +6,13 @@ its name is never fixed in code, since clusters choose their own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from kubetuna.spec.model import Experiment
+
+_GPU = re.compile(r"/(.*gpu|mig-)", re.IGNORECASE)
 
 
 def pod_spec(trial_spec: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -39,3 +42,15 @@ def resource_units(spec: Experiment) -> float:
 def resource_unit(spec: Experiment) -> str:
     """``gpu`` where an extended resource is asked for, else ``slot``."""
     return "gpu" if extended_resources(spec) else "slot"
+
+
+def gpus(spec: Experiment) -> int:
+    """How many GPUs, or slices of one, a trial asks for, by whatever name a cluster gives them."""
+    return sum(count for name, count in extended_resources(spec).items() if _GPU.search(name))
+
+
+def primary_image(spec: Experiment) -> str:
+    """The image of the container that trains; empty where none is named."""
+    containers = pod_spec(spec.template.trial_spec).get("containers") or []
+    named = (c.get("image") for c in containers if c.get("name") in (spec.template.primary_container, None))
+    return str(next(named, None) or "")

@@ -45,11 +45,13 @@ class Moment:
 def render(snapshot: Snapshot, end: Ending | None, results: Results, moment: Moment) -> dict[str, Any]:
     """The status. ``end`` is set once nothing more starts; the experiment is over when nothing is open."""
     over = end is not None and not snapshot.trials
+    ended = results.ended_at or snapshot.started or moment.now
+    since = ended if over else snapshot.started or moment.now
     status: dict[str, Any] = {
         "startTime": timestamp(snapshot.started or None),
-        "completionTime": timestamp(results.ended_at or moment.now) if over else None,
+        "completionTime": timestamp(ended) if over else None,
         "lastReconcileTime": timestamp(moment.now),
-        "conditions": conditions(snapshot, end, moment),
+        "conditions": conditions(snapshot, end, moment, since),
         "state": state(snapshot, end),
         "currentOptimalTrial": optimal(snapshot.spec, results.best),
         **_counts(snapshot, results),
@@ -82,8 +84,8 @@ def failed(snapshot: Snapshot, end: Ending) -> bool:
     return end.failed or snapshot.tally.complete == 0
 
 
-def conditions(snapshot: Snapshot, end: Ending | None, moment: Moment) -> list[dict[str, Any]]:
-    """Katib's conditions and ours, true ones first explained by a reason in CamelCase."""
+def conditions(snapshot: Snapshot, end: Ending | None, moment: Moment, since: float) -> list[dict[str, Any]]:
+    """Katib's conditions and ours; ``since`` is when the experiment started, or ended once it is over."""
     word = state(snapshot, end)
     reason = end.reason if end else "ExperimentRunning"
     text = end.message if end else "Experiment is running"
@@ -97,16 +99,16 @@ def conditions(snapshot: Snapshot, end: Ending | None, moment: Moment) -> list[d
     ]
     named = {c.type for c in moment.conditions}
     merged = [c for c in own if c.type not in named] + list(moment.conditions)
-    return [_condition(c, moment.now) for c in merged]
+    return [_condition(c, since) for c in merged]
 
 
-def _condition(condition: Condition, now: float) -> dict[str, Any]:
+def _condition(condition: Condition, since: float) -> dict[str, Any]:
     return {
         "type": condition.type,
         "status": "True" if condition.status else "False",
         "reason": condition.reason,
         "message": condition.message,
-        "lastTransitionTime": timestamp(condition.since or now),
+        "lastTransitionTime": timestamp(condition.since or since),
     }
 
 

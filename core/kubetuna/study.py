@@ -42,6 +42,8 @@ class Journal(Protocol):
 
     def flush(self) -> None: ...
 
+    def withdraw(self, trial_id: int) -> None: ...
+
 
 @dataclass(slots=True)
 class OpenTrial:
@@ -73,9 +75,10 @@ class Study:
         # Numbers of our ended trials in the order in which they were told; it only grows.
         self.told: list[int] = []
         self.numbered = 0
-        self.unsearchable = ""
         attrs = storage.get_study_system_attrs(journal.study_id)
         self.protocol = str(attrs.get(records.PROTOCOL, ""))
+        # Why no further trial can be proposed; once so, always so, since proposals follow from what is stored.
+        self.unsearchable = str(attrs.get(records.UNSEARCHABLE, ""))
         self._load()
 
     def _load(self) -> None:
@@ -163,9 +166,9 @@ class Study:
         try:
             params = self._proposer.propose(self._optuna, trial, ordinal)
         except SearchExhausted as error:
-            self.unsearchable = str(error)
-            self._storage.set_trial_system_attr(trial_id, records.MESSAGE, records.bounded(str(error)))
-            self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+            self._journal.withdraw(trial_id)
+            self.unsearchable = records.bounded(str(error))
+            self._storage.set_study_system_attr(self._journal.study_id, records.UNSEARCHABLE, self.unsearchable)
             return
         for parameter in self.spec.parameters:
             if parameter.name in params:

@@ -230,3 +230,61 @@ def test_logs_best_and_status_are_for_people_and_scripts(small: Runner) -> None:
     assert json.loads(small.call("status", "small", "--json"))["trials"] == 4
     assert "COMPLETE" in small.call("trials", "small")
     assert "no study 'unknown'" in small.call("status", "unknown", code=2)
+
+
+def test_a_search_that_finds_no_point_fails_for_good_and_numbers_nothing(small: Runner) -> None:
+    text = experiment(LOSS, constraints=["x > 0.5", "x < 0.500000001"])
+    for _ in range(2):
+        status = small.run(text, code=1)
+        assert status["state"] == "Failed" and status["trials"] == 0
+        assert "x > 0.5" in status["message"] or "x < 0.5" in status["message"]
+    assert small.trials() == []
+    assert json.loads(small.call("status", "small", "--json"))["state"] == "Failed"
+
+
+def test_whoever_looks_later_sees_how_it_ended(small: Runner) -> None:
+    grid = {"algorithm": {"algorithmName": "grid"}, "maxTrialCount": 3}
+    whole = [{"name": "x", "parameterType": "int", "feasibleSpace": {"min": 1, "max": 3}}]
+    document = json.loads(experiment(LOSS, parameters=whole, **grid))
+    del document["spec"]["maxTrialCount"]
+    told = small.run(json.dumps(document))
+    seen = json.loads(small.call("status", "small", "--json"))
+    assert seen["state"] == told["state"] == "Succeeded" and seen["message"] == told["message"]
+    assert seen["conditions"] == json.loads(small.call("status", "small", "--json"))["conditions"]
+
+
+def test_a_suspended_experiment_ends_the_run_and_says_how_to_go_on(small: Runner) -> None:
+    out = small.call("run", str(small.write(experiment(LOSS))), "--set", "suspend=true", code=130)
+    assert "spec.suspend" in out and "suspend=false" in out
+    assert small.run(experiment(LOSS))["trialsSucceeded"] == 4
+
+
+def test_a_run_from_another_folder_finds_what_the_first_one_left(small: Runner) -> None:
+    script = (
+        "import os, pathlib, time\n"
+        "kept = pathlib.Path(os.environ['KUBETUNA_CHECKPOINT_DIR'], 'kept')\n"
+        "if not kept.exists():\n"
+        "    kept.write_text('1')\n"
+        "    print('loss=7', flush=True)\n"
+        "    time.sleep(600)\n"
+        "print('loss=1') # mark-folder"
+    )
+    text = experiment(script, maxTrialCount=1)
+    process = small.start("run", str(small.write(text)))
+    until(lambda: has_steps(small, 0))
+    kill(process)
+    other = Runner(small.folder / "elsewhere", small.store)
+    other.folder.mkdir()
+    assert other.run(text)["trialsSucceeded"] == 1
+    first, second = other.trials()[0]["attempts"]
+    assert (first["outcome"], second["outcome"]) == ("Infrastructure", "Succeeded")
+    assert "loss=7" in other.call("logs", "small", "0", "--attempt", "0")
+
+
+def test_the_metrics_of_a_running_trial_are_shown(small: Runner) -> None:
+    script = "print('loss=3 accuracy=0.5', flush=True)\nimport time; time.sleep(600)"
+    process = small.start("run", str(small.write(experiment(script, maxTrialCount=1))))
+    until(lambda: has_steps(small, 0))
+    assert small.trials()[0]["state"] == "RUNNING" and small.trials()[0]["metrics"] == {"loss": 3.0}
+    process.terminate()
+    process.communicate(timeout=60)

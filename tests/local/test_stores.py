@@ -8,8 +8,12 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
+import pytest
 from sqlalchemy import create_engine, text
 
+from kubetuna.errors import StudyHeld
+from kubetuna.store.engine import open_engine
+from kubetuna.store.hold import Holder, hold
 from tests.local.runs import KUBETUNA, Runner, experiment, until
 from tests.postgres_server import PostgresServer
 
@@ -45,6 +49,21 @@ def test_a_database_that_restarts_in_mid_run_loses_nothing_and_stops_nothing(tmp
         assert process.returncode == 0, errors
         assert steps(runner) == [WHOLE] * 6
         assert all(len(trial["attempts"]) == 1 for trial in runner.trials()), "nothing may be trained twice"
+    finally:
+        server.close()
+
+
+def test_a_hold_is_taken_again_after_the_server_restarted() -> None:
+    server = PostgresServer()
+    try:
+        engine = open_engine(server.url("postgres"))
+        with hold(engine, "study", Holder("here", 1, 1.0)) as held:
+            server.stop()
+            server.start()
+            held.renew()
+            other = Holder("there", 2, 2.0)
+            with pytest.raises(StudyHeld, match="process 1 on here"), hold(engine, "study", other):
+                pass
     finally:
         server.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
+from argparse import Action, ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
@@ -20,7 +20,10 @@ class Parser(ArgumentParser):
 
 
 class Formatter(ArgumentDefaultsHelpFormatter):
-    """Shows each option's default."""
+    """Shows each option's default, where it has one."""
+
+    def _get_help_string(self, action: Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
 
 
 def add_numbers(group: Any, rules: Mapping[str, Number]) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kubetuna.cli.tables import best_line, clean, number, seconds, status_rows
+from kubetuna.resources import primary_image
 from kubetuna.snapshot import Snapshot, TrialView
 from kubetuna.spec.model import Experiment
 
@@ -45,6 +46,8 @@ class LiveView:
         """Begin to show."""
         self._spec = spec
         self._console.print(f"Experiment {spec.name}; logs in {folder}", markup=False)
+        if image := primary_image(spec):
+            self.noted(f"image {image} is not used here: trials run with the programs of this machine")
         if self._console.is_terminal:
             self._live = Live(Text(""), console=self._console, refresh_per_second=4)
             self._live.start()
@@ -68,10 +71,8 @@ class LiveView:
             self._live.update(self._picture(status, snapshot))
         elif snapshot.tally.ended > self._ended:
             left = self._time_left(snapshot)
-            self._console.print(
-                f"{snapshot.tally.ended} trials ended; best: {best_line(self._spec, status)}{left}",
-                markup=False,
-            )
+            ended = "1 trial" if snapshot.tally.ended == 1 else f"{snapshot.tally.ended} trials"
+            self._console.print(f"{ended} ended; best: {best_line(self._spec, status)}{left}", markup=False)
         self._ended = snapshot.tally.ended
 
     def _time_left(self, snapshot: Snapshot) -> str:

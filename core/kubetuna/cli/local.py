@@ -24,9 +24,9 @@ from kubetuna.local.logs import FileLogs
 from kubetuna.local.place import LocalPlace
 from kubetuna.opening import Opened, open_study
 from kubetuna.ports import Launch
-from kubetuna.records import TrialRecord
+from kubetuna.records import FOLDER, TrialRecord
 from kubetuna.resources import resource_unit, resource_units
-from kubetuna.results.seen import Seen, folder_of, seen_of
+from kubetuna.results.seen import Seen, folder_of, kept_folder, seen_of
 from kubetuna.snapshot import Snapshot
 from kubetuna.spec.model import Experiment
 from kubetuna.spec.parse import parse_file_text
@@ -34,7 +34,7 @@ from kubetuna.spec.substitution import substitute
 from kubetuna.status import Moment, render
 from kubetuna.store.catalog import read_study
 from kubetuna.store.engine import open_engine, place
-from kubetuna.store.hold import Holder, hold
+from kubetuna.store.hold import Held, Holder, hold
 from kubetuna.store.schema import ensure_schema
 from kubetuna.totals import results_of
 
@@ -71,33 +71,48 @@ def run(spec: Experiment, url: str, watchers: Watchers, interrupt: threading.Eve
     ensure_schema(engine)
     clock = SystemClock()
     who = Holder(host=socket.gethostname(), pid=os.getpid(), since=clock.now())
-    with hold(engine, spec.name, who):
+    with hold(engine, spec.name, who) as held:
         while True:
             opened = open_study(engine, spec, spec.name, str(who), clock.now(), lambda: secrets.randbits(31))
             try:
-                return _run_opened(spec, opened, clock, watchers, interrupt)
+                return _run_opened(spec, opened, clock, watchers, interrupt, held)
             except ForeignTrials as error:
                 # Nothing was done about what could not be written, so the next look plans it again.
                 watchers.unavailable(f"{error}; the study is read again")
 
 
 def _run_opened(
-    spec: Experiment, opened: Opened, clock: SystemClock, watchers: Watchers, interrupt: threading.Event
+    spec: Experiment,
+    opened: Opened,
+    clock: SystemClock,
+    watchers: Watchers,
+    interrupt: threading.Event,
+    held: Held,
 ) -> Told:
-    folder = folder_of(spec.name, opened.uid)
+    folder = _folder(spec, opened)
     place = LocalPlace(folder, spec, _render(spec), clock)
-    session = _Session(spec, opened.study.records, watchers, clock)
-    ports = Ports(place, FileLogs(folder), clock, session.publish, watchers.unavailable)
+    session = _Session(spec, opened.study.records, watchers, clock, held)
+    ports = Ports(place, FileLogs(folder), clock, session.publish, session.unavailable)
     runner = Engine(spec, opened.study, ports, opened.started, resource_units(spec))
     watchers.started(spec, folder)
     for note in opened.notes:
         watchers.noted(note)
     try:
-        end = runner.run(interrupt.is_set)
+        end = runner.run(lambda: interrupt.is_set() or session.idle())
     finally:
         place.close()
     snapshot = runner.observe() if end is None else session.last
     return Told(session.status(snapshot, end), end is None, folder)
+
+
+def _folder(spec: Experiment, opened: Opened) -> Path:
+    """The study keeps where its runs lie, so that a run from another folder finds checkpoints and logs."""
+    storage = opened.storage
+    kept = storage.get_study_system_attrs(storage.study_id).get(FOLDER)
+    folder = kept_folder(kept, folder_of(spec.name, opened.uid))
+    if kept != str(folder.absolute()):
+        storage.set_study_system_attr(storage.study_id, FOLDER, str(folder.absolute()))
+    return folder
 
 
 def _render(spec: Experiment) -> Callable[[Launch], dict[str, Any]]:
@@ -117,16 +132,32 @@ class _Session:
         records: Callable[[], tuple[TrialRecord, ...]],
         watchers: Watchers,
         clock: SystemClock,
+        held: Held,
     ) -> None:
         self._spec, self._records, self._watchers, self._clock = spec, records, watchers, clock
+        self._held, self._lost = held, False
         self._results = results_of(spec, records())
         self._ended = -1
         self._shown = 0.0
         self.last = Snapshot(spec)
 
+    def unavailable(self, message: str) -> None:
+        """Say that the database is away; the hold on the study may be lost with it."""
+        self._lost = True
+        self._watchers.unavailable(message)
+
+    def idle(self) -> bool:
+        """Whether the experiment is suspended and nothing of it runs any more, so that only an edit goes on."""
+        attempts = [trial.latest for trial in self.last.trials]
+        running = any(a and a.facts and not (a.facts.phase == "ended" and a.drained) for a in attempts)
+        return self._spec.suspend and self._shown > 0 and not running
+
     def publish(self, snapshot: Snapshot, end: Ending | None) -> None:
         """Show the state at most ten times a second."""
         self.last = snapshot
+        if self._lost:
+            self._held.renew()
+            self._lost = False
         now = self._clock.now()
         if now - self._shown >= 0.1 or snapshot.tally.ended != self._ended:
             self._shown = now

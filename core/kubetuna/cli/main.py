@@ -8,6 +8,7 @@ line of JSON. What a verb shows is in ``kubetuna.cli.tables``, the live view in 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -74,9 +75,15 @@ def run(
     if json:
         print_json(told.status)
     page = None if told.interrupted else write_report(local.look(spec.name, url), None)
-    words = closing_words(spec, told.status, told.folder, file, store, page)
+    options = [*_options("--preset", preset), *_options("--metric", metric), *_options("--set", *set_ or ())]
+    again = shlex.join([file, *options])
+    words = closing_words(spec, told.status, told.folder, again, store, page)
     (errors if json else out).print(words, markup=False, soft_wrap=True)
     raise typer.Exit(INTERRUPTED if told.interrupted else _code(told.status))
+
+
+def _options(name: str, *values: str | None) -> list[str]:
+    return [word for value in values if value is not None for word in (name, value)]
 
 
 def _code(status: dict[str, Any]) -> int:

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-out = Console(highlight=False)
+errors = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+out = Console(highlight=False, emoji=False)
 
 Target = Annotated[
     str, typer.Argument(help="The experiment's file or name, or its folder of results.", metavar="FILE|NAME|FOLDER")

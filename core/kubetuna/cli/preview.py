@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kubetuna.algorithms.space import cardinality
+from kubetuna.cli.tables import seconds
 from kubetuna.ending import SECONDS_PER_HOUR
 from kubetuna.resources import resource_unit, resource_units
 from kubetuna.spec.model import Experiment, Parameter
@@ -76,6 +77,7 @@ def preview_text(shown: dict[str, Any]) -> str:
         f"  sampler {shown['algorithm']['name']}, pruner {pruner}, {trials} trials, {shown['parallel']} at a time",
         f"  space ({points}):",
         *(f"    {_space_line(p)}" for p in shown["space"]),
+        f"  budget: {_budget_line(shown['budget'])}",
         f"  {_cost_line(shown['cost'])}",
         *(f"  note: {warning}" for warning in shown["warnings"]),
         "This file can run. Nothing was started.",
@@ -91,6 +93,15 @@ def _space_line(parameter: dict[str, Any]) -> str:
         domain = f"{parameter['min']} to {parameter['max']}{step}{' (log)' if parameter['log'] else ''}"
     when = f"   when {parameter['when']}" if "when" in parameter else ""
     return f"{parameter['name']}: {parameter['type']}, {domain}{when}"
+
+
+def _budget_line(budget: dict[str, Any]) -> str:
+    parts = [
+        f"{budget['gpuHours']:g} GPU-hours" if budget["gpuHours"] is not None else "",
+        f"{seconds(budget['wallClockSeconds'])} in all" if budget["wallClockSeconds"] is not None else "",
+        f"{seconds(budget['trialTimeoutSeconds'])} an attempt" if budget["trialTimeoutSeconds"] is not None else "",
+    ]
+    return ", ".join(filter(None, parts)) or "no limit"
 
 
 def _cost_line(cost: dict[str, Any]) -> str:

@@ -210,16 +210,22 @@ def closing_words(
     spec: Experiment,
     status: Mapping[str, Any],
     folder: Path,
-    file: str,
+    again: str,
     store: str | None,
     report: Path | None,
 ) -> str:
-    """What a run ends with: the result, what beat what, what to type next. No ``report``: it was interrupted."""
+    """What a run ends with: the result, what beat what, what to type next.
+
+    No ``report``: it was interrupted, and ``again`` are the arguments to go on with.
+    """
     with_store = f" --store '{make_url(store)}'" if store else ""
     if report is None:
+        suspended = status["state"] == "Suspended"
+        why = "Suspended, since spec.suspend is true" if suspended else "Interrupted"
+        then = " --set suspend=false" if suspended else ""
         return (
-            f"\nInterrupted; nothing is lost. {status['trials']} trials so far, best: {best_line(spec, status)}"
-            f"\nGo on with:  {command()} run {file}{with_store}"
+            f"\n{why}; nothing is lost. {status['trials']} trials so far, best: {best_line(spec, status)}"
+            f"\nGo on with:  {command()} run {again}{then}{with_store}"
         )
     lines = ["", f"{spec.name}: {status['state']}. {status.get('message', '')}".rstrip()]
     lines += [best_text(spec, status), *_against_baselines(status)]

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubetuna.resources import extended_resources, pod_spec
+from kubetuna.errors import KubetunaError
+from kubetuna.resources import gpus, pod_spec
 from kubetuna.spec.model import Experiment
 
 THREADS = (
@@ -49,10 +50,18 @@ class Slots:
 
 
 def slots_of(spec: Experiment, cores: int, devices: tuple[str, ...]) -> Slots:
-    """The slots of a machine with so many ``cores`` and these GPUs."""
-    each = int(sum(extended_resources(spec).values()))
+    """The slots of a machine with so many ``cores`` and these GPUs.
+
+    Raises:
+        KubetunaError: it has GPUs, and fewer than one trial asks for.
+    """
+    each = gpus(spec)
+    if devices and each > len(devices):
+        raise KubetunaError(
+            f"spec.trialTemplate: a trial asks for {each} GPUs and this machine has {len(devices)}; ask for fewer"
+        )
     if devices and each:
-        count = max(1, len(devices) // each)
+        count = len(devices) // each
     else:
         each, count = 0, max(1, int(cores / _cores_asked(spec)))
     threads = max(1, cores // max(1, min(count, spec.parallel)))

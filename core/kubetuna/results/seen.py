@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kubetuna.ending import ending
 from kubetuna.local.clock import SystemClock
-from kubetuna.offline import snapshot_of
-from kubetuna.records import EXPERIMENT, FINAL, PROTOCOL, SEED, STARTED, UID, TrialRecord, decode_trial
+from kubetuna.offline import ending_of, snapshot_of
+from kubetuna.records import (
+    EXPERIMENT,
+    FINAL,
+    FOLDER,
+    PROTOCOL,
+    SEED,
+    STARTED,
+    UID,
+    UNSEARCHABLE,
+    WARM_START,
+    TrialRecord,
+    decode_trial,
+)
 from kubetuna.resources import resource_unit, resource_units
 from kubetuna.results.foreign import adopt, foreign_experiment
 from kubetuna.spec.model import Experiment
@@ -47,7 +58,9 @@ def seen_of(found: ReadStudy, store: str) -> Seen:
     trials = tuple(decode_trial(t) for t in found.trials)
     if EXPERIMENT in attrs:
         spec = parse_experiment(attrs[EXPERIMENT])
-        status = status_of(spec, trials, float(attrs.get(STARTED, 0.0)))
+        first = (*spec.warm_start, *attrs.get(WARM_START, {}).get("points", ()))
+        started = float(attrs.get(STARTED, 0.0))
+        status = status_of(replace(spec, warm_start=first), trials, started, str(attrs.get(UNSEARCHABLE, "")))
     else:
         spec = foreign_experiment(found)
         status = status_of(spec, adopt(trials), min((t.started for t in trials if t.started), default=0.0))
@@ -56,7 +69,7 @@ def seen_of(found: ReadStudy, store: str) -> Seen:
         spec,
         status,
         trials,
-        folder_of(found.name, uid),
+        kept_folder(attrs.get(FOLDER), folder_of(found.name, uid)),
         seed=attrs.get(SEED),
         uid=uid,
         store=store,
@@ -72,8 +85,19 @@ def folder_of(study_name: str, uid: str) -> Path:
     return Path("kubetuna-runs") / (f"{name}-{uid}" if uid else name)
 
 
-def status_of(spec: Experiment, trials: Sequence[TrialRecord], started: float) -> dict[str, Any]:
+def kept_folder(kept: object, usual: Path) -> Path:
+    """Where a study's runs lie, whatever folder a person is in: as the study keeps it, where that exists here."""
+    if not isinstance(kept, str) or not Path(kept).is_dir():
+        return usual
+    path = Path(kept)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def status_of(
+    spec: Experiment, trials: Sequence[TrialRecord], started: float, unsearchable: str = ""
+) -> dict[str, Any]:
     """The status that a runner would publish now."""
-    now, counter = SystemClock().now(), Counter(spec)
-    snapshot = snapshot_of(spec, trials, started, resource_units(spec), counter)
-    return render(snapshot, ending(snapshot, now), results_of(spec, trials), Moment(now, unit=resource_unit(spec)))
+    now, results = SystemClock().now(), results_of(spec, trials)
+    snapshot = snapshot_of(spec, trials, started, resource_units(spec), Counter(spec), unsearchable)
+    end = ending_of(snapshot, results.ended_at, now)
+    return render(snapshot, end, results, Moment(now, unit=resource_unit(spec)))

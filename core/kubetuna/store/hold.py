@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from kubetuna.errors import StoreError, StudyHeld
 from kubetuna.records import timestamp
@@ -37,20 +38,39 @@ class Holder:
         return f"process {self.pid} on {self.host} since {timestamp(self.since)}"
 
 
+class Held(Protocol):
+    """A hold on a study."""
+
+    def renew(self) -> None:
+        """Take the hold again where the database has lost it.
+
+        Raises:
+            StudyHeld: somebody else holds it by now.
+            StoreUnavailable: the database cannot be reached.
+        """
+
+
 @contextmanager
-def hold(engine: Engine, study_name: str, holder: Holder) -> Iterator[None]:
+def hold(engine: Engine, study_name: str, holder: Holder) -> Iterator[Held]:
     """Hold a study for as long as the context lasts.
 
     Raises:
         StudyHeld: another live process holds it; the message says which.
     """
     manager = _hold_file if engine.dialect.name == "sqlite" else _hold_session
-    with manager(engine, study_name, holder):
-        yield
+    with manager(engine, study_name, holder) as held:
+        yield held
+
+
+class _File:
+    """A lock that the operating system keeps needs no renewal."""
+
+    def renew(self) -> None:
+        """Nothing."""
 
 
 @contextmanager
-def _hold_file(engine: Engine, study_name: str, holder: Holder) -> Iterator[None]:
+def _hold_file(engine: Engine, study_name: str, holder: Holder) -> Iterator[Held]:
     digest = hashlib.sha256(study_name.encode()).hexdigest()[:12]
     path = Path(f"{engine.url.database}.{digest}.lock")
     try:
@@ -66,7 +86,7 @@ def _hold_file(engine: Engine, study_name: str, holder: Holder) -> Iterator[None
         file.truncate(0)
         file.write(json.dumps(asdict(holder)))
         file.flush()
-        yield
+        yield _File()
 
 
 def _holder_of(text_: str) -> Holder | None:
@@ -85,22 +105,45 @@ def _held(study_name: str, who: object) -> StudyHeld:
 
 
 @contextmanager
-def _hold_session(engine: Engine, study_name: str, holder: Holder) -> Iterator[None]:
-    key = int.from_bytes(hashlib.sha256(study_name.encode()).digest()[:4], "big", signed=True)
-    with translated(engine):
-        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        try:
-            _lock_session(connection, study_name, key, holder)
-        except BaseException:
-            connection.invalidate()
-            connection.close()
-            raise
+def _hold_session(engine: Engine, study_name: str, holder: Holder) -> Iterator[Held]:
+    held = _Session(engine, study_name, holder)
     try:
-        yield
+        yield held
     finally:
-        # Closing the session, rather than giving it back to the pool, is what ends the lock.
-        connection.invalidate()
-        connection.close()
+        held.close()
+
+
+class _Session:
+    """An advisory lock, which ends with the session that took it: also when the server restarts."""
+
+    def __init__(self, engine: Engine, study_name: str, holder: Holder) -> None:
+        self._engine, self._study_name, self._holder = engine, study_name, holder
+        self._connection = self._locked()
+
+    def _locked(self) -> Connection:
+        key = int.from_bytes(hashlib.sha256(self._study_name.encode()).digest()[:4], "big", signed=True)
+        with translated(self._engine):
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                _lock_session(connection, self._study_name, key, self._holder)
+            except BaseException:
+                connection.invalidate()
+                connection.close()
+                raise
+        return connection
+
+    def renew(self) -> None:
+        """Look whether the session lives, and take the lock in a new one where not."""
+        try:
+            self._connection.execute(text("SELECT 1"))
+        except DBAPIError:
+            self.close()
+            self._connection = self._locked()
+
+    def close(self) -> None:
+        """Closing the session, rather than giving it back to the pool, is what ends the lock."""
+        self._connection.invalidate()
+        self._connection.close()
 
 
 def _lock_session(connection: Connection, study_name: str, key: int, holder: Holder) -> None:

@@ -75,6 +75,15 @@ class Changes:
         if trial.state.is_finished():
             self.states.add(number)
 
+    def withdraw(self, number: int) -> None:
+        """Forget everything of a trial that was new."""
+        self.new.remove(number)
+        self.states.discard(number)
+        self.params = {cell for cell in self.params if cell[0] != number}
+        self.intermediate = {cell: None for cell in self.intermediate if cell[0] != number}
+        self.trial_user = {cell: None for cell in self.trial_user if cell[0] != number}
+        self.trial_system = {cell: None for cell in self.trial_system if cell[0] != number}
+
 
 def write(
     engine: Engine, study: EnrolledStudy, memory: InMemoryStorage, changes: Changes, ids: dict[int, int]

@@ -36,6 +36,13 @@ class _Memory(InMemoryStorage):
             self._update_cache(trial.number, study_id)
         self._max_trial_id = len(trials) - 1
 
+    def drop_last(self) -> None:
+        """Forget the newest trial."""
+        trial_id = self._max_trial_id
+        study_id, _ = self._trial_id_to_study_id_and_number.pop(trial_id)
+        self._studies[study_id].trials.pop()
+        self._max_trial_id -= 1
+
 
 class JournaledStorage(BaseStorage):
     """One study, opened for writing. Trial ids in memory are trial numbers."""
@@ -102,6 +109,11 @@ class JournaledStorage(BaseStorage):
         trial_id = self._memory.create_new_trial(study_id, template_trial)
         self._changes.new_trial(self._memory.get_trial(trial_id))
         return trial_id
+
+    def withdraw(self, trial_id: int) -> None:
+        """Forget the newest trial, which no flush has written: its number is free again."""
+        self._memory.drop_last()
+        self._changes.withdraw(trial_id)
 
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
