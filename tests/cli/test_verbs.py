@@ -130,3 +130,17 @@ def test_the_shipped_trainer_is_tuned_and_beats_its_baselines(small: Runner) -> 
     metrics = {m["name"]: float(m["latest"]) for m in best["observation"]["metrics"]}
     assert metrics["sharpe_ratio"] == best["values"][0]
     assert metrics["total_return"] > max(metrics[f"{n}_return"] for n in ("buy_and_hold", "flat", "random"))
+
+
+def test_the_shipped_language_model_is_tuned_and_beats_its_baselines(small: Runner) -> None:
+    """The same for Task 2: two trials of at most 24 steps, at learning rates that learn in so few."""
+    text = (EXAMPLES / "experiment-task2.yaml").read_text()
+    quick = text.replace('min: "1e-6"', 'min: "7e-5"').replace('min: "20", max: "100"', 'min: "20", max: "24"')
+    assert quick.count("7e-5") == quick.count('max: "24"') == 1
+    told = small.call("run", str(small.write(quick)), "--set", "maxTrialCount=2", "--set", "maxFailedTrialCount=0")
+    assert "against buy and hold" in told and "against untuned" in told
+    best = json.loads(small.call("best", "task2", "--json"))
+    metrics = {m["name"]: float(m["latest"]) for m in best["observation"]["metrics"]}
+    assert metrics["hit_rate"] >= max(metrics["untuned_hit_rate"], metrics["random_hit_rate"]) + 0.15
+    others = ("buy_and_hold", "flat", "random", "untuned")
+    assert metrics["cumulative_return"] > max(metrics[f"{name}_return"] for name in others)
