@@ -20,6 +20,10 @@ from kubetuna.snapshot import AttemptView, Snapshot, TrialView
 # Failures that the infrastructure caused are retried for free, but a trial that meets ten of them is told.
 FREE_RETRIES = 10
 
+# From the second free retry on a trial waits before its next attempt, twice as long each time: a node that refuses
+# Pods would else use up all of them within seconds.
+FREE_WAIT_SECONDS, FREE_WAIT_LIMIT = 2.0, 60.0
+
 # While nothing is due the world is looked at again after this many seconds.
 IDLE_SECONDS = 1.0
 
@@ -91,7 +95,7 @@ def plan(snapshot: Snapshot, now: float) -> tuple[Action, ...]:
     end = ending(snapshot, now)
     actions: list[Action] = [Delete(key) for key in snapshot.strays]
     for trial in snapshot.trials:
-        actions.extend(_advance(trial, snapshot, end))
+        actions.extend(_advance(trial, snapshot, end, now))
     actions.extend(_asks(snapshot, end))
     actions.append(Publish(end))
     actions.append(Wait(_next_deadline(snapshot, now)))
@@ -103,7 +107,7 @@ def finished(snapshot: Snapshot, now: float) -> Ending | None:
     return None if snapshot.trials or snapshot.strays else ending(snapshot, now)
 
 
-def _advance(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> Iterator[Action]:
+def _advance(trial: TrialView, snapshot: Snapshot, end: Ending | None, now: float) -> Iterator[Action]:
     for old in trial.attempts[:-1]:
         if old.facts is not None:
             yield Delete(AttemptKey(trial.number, old.number))
@@ -116,7 +120,7 @@ def _advance(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> Iterat
         yield from _lost_launch(trial, attempt, snapshot, end)
     elif attempt.facts.phase == "ended":
         if attempt.drained and not trial.unreported:
-            yield from _ended(trial, attempt, snapshot, end)
+            yield from _ended(trial, attempt, snapshot, end, now)
     else:
         yield from _running(trial, attempt, snapshot, end)
 
@@ -156,7 +160,9 @@ def _stop_reason(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> st
     return None
 
 
-def _ended(trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: Ending | None) -> Iterator[Action]:
+def _ended(
+    trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: Ending | None, now: float
+) -> Iterator[Action]:
     assert attempt.facts is not None
     facts = attempt.facts.exit or ExitFacts()
     result = classify(facts, attempt.stop, trial.verdict, trial.reading)
@@ -165,8 +171,15 @@ def _ended(trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: Endi
         yield Tell(trial.number, result)
     elif end is not None and end.stop_running:
         yield Tell(trial.number, _cut_short(snapshot) if retry == "free" else result)
-    elif not snapshot.spec.suspend:
+    elif not snapshot.spec.suspend and now >= _retry_at(trial, retry, facts, attempt.facts.ended or now):
         yield LaunchAttempt(AttemptKey(trial.number, attempt.number + 1), after=result)
+
+
+def _retry_at(trial: TrialView, retry: Retry, facts: ExitFacts, ended: float) -> float:
+    earlier = _count(trial, "free")
+    if retry != "free" or facts.reason in UNCOUNTED_REASONS or not earlier:
+        return ended
+    return ended + min(FREE_WAIT_LIMIT, FREE_WAIT_SECONDS**earlier)
 
 
 def _cut_short(snapshot: Snapshot, before: str = "") -> Classified:

@@ -163,7 +163,6 @@ class Publisher:
         self._counted = 0
         self._results = self._count(loaded=True)
         self.problem = ""
-        self.store_problem = ""
 
     def _count(self, loaded: bool = False) -> Results:
         """Take in the trials that ended since."""
@@ -213,7 +212,7 @@ class Publisher:
             unit,
             (
                 accepted_condition(self.problem),
-                store_condition(self.store_problem or self._store.problem),
+                store_condition(self._store.problem),
                 Condition("Stalled", bool(stalled), "PodsWaiting" if stalled else "NothingWaits", stalled),
                 self._restarting(snapshot, end),
             ),

@@ -22,7 +22,7 @@ Key = tuple[str, str]
 PAGE = 500
 SILENCE = 90.0
 WATCH_SECONDS = 270
-LONGEST_WAIT = 30.0
+FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0
 
 
 class _Expired(Exception):
@@ -94,7 +94,7 @@ class Reflector(Generic[T]):
                 failures += 1
                 WATCH_RESTARTS.labels(self._kind, "unreachable").inc()
             if failures:
-                self._ended.wait(min(LONGEST_WAIT, 0.2 * 2**failures) * random.uniform(0.5, 1.0))
+                self._ended.wait(min(LONGEST_WAIT, FIRST_WAIT * 2**failures) * random.uniform(0.5, 1.0))
 
     def _again(self, reason: str) -> None:
         WATCH_RESTARTS.labels(self._kind, reason).inc()

@@ -36,7 +36,7 @@ from kubetuna_operator.pod_place import PodPlace
 from kubetuna_operator.pods import Owner
 from kubetuna_operator.projection import TrialProjection
 from kubetuna_operator.publisher import Publisher, StatusWriter, refusal, unreachable_store
-from kubetuna_operator.surroundings import About, Surroundings
+from kubetuna_operator.surroundings import About, Store, Surroundings
 from kubetuna_operator.telemetry import COMMIT_SECONDS, EXPERIMENTS, RECONCILE_SECONDS, STORE_ERRORS
 
 log = logging.getLogger(__name__)
@@ -186,20 +186,20 @@ class Runner:
         grace = float(pod_spec(spec.template.trial_spec).get("terminationGracePeriodSeconds") or GRACE_SECONDS)
 
         def show(snapshot: Snapshot, end: Ending | None) -> None:
-            publisher.store_problem = ""
             if end is None or snapshot.trials:
                 projection.refresh()
                 publisher.publish(snapshot, end)
 
         def unavailable(message: str) -> None:
             STORE_ERRORS.inc()
-            publisher.store_problem = message
+            around.store.problem = message
             publisher.publish(engine.last, None, force=True)
 
         ports = Ports(place, logs, around.clock, show, unavailable)
         engine = _MeasuredEngine(
             spec, opened.study, ports, opened.started, resource_units(spec), lambda: self._deleted_at is not None
         )
+        engine.store = around.store
         end = engine.run(lambda: self._left.is_set() or self._deletion_is_late(grace))
         if end is not None:
             # Trials first: whoever sees the end in the status finds all of them.
@@ -211,7 +211,9 @@ class Runner:
 
 
 class _MeasuredEngine(Engine):
-    """The core's engine, its turns and commits measured."""
+    """The core's engine, its turns and commits measured. A commit that went through shows the store to be back."""
+
+    store: Store
 
     def turn(self, snapshot: Snapshot, now: float) -> tuple[bool, float]:
         with RECONCILE_SECONDS.labels("experiment").time():
@@ -223,5 +225,7 @@ class _MeasuredEngine(Engine):
         failpoint("flushing")
         with COMMIT_SECONDS.time():
             done = super()._flush()
+        if done:
+            self.store.problem = ""
         failpoint("flushed")
         return done

@@ -54,6 +54,7 @@ class Store:
     def _watch(self) -> None:
         while True:
             try:
+                self.ensure()
                 with reading(self.database) as connection:
                     connection.execute(text("SELECT 1"))
                 self.problem = ""

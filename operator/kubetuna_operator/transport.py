@@ -28,7 +28,7 @@ WRITES_PER_SECOND, WRITES_AT_ONCE = 50.0, 100.0
 LAZY_PER_SECOND, LAZY_AT_ONCE = 20.0, 20.0
 
 
-class Refused(Exception):
+class Refused(KubetunaError):
     """The API server said no. ``code`` is HTTP's, ``reason`` Kubernetes' word, ``message`` for people.
 
     ``fields`` are the paths that it names as wrong.

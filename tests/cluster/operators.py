@@ -63,6 +63,15 @@ class World:
             where = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd['metadata']['name']}"
             self.api.apply(where, crd, "test")
             self.until("the CRD", lambda where=where: _established(self.api.get(where)))
+        self.until("its collection", self.served)
+
+    def served(self) -> bool:
+        """Established is said a moment before the first request is answered."""
+        try:
+            self.api.get(self.path)
+        except Refused:
+            return False
+        return True
 
     def close(self) -> None:
         """End every operator, and let go of what they would have let go of."""
@@ -192,7 +201,7 @@ class Seen:
 
 
 def _established(crd: dict[str, Any]) -> bool:
-    conditions = crd.get("status", {}).get("conditions", [])
+    conditions = (crd.get("status") or {}).get("conditions") or []
     return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 

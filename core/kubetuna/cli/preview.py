@@ -30,8 +30,17 @@ def preview(spec: Experiment) -> dict[str, Any]:
             "trialTimeoutSeconds": spec.budget.trial_timeout,
         },
         "cost": _cost(spec),
-        "warnings": list(spec.warnings),
+        "warnings": [*spec.warnings, *_lost_folders(spec)],
     }
+
+
+def _lost_folders(spec: Experiment) -> list[str]:
+    if spec.checkpoint and spec.checkpoint.get("volume"):
+        return []
+    return [
+        "in a cluster what is written to KUBETUNA_CHECKPOINT_DIR and KUBETUNA_OUT goes with each attempt's Pod; "
+        "checkpoint.volume keeps checkpoints for the next attempt"
+    ]
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

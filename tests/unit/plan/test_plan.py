@@ -253,3 +253,16 @@ def test_a_deleted_experiment_stops_its_trials_and_tells_them_as_failed() -> Non
     ended = snapshot(trial(0, attempt(0, phase="ended", stop="Deleted", exit={"exit_code": 143})), deleted=True)
     assert [a.classified.outcome for a in plan(ended, NOW) if isinstance(a, Tell)] == [Outcome.DELETED]
     assert not any(isinstance(a, Ask | LaunchAttempt) for a in (*actions, *plan(ended, NOW)))
+
+
+def test_from_the_second_free_retry_on_a_trial_waits_before_the_next() -> None:
+    """A node that refuses every Pod at once must not use up a trial's free attempts within seconds."""
+    refused = {"reason": "UnexpectedAdmissionError"}
+    earlier = [past(i, Outcome.INFRASTRUCTURE, "UnexpectedAdmissionError") for i in range(3)]
+    once = snapshot(trial(0, attempt(0, 0, "ended", exit=refused)), spec=experiment(max_trials=1))
+    again = snapshot(trial(0, *earlier, attempt(0, 3, "ended", exit=refused)), spec=experiment(max_trials=1))
+    assert launched(once, NOW) and not launched(again, NOW + 7.9) and launched(again, NOW + 8.0)
+
+
+def launched(state: Snapshot, now: float) -> bool:
+    return any(isinstance(a, LaunchAttempt) for a in plan(state, now))
