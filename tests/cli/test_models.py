@@ -84,6 +84,28 @@ def test_what_cannot_be_trained_is_told_before_anything_starts(
     assert not (tuned.folder / "never").exists()
 
 
+def test_an_interrupted_training_goes_on_with_one_curve(tmp_path: Path) -> None:
+    """The trainer is asked to stop after its first report; the second run reports the rest."""
+    runner = Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
+    script = """
+import json, os, pathlib, sys
+place = pathlib.Path(os.environ["KUBETUNA_CHECKPOINT_DIR"])
+place.mkdir(parents=True, exist_ok=True)
+reported = len(list(place.iterdir()))
+for step in range(reported + 1, 4):
+    print(json.dumps({"step": step, "loss": 1 / step}), flush=True)
+    (place / str(step)).write_text("")
+    if step == 1 and "final" in os.environ["KUBETUNA_OUT"]:
+        sys.exit(143)
+"""
+    runner.run(experiment(script))
+    assert "goes on from the last checkpoint" in runner.call("train", "small", code=130)
+    done = json.loads(runner.call("train", "small", "--json"))
+    assert done["runs"][0]["metrics"]["loss"] == pytest.approx(1 / 3)
+    curve = (tmp_path / "small_final" / "curve.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in curve] == ["step", "1", "2", "3"]
+
+
 def test_a_trainer_that_fails_says_why(tmp_path: Path) -> None:
     runner = Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
     script = LOSS + "; import sys; sys.exit('the disk is full' if 'final' in os.environ['KUBETUNA_OUT'] else 0)"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +37,16 @@ def _say(text: str) -> None:
     errors.print(text, markup=False)
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Say what an interrupt leaves behind."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("Interrupted; nothing is lost: the same command goes on from the last checkpoint.")
+        raise
+
+
 def train(
     context: typer.Context,
     study: StudyArgument,
@@ -64,7 +76,8 @@ def train(
     chosen = chosen_trial(seen, trial)
     params = overridden(seen.spec, chosen.params, changes, out_of_range)
     folder = save_path or Path(f"{seen.spec.name}_final")
-    done = trained(seen, chosen, params, folder, seeds_of(seen, chosen, seeds), _say, shlex.split(words))
+    with _interruptible():
+        done = trained(seen, chosen, params, folder, seeds_of(seen, chosen, seeds), _say, shlex.split(words))
     if json:
         rows = [{"folder": str(d.folder), "seed": d.seed, "metrics": dict(d.metrics)} for d in done]
         print_json({"model": str(folder), "params": params, "runs": rows})
@@ -123,9 +136,10 @@ def finalize(
     seen = find(study, store, namespace)
     folder, keep, known = keeper(study, seen, store, namespace)
     seen = replace(seen, final=known)
-    done: dict[str, Any] = finalized(
-        seen, chosen_trial(seen, trial), folder, keep, _say, seeds, again, shlex.split(words)
-    )
+    with _interruptible():
+        done: dict[str, Any] = finalized(
+            seen, chosen_trial(seen, trial), folder, keep, _say, seeds, again, shlex.split(words)
+        )
     if json:
         print_json(done)
     else:
