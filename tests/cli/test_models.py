@@ -49,6 +49,19 @@ def test_the_winner_is_trained_to_what_it_reached_and_judged(tuned: Runner) -> N
     assert "another training" in tuned.call("train", FOLDER, "--save-path", "model", "--gamma", "0.992", code=1)
 
 
+def test_the_best_trials_are_tested_again_with_further_seeds(tuned: Runner) -> None:
+    shown = json.loads(tuned.call("retest", FOLDER, "--top", "2", "--seeds", "2", "--json", timeout=900))
+    assert len(shown["trials"]) == 2
+    for one in shown["trials"]:
+        assert one["values"][0] == one["value"], "the trial's own seed gives the trial's own value"
+        assert one["interval"][0] <= one["mean"] <= one["interval"][1]
+    means = [one["mean"] for one in shown["trials"]]
+    assert means == sorted(means, reverse=True)
+    told = tuned.call("retest", FOLDER, "--top", "2", "--seeds", "2", timeout=900)
+    assert f"trial {shown['trials'][0]['trial']} leads" in told, "nothing is trained twice"
+    assert "must be at least 1" in tuned.call("retest", FOLDER, "--top", "0", code=1)
+
+
 def test_the_held_out_test_is_scored_once(tuned: Runner) -> None:
     done = json.loads(tuned.call("finalize", FOLDER, "--seeds", "2", "--json", timeout=600))
     assert len(done["runs"]) == 2 and done["looks"] == 1 and len({r["seed"] for r in done["runs"]}) == 2

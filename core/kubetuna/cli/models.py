@@ -1,4 +1,4 @@
-"""The verbs that make models of results: train with the winner, evaluate a model, finalize a study."""
+"""The verbs that make models of results: train with the winner, evaluate, re-test the best, finalize a study."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
     """Add the verbs to the program."""
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
     app.command()(evaluate)
+    app.command()(retest)
     app.command()(finalize)
 
 
@@ -114,6 +115,34 @@ def evaluate(
     even = found["runs"][0].get("break_even_slippage")
     if even is not None:
         out.print(f"It earns nothing from a slippage of {even:.3g} a trade on ({even * 1e4:.3g} basis points).")
+
+
+def retest(
+    study: StudyArgument,
+    top: Annotated[int, typer.Option(help="How many of the best trials.", metavar="K")] = 3,
+    seeds: Annotated[int, typer.Option(help="How many seeds each, the trial's own among them.", metavar="N")] = 3,
+    words: WordsOption = "",
+    store: StoreOption = None,
+    namespace: NamespaceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train the best trials again with further seeds: which one leads on average, with intervals."""
+    from kubetuna.cli.backends import find
+    from kubetuna.cli.tables import print_json, retest_table
+    from kubetuna.models.retesting import retest as retested
+    from kubetuna.models.retesting import verdict
+    from kubetuna.results.folder import is_results
+
+    seen = find(study, store, namespace)
+    folder = Path(study) if is_results(Path(study)) else seen.folder
+    with _interruptible():
+        ranked = retested(seen, top, seeds, folder, _say, shlex.split(words))
+    if json:
+        print_json({"metric": seen.spec.objectives[0].metric, "trials": [one.as_json() for one in ranked]})
+        return
+    out.print(retest_table(seen.spec.objectives[0].metric, ranked))
+    out.print(verdict(ranked), markup=False)
+    out.print(f"Train with it: kubetuna train {shlex.quote(study)} --trial {ranked[0].trial}", markup=False)
 
 
 def finalize(

@@ -190,7 +190,10 @@ def _failures(view: View) -> Iterator[Check]:
 
 def _noise(view: View) -> Iterator[Check]:
     if view.spec.repeats == 1 and view.best is not None:
-        yield Check("note", "Each point was tried once, so how much chance moves the value was not measured.")
+        yield Check(
+            "note",
+            "Each point was tried once, so how much chance moves the value was not measured; kubetuna retest does.",
+        )
     foreign = sum(1 for t in view.trials if not t.own)
     if foreign:
         yield Check("note", f"{count(foreign, 'trial')} in the study came from another program.")
