@@ -79,8 +79,8 @@ def _ranked(seen: Seen, spec: Experiment) -> list[tuple[TrialRecord, float]]:
     """The trials with a value of the new objective, best first."""
     objective = spec.objectives[0]
     sign = -1.0 if objective.direction == "maximize" else 1.0
-    values = ((t, value_in(seen, t, objective.metric)) for t in filter(eligible, seen.trials))
-    scored = [(trial, value) for trial, value in values if value is not None]
+    values = [(t, value_in(seen, t, objective.metric)) for t in filter(eligible, seen.trials)]
+    scored = [(t, v) for t, v in values if v is not None]
     return sorted(scored, key=lambda pair: (sign * pair[1], pair[0].number))
 
 

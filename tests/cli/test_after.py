@@ -23,18 +23,30 @@ def small(tmp_path: Path) -> Runner:
 
 
 def test_the_package_carries_the_examples_as_they_are() -> None:
-    carried = sorted(SHIPPED.glob("*.yaml"))
-    assert carried
+    carried, tasks = sorted(SHIPPED.glob("*.yaml")), sorted(EXAMPLES.glob("experiment-task*.yaml"))
+    assert [path.name for path in carried] == [path.name for path in tasks] != []
     for path in carried:
         assert path.read_text() == (EXAMPLES / path.name).read_text()
 
 
-@pytest.mark.parametrize(("config", "trials"), [("quick", 20), ("thorough", 200), ("production", 500)])
-def test_the_guides_counts(config: str, trials: int) -> None:
+@pytest.mark.parametrize(
+    ("task", "config", "trials"),
+    [
+        ("task1", "quick", 20), ("task1", "thorough", 200), ("task1", "production", 500),
+        ("task2", "quick", 15), ("task2", "thorough", 100), ("task2", "production", 200),
+    ],
+)  # fmt: skip
+def test_the_guides_counts(task: str, config: str, trials: int) -> None:
     from kubetuna.shipped import task_experiment
 
-    spec = task_experiment("task1", config, "romad")
-    assert spec.max_trials == trials and spec.name == "task1-romad"
+    assert task_experiment(task, config).max_trials == trials
+
+
+def test_another_metric_is_another_study() -> None:
+    from kubetuna.shipped import task_experiment
+
+    spec = task_experiment("task1", "quick", "romad")
+    assert spec.name == "task1-romad"
     assert spec.objectives[0].metric == "romad" and "sharpe_ratio" in spec.additional_metrics
 
 
@@ -61,7 +73,7 @@ def test_tune_leaves_a_folder_of_results_that_every_verb_reads(small: Runner) ->
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("tune", "task9"), "task: 'task9' is not known; allowed: task1"),
+        (("tune", "task9"), "task: 'task9' is not known; allowed: task1, task2"),
         (
             ("tune", "task1", "--config", "huge"),
             "config: 'huge' is not allowed; allowed: quick,",

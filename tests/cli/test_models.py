@@ -49,6 +49,19 @@ def test_the_winner_is_trained_to_what_it_reached_and_judged(tuned: Runner) -> N
     assert "another training" in tuned.call("train", FOLDER, "--save-path", "model", "--gamma", "0.992", code=1)
 
 
+def test_the_best_trials_are_tested_again_with_further_seeds(tuned: Runner) -> None:
+    shown = json.loads(tuned.call("retest", FOLDER, "--top", "2", "--seeds", "2", "--json", timeout=900))
+    assert len(shown["trials"]) == 2
+    for one in shown["trials"]:
+        assert one["values"][0] == one["value"], "the trial's own seed gives the trial's own value"
+        assert one["interval"][0] <= one["mean"] <= one["interval"][1]
+    means = [one["mean"] for one in shown["trials"]]
+    assert means == sorted(means, reverse=True)
+    told = tuned.call("retest", FOLDER, "--top", "2", "--seeds", "2", timeout=900)
+    assert f"trial {shown['trials'][0]['trial']} leads" in told, "nothing is trained twice"
+    assert "must be at least 1" in tuned.call("retest", FOLDER, "--top", "0", code=1)
+
+
 def test_the_held_out_test_is_scored_once(tuned: Runner) -> None:
     done = json.loads(tuned.call("finalize", FOLDER, "--seeds", "2", "--json", timeout=600))
     assert len(done["runs"]) == 2 and done["looks"] == 1 and len({r["seed"] for r in done["runs"]}) == 2
@@ -82,6 +95,28 @@ def test_what_cannot_be_trained_is_told_before_anything_starts(
 ) -> None:
     assert told in tuned.call("train", FOLDER, "--save-path", "never", *words, code=1)
     assert not (tuned.folder / "never").exists()
+
+
+def test_an_interrupted_training_goes_on_with_one_curve(tmp_path: Path) -> None:
+    """The trainer is asked to stop after its first report; the second run reports the rest."""
+    runner = Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
+    script = """
+import json, os, pathlib, sys
+place = pathlib.Path(os.environ["KUBETUNA_CHECKPOINT_DIR"])
+place.mkdir(parents=True, exist_ok=True)
+reported = len(list(place.iterdir()))
+for step in range(reported + 1, 4):
+    print(json.dumps({"step": step, "loss": 1 / step}), flush=True)
+    (place / str(step)).write_text("")
+    if step == 1 and "final" in os.environ["KUBETUNA_OUT"]:
+        sys.exit(143)
+"""
+    runner.run(experiment(script))
+    assert "goes on from the last checkpoint" in runner.call("train", "small", code=130)
+    done = json.loads(runner.call("train", "small", "--json"))
+    assert done["runs"][0]["metrics"]["loss"] == pytest.approx(1 / 3)
+    curve = (tmp_path / "small_final" / "curve.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in curve] == ["step", "1", "2", "3"]
 
 
 def test_a_trainer_that_fails_says_why(tmp_path: Path) -> None:

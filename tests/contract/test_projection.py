@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from kubetuna.records import TrialRecord, from_json
 from kubetuna.report.luck import luck_of, verdict
-from kubetuna_operator.projection import TrialProjection
+from kubetuna_operator.projection import _status
 from tests.report.studies import SINGLE, failed_trial, study, trial
 from tests.report.test_luck import with_returns
 
 
 def projected(record: TrialRecord) -> TrialRecord:
-    nothing: Any = None
-    spec = study([]).spec
-    return from_json(TrialProjection(nothing, nothing, spec, tuple, nothing)._status(record))
+    return from_json(_status(record))
 
 
 def test_returns_are_kept_with_their_total_and_few_points() -> None:

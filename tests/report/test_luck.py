@@ -44,6 +44,15 @@ def test_differences_between_skilled_trials_are_no_luck() -> None:
     assert found is not None and found.skill and found.deflated_strict < found.deflated
 
 
+def test_the_ratio_of_each_quarter_is_shown() -> None:
+    """A winner that earned all it earned at once is no steady one."""
+    burst = [5e-4] * 100 + [1e-5, -1e-5] * 150
+    found = luck_of(
+        study([replace(trial(0), series={"returns": [v + 1e-7 * (i % 7) for i, v in enumerate(burst)]})]).view()
+    )
+    assert found is not None and found.parts[0] > 50 * max(found.parts[1:])
+
+
 def test_every_trial_whose_value_was_seen_counts() -> None:
     base = with_returns([0.0] * 5)
     pruned = [trial(n, 0.1, state="PRUNED", outcome="Pruned") for n in range(5, 12)]

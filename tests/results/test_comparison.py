@@ -81,3 +81,21 @@ def test_a_study_of_plain_optuna_is_compared_by_the_name_that_is_asked_for(tmp_p
     theirs = look_by_name("theirs", plain_optuna(tmp_path / "o.db"))
     found = compare([named("ours", [100.0, 101.0]), theirs], "sharpe_ratio")
     assert [c.study for c in found.studies] == ["ours", "theirs"]
+
+
+def test_without_a_single_best_the_reason_is_told() -> None:
+    several = seen(study([trial(0, values=(1.0, 2.0))], SEVERAL))
+    with pytest.raises(ResultsError, match=r"several objectives \(sharpe_ratio, max_drawdown\).*--trial"):
+        best_trial(several)
+    pruned = [trial(n, 0.1, state="PRUNED", outcome="Pruned") for n in range(3)]
+    with pytest.raises(ResultsError, match=r"no trial has completed with a valid value.*3 pruned"):
+        best_trial(seen(study(pruned)))
+    with pytest.raises(ResultsError, match="no trial has started"):
+        best_trial(seen(study([])))
+
+
+def test_the_summary_of_every_kind_of_study_is_words() -> None:
+    pruned = [trial(n, 0.1, state="PRUNED", outcome="Pruned") for n in range(3)]
+    for made in (study([]), study(pruned), study([trial(0)]), study([trial(0, values=(1.0, 2.0))], SEVERAL)):
+        text = summary_text(summary(seen(made), "x", 0.0))
+        assert "What was found" in text and "Whether to believe it" in text and "None" not in text

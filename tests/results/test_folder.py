@@ -12,7 +12,7 @@ import pytest
 from kubetuna.errors import ResultsError
 from kubetuna.results.folder import read_results, results_under, trials_csv, write_results
 from kubetuna.results.overview import write_overview
-from tests.report.studies import SEVERAL, failed_trial, study, trial
+from tests.report.studies import SEVERAL, SINGLE, failed_trial, study, trial
 from tests.report.test_page import two_values
 from tests.results.studies import seen
 
@@ -121,3 +121,31 @@ def test_an_empty_folder_says_how_to_fill_it(tmp_path: Path) -> None:
         write_overview(tmp_path)
     with pytest.raises(ResultsError, match="holds no folder"):
         write_overview(tmp_path / "absent")
+
+
+def test_the_overview_compares_what_can_be_compared(tmp_path: Path) -> None:
+    write_results(seen(), tmp_path / "a")
+    assert "Which search went best" not in write_overview(tmp_path).read_text()
+    other = study([trial(n, 5.0 + n) for n in range(12)], SINGLE.replace("trading-ensemble", "other"))
+    write_results(seen(other, uid="u2"), tmp_path / "b")
+    write_results(seen(study([failed_trial(0)]), uid="u3"), tmp_path / "c")
+    page = write_overview(tmp_path).read_text()
+    assert "Which search went best by sharpe_ratio" in page and "other is better than the others" in page
+
+
+FINAL = {
+    "metric": "sharpe_ratio", "direction": "maximize", "trial": 3, "looks": 1, "mean": 0.2, "interval": [0.1, 0.3],
+    "baselines": {"buy_and_hold": 0.01, "flat": 0.0}, "validation": {"winner": 0.4, "mean": 0.3},
+    "costs": [{"slippage": 0.0, "sharpe_ratio": 0.25}, {"slippage": 1e-4, "sharpe_ratio": -0.1}],
+    "runs": [{"seed": 7, "metrics": {"sharpe_ratio": 0.15}}, {"seed": 8, "metrics": {"sharpe_ratio": 0.25}}],
+}  # fmt: skip
+
+
+def test_the_report_shows_what_the_held_out_test_said(tmp_path: Path) -> None:
+    page = (write_results(seen(final=FINAL), tmp_path / "r") / "report.html").read_text()
+    assert page.index("On the held-out test, scored once with 2 seeds") < page.index('id="test"')
+    assert "buy and hold" in page and "At other costs" in page and "no longer unseen" not in page
+    twice = (write_results(seen(final={**FINAL, "looks": 2}), tmp_path / "s") / "report.html").read_text()
+    assert "no longer unseen" in twice
+    begun = (write_results(seen(final={"runs": [], "metric": "m"}), tmp_path / "t") / "report.html").read_text()
+    assert "was begun and not finished" in begun and 'id="test"' not in begun

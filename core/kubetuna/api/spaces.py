@@ -53,7 +53,8 @@ class Task1HPOSearchSpace(SearchSpace):
 class Task2HPOSearchSpace(SearchSpace):
     """The space of task 2: the adapter, its training, and how the market rewards it.
 
-    For example ``Task2HPOSearchSpace().distributions()["lora_r"]`` is 8 to 64 in steps of 8.
+    >>> Task2HPOSearchSpace().distributions()["lora_r"]
+    IntDistribution(high=64, log=False, low=8, step=8)
     """
 
     task = "task2"

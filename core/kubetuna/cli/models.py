@@ -1,8 +1,10 @@
-"""The verbs that make models of results: train with the winner, evaluate a model, finalize a study."""
+"""The verbs that make models of results: train with the winner, evaluate, re-test the best, finalize a study."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,11 +30,22 @@ def register(app: typer.Typer) -> None:
     """Add the verbs to the program."""
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
     app.command()(evaluate)
+    app.command()(retest)
     app.command()(finalize)
 
 
 def _say(text: str) -> None:
     errors.print(text, markup=False)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Say what an interrupt leaves behind."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("Interrupted; nothing is lost: the same command goes on from the last checkpoint.")
+        raise
 
 
 def train(
@@ -64,7 +77,8 @@ def train(
     chosen = chosen_trial(seen, trial)
     params = overridden(seen.spec, chosen.params, changes, out_of_range)
     folder = save_path or Path(f"{seen.spec.name}_final")
-    done = trained(seen, chosen, params, folder, seeds_of(seen, chosen, seeds), _say, shlex.split(words))
+    with _interruptible():
+        done = trained(seen, chosen, params, folder, seeds_of(seen, chosen, seeds), _say, shlex.split(words))
     if json:
         rows = [{"folder": str(d.folder), "seed": d.seed, "metrics": dict(d.metrics)} for d in done]
         print_json({"model": str(folder), "params": params, "runs": rows})
@@ -103,6 +117,34 @@ def evaluate(
         out.print(f"It earns nothing from a slippage of {even:.3g} a trade on ({even * 1e4:.3g} basis points).")
 
 
+def retest(
+    study: StudyArgument,
+    top: Annotated[int, typer.Option(help="How many of the best trials.", metavar="K")] = 3,
+    seeds: Annotated[int, typer.Option(help="How many seeds each, the trial's own among them.", metavar="N")] = 3,
+    words: WordsOption = "",
+    store: StoreOption = None,
+    namespace: NamespaceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train the best trials again with further seeds: which one leads on average, with intervals."""
+    from kubetuna.cli.backends import find
+    from kubetuna.cli.tables import print_json, retest_table
+    from kubetuna.models.retesting import retest as retested
+    from kubetuna.models.retesting import verdict
+    from kubetuna.results.folder import is_results
+
+    seen = find(study, store, namespace)
+    folder = Path(study) if is_results(Path(study)) else seen.folder
+    with _interruptible():
+        ranked = retested(seen, top, seeds, folder, _say, shlex.split(words))
+    if json:
+        print_json({"metric": seen.spec.objectives[0].metric, "trials": [one.as_json() for one in ranked]})
+        return
+    out.print(retest_table(seen.spec.objectives[0].metric, ranked))
+    out.print(verdict(ranked), markup=False)
+    out.print(f"Train with it: kubetuna train {shlex.quote(study)} --trial {ranked[0].trial}", markup=False)
+
+
 def finalize(
     study: StudyArgument,
     seeds: Annotated[int, typer.Option(help="Train again with this many seeds.", metavar="N")] = 5,
@@ -123,9 +165,10 @@ def finalize(
     seen = find(study, store, namespace)
     folder, keep, known = keeper(study, seen, store, namespace)
     seen = replace(seen, final=known)
-    done: dict[str, Any] = finalized(
-        seen, chosen_trial(seen, trial), folder, keep, _say, seeds, again, shlex.split(words)
-    )
+    with _interruptible():
+        done: dict[str, Any] = finalized(
+            seen, chosen_trial(seen, trial), folder, keep, _say, seeds, again, shlex.split(words)
+        )
     if json:
         print_json(done)
     else:

@@ -18,6 +18,7 @@ from kubetuna.records import TrialRecord, dumps
 from kubetuna.spec.model import Experiment
 
 if TYPE_CHECKING:
+    from kubetuna.models.retesting import Retested
     from kubetuna.results.comparison import Comparison
 
 
@@ -164,6 +165,17 @@ def evaluation_table(found: Mapping[str, Any]) -> Table:
     for row, figures in {"model": found["metrics"], **found["baselines"]}.items():
         cells = [number(figures[name]) if name in figures else "" for name in names]
         table.add_row(row.replace("_", " "), *cells, style="bold" if row == "model" else "")
+    return table
+
+
+def retest_table(metric: str, ranked: Sequence[Retested]) -> Table:
+    """A row per configuration, the best by its mean first."""
+    table = Table(title=f"{metric} on validation data", title_justify="left", box=None)
+    for name in ("trial", "in the search", "mean", "95 % interval", "each seed"):
+        table.add_column(name, justify="right")
+    for one in ranked:
+        each = "  ".join(_short(v) for v in one.values)
+        table.add_row(str(one.trial), _short(one.value), _short(one.mean), f"{one.low:.3g} to {one.high:.3g}", each)
     return table
 
 

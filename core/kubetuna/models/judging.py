@@ -65,7 +65,8 @@ def evaluate(folder: Path, split: str | None = None, data: Path | None = None) -
         part = split or ("all" if data is not None and task == "task1" else "validation")
         words = ["evaluate", *_model_words(task, place), "--split", part, "--json", *_data_words(task, place, data)]
         runs.append({"model": str(place), **_named(task, ask_trainer(task, words))})
-    return {"model": str(folder), "metric": metric_of(folder), **_joined(runs), "runs": runs}
+    metric, direction = goal_of(folder)
+    return {"model": str(folder), "metric": metric, "direction": direction, **_joined(runs), "runs": runs}
 
 
 def _model_words(task: str, place: Path) -> list[str]:
@@ -94,12 +95,13 @@ def _named(task: str, found: Mapping[str, Any]) -> dict[str, Any]:
     return {**rest, "task": task, "metrics": found["tuned"], "baselines": others}
 
 
-def metric_of(folder: Path) -> str:
-    """The metric that the model was tuned for, where it says so."""
+def goal_of(folder: Path) -> tuple[str, str]:
+    """The metric that the model was tuned for, and its direction, where it says so."""
     for path in (folder / RECORD, *sorted(folder.glob(f"seed-*/{RECORD}"))):
         if path.exists():
-            return str(read_object(path).get("metric", "sharpe_ratio"))
-    return "sharpe_ratio"
+            record = read_object(path)
+            return str(record.get("metric", "sharpe_ratio")), str(record.get("direction", "maximize"))
+    return "sharpe_ratio", "maximize"
 
 
 def _joined(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -134,4 +136,6 @@ def beaten(found: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     known = {n: figures[metric] for n, figures in found["baselines"].items() if metric in figures}
     if own is None:
         return [], []
-    return [n for n, v in known.items() if own > v], [n for n, v in known.items() if not own > v]
+    sign = -1 if found.get("direction") == "minimize" else 1
+    better = [n for n, v in known.items() if sign * own > sign * v]
+    return better, [n for n in known if n not in better]

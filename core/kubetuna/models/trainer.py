@@ -84,18 +84,13 @@ def run_trainer(order: Order, say: Say) -> Curve:
     """
     argv, variables = _command(order)
     order.folder.mkdir(parents=True, exist_ok=True)
-    reader = LineReader(order.spec.metric_names, order.spec.collector.filters)
-    reports: list[tuple[int | None, Mapping[str, float]]] = []
     log = order.folder / "train.log"
     with log.open("ab") as kept, _started(argv, variables) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:
                 kept.write(line)
-                found = reader.read(line.rstrip(b"\n"))
-                if isinstance(found, MetricLine):
-                    reports.append((found.step, found.values))
-                elif not line.startswith(b"{"):
+                if not line.startswith(b"{"):
                     say(line.decode("utf-8", "replace").rstrip())
         except KeyboardInterrupt:
             process.terminate()
@@ -106,7 +101,19 @@ def run_trainer(order: Order, say: Say) -> Curve:
         raise KeyboardInterrupt
     if code != 0:
         raise ResultsError(f"the trainer failed with exit code {code}: {_last_words(log)} (see {log})")
-    return Curve({name: v for _, values in reports for name, v in values.items()}, tuple(reports))
+    return _curve(order.spec, log)
+
+
+def _curve(spec: Experiment, log: Path) -> Curve:
+    """What the whole log reports, that of interrupted runs included; of a step said twice, the first counts."""
+    reader = LineReader(spec.metric_names, spec.collector.filters)
+    found = [reader.read(line) for line in log.read_bytes().split(b"\n")]
+    lines = [line for line in found if isinstance(line, MetricLine)]
+    latest = {name: value for line in lines for name, value in line.values.items()}
+    first: dict[int | None, Mapping[str, float]] = {}
+    for line in lines:
+        first.setdefault(line.step, line.values)
+    return Curve(latest, tuple(first.items()))
 
 
 def _started(argv: Sequence[str], variables: Mapping[str, str]) -> subprocess.Popen[bytes]:

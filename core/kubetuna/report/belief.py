@@ -83,7 +83,8 @@ def _final(final: Mapping[str, Any] | None) -> Iterator[Check]:
         yield Check("care", "The held-out test was begun and not finished; see finalize --again.")
         return
     low, high = final["interval"]
-    beaten = all(final["mean"] > value for value in final["baselines"].values())
+    sign = -1 if final.get("direction") == "minimize" else 1
+    beaten = all(sign * final["mean"] > sign * value for value in final["baselines"].values())
     text = (
         f"On the held-out test, scored once with {count(len(final['runs']), 'seed')}: {final['metric']} "
         f"{number(final['mean'])} (95 %: {number(low)} to {number(high)})"
@@ -189,7 +190,10 @@ def _failures(view: View) -> Iterator[Check]:
 
 def _noise(view: View) -> Iterator[Check]:
     if view.spec.repeats == 1 and view.best is not None:
-        yield Check("note", "Each point was tried once, so how much chance moves the value was not measured.")
+        yield Check(
+            "note",
+            "Each point was tried once, so how much chance moves the value was not measured; kubetuna retest does.",
+        )
     foreign = sum(1 for t in view.trials if not t.own)
     if foreign:
         yield Check("note", f"{count(foreign, 'trial')} in the study came from another program.")

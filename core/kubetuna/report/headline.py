@@ -236,5 +236,6 @@ def _with_the_winner(view: View, name: str) -> list[tuple[str, str]]:
         return []
     return [
         (f"kubetuna train {name} --save-path {name}_final", "train with the winner"),
+        (f"kubetuna retest {name}", "the best trials again, with further seeds"),
         (f"kubetuna finalize {name}", "score the held-out test, once"),
     ]

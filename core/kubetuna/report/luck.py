@@ -34,6 +34,7 @@ SHORTEST = 30
 CONFIDENCE = 0.95
 # From here on a choice by backtest is worse than a coin.
 MANY_SPLITS = 0.5
+PARTS = 4
 # Keeps the statistics of ten thousand trials within seconds; the winner is always among them.
 TRIAL_LIMIT = 500
 
@@ -59,6 +60,7 @@ class Luck:
     reality: float
     overfitting: Overfitting | None
     ratios: tuple[tuple[int, float], ...]
+    parts: tuple[float, ...] = ()
 
     @property
     def skill(self) -> bool:
@@ -103,6 +105,7 @@ def _luck(best: TrialRecord, trials: Sequence[TrialRecord], returns: Floats, tri
         deflated_strict=deflated_sharpe_ratio(found, float(ratios.var()), tried),
         reality=reality_check(returns),
         overfitting=probability_of_overfitting(returns, blocks) if len(trials) > 1 and blocks else None,
+        parts=tuple(moments(part).ratio for part in np.array_split(own, PARTS)),
         ratios=tuple((t.number, float(r)) for t, r in zip(trials, ratios, strict=True)),
     )
 
@@ -140,6 +143,8 @@ def facts(luck: Luck) -> Iterator[tuple[str, str, str]]:
     low, high = luck.interval
     yield "Sharpe ratio per return", number(luck.found.ratio), f"of {luck.found.length} returns, not annualised"
     yield "95 % interval", f"{number(low)} to {number(high)}", "stationary bootstrap"
+    parts = ", ".join(f"{ratio:.3g}" for ratio in luck.parts)
+    yield "by quarter of the window", parts, "a ratio that lives in one part alone is fragile"
     yield "best by luck alone", number(luck.by_luck), f"to expect of {luck.tried} trials without skill"
     yield "probabilistic Sharpe ratio", f"{luck.probabilistic:.4f}", "that the true ratio is above 0, for one trial"
     yield "deflated Sharpe ratio", f"{luck.deflated:.4f}", f"the same, heeding that {luck.tried} were tried"

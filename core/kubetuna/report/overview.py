@@ -28,7 +28,9 @@ class Entry:
     commands: Sequence[tuple[str, str]]
 
 
-def render_overview(title: str, entries: Sequence[Entry], damaged: Sequence[str], generated: float) -> str:
+def render_overview(
+    title: str, entries: Sequence[Entry], damaged: Sequence[str], generated: float, comparisons: Sequence[Section]
+) -> str:
     """The page. ``damaged`` says of each folder that could not be read what is wrong with it."""
     drawing = Drawing()
     lucks = [luck_of(entry.view) for entry in entries]
@@ -42,10 +44,10 @@ def render_overview(title: str, entries: Sequence[Entry], damaged: Sequence[str]
         f'<p class="answer">{count(len(entries), "study").replace("studys", "studies")}</p>'
         f'<p class="meta">Written {esc(moment(generated))}.</p></header>'
     )
-    overview = (
-        f'<section class="card wide"><h2>At a glance</h2>{_glance(entries, lucks)}{_damaged(damaged)}</section>'
-    )
-    return document(f"{title}: tuning dashboard", f"{head}<main>{overview}{body}</main>", drawing.charts)
+    compared = "".join(drawing.section(section) for section in comparisons)
+    glance = f"<h2>At a glance</h2>{_glance(entries, lucks)}{_damaged(damaged)}"
+    inner = f'{head}<main><section class="card wide">{glance}</section>{compared}{body}</main>'
+    return document(f"{title}: tuning dashboard", inner, drawing.charts)
 
 
 def _glance(entries: Sequence[Entry], lucks: Sequence[Luck | None]) -> str:

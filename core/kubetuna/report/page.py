@@ -25,6 +25,7 @@ from kubetuna.report import (
     pareto,
     ranking,
     slices,
+    tested,
     timeline,
 )
 from kubetuna.report.belief import belief_card
@@ -50,7 +51,7 @@ def render_report(
     """
     view = view_of(spec, status, trials, generated)
     drawing, luck = Drawing(), luck_of(view)
-    sections = _sections(view, luck)
+    sections = _sections(view, luck, final)
     drawn = [s for s in sections if not s.missing]
     body = "".join(drawing.section(s) for s in drawn) + without(s for s in sections if s.missing)
     cards = found_card(view) + cost_card(view) + belief_card(view, luck, final) + next_card(view)
@@ -61,13 +62,14 @@ def render_report(
     )
 
 
-def _sections(view: View, luck: Luck | None) -> list[Section]:
+def _sections(view: View, luck: Luck | None, final: Mapping[str, Any] | None) -> list[Section]:
     """The charts in the order of the questions that a reader has."""
     found = [importances(view, index) for index in range(len(view.spec.objectives))]
     weight = _weights(found)
     sections = [
         pareto.section(view) if view.spec.multi_objective else None,
         history.section(view),
+        tested.section(final),
         honesty.section(view, luck),
         ranking.section(view),
         influence.section(view, found),

@@ -8,13 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kubetuna.errors import ResultsError
+from kubetuna.report.chart import Section, table
 from kubetuna.report.overview import Entry, render_overview
+from kubetuna.report.text import esc, number
 from kubetuna.report.view import view_of
+from kubetuna.results.comparison import compare
 from kubetuna.results.folder import REPORT, read_results, results_under, write_report
 from kubetuna.results.seen import Seen
 from kubetuna.results.summary import next_commands
+from kubetuna.totals import eligible
 
 PAGE = "dashboard.html"
+COMPARED = (
+    "At equal numbers of trials, since a larger search finds a higher best by its size alone. Only searches over "
+    "the same data compare."
+)
 
 
 def write_overview(folder: Path, path: Path | None = None) -> Path:
@@ -50,7 +58,39 @@ def _write(found: Sequence[tuple[Seen, Path]], damaged: Sequence[str], page: Pat
 
     now = time.time()
     entries = [_entry(seen, place, page, now) for seen, place in found]
-    return write_whole(page, render_overview(title, entries, damaged, now))
+    comparisons = [_compared(index, group) for index, group in enumerate(_groups([seen for seen, _ in found]))]
+    return write_whole(page, render_overview(title, entries, damaged, now, comparisons))
+
+
+def _groups(studies: Sequence[Seen]) -> list[list[Seen]]:
+    """Studies that can be compared: those with one and the same objective, and a result, where there are two."""
+    groups: dict[object, list[Seen]] = {}
+    for seen in studies:
+        if len(seen.spec.objectives) == 1 and any(map(eligible, seen.trials)):
+            objective = seen.spec.objectives[0]
+            groups.setdefault((objective.metric, objective.direction), []).append(seen)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _compared(index: int, group: Sequence[Seen]) -> Section:
+    found = compare(group)
+    size = found.studies[0].of
+    heads = ("study", "completed", "best", "median", f"likely best of {size}", "95 % interval", "chance to lead")
+    rows = [
+        [
+            esc(one.study),
+            str(one.completed),
+            number(one.best),
+            number(one.median),
+            f"<b>{number(one.likely)}</b>",
+            f"{number(one.low)} to {number(one.high)}",
+            "leads" if one is found.studies[0] else f"{one.chance:.0%}",
+        ]
+        for one in found.studies
+    ]
+    words = f"<p><b>{esc(found.verdict)}</b></p>"
+    title = f"Which search went best by {found.metric}"
+    return Section(f"compared-{index}", title, COMPARED, [words, table(heads, rows, frozenset(range(1, 7)))])
 
 
 def _entry(seen: Seen, place: Path, page: Path, now: float) -> Entry:

@@ -85,6 +85,7 @@ def next_commands(view: View, target: str) -> list[tuple[str, str]]:
     if view.best is not None and view.spec.template.trial_spec:
         found += [
             (f"kubetuna train {target} --save-path {view.spec.name}_final", "train with the winner"),
+            (f"kubetuna retest {target}", "the best trials again, with further seeds"),
             (f"kubetuna finalize {target}", "score the held-out test, once"),
         ]
     if view.best is not None:
