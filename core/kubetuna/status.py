@@ -56,7 +56,7 @@ def render(snapshot: Snapshot, end: Ending | None, results: Results, moment: Mom
         "currentOptimalTrial": optimal(snapshot.spec, results.best),
         **_counts(snapshot, results),
         **_lists(snapshot, results),
-        "spent": _spent(snapshot, results, moment),
+        "spent": _spent(snapshot, results, moment, ended if over else moment.now),
         "forecast": _forecast(snapshot, moment),
         "savedByPruning": _saved(snapshot, results, moment),
         "message": end.message if end else "",
@@ -173,8 +173,8 @@ def hours_name(unit: str) -> str:
     return "slotHours" if unit == "slot" else "gpuHours"
 
 
-def _spent(snapshot: Snapshot, results: Results, moment: Moment) -> dict[str, Any]:
-    wall = max(0.0, (results.ended_at or moment.now) - snapshot.started) if snapshot.started else 0.0
+def _spent(snapshot: Snapshot, results: Results, moment: Moment, until: float) -> dict[str, Any]:
+    wall = max(0.0, until - snapshot.started) if snapshot.started else 0.0
     return {
         hours_name(moment.unit): round(snapshot.spent(moment.now) / SECONDS_PER_HOUR, 6),
         "wallClockSeconds": round(wall, 3),
