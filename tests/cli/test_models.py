@@ -143,3 +143,10 @@ def test_words_of_a_command_line() -> None:
     assert changes_of(["--learning-rate", "1e-5", "--gamma=0.99"]) == {"learning_rate": "1e-5", "gamma": "0.99"}
     with pytest.raises(ResultsError, match="no option"):
         changes_of(["x"])
+
+
+def test_the_test_of_a_study_without_a_model_is_not_counted_as_scored(tmp_path: Path) -> None:
+    small = Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
+    small.run(experiment("print('loss=1')", maxTrialCount=1))
+    for _ in range(2):
+        assert "no model that kubetuna can score" in small.call("finalize", "small", code=1)

@@ -17,6 +17,7 @@ from kubetuna.models.judging import evaluate, interval
 from kubetuna.models.trainer import Say
 from kubetuna.models.training import Trained, seeds_of, train
 from kubetuna.records import TrialRecord
+from kubetuna.results.best_config import shipped_task
 from kubetuna.results.seen import Seen
 
 SEEDS = 5
@@ -38,8 +39,13 @@ def finalize(
     """Train, score the test part, and keep what came of it with ``keep``, which is called before as well.
 
     Raises:
-        ResultsError: the test was scored before, or the trainer failed.
+        ResultsError: the trials leave no model to score, the test was scored before, or the trainer failed.
     """
+    if shipped_task(seen.spec) is None:
+        raise ResultsError(
+            f"{seen.spec.name}: its trials leave no model that kubetuna can score; finalize and evaluate know the "
+            "models of kubetuna_trial.task1 and task2. To train with the winner: kubetuna train"
+        )
     looks = _refuse_second_look(seen, again)
     place = folder / MODELS / f"trial-{trial.number}"
     trained = train(seen, trial, trial.params, place, seeds_of(seen, trial, seeds), say, words)

@@ -18,6 +18,7 @@ from kubetuna.report.chart import table
 from kubetuna.report.kinds import KINDS, trial_kind
 from kubetuna.report.text import count, cut, duration, esc, finite, moment, number, scalar, strict
 from kubetuna.report.view import View, better_word, thinned, value_of
+from kubetuna.results.best_config import shipped_task
 from kubetuna.status import hours_name
 
 FRONT_ROWS = 10
@@ -234,8 +235,10 @@ def _with_the_winner(view: View, name: str) -> list[tuple[str, str]]:
     """What only a study can do whose template says how a trial is started."""
     if not view.spec.template.trial_spec:
         return []
-    return [
+    found = [
         (f"kubetuna train {name} --save-path {name}_final", "train with the winner"),
         (f"kubetuna retest {name}", "the best trials again, with further seeds"),
-        (f"kubetuna finalize {name}", "score the held-out test, once"),
     ]
+    if shipped_task(view.spec) is not None:
+        found.append((f"kubetuna finalize {name}", "score the held-out test, once"))
+    return found

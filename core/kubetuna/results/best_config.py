@@ -14,6 +14,7 @@ from kubetuna.report.view import View, view_of
 from kubetuna.resources import pod_spec
 from kubetuna.results.files import write_json
 from kubetuna.results.seen import Seen
+from kubetuna.spec.model import Experiment
 
 PACKAGES = ("kubetuna", "kubetuna-trial", "optuna", "torch")
 TRAINERS = "kubetuna_trial."
@@ -21,11 +22,16 @@ TRAINERS = "kubetuna_trial."
 
 def task_of(seen: Seen) -> str:
     """``task1`` or ``task2`` where one of the shipped trainers was tuned, else the study's name."""
-    for container in pod_spec(seen.spec.template.trial_spec).get("containers") or ():
+    return shipped_task(seen.spec) or seen.spec.name
+
+
+def shipped_task(spec: Experiment) -> str | None:
+    """The shipped trainer that an experiment tunes: what it trains can be judged; None where it is another."""
+    for container in pod_spec(spec.template.trial_spec).get("containers") or ():
         for word in (*(container.get("command") or ()), *(container.get("args") or ())):
             if isinstance(word, str) and word.startswith(TRAINERS):
                 return word.removeprefix(TRAINERS).partition(".")[0]
-    return seen.spec.name
+    return None
 
 
 def best_trial(seen: Seen) -> TrialRecord:
