@@ -41,8 +41,8 @@ def test_written_files_are_the_contests_and_read_back_as_they_were(folder: Path)
     assert stocks(folder).read_text().splitlines()[0] == ",".join(STOCK_COLUMNS)
     assert news(folder).read_text().splitlines()[0] == ",".join(NEWS_COLUMNS)
     read, made = folder_market(folder), planted_market(3, days=DAYS)
-    assert np.array_equal(read.world.bars, made.world.bars)
-    assert (read.train, read.window, read.world.dates) == (made.train, made.window, made.world.dates)
+    assert np.array_equal(read.world.bars, made.world.bars) and read.world.news == made.world.news
+    assert (read.digest, read.train, read.window) == (made.digest, made.train, made.window)
 
 
 def test_further_columns_other_orders_and_times_of_day_are_read(folder: Path) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from kubetuna_trial.errors import InputError
+from kubetuna_trial.task2 import loading
 from kubetuna_trial.task2.loading import Loaded
 from kubetuna_trial.task2.policy import Policy
-from kubetuna_trial.task2.scores import score_tree
+from kubetuna_trial.task2.scores import one_pass, score_tree
 from tests.trial.task2 import worlds
 
 PROMPTS = ["Up and up.\nScore:", "Down.\nScore:", "A longer story about nothing at all.\nScore:"]
@@ -27,17 +28,28 @@ def digits() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>", pad_token="<unk>")
 
 
-@pytest.fixture(scope="module", params=["llama", "gpt2"])
+# Two that heed a mask of their own, one whose window is shorter than a prompt, one that takes no such mask at all.
+ONE_PASS = {"llama": True, "gpt2": True, "mistral": False, "bloom": False}
+
+
+@pytest.fixture(scope="module", params=ONE_PASS)
 def policy(request: pytest.FixtureRequest) -> Policy:
     torch.manual_seed(0)
+    return tiny_random(request.param)
+
+
+def tiny_random(kind: str) -> Policy:
+    """A model of a kind, with random weights that are large enough to matter."""
     tokenizer = digits()
-    config: Any = (
-        LlamaConfig(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-                    num_attention_heads=4, num_key_value_heads=2)
-        if request.param == "llama"
-        else GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=4, n_positions=128,
-                        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
-    )  # fmt: skip
+    named = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes: dict[str, dict[str, Any]] = {
+        "llama": {**named, "intermediate_size": 64},
+        "mistral": {**named, "intermediate_size": 64, "head_dim": 8, "sliding_window": 8},
+        "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128},
+        "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4},
+    }
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **sizes[kind])
+    loading._without_dropout(config)
     model: Any = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for weight in model.parameters():
@@ -65,12 +77,17 @@ def by_plain_forwards(policy: Policy, prompt: str) -> list[float]:
     return found
 
 
-def test_one_pass_gives_what_many_plain_ones_do(policy: Policy) -> None:
+def test_its_scores_are_those_of_many_plain_passes(policy: Policy) -> None:
     found = policy.log_probabilities(PROMPTS)
     for row, prompt in zip(found.tolist(), PROMPTS, strict=True):
         assert row == pytest.approx(by_plain_forwards(policy, prompt), abs=1e-4)
     assert found.exp().sum(dim=1).tolist() == pytest.approx([1.0] * 3, abs=1e-5)
     assert len({round(value, 3) for value in found[0].tolist()}) > 20
+
+
+@pytest.mark.parametrize("kind", ONE_PASS)
+def test_one_pass_is_used_where_the_model_allows_it(kind: str) -> None:
+    assert (tiny_random(kind)._lay is one_pass) == ONE_PASS[kind]
 
 
 def test_company_does_not_change_a_prompts_scores(policy: Policy) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ VALIDATION = 0.25
 LONGEST_LOOKAHEAD = 7
 EXIT_DAYS = 3
 FEWEST_DAYS = 60
+REPEATED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def folder_market_with_test(folder: Path, tickers: Sequence[str] | None = None) 
 
 
 def _with_test(world: World, cut: int, source: str) -> Market:
-    last = len(world.dates) - EXIT_DAYS
+    world, last = replace(world, news=_told_once(world.news)), len(world.dates) - EXIT_DAYS
     if last <= cut:
         raise InputError(
             f"{source}: {len(world.dates) - cut} days of test are too few; at least {EXIT_DAYS + 1} are needed"
@@ -105,14 +107,14 @@ def _remedy(usable: set[str]) -> str:
 def _world(path: Path, bars: Sequence[Bar], articles: Sequence[Article], tickers: tuple[str, ...]) -> World:
     index = {ticker: number for number, ticker in enumerate(tickers)}
     dates = tuple(sorted({bar[0] for bar in bars if bar[1] in index}))
-    day_of = {date: number for number, date in enumerate(dates)}
+    day_of = {name: number for number, name in enumerate(dates)}
     table = np.full((len(tickers), len(dates), 5), np.nan)
-    for date, ticker, values in bars:
+    for on, ticker, values in bars:
         if ticker not in index:
             continue
-        place = (index[ticker], day_of[date])
+        place = (index[ticker], day_of[on])
         if not np.isnan(table[place][0]):
-            raise InputError(f"{path}: has two rows of {ticker} on {date}")
+            raise InputError(f"{path}: has two rows of {ticker} on {on}")
         table[place] = values
     missing = np.argwhere(np.isnan(table[:, :, 0]))
     if len(missing):
@@ -121,16 +123,20 @@ def _world(path: Path, bars: Sequence[Bar], articles: Sequence[Article], tickers
             f"{path}: {tickers[which]} has no row on {dates[day]}; every ticker needs one on each of the "
             f"{len(dates)} dates (or leave it out with --tickers)"
         )
-    return World(tickers, dates, table, _deduplicated(articles, index, dates[-1]))
+    news = tuple(a for a in articles if a.ticker in index and a.date <= dates[-1] and a.title)
+    return World(tickers, dates, table, news)
 
 
-def _deduplicated(articles: Sequence[Article], wanted: dict[str, int], last: str) -> tuple[Article, ...]:
-    """One of each ticker and title, the earliest, in the order of dates; none from after the last price."""
-    kept: dict[tuple[str, str], Article] = {}
+def _told_once(articles: Sequence[Article]) -> tuple[Article, ...]:
+    """Articles in the order of dates; one that says the same of the same within ``REPEATED`` days is left out."""
+    kept: list[Article] = []
+    told: dict[tuple[str, str, str], int] = {}
     for article in sorted(articles, key=lambda a: a.date):
-        if article.ticker in wanted and article.date <= last and article.title:
-            kept.setdefault((article.ticker, article.title), article)
-    return tuple(kept.values())
+        what, day = (article.ticker, article.title, article.summary), date.fromisoformat(article.date).toordinal()
+        if day - told.get(what, -REPEATED) >= REPEATED:
+            kept.append(article)
+            told[what] = day
+    return tuple(kept)
 
 
 def market_of(world: World, source: str) -> Market:
@@ -138,7 +144,7 @@ def market_of(world: World, source: str) -> Market:
     count = len(world.dates)
     if count < FEWEST_DAYS:
         raise InputError(f"{source}: {count} days are too few; at least {FEWEST_DAYS} are needed")
-    border = int(count * (1 - VALIDATION))
+    world, border = replace(world, news=_told_once(world.news)), int(count * (1 - VALIDATION))
     train = range(1, border - LONGEST_LOOKAHEAD)
     return Market(world, train, range(border, count - EXIT_DAYS), _digest(world), source)
 

@@ -8,6 +8,7 @@ that passes no gradient back, for good. ``check_gradients`` would notice.
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +18,15 @@ import torch
 from torch import Tensor
 
 from kubetuna_trial.errors import InputError
+from kubetuna_trial.memory import is_out_of_memory
 from kubetuna_trial.task2.loading import Loaded, Source, quiet, told
 from kubetuna_trial.task2.parameters import Parameters
-from kubetuna_trial.task2.scores import batch, forward, score_tree
+from kubetuna_trial.task2.scores import forward, one_pass, row_a_node, score_tree
 
 ATTENTION = ("q_proj", "v_proj")
 LONGEST_PROMPT = 1024
+PROBE = ("News about A:\n- none\nScore:", "Score:")
+NOTICEABLE = 0.01
 
 Tokens = Sequence[int]
 
@@ -42,6 +46,11 @@ class Policy:
         padding = self.tokenizer.pad_token_id
         self._padding = int(padding if padding is not None else self.tokenizer.eos_token_id or 0)
         self.model.train()
+        base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        self._accepted = frozenset(inspect.signature(base.forward).parameters)
+        self._lay = one_pass
+        if len(self.tree.nodes) > 1 and not self._allows_one_pass():
+            self._lay = row_a_node
 
     def tokens(self, prompts: Sequence[str]) -> list[list[int]]:
         """Their tokens; of a prompt that is too long, the beginning is cut off."""
@@ -60,7 +69,24 @@ class Policy:
 
     def forward(self, encoded: Sequence[Tokens]) -> Tensor:
         """One pass, [prompts, scores], with gradients where they are enabled."""
-        return forward(self.model, batch(encoded, self.tree, self._padding, self._device), self.tree)
+        laid = self._lay(encoded, self.tree, self._padding, self._device)
+        return forward(self.model, laid, self.tree, self._accepted)
+
+    def _allows_one_pass(self) -> bool:
+        """Whether the model heeds a mask of its own for each token, found by comparing with plain passes."""
+        window = getattr(self.model.config.get_text_config(), "sliding_window", None)
+        if window is not None and window < LONGEST_PROMPT + len(self.tree.nodes):
+            return False
+        found = []
+        for lay in (row_a_node, one_pass):
+            self._lay = lay
+            try:
+                found.append(self.log_probabilities(PROBE).exp())
+            except (RuntimeError, ValueError, IndexError, TypeError) as error:
+                if is_out_of_memory(error) or lay is row_a_node:
+                    raise
+                return False
+        return bool((found[0] - found[1]).abs().max() < NOTICEABLE)
 
     @torch.no_grad()
     def log_probabilities(self, prompts: Sequence[str], stopped: Callable[[], bool] = lambda: False) -> Tensor:

@@ -1,4 +1,4 @@
-"""The distribution of a model's score, exactly and in one forward pass.
+"""The distribution of a model's score, exactly, in one forward pass where the model's attention allows it.
 
 The answers allowed are the whole numbers from ``-strength`` to ``strength``. Their tokens form a tree: a number of
 one token is a leaf of the root; longer ones share nodes such as the minus sign. The inner nodes are appended to
@@ -8,7 +8,7 @@ node. At each node the logits are restricted to its children: an invalid answer 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -74,6 +74,11 @@ class ScoreTree:
             table[index] |= table[node.parent]
         return table[1:, 1:]
 
+    def way(self, index: int) -> list[int]:
+        """The tokens from the prompt's end to an inner node."""
+        node = self.nodes[index]
+        return [*self.way(node.parent), node.token] if index else []
+
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """From logits [prompts, nodes, vocabulary] to log-probabilities of the scores [prompts, scores]."""
         edges = torch.cat(
@@ -103,7 +108,10 @@ def score_tree(tokenizer: Any, strength: int) -> ScoreTree:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Prompts as the model takes them: left-padded tokens, then the tree's inner nodes."""
+    """Prompts as the model takes them: left-padded tokens, and ``kept`` last positions whose logits are wanted.
+
+    ``mask`` is i64[rows, length] (1 where a token is real) or bool[rows, 1, length, length] (who sees whom).
+    """
 
     tokens: Tensor
     positions: Tensor
@@ -111,21 +119,35 @@ class Batch:
     kept: int
 
 
-def batch(prompts: Sequence[Sequence[int]], tree: ScoreTree, padding: int, device: torch.device) -> Batch:
-    """Lay out prompts of different lengths for one pass."""
-    longest, inner = max(map(len, prompts)), tree.nodes[1:]
-    tokens = torch.full((len(prompts), longest + len(inner)), padding, dtype=torch.long)
-    real = torch.zeros((len(prompts), longest), dtype=torch.bool)
-    for row, prompt in enumerate(prompts):
-        tokens[row, longest - len(prompt) : longest] = torch.tensor(prompt)
-        real[row, longest - len(prompt) :] = True
-    positions = (real.cumsum(1) - 1).clamp(min=0)
+def one_pass(prompts: Sequence[Sequence[int]], tree: ScoreTree, padding: int, device: torch.device) -> Batch:
+    """A row a prompt, the tree's inner nodes appended to each."""
+    inner = tree.nodes[1:]
+    tokens, real, positions = _padded(prompts, padding)
     if not inner:
         return Batch(tokens.to(device), positions.to(device), real.long().to(device), 1)
-    tokens[:, longest:] = torch.tensor([node.token for node in inner])
+    appended = torch.tensor([node.token for node in inner]).expand(len(prompts), -1)
     depth = torch.tensor([node.depth for node in inner])
+    tokens = torch.cat([tokens, appended], dim=1)
     positions = torch.cat([positions, positions[:, -1:] + depth], dim=1)
     return Batch(tokens.to(device), positions.to(device), _mask(real, tree).to(device), len(inner) + 1)
+
+
+def row_a_node(prompts: Sequence[Sequence[int]], tree: ScoreTree, padding: int, device: torch.device) -> Batch:
+    """A row for each prompt and node: for models whose attention cannot be told who sees whom."""
+    rows = [[*prompt, *tree.way(node)] for prompt in prompts for node in range(len(tree.nodes))]
+    tokens, real, positions = _padded(rows, padding)
+    return Batch(tokens.to(device), positions.to(device), real.long().to(device), 1)
+
+
+def _padded(rows: Sequence[Sequence[int]], padding: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens, which of them are real, and their positions, each [rows, longest]."""
+    longest = max(map(len, rows))
+    tokens = torch.full((len(rows), longest), padding, dtype=torch.long)
+    real = torch.zeros((len(rows), longest), dtype=torch.bool)
+    for index, row in enumerate(rows):
+        tokens[index, longest - len(row) :] = torch.tensor(row)
+        real[index, longest - len(row) :] = True
+    return tokens, real, (real.cumsum(1) - 1).clamp(min=0)
 
 
 def _mask(real: Tensor, tree: ScoreTree) -> Tensor:
@@ -141,14 +163,16 @@ def _mask(real: Tensor, tree: ScoreTree) -> Tensor:
     return mask[:, None]
 
 
-def forward(model: Any, laid: Batch, tree: ScoreTree) -> Tensor:
-    """The log-probability of each score for each prompt, [prompts, scores], in float32."""
+def forward(model: Any, laid: Batch, tree: ScoreTree, accepted: Collection[str]) -> Tensor:
+    """The log-probability of each score for each prompt, [prompts, scores], in float32.
+
+    ``accepted``: the names of the arguments that the model takes.
+    """
     mask = laid.mask
     if mask.dim() == 4:
         blocked = torch.zeros(mask.shape, dtype=model.dtype, device=mask.device)
         mask = blocked.masked_fill(~mask, max(_FAR_BELOW, torch.finfo(model.dtype).min))
-    out = model(
-        input_ids=laid.tokens, position_ids=laid.positions, attention_mask=mask, use_cache=False,
-        logits_to_keep=laid.kept,
-    )  # fmt: skip
-    return tree.log_probabilities(out.logits)
+    wanted = {"position_ids": laid.positions, "use_cache": False, "logits_to_keep": laid.kept}
+    given = {name: value for name, value in wanted.items() if name in accepted}
+    logits = model(input_ids=laid.tokens, attention_mask=mask, **given).logits[:, -laid.kept :]
+    return tree.log_probabilities(logits.reshape(-1, len(tree.nodes), logits.shape[-1]))
