@@ -22,7 +22,7 @@ Key = tuple[str, str]
 PAGE = 500
 SILENCE = 90.0
 WATCH_SECONDS = 270
-FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0
+FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0
 
 
 class _Expired(Exception):

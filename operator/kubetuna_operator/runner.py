@@ -35,7 +35,8 @@ from kubetuna_operator.pod_logs import PodLogs
 from kubetuna_operator.pod_place import PodPlace
 from kubetuna_operator.pods import Owner
 from kubetuna_operator.projection import TrialProjection
-from kubetuna_operator.publisher import Publisher, StatusWriter, refusal, unreachable_store
+from kubetuna_operator.publisher import Publisher, refusal, unreachable_store
+from kubetuna_operator.status_writer import StatusWriter
 from kubetuna_operator.surroundings import About, Store, Surroundings
 from kubetuna_operator.telemetry import COMMIT_SECONDS, EXPERIMENTS, RECONCILE_SECONDS, STORE_ERRORS
 
