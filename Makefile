@@ -25,9 +25,9 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# All tests, also those that need a Kubernetes cluster: the first time its programs are built, in about 20 minutes.
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not cluster"
-	@echo "Not run: tests/cluster and part of tests/chart, which need a Kubernetes cluster: make test-cluster"
+	@$(BIN)/python -m tests
 
 cluster: install
 	@$(BIN)/python -m cluster up
@@ -45,9 +45,7 @@ cluster-down:
 	$(BIN)/python -m cluster down
 
 test-cluster: install
-	$(BIN)/python -m cluster up
-	$(BIN)/python -m cluster image operator
-	CI=true $(BIN)/python -m pytest tests/cluster tests/chart -m cluster
+	@$(BIN)/python -m tests --cluster-only
 
 test-fast: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit -m "not slow"

@@ -32,8 +32,8 @@ class Space:
         found: dict[str, Any] = json.loads(self.kubectl("get", *words, "-n", self.namespace, "-o", "json"))
         return found
 
-    def run(self, name: str, script: str, **container_fields: Any) -> None:
-        """Apply an experiment of two trials that run a Python script."""
+    def run(self, name: str, script: str, kind: str = "Pod", **container_fields: Any) -> None:
+        """Apply an experiment of two trials that run a Python script, as Pods or as Jobs."""
         container = {"name": "trial", "image": self.cluster.image, "command": ["python3", "-u", "-c", script]}
         container |= container_fields
         pod = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]}
@@ -45,6 +45,9 @@ class Space:
             "parameters": [{"name": "x", "parameterType": "double", "feasibleSpace": {"min": 0, "max": 1}}],
             "trialTemplate": {"trialSpec": {"apiVersion": "v1", "kind": "Pod", "spec": pod}},
         }
+        if kind == "Job":
+            job = {"backoffLimit": 0, "template": {"spec": pod}}
+            spec["trialTemplate"] = {"trialSpec": {"apiVersion": "batch/v1", "kind": "Job", "spec": job}}
         head = {"apiVersion": "kubetuna.dev/v1alpha1", "kind": "Experiment", "metadata": {"name": name}}
         document = json.dumps({**head, "spec": spec})
         words = ("apply", "-n", self.namespace, "-f", "-")

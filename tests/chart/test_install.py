@@ -12,9 +12,11 @@ import sqlalchemy
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
+from tests.chart.charts import CHART, call
 from tests.chart.release import SECRET, Release
 
-pytestmark = pytest.mark.cluster
+# The first one waits for a whole cluster, and for its images.
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 # Fails where a trial can see a credential, of the database or of the cluster.
 TRIAL = """
@@ -81,6 +83,22 @@ def test_a_template_that_names_the_databases_secret_gets_no_pod(release: Release
     assert "a trial may not read the Secret of kubetuna's database" in message
     assert not release.get("pods", "-l", "kubetuna.dev/experiment=curious")["items"]
     release.kubectl("-n", release.namespace, "delete", "experiment", "curious", "--timeout", "60s")
+
+
+def test_a_database_secret_without_the_pages_key_is_refused_before_anything_is_installed(release: Release) -> None:
+    release.kubectl("-n", release.namespace, "create", "secret", "generic", "partial", "--from-literal=url=x")
+    words = ("install", "y", str(CHART), "--dry-run=server", "-n", release.namespace)
+    values = ("--set", "database.existingSecret=partial")
+    told = call("helm", *words, *values, code=1, kubeconfig=release.cluster.kubeconfig)
+    assert "the Secret partial has no key read-only-url" in told
+
+
+def test_an_attempt_may_be_a_job_and_what_happens_is_an_event(release: Release) -> None:
+    """With the rights that the chart gives the operator, and no others."""
+    release.run("batch", TRIAL, kind="Job")
+    assert release.ended("batch")["trialsSucceeded"] == 2
+    events = release.get("events", "--field-selector", "involvedObject.kind=Experiment,involvedObject.name=batch")
+    assert events["items"]
 
 
 def test_helm_test_runs_an_experiment_again_and_again(release: Release) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from cluster.base_image import REFERENCE
 from cluster.install import NAMESPACE, install, make_namespace
@@ -13,7 +11,8 @@ from cluster import volumes
 from tests.chart.release import Space
 from tests.cluster.conftest import Cluster
 
-pytestmark = pytest.mark.cluster
+# The first one waits for a whole cluster, and for its images.
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 SCRIPT = "import os; print('loss=' + os.environ['KUBETUNA_PARAM_X'])"
 ONES_OWN = "app.kubernetes.io/name=kubetuna,app.kubernetes.io/instance=kubetuna"
@@ -21,13 +20,19 @@ CLUSTER_WIDE = "clusterroles,clusterrolebindings,validatingadmissionpolicies,val
 
 
 @pytest.fixture
-def team(fresh: Layout) -> Iterator[Space]:
-    """A namespace of somebody else's than the operator's; afterwards no operator is left."""
-    cluster = Cluster(fresh.kubeconfig, REFERENCE, ours=True)
+def team(fresh: Layout) -> Space:
+    """A namespace of somebody else's than the operator's, on a cluster without one."""
+    space = Space(Cluster(fresh.kubeconfig, REFERENCE, ours=True), "team")
+    _clear(space)
     volumes.make(fresh, *volumes.DATABASE)
     make_namespace(fresh, "team")
-    space = Space(cluster, "team")
-    yield space
+    return space
+
+
+def _clear(space: Space) -> None:
+    """End what an earlier test has installed, after its experiments: they need an operator to go."""
+    if NAMESPACE not in {obj["metadata"]["name"] for obj in space.get("namespaces")["items"]}:
+        return
     space.kubectl("-n", "team", "delete", "experiments", "--all", "--timeout", "60s")
     space.kubectl("delete", "namespace", "team", NAMESPACE, "--timeout", "120s")
     space.kubectl("delete", CLUSTER_WIDE, "-l", ONES_OWN)
