@@ -2,8 +2,9 @@
 
 Each prompt gets ``samples`` scores from the model's own distribution. What a score earned beyond the average of its
 siblings is its advantage: the ticker's and the day's own luck cancels. The divergence from the base model is
-exact, since every score's probability is known; ``reward_scaling`` weighs the market against it. What is random in
-a step depends on the seed and its number alone, so that it needs nothing from the steps before but the weights.
+exact, since every score's probability is known, and asked for on every fourth prompt, since it costs a pass;
+``reward_scaling`` weighs the market against it. What is random in a step depends on the seed and its number alone,
+so that it needs nothing from the steps before but the weights.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from kubetuna_trial.wire import say
 
 LARGEST_GRADIENT = 1.0
 STARTER_KIT_SCALE = 10
+COMPARED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +134,14 @@ class Learner:
         return paid - (paid.sum(axis=1, keepdims=True) - paid) / siblings
 
     def _base(self, prompts: list[str], stopped: Callable[[], bool]) -> Tensor:
-        """What the base model would say; not asked where it does not matter."""
+        """What the base model would say, [prompts, scores]; NaN where it was not asked."""
         if not self._divergence:
             return torch.zeros(len(prompts), 1)
         with self.policy.untuned():
-            return self.policy.log_probabilities(prompts, stopped)
+            found = self.policy.log_probabilities(prompts[::COMPARED], stopped)
+        base = torch.full((len(prompts), found.shape[1]), torch.nan, device=found.device)
+        base[::COMPARED] = found
+        return base
 
     @property
     def _divergence(self) -> float:
@@ -147,7 +152,9 @@ class Learner:
         chosen = found.gather(1, sampled.to(found.device))
         loss = -(advantages.to(found.device) * chosen).mean(dim=1).sum()
         if self._divergence:
-            loss = loss + self._divergence * (found.exp() * (found - base.to(found.device))).sum()
+            asked = ~base.isnan().any(dim=1)
+            here, there = found[asked], base[asked]
+            loss = loss + self._divergence * COMPARED * (here.exp() * (here - there)).sum()
         return loss / count
 
     def _make_room(self) -> bool:
