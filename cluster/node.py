@@ -112,7 +112,10 @@ def _proxy_settings(layout: Layout) -> dict[str, Any]:
 
 def _write(layout: Layout, name: str, settings: dict[str, Any]) -> Path:
     file = layout.config / f"{name}.yaml"
-    file.write_text(yaml.safe_dump(settings, sort_keys=False))
+    text = yaml.safe_dump(settings, sort_keys=False)
+    # kube-proxy ends when its file is written, be it with what stood there before.
+    if not file.exists() or file.read_text() != text:
+        file.write_text(text)
     return file
 
 
