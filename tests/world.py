@@ -51,9 +51,10 @@ class World:
         self.place.step()
         return snapshot
 
-    def finish(self, turns: int = 400) -> Ending:
-        """Turn until the experiment has ended."""
-        found = self.engine.run(lambda: self.clock.now() > 1_000_000.0 + 10_000 * turns)
+    def finish(self) -> Ending:
+        """Turn until the experiment has ended, past what a trial waits before it is tried again."""
+        self.place.idle, limit = 60.0, self.clock.now() + 100_000.0
+        found = self.engine.run(lambda: self.clock.now() > limit)
         assert found is not None, "the experiment did not end"
         return found
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kubetuna.api.analyzer import HPOAnalyzer, compare_multiple_studies, create_hpo_dashboard
     from kubetuna.api.config import HPOConfig, create_sqlite_storage
-    from kubetuna.api.manager import HPOResultsManager
+    from kubetuna.api.kept_results import HPOResultsManager
     from kubetuna.api.optimizers import Task1HPOOptimizer, Task2HPOOptimizer
     from kubetuna.api.spaces import Task1HPOSearchSpace, Task2HPOSearchSpace
     from kubetuna.api.trainer import HPOIntegratedTrainer
@@ -20,7 +20,7 @@ _HOMES = {
     "HPOAnalyzer": "analyzer",
     "HPOConfig": "config",
     "HPOIntegratedTrainer": "trainer",
-    "HPOResultsManager": "manager",
+    "HPOResultsManager": "kept_results",
     "Task1HPOOptimizer": "optimizers",
     "Task1HPOSearchSpace": "spaces",
     "Task2HPOOptimizer": "optimizers",

@@ -86,6 +86,21 @@ def test_what_cannot_be_written_is_not_acted_on() -> None:
     world.close()
 
 
+def test_attempts_that_vanish_again_and_again_are_still_followed_by_others() -> None:
+    """The wait before a further free attempt counts from when the one before it was first missed."""
+    world = World(experiment("", maxTrialCount=1), curve)
+    for _ in range(4):
+        for _ in range(80):
+            world.turn()
+            if world.place.attempts:
+                break
+        world.turn()
+        world.place.attempts.clear()
+    assert world.finish() and world.stored()[0].state == "COMPLETE"
+    assert [a.outcome for a in world.stored()[0].attempts] == ["Deleted"] * 4 + ["Succeeded"]
+    world.close()
+
+
 @settings(max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
 class Chaos(RuleBasedStateMachine):
     """A runner that may die anywhere, a place that loses attempts, a database that goes away."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubetuna.engine import trial_seed
 from kubetuna.errors import ResultsError
 from kubetuna.models.card import model_card
 from kubetuna.models.trainer import Curve, Order, Say, argv_of, machine, run_trainer
@@ -20,6 +19,7 @@ from kubetuna.records import TrialRecord
 from kubetuna.results.best_config import configuration
 from kubetuna.results.files import read_object, write_json, write_whole
 from kubetuna.results.seen import Seen
+from kubetuna.spec.environment import trial_seed
 
 RECORD = "training.json"
 SEEDS_LIMIT = 100

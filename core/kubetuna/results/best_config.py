@@ -7,13 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from kubetuna.engine import trial_seed
 from kubetuna.errors import ResultsError
 from kubetuna.records import TrialRecord
 from kubetuna.report.view import View, view_of
 from kubetuna.resources import pod_spec
 from kubetuna.results.files import write_json
 from kubetuna.results.seen import Seen
+from kubetuna.spec.environment import trial_seed
 from kubetuna.spec.model import Experiment
 
 PACKAGES = ("kubetuna", "kubetuna-trial", "optuna", "torch")

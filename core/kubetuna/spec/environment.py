@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -24,3 +25,14 @@ def environment(experiment: str, params: Mapping[str, Any], trial: int, attempt:
 def bare(value: Any) -> str:
     """A value as a JSON scalar, text without its quotes."""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def params_hash(params: Mapping[str, Any]) -> str:
+    """A short, stable fingerprint of a trial's parameters."""
+    text = json.dumps(dict(params), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """The seed a trial is given: a function of the experiment's seed and the trial's number, below 2**31."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "big") >> 1

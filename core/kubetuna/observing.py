@@ -1,0 +1,145 @@
+"""What the engine sees: the study's open trials, their attempts at their place, and what their logs say.
+
+Looking changes nothing but memory. A log is read when the place is looked at; between two actions of one turn the
+same world is looked at again, as the study has changed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from kubetuna.outcome import Reading
+from kubetuna.ports import AttemptFacts, AttemptKey, Clock, ExitFacts, LogSource, Place
+from kubetuna.records import AttemptRecord, outcome_of
+from kubetuna.snapshot import AttemptView, Snapshot, TrialView
+from kubetuna.spec.model import Experiment
+from kubetuna.study import OpenTrial, Study
+from kubetuna.trial_log import TrialLog
+
+# Above this many unwritten changes no more log lines are read, so that a lost database bounds our memory.
+PENDING_LIMIT = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a snapshot says of an experiment beside its trials: when it started, what an attempt costs a second."""
+
+    started: float
+    units: float
+    deleted: Callable[[], bool] = lambda: False
+
+
+class Observer:
+    """Looks at one experiment. ``stopping`` are the attempts whose place was told to end them."""
+
+    def __init__(
+        self, spec: Experiment, study: Study, world: tuple[Place, LogSource, Clock], around: Circumstances
+    ) -> None:
+        self._spec, self._study, self._around = spec, study, around
+        self._place, self._source, self._clock = world
+        self._logs: dict[int, TrialLog] = {}
+        self.seen: dict[AttemptKey, AttemptFacts] = {}
+        self.stopping: set[AttemptKey] = set()
+        # When an attempt was first missed: what waits for a while after its end must see one end.
+        self._missed: dict[AttemptKey, float] = {}
+        # Whether some log may hold more than was read of it: then there is no time to wait.
+        self.behind = False
+
+    def observe(self) -> Snapshot:
+        """Look at the place and read the logs of what is open."""
+        self.behind = False
+        self.seen = {facts.key: facts for facts in self._place.observe()}
+        return self._look(read=True)
+
+    def look_again(self) -> Snapshot:
+        """The same world, with what the study has become since."""
+        return self._look(read=False)
+
+    def _look(self, read: bool) -> Snapshot:
+        seen = self.seen
+        views = tuple(self._view(trial, seen, read) for trial in list(self._study.open.values()))
+        open_keys = {AttemptKey(t.number, a.number) for t in self._study.open.values() for a in t.attempts}
+        return Snapshot(
+            spec=self._spec,
+            trials=views,
+            tally=self._study.tally,
+            strays=tuple(key for key in seen if key not in open_keys),
+            resource_seconds=self._study.ended_seconds * self._around.units,
+            resource_units=self._around.units,
+            started=self._around.started,
+            capacity=self._place.capacity(),
+            exhausted=self._study.exhausted,
+            unsearchable=self._study.unsearchable,
+            deleted=self._around.deleted(),
+        )
+
+    def _view(self, trial: OpenTrial, seen: Mapping[AttemptKey, AttemptFacts], read: bool) -> TrialView:
+        views = tuple(self._attempt(trial, record, seen) for record in trial.attempts)
+        log = self.log(trial)
+        if views and views[-1].facts is not None:
+            if read:
+                self._read(log, AttemptKey(trial.number, views[-1].number), views[-1].facts)
+            latest = views[-1]
+            views = (*views[:-1], _with_drained(latest, log.drained))
+        return TrialView(trial.number, views, self._reading(log), trial.verdict, log.unreported)
+
+    def _reading(self, log: TrialLog) -> Reading:
+        """What a log says, and whether it was judged as the study's other trials are."""
+        return replace(log.reading(), protocol=self.other_protocol(log))
+
+    def other_protocol(self, log: TrialLog) -> str:
+        """The trial's protocol of evaluation where it is not the study's; a trial that names none is trusted."""
+        return log.protocol if log.protocol != self._study.protocol else ""
+
+    def _attempt(
+        self, trial: OpenTrial, record: AttemptRecord, seen: Mapping[AttemptKey, AttemptFacts]
+    ) -> AttemptView:
+        key = AttemptKey(trial.number, record.number)
+        facts = seen.get(key)
+        if facts is None and record.started is not None and record.outcome is None:
+            facts = _gone(key, record, self._missed.setdefault(key, self._clock.now()))
+        if facts is not None and facts.started is not None and record.started is None:
+            self._study.update_attempt(trial.number, record.number, started=facts.started, node=facts.node)
+        return AttemptView(
+            record.number,
+            record.created,
+            facts,
+            stop=record.stop,
+            stopping=key in self.stopping,
+            outcome=outcome_of(record.outcome),
+            reason=record.reason,
+        )
+
+    def log(self, trial: OpenTrial) -> TrialLog:
+        """What was read of a trial's log."""
+        if trial.number not in self._logs:
+            self._logs[trial.number] = TrialLog(self._spec, trial.log)
+        return self._logs[trial.number]
+
+    def _read(self, log: TrialLog, key: AttemptKey, facts: AttemptFacts) -> None:
+        if facts.phase == "pending" or self._study.pending > PENDING_LIMIT:
+            return
+        log.turn_to(key.attempt)
+        if not log.drained:
+            before = log.cursor
+            log.take(self._source.read(key, before))
+            self.behind = self.behind or (log.cursor != before and not log.drained)
+
+    def forget(self, number: int) -> None:
+        """Drop what is kept of a trial that was told."""
+        self._logs.pop(number, None)
+        self.stopping = {key for key in self.stopping if key.trial != number}
+        self._missed = {key: since for key, since in self._missed.items() if key.trial != number}
+
+
+def _with_drained(view: AttemptView, drained: bool) -> AttemptView:
+    return AttemptView(
+        view.number, view.created, view.facts, view.stop, view.stopping, view.outcome, view.reason, drained
+    )
+
+
+def _gone(key: AttemptKey, record: AttemptRecord, now: float) -> AttemptFacts:
+    """An attempt that was seen running and is no longer known to its place."""
+    facts = ExitFacts(reason="Deleted", message="it was running and is gone")
+    return AttemptFacts(key, "ended", record.created, record.started, now, facts, record.node)
