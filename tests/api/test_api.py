@@ -30,7 +30,7 @@ from tests.report.studies import SEVERAL, failed_trial, study, trial
 from tests.report.test_page import two_values
 from tests.results.studies import plain_optuna, seen
 
-MODULES = ("config", "spaces", "manager", "trainer", "analyzer")
+MODULES = ("config", "spaces", "kept_results", "trainer", "analyzer")
 SMALL = ["--budget", "4000", "--rows", "12000", "--reports", "2"]
 
 
