@@ -26,6 +26,8 @@ _TRUE = frozenset(("y", "Y", "true", "True", "TRUE", "yes", "Yes", "YES", "on", 
 _FALSE = frozenset(("n", "N", "false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"))
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 
+_TAG = "tag:yaml.org,2002:"
+
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's scanner and parser, with our own meaning of scalars."""
@@ -38,13 +40,24 @@ class _Loader(yaml.SafeLoader):
         self._depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        self._nodes += 1
         self._depth += 1
-        if self._nodes > NODE_LIMIT or self._depth > DEPTH_LIMIT:
-            raise yaml.MarkedYAMLError(problem="nested too deep or too large", problem_mark=self._mark())
+        self.count(1, self._mark())
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
+
+    def compose_scalar_node(self, anchor: Any) -> Any:
+        tag = self.peek_event().tag  # type: ignore[no-untyped-call]
+        node = super().compose_scalar_node(anchor)
+        # A scalar that is called text is text, as one in quotes is.
+        node.style = node.style or ("'" if tag == f"{_TAG}str" else None)
+        return node
+
+    def count(self, more: int, mark: Any) -> None:
+        """Bound what a document makes us hold: its nodes, and the keys that it merges."""
+        self._nodes += more
+        if self._nodes > NODE_LIMIT or self._depth > DEPTH_LIMIT:
+            raise yaml.MarkedYAMLError(problem="nested too deep or too large", problem_mark=mark)
 
     def _mark(self) -> Any:
         return self.peek_event().start_mark  # type: ignore[no-untyped-call]
@@ -81,9 +94,39 @@ def _scalar(loader: _Loader, node: Any) -> Any:
     return node.value if node.style else plain(node.value)
 
 
+def _typed(kind: type, word: str) -> Any:
+    """The constructor of a scalar that is called a number or a truth."""
+
+    def construct(loader: _Loader, node: Any) -> Any:
+        value = plain(node.value)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if type(value) is not kind:
+            raise yaml.MarkedYAMLError(problem=f"{node.value!r} is no {word}", problem_mark=node.start_mark)
+        return value
+
+    return construct
+
+
+def _merged(loader: _Loader, node: Any) -> dict[str, Any]:
+    """What ``<<`` brings in: a mapping, or several, of which the first that has a key wins."""
+    value = loader.construct_object(node, deep=True)
+    found: dict[str, Any] = {}
+    for one in reversed(value if isinstance(value, list) else [value]):
+        if not isinstance(one, dict):
+            raise yaml.MarkedYAMLError(problem="'<<' takes mappings", problem_mark=node.start_mark)
+        loader.count(len(one), node.start_mark)
+        found.update(one)
+    return found
+
+
 def _mapping(loader: _Loader, node: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    merged: dict[str, Any] = {}
     for key_node, value_node in node.value:
+        if key_node.value == "<<" and key_node.style is None:
+            merged = _merged(loader, value_node)
+            continue
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str | int | float | bool):
             raise yaml.MarkedYAMLError(problem="a key must be text", problem_mark=key_node.start_mark)
@@ -91,7 +134,7 @@ def _mapping(loader: _Loader, node: Any) -> dict[str, Any]:
         if name in found:
             raise yaml.MarkedYAMLError(problem=f"key {name!r} is there twice", problem_mark=key_node.start_mark)
         found[name] = loader.construct_object(value_node, deep=True)
-    return found
+    return {**merged, **found}
 
 
 def _sequence(loader: _Loader, node: Any) -> list[Any]:
@@ -103,9 +146,12 @@ def _refuse(loader: _Loader, node: Any) -> Any:
 
 
 _Loader.yaml_constructors = {
-    "tag:yaml.org,2002:str": _scalar,
-    "tag:yaml.org,2002:map": _mapping,
-    "tag:yaml.org,2002:seq": _sequence,
+    f"{_TAG}str": _scalar,
+    f"{_TAG}map": _mapping,
+    f"{_TAG}seq": _sequence,
+    f"{_TAG}int": _typed(int, "whole number"),
+    f"{_TAG}float": _typed(float, "number"),
+    f"{_TAG}bool": _typed(bool, "truth"),
     None: _refuse,
 }
 

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
+from kubetuna.errors import SpecError
 from kubetuna.spec.environment import environment
 from kubetuna.spec.parse import parse_file_text
 from kubetuna.spec.substitution import substitute
+from kubetuna.spec.yaml_text import load_documents
 from tests.local.runs import experiment
 from tests.unit.spec.test_refusals import algorithm, parameter, pruner, space
 
@@ -181,3 +183,22 @@ def test_conditions_may_nest() -> None:
     ]
     assert parsed(parameters=three).parameters[2].when is not None
     assert parameter()["parameters"]
+
+
+def test_tags_and_merges_mean_what_kubectl_makes_of_them() -> None:
+    text = (
+        "a: !!str 123\nb: !!float -10\nc: !!int 3\nd: !!bool yes\n"
+        "base: &base {x: 1, y: 2}\ne: {<<: *base, y: 3}\nf: {<<: [*base, {z: 4, x: 9}]}\ng: {'<<': 1}\n"
+    )
+    found = load_documents(text)[0]
+    assert found == {
+        "a": "123", "b": -10.0, "c": 3, "d": True, "base": {"x": 1, "y": 2},
+        "e": {"x": 1, "y": 3}, "f": {"x": 1, "y": 2, "z": 4}, "g": {"<<": 1},
+    }  # fmt: skip
+    assert type(found["b"]) is float
+
+
+@pytest.mark.parametrize("text", ["a: !!int x", "a: {<<: 1}", "a: !!float true", "a: !!set {x}"])
+def test_a_tag_that_does_not_fit_is_refused(text: str) -> None:
+    with pytest.raises(SpecError, match="is no YAML: line 1"):
+        load_documents(text)
