@@ -69,6 +69,7 @@ class Jobs:
             passing = error.code == 409 or (error.code == 403 and "quota" in error.message)
             return replace(wait, asked=now, why=error.message[:300], final=not passing)
         except Unreachable:
+            # Says nothing of the Pod: it is asked for again.
             pass
         return replace(wait, asked=now, why="", final=False)
 

@@ -51,6 +51,7 @@ class Leadership:
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
                 self._api.replace(f"{self._leases}/{NAME}", lease)
         except (Refused, Unreachable):
+            # A courtesy on the way out: a Lease that is not given back runs out.
             pass
 
     def _renew(self, lost: Callable[[], None]) -> None:

@@ -85,6 +85,7 @@ class Api:
                     config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
                     return Api(configuration)
                 except config.ConfigException:
+                    # Not in a Pod: a person's kubeconfig is next.
                     pass
             config.load_kube_config(  # type: ignore[no-untyped-call]
                 kubeconfig, context=context, client_configuration=configuration

@@ -206,11 +206,12 @@ def _refused(entry: Entry, settings: Mapping[str, Any]) -> Faults:
 
 def _required(name: str, values: Mapping[str, Any], written: set[str]) -> Faults:
     """What is missing; what is ``written`` and wrong is told where it stands."""
-    if name == "percentile" and not {"percentile"} & {*values, *written}:
+    known = {*values, *written}
+    if name == "percentile" and "percentile" not in known:
         return [("algorithmSettings", "'percentile' must be set, between 0 and 100")]
-    if name == "patient" and not {"patience"} & {*values, *written}:
+    if name == "patient" and "patience" not in known:
         return [("algorithmSettings", "'patience' must be set, at least 0")]
-    if name == "threshold" and not {"lower", "upper"} & {*values, *written}:
+    if name == "threshold" and not {"lower", "upper"} & known:
         return [("algorithmSettings", "'lower' or 'upper' must be set")]
     if name == "threshold" and values.get("lower", -1e308) > values.get("upper", 1e308):
         return [("algorithmSettings", "'lower' must not be above 'upper'")]
