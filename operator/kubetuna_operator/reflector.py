@@ -1,8 +1,8 @@
 """A local image of one kind of object: list, then watch from there, for ever.
 
 Only projections are kept. A watch that ends is normal and goes on from the last revision; one that is too old (410)
-lists again; one that is silent longer than the server's bookmarks allow is taken for dead. Failures wait longer
-each time.
+lists again; one that is silent longer than the server's bookmarks allow is taken for dead, and made anew. Failures
+wait longer each time.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Reflector(Generic[T]):
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self.synced = threading.Event()
-        self.heard = time.monotonic()
+        self.heard = self._opened = time.monotonic()
 
     def start(self) -> None:
         """Begin, in a thread of its own."""
@@ -91,7 +91,8 @@ class Reflector(Generic[T]):
                 self._again("expired" if error.code == 410 else "refused")
                 failures += error.code != 410
             except Unreachable:
-                failures += 1
+                # A server sends no bookmarks for a kind of which it has never had an object: that is no failure.
+                failures = 0 if time.monotonic() - self._opened > LONGEST_WAIT else failures + 1
                 WATCH_RESTARTS.labels(self._kind, "unreachable").inc()
             if failures:
                 self._ended.wait(min(LONGEST_WAIT, FIRST_WAIT * 2**failures) * random.uniform(0.5, 1.0))
@@ -126,7 +127,9 @@ class Reflector(Generic[T]):
             "labelSelector": self._selector,
             "timeoutSeconds": WATCH_SECONDS + random.randrange(60),
         }
-        for line in split_lines(self._api.stream(self._path, query, SILENCE)):
+        pieces = self._api.stream(self._path, query, SILENCE)
+        self.heard = self._opened = time.monotonic()
+        for line in split_lines(pieces):
             if self._ended.is_set():
                 return
             self._event(json.loads(line))

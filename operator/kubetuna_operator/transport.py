@@ -126,14 +126,11 @@ class Api:
                 raise
 
     def stream(self, path: str, query: Mapping[str, object], silence: float) -> Iterator[bytes]:
-        """The body in pieces as they come. Ends with Unreachable after ``silence`` seconds without any."""
-        response = self._send("GET", path, query, None, None, silence)
-        try:
-            yield from response.stream(65_536, decode_content=True)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Unreachable(f"{path}: {error}") from error
-        finally:
-            response.close()
+        """Ask, and once the server has begun to answer return the body in pieces as they come.
+
+        They end with Unreachable after ``silence`` seconds without any.
+        """
+        return _pieces(self._send("GET", path, query, None, None, silence), path)
 
     def _json(
         self,
@@ -178,6 +175,15 @@ class Api:
             raise _refusal(method, path, answer.status, answer.response.data)
         response: urllib3.HTTPResponse = answer.response
         return response
+
+
+def _pieces(response: urllib3.HTTPResponse, path: str) -> Iterator[bytes]:
+    try:
+        yield from response.stream(65_536, decode_content=True)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise Unreachable(f"{path}: {error}") from error
+    finally:
+        response.close()
 
 
 def _refusal(method: str, path: str, code: int, data: bytes) -> Exception:

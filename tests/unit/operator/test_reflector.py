@@ -51,7 +51,7 @@ class Script(Api):
         return found
 
     def stream(self, path: str, query: Mapping[str, object], silence: float) -> Iterator[bytes]:
-        yield from self._next(query)
+        return iter(self._next(query))
 
 
 @pytest.fixture(autouse=True)
@@ -112,3 +112,23 @@ def test_a_server_that_is_away_is_asked_again_and_nothing_known_is_forgotten() -
 def test_the_watch_asks_for_bookmarks_and_for_an_end() -> None:
     api, _, _ = told(page(7))
     assert api.asked[1]["allowWatchBookmarks"] == "true" and int(api.asked[1]["timeoutSeconds"]) <= 330
+
+
+def test_a_watch_of_a_kind_without_objects_is_alive_though_it_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that has never had an object of a kind sends no bookmarks; the operator must not end for that."""
+    clock = [1000.0]
+    monkeypatch.setattr(reflector.time, "monotonic", lambda: clock[0])
+    waits: list[float] = []
+
+    def silent() -> Iterator[bytes]:
+        clock[0] += reflector.SILENCE
+        raise Unreachable("read timed out")
+        yield b""
+
+    api = Script(page(7), silent(), silent(), silent())
+    watch: Reflector[str] = Reflector(api, "experiments", None, lambda obj: str(obj["value"]), lambda *_: None)
+    monkeypatch.setattr(watch._ended, "wait", lambda seconds=None: waits.append(seconds))
+    watch.start()
+    assert api.over.wait(10)
+    assert clock[0] - watch.heard <= reflector.SILENCE and not waits
+    assert [q.get("resourceVersion") for q in api.asked[1:]] == ["7"] * 4
