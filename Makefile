@@ -48,7 +48,7 @@ test-cluster: install
 	@$(BIN)/python -m tests --cluster-only
 
 test-fast: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit
 
 bench: install
 	$(BIN)/python -m benchmarks
