@@ -167,15 +167,17 @@ class Engine:
         trial = self.study.open[key.trial]
         if after is not None and trial.attempts:
             self._close(trial, after, now)
+            if key.repeat != trial.attempts[-1].repeat:
+                self.study.keep_repeat(key.trial, self._world.log(trial).reading().values)
         digest = params_hash(trial.params)
-        self.study.begin_attempt(key.trial, AttemptRecord(key.attempt, now, digest))
+        self.study.begin_attempt(key.trial, AttemptRecord(key.attempt, now, digest, repeat=key.repeat))
         order = Launch(
             key=key,
             name=f"{self.spec.name}-{key.trial}-{key.repeat}-{key.attempt}",
             params=dict(trial.params),
             params_hash=digest,
             environment=environment(
-                self.spec.name, trial.params, key.trial, key.attempt, trial_seed(self.study.seed, key.trial)
+                self.spec.name, trial.params, key, trial_seed(self.study.seed, key.trial, key.repeat)
             ),
             timeout=self.spec.budget.trial_timeout,
         )
@@ -187,17 +189,18 @@ class Engine:
         if trial.verdict == "prune":
             log.forget_unreported()
             return
-        for point in log.records(self.study.known_steps(number)):
+        first = log.repeat == 0
+        for point in log.records(self.study.known_steps(number) if first else {}):
             self.study.settle_protocol(log.protocol)
             if self._world.other_protocol(log):
                 continue
-            if point is not None and not self.spec.multi_objective:
+            if point is not None and first and not self.spec.multi_objective:
                 self.study.report(number, [(point.step, point.value, point.in_order)])
             if trial.verdict == "prune":
                 log.forget_unreported()
                 break
         self.study.keep_log_state(number, log.state())
-        if log.series_changed:
+        if log.series_changed and first:
             self.study.keep_series(number, log.series)
             log.series_changed = False
 
@@ -207,15 +210,13 @@ class Engine:
             return
         if trial.attempts:
             self._close(trial, classified, now)
-        metrics = dict(self._world.log(trial).reading().values)
-        self.study.tell(number, classified, metrics)
+        self.study.tell(number, classified, self._world.log(trial).reading().values)
         self._world.forget(number)
 
     def _close(self, trial: OpenTrial, classified: Classified, now: float) -> None:
         """Record the end of the latest attempt."""
         last = trial.attempts[-1]
-        key = AttemptKey(trial.number, last.number)
-        facts = self._world.seen.get(key)
+        facts = self._world.seen.get(AttemptKey(trial.number, last.number, last.repeat))
         exit_facts = (facts.exit if facts else None) or ExitFacts()
         changes: dict[str, Any] = {
             "ended": (facts.ended if facts else None) or now,

@@ -59,7 +59,9 @@ class Observer:
     def _look(self, read: bool) -> Snapshot:
         seen = self.seen
         views = tuple(self._view(trial, seen, read) for trial in list(self._study.open.values()))
-        open_keys = {AttemptKey(t.number, a.number) for t in self._study.open.values() for a in t.attempts}
+        open_keys = {
+            AttemptKey(t.number, a.number, a.repeat) for t in self._study.open.values() for a in t.attempts
+        }
         return Snapshot(
             spec=self._spec,
             trials=views,
@@ -78,10 +80,10 @@ class Observer:
         views = tuple(self._attempt(trial, record, seen) for record in trial.attempts)
         log = self.log(trial)
         if views and views[-1].facts is not None:
-            if read:
-                self._read(log, AttemptKey(trial.number, views[-1].number), views[-1].facts)
             latest = views[-1]
-            views = (*views[:-1], _with_drained(latest, log.drained))
+            if read:
+                self._read(log, views[-1].facts)
+            views = (*views[:-1], replace(latest, drained=log.drained))
         return TrialView(trial.number, views, self._reading(log), trial.verdict, log.unreported)
 
     def _reading(self, log: TrialLog) -> Reading:
@@ -95,7 +97,7 @@ class Observer:
     def _attempt(
         self, trial: OpenTrial, record: AttemptRecord, seen: Mapping[AttemptKey, AttemptFacts]
     ) -> AttemptView:
-        key = AttemptKey(trial.number, record.number)
+        key = AttemptKey(trial.number, record.number, record.repeat)
         facts = seen.get(key)
         if facts is None and record.started is not None and record.outcome is None:
             facts = _gone(key, record, self._missed.setdefault(key, self._clock.now()))
@@ -109,6 +111,7 @@ class Observer:
             stopping=key in self.stopping,
             outcome=outcome_of(record.outcome),
             reason=record.reason,
+            repeat=record.repeat,
         )
 
     def log(self, trial: OpenTrial) -> TrialLog:
@@ -117,11 +120,12 @@ class Observer:
             self._logs[trial.number] = TrialLog(self._spec, trial.log)
         return self._logs[trial.number]
 
-    def _read(self, log: TrialLog, key: AttemptKey, facts: AttemptFacts) -> None:
-        if facts.phase == "pending" or self._study.pending > PENDING_LIMIT:
+    def _read(self, log: TrialLog, facts: AttemptFacts) -> None:
+        key = facts.key
+        if facts.phase == "pending":
             return
-        log.turn_to(key.attempt)
-        if not log.drained:
+        log.turn_to(key.attempt, key.repeat)
+        if not log.drained and self._study.pending <= PENDING_LIMIT:
             before = log.cursor
             log.take(self._source.read(key, before))
             self.behind = self.behind or (log.cursor != before and not log.drained)
@@ -131,12 +135,6 @@ class Observer:
         self._logs.pop(number, None)
         self.stopping = {key for key in self.stopping if key.trial != number}
         self._missed = {key: since for key, since in self._missed.items() if key.trial != number}
-
-
-def _with_drained(view: AttemptView, drained: bool) -> AttemptView:
-    return AttemptView(
-        view.number, view.created, view.facts, view.stop, view.stopping, view.outcome, view.reason, drained
-    )
 
 
 def _gone(key: AttemptKey, record: AttemptRecord, now: float) -> AttemptFacts:

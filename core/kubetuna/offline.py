@@ -59,7 +59,7 @@ def _view(trial: TrialRecord) -> TrialView:
 def _attempt(trial: int, record: AttemptRecord) -> AttemptView:
     ended = record.ended is not None
     facts = AttemptFacts(
-        AttemptKey(trial, record.number),
+        AttemptKey(trial, record.number, record.repeat),
         "ended" if ended else "running" if record.started else "pending",
         record.created,
         record.started,
@@ -68,5 +68,12 @@ def _attempt(trial: int, record: AttemptRecord) -> AttemptView:
         record.node,
     )
     return AttemptView(
-        record.number, record.created, facts, record.stop, False, outcome_of(record.outcome), record.reason
+        record.number,
+        record.created,
+        facts,
+        record.stop,
+        False,
+        outcome_of(record.outcome),
+        record.reason,
+        repeat=record.repeat,
     )

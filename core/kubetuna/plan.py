@@ -110,7 +110,7 @@ def finished(snapshot: Snapshot, now: float) -> Ending | None:
 def _advance(trial: TrialView, snapshot: Snapshot, end: Ending | None, now: float) -> Iterator[Action]:
     for old in trial.attempts[:-1]:
         if old.facts is not None:
-            yield Delete(AttemptKey(trial.number, old.number))
+            yield Delete(_key(trial, old))
     attempt = trial.latest
     if trial.unreported:
         yield Report(trial.number)
@@ -141,13 +141,13 @@ def _lost_launch(
     elif attempt.stop in ("Stopped", "Deleted") or (end is not None and end.stop_running):
         yield Tell(trial.number, _cut_short(snapshot))
     elif not snapshot.spec.suspend:
-        yield LaunchAttempt(AttemptKey(trial.number, attempt.number))
+        yield LaunchAttempt(_key(trial, attempt))
 
 
 def _running(trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: Ending | None) -> Iterator[Action]:
     why = attempt.stop or _stop_reason(trial, snapshot, end)
     if why is not None and not attempt.stopping:
-        yield Stop(AttemptKey(trial.number, attempt.number), why)
+        yield Stop(_key(trial, attempt), why)
 
 
 def _stop_reason(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> str | None:
@@ -167,12 +167,26 @@ def _ended(
     facts = attempt.facts.exit or ExitFacts()
     result = classify(facts, attempt.stop, trial.verdict, trial.reading)
     retry = RULES[result.outcome].retry
-    if retry == "never" or not _may_retry(trial, retry, facts, snapshot):
+    over = end is not None and end.stop_running
+    if result.outcome is Outcome.SUCCEEDED and attempt.repeat + 1 < snapshot.spec.repeats:
+        if over:
+            yield Tell(trial.number, _cut_short(snapshot))
+        elif not snapshot.spec.suspend:
+            yield LaunchAttempt(_next_key(trial, attempt, attempt.repeat + 1), after=result)
+    elif retry == "never" or not _may_retry(trial, retry, facts, snapshot):
         yield Tell(trial.number, result)
-    elif end is not None and end.stop_running:
+    elif over:
         yield Tell(trial.number, _cut_short(snapshot) if retry == "free" else result)
     elif not snapshot.spec.suspend and now >= _retry_at(trial, retry, facts, attempt.facts.ended or now):
-        yield LaunchAttempt(AttemptKey(trial.number, attempt.number + 1), after=result)
+        yield LaunchAttempt(_next_key(trial, attempt, attempt.repeat), after=result)
+
+
+def _key(trial: TrialView, attempt: AttemptView) -> AttemptKey:
+    return AttemptKey(trial.number, attempt.number, attempt.repeat)
+
+
+def _next_key(trial: TrialView, attempt: AttemptView, repeat: int) -> AttemptKey:
+    return AttemptKey(trial.number, attempt.number + 1, repeat)
 
 
 def _retry_at(trial: TrialView, retry: Retry, facts: ExitFacts, ended: float) -> float:
@@ -196,10 +210,13 @@ def _may_retry(trial: TrialView, retry: Retry, facts: ExitFacts, snapshot: Snaps
 
 
 def _count(trial: TrialView, retry: Retry) -> int:
+    """Earlier attempts of the present repeat that ended so."""
     return sum(
         1
         for a in trial.attempts[:-1]
-        if a.outcome is not None
+        if trial.latest is not None
+        and a.repeat == trial.latest.repeat
+        and a.outcome is not None
         and a.outcome is not Outcome.SUSPENDED
         and RULES[a.outcome].retry == retry
         and a.reason not in UNCOUNTED_REASONS

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 @dataclass(frozen=True, slots=True, order=True)
 class AttemptKey:
-    """Which attempt: the trial's number, the repeat's index (0 until repeats exist), the attempt's number."""
+    """Which attempt of which trial, numbered from 0 over all its repeats, and the index of the repeat it runs."""
 
     trial: int
     attempt: int

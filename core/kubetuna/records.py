@@ -25,6 +25,7 @@ OUTCOME = "kubetuna:outcome"
 MESSAGE = "kubetuna:message"
 SERIES = "kubetuna:series"
 METRICS = "kubetuna:metrics"
+REPEATS = "kubetuna:repeats"
 CONSTRAINTS = "constraints"
 
 EXPERIMENT = "kubetuna:experiment"
@@ -56,6 +57,7 @@ class AttemptRecord:
     stop: str | None = None
     outcome: str | None = None
     message: str = ""
+    repeat: int = 0
 
     def with_(self, **changes: Any) -> AttemptRecord:
         """The same record with some fields replaced."""
@@ -67,7 +69,9 @@ _FIELDS = frozenset(f.name for f in fields(AttemptRecord))
 
 def encode_attempts(attempts: Sequence[AttemptRecord]) -> list[dict[str, Any]]:
     """As JSON, without the fields that say nothing."""
-    return [{k: v for k, v in asdict(a).items() if v not in (None, "")} for a in attempts]
+    return [
+        {k: v for k, v in asdict(a).items() if v not in (None, "") and (k, v) != ("repeat", 0)} for a in attempts
+    ]
 
 
 def decode_attempts(value: object) -> tuple[AttemptRecord, ...]:
@@ -79,7 +83,10 @@ def decode_attempts(value: object) -> tuple[AttemptRecord, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
-    """A trial as people see it. ``state`` in Optuna's names; ``steps`` of the objective, in order."""
+    """A trial as people see it. ``state`` in Optuna's names; ``steps`` of the objective, in order.
+
+    ``repeats`` are the metrics of each finished repeat, where there are several; ``metrics`` their means.
+    """
 
     number: int
     state: str
@@ -95,6 +102,7 @@ class TrialRecord:
     ordinal: int | None = None
     feasible: bool = True
     series: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    repeats: tuple[Mapping[str, float], ...] = ()
 
     @property
     def own(self) -> bool:
@@ -103,7 +111,7 @@ class TrialRecord:
 
     def as_json(self) -> dict[str, Any]:
         """The documented shape of ``kubetuna trials --json``."""
-        return {
+        shown = {
             "number": self.number,
             "state": self.state,
             "outcome": self.outcome,
@@ -116,6 +124,7 @@ class TrialRecord:
             "ended": timestamp(self.ended),
             "message": self.message,
         }
+        return shown | {"repeats": [dict(r) for r in self.repeats]} if self.repeats else shown
 
 
 def from_json(shown: Mapping[str, Any]) -> TrialRecord:
@@ -136,6 +145,7 @@ def from_json(shown: Mapping[str, Any]) -> TrialRecord:
         ordinal=shown.get("ordinal", int(shown["number"])),
         feasible=shown.get("feasible", True) is not False,
         series=_series(shown.get("series")),
+        repeats=decode_repeats(shown.get("repeats")),
     )
 
 
@@ -150,6 +160,7 @@ def _attempt_record(shown: Mapping[str, Any]) -> AttemptRecord:
         exit_code=shown.get("exitCode"),
         node=shown.get("node"),
         outcome=shown.get("outcome"),
+        repeat=int(shown.get("repeat") or 0),
     )
 
 
@@ -160,6 +171,7 @@ def _moment(text: str | None) -> float | None:
 def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
     return {
         "number": attempt.number,
+        "repeat": attempt.repeat,
         "outcome": attempt.outcome,
         "exitCode": attempt.exit_code,
         "started": timestamp(attempt.started),
@@ -212,7 +224,13 @@ def decode_trial(trial: FrozenTrial) -> TrialRecord:
         ordinal=system.get(ORDINAL),
         feasible=all(v <= 0 for v in violations),
         series=_series(system.get(SERIES)),
+        repeats=decode_repeats(system.get(REPEATS)),
     )
+
+
+def decode_repeats(value: object) -> tuple[Mapping[str, float], ...]:
+    """The metrics of each finished repeat."""
+    return tuple(_metrics(one) for one in value) if isinstance(value, list | tuple) else ()
 
 
 def _finite(values: Sequence[float] | None) -> tuple[float, ...] | None:

@@ -20,7 +20,7 @@ class AttemptView:
 
     ``launched`` tells whether the place was seen or told to start it in this process's life; ``stop`` is the
     durable intent to end it; ``stopping`` whether the place was told so; ``outcome`` is durable and is set
-    on earlier attempts only; ``drained`` once its log was read to the end.
+    on earlier attempts only; ``drained`` once its log was read to the end; ``repeat`` is the index of the run.
     """
 
     number: int
@@ -31,6 +31,7 @@ class AttemptView:
     outcome: Outcome | None = None
     reason: str | None = None
     drained: bool = False
+    repeat: int = 0
 
 
 @dataclass(frozen=True, slots=True)

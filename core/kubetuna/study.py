@@ -23,6 +23,7 @@ from kubetuna.algorithms.space import distribution
 from kubetuna.errors import SearchExhausted
 from kubetuna.outcome import RULES, Classified, Outcome
 from kubetuna.records import AttemptRecord, TrialRecord, decode_trial
+from kubetuna.repeats import means
 from kubetuna.snapshot import Tally
 from kubetuna.spec.model import Experiment
 from kubetuna.tallying import Counter
@@ -57,6 +58,7 @@ class OpenTrial:
     verdict: str = "go"
     log: Mapping[str, Any] = field(default_factory=dict)
     curve: dict[int, float] = field(default_factory=dict)
+    repeats: tuple[Mapping[str, float], ...] = ()
 
 
 class Study:
@@ -103,6 +105,7 @@ class Study:
             verdict=system.get(records.VERDICT, "go"),
             log=system.get(records.LOG, {}),
             curve=dict(trial.intermediate_values),
+            repeats=records.decode_repeats(system.get(records.REPEATS)),
         )
         for attempt in self.open[trial.number].attempts:
             self._count_attempt(attempt)
@@ -244,11 +247,24 @@ class Study:
             trial_id, records.SERIES, {name: list(values) for name, values in series.items()}
         )
 
-    def tell(self, number: int, classified: Classified, metrics: Mapping[str, float]) -> None:
-        """Store a trial's outcome and tell the sampler. Nothing if it was told."""
+    def keep_repeat(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Store the metrics of a repeat that has finished, the next after those that are stored."""
+        trial = self.open[number]
+        trial.repeats = (*trial.repeats, dict(metrics))
+        self._storage.set_trial_system_attr(trial.trial_id, records.REPEATS, [dict(r) for r in trial.repeats])
+
+    def tell(self, number: int, classified: Classified, latest: Mapping[str, float]) -> None:
+        """Store a trial's outcome and tell the sampler. Nothing if it was told.
+
+        ``latest`` are the metrics of the run that ended; where repeats finished before, their means are told, with
+        this one among them if it succeeded too.
+        """
         trial = self.open.get(number)
         if trial is None:
             return
+        if trial.repeats and classified.outcome is Outcome.SUCCEEDED:
+            self.keep_repeat(number, latest)
+        metrics = means(trial.repeats) if trial.repeats else latest
         state = TrialState[RULES[classified.outcome].state]
         values = self._values(trial, classified.outcome, metrics)
         self._keep_metrics(trial, metrics)

@@ -23,7 +23,9 @@ class TrialLog:
     def __init__(self, spec: Experiment, state: Mapping[str, Any]) -> None:
         self._objectives = tuple(o.metric for o in spec.objectives)
         self._reader = LineReader(spec.metric_names, spec.collector.filters)
+        self._strategies = spec.strategies
         self._curve = Curve(self._objectives[0], spec.strategies, state.get("curve", {}))
+        self.repeat: int = state.get("repeat", 0)
         self._waiting: deque[Record] = deque()
         self._attempt: int = state.get("attempt", -1)
         self._announced: Literal["OutOfMemory"] | None = state.get("announced")
@@ -40,11 +42,17 @@ class TrialLog:
         """Records that were read and are not in the curve yet."""
         return len(self._waiting)
 
-    def turn_to(self, attempt: int) -> None:
-        """From now on the lines of this attempt count, and those of earlier ones no more."""
+    def turn_to(self, attempt: int, repeat: int = 0) -> None:
+        """From now on the lines of this attempt count, and those of earlier ones no more.
+
+        A further repeat is another run of the same parameters: nothing that was read before speaks for it.
+        """
         if attempt == self._attempt:
             return
         self._attempt = attempt
+        if repeat != self.repeat:
+            self._curve = Curve(self._objectives[0], self._strategies, {})
+            self.repeat = repeat
         self._curve.begin_attempt()
         self._waiting.clear()
         self._announced = None
@@ -96,7 +104,7 @@ class TrialLog:
     def state(self) -> dict[str, Any]:
         """What to store so that another process reads on from here."""
         state = {"attempt": self._attempt, "cursor": self._taken_cursor, "curve": self._curve.to_state()}
-        spoken = {"announced": self._announced, "protocol": self.protocol}
+        spoken = {"announced": self._announced, "protocol": self.protocol, "repeat": self.repeat}
         return state | {name: value for name, value in spoken.items() if value}
 
 

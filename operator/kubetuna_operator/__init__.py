@@ -7,6 +7,7 @@ FINALIZER = "kubetuna.dev/study"
 
 LABEL_EXPERIMENT = "kubetuna.dev/experiment"
 LABEL_TRIAL = "kubetuna.dev/trial"
+LABEL_REPEAT = "kubetuna.dev/repeat"
 LABEL_ATTEMPT = "kubetuna.dev/attempt"
 LABEL_TOLD = "kubetuna.dev/told"
 ANNOTATION_PARAMS = "kubetuna.dev/params-hash"

@@ -19,6 +19,7 @@ from kubetuna_operator import (
     ANNOTATION_TIMEOUT,
     LABEL_ATTEMPT,
     LABEL_EXPERIMENT,
+    LABEL_REPEAT,
     LABEL_TOLD,
     LABEL_TRIAL,
 )
@@ -86,7 +87,7 @@ def view(pod: Mapping[str, Any]) -> PodView:
         owner=notes.get(ANNOTATION_EXPERIMENT) or owners[0].get("uid", ""),
         job=owners[0] if owners[0].get("kind") == "Job" else None,
         experiment=labels.get(LABEL_EXPERIMENT, ""),
-        key=AttemptKey(_number(labels.get(LABEL_TRIAL)), _number(labels.get(LABEL_ATTEMPT))),
+        key=_key(labels),
         params_hash=notes.get(ANNOTATION_PARAMS, ""),
         told=LABEL_TOLD in labels,
         created=seconds(metadata.get("creationTimestamp")) or 0.0,
@@ -133,6 +134,12 @@ def primary_container(spec: Mapping[str, Any]) -> str:
 def seconds(text: str | None) -> float | None:
     """RFC 3339 to seconds since the epoch."""
     return datetime.fromisoformat(text).timestamp() if text else None
+
+
+def _key(labels: Mapping[str, str]) -> AttemptKey:
+    # Pods of a version before repeats have no label for theirs.
+    repeat = labels.get(LABEL_REPEAT, "0")
+    return AttemptKey(_number(labels.get(LABEL_TRIAL)), _number(labels.get(LABEL_ATTEMPT)), _number(repeat))
 
 
 def _number(text: str | None) -> int:

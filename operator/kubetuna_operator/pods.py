@@ -22,6 +22,7 @@ from kubetuna_operator import (
     GROUP,
     LABEL_ATTEMPT,
     LABEL_EXPERIMENT,
+    LABEL_REPEAT,
     LABEL_TRIAL,
     VERSION,
 )
@@ -83,6 +84,7 @@ def _metadata(given: Mapping[str, Any], spec: Experiment, owner: Owner, order: L
         **(given.get("labels") or {}),
         LABEL_EXPERIMENT: owner.name,
         LABEL_TRIAL: str(order.key.trial),
+        LABEL_REPEAT: str(order.key.repeat),
         LABEL_ATTEMPT: str(order.key.attempt),
     }
     if spec.queue_name:

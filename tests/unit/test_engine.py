@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from kubetuna.engine import Ports
 from kubetuna.errors import StoreUnavailable
 from kubetuna.ports import AttemptKey, ExitFacts, Launch
+from kubetuna.records import TrialRecord
 from tests.fakes import FakeLogs, Run
 from tests.local.runs import experiment
 from tests.world import World, curve
@@ -105,10 +106,10 @@ def test_attempts_that_vanish_again_and_again_are_still_followed_by_others() -> 
 class Chaos(RuleBasedStateMachine):
     """A runner that may die anywhere, a place that loses attempts, a database that goes away."""
 
-    @initialize(parallel=st.integers(1, 3), prune=st.booleans())
-    def begin(self, parallel: int, prune: bool) -> None:
+    @initialize(parallel=st.integers(1, 3), prune=st.booleans(), repeats=st.integers(1, 3))
+    def begin(self, parallel: int, prune: bool, repeats: int) -> None:
         extra = {"earlyStopping": MEDIAN} if prune else {}
-        text = experiment("", maxTrialCount=5, parallelTrialCount=parallel, **extra)
+        text = experiment("", maxTrialCount=5, parallelTrialCount=parallel, repeats=repeats, **extra)
         self.world = World(text, self.program)
         self.told: dict[int, tuple[str, Any]] = {}
         self.away = False
@@ -189,6 +190,13 @@ class Chaos(RuleBasedStateMachine):
             numbers = [a.number for a in trial.attempts]
             assert numbers == list(range(len(numbers)))
             assert all(a.outcome for a in trial.attempts[:-1]), "an attempt was replaced before it had ended"
+            self._each_repeat_ends_once(trial)
+
+    def _each_repeat_ends_once(self, trial: TrialRecord) -> None:
+        done = [a.repeat for a in trial.attempts if a.outcome == "Succeeded"]
+        assert done == list(range(len(done))), "a repeat was run again, or left out"
+        if trial.state == "COMPLETE":
+            assert len(done) == self.world.spec.repeats
 
     @invariant()
     def one_attempt_of_a_trial_runs_at_a_time(self) -> None:

@@ -13,10 +13,11 @@ from statistics import fmean
 from typing import Any
 
 from kubetuna.errors import ResultsError
-from kubetuna.models.judging import evaluate, interval
+from kubetuna.models.judging import evaluate
 from kubetuna.models.trainer import Say
 from kubetuna.models.training import Trained, seeds_of, train
 from kubetuna.records import TrialRecord
+from kubetuna.repeats import interval
 from kubetuna.results.best_config import shipped_task
 from kubetuna.results.seen import Seen
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from kubetuna.errors import ResultsError
 from kubetuna.models.training import RECORD
 from kubetuna.results.files import read_object
 
-CONFIDENCE = 0.95
 # How to tell whose model a folder holds: what its trainer leaves there.
 MARKS = {"ensemble.json": "task1", "adapter": "task2"}
 # Options of a trainer that say which data: a model is judged on what it was trained beside.
@@ -116,17 +114,6 @@ def _joined(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "metrics": {name: fmean(r["metrics"][name] for r in runs) for name in first["metrics"]},
         "baselines": baselines,
     }
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Student's 95 % interval for the mean of values; of a single one, it is all that is known."""
-    mean = fmean(values)
-    if len(values) < 2:
-        return mean, mean
-    from scipy.stats import t
-
-    half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
-    return mean - half, mean + half
 
 
 def beaten(found: Mapping[str, Any]) -> tuple[list[str], list[str]]:

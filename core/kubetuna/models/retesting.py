@@ -13,10 +13,10 @@ from statistics import fmean
 from typing import Any
 
 from kubetuna.errors import ResultsError
-from kubetuna.models.judging import interval
 from kubetuna.models.trainer import Say
 from kubetuna.models.training import seeds_of, train
 from kubetuna.records import TrialRecord
+from kubetuna.repeats import interval
 from kubetuna.report.view import value_of, view_of
 from kubetuna.results.files import write_json
 from kubetuna.results.seen import Seen

@@ -18,6 +18,7 @@ from typing import Any
 from kubetuna.errors import BackendMissing, ResultsError
 from kubetuna.local.command import command_of, inherited
 from kubetuna.logs.lines import LineReader, MetricLine
+from kubetuna.ports import AttemptKey
 from kubetuna.spec.environment import environment
 from kubetuna.spec.model import Experiment
 from kubetuna.spec.substitution import substitute
@@ -65,7 +66,7 @@ def _command(order: Order) -> tuple[tuple[str, ...], Mapping[str, str]]:
     meta = {"name": f"{spec.name}-{order.trial}", "namespace": spec.namespace}
     rendered = substitute(spec.template.trial_spec, spec.template.substitutions, order.params, meta)
     own = {
-        **environment(spec.name, order.params, order.trial, 0, order.seed),
+        **environment(spec.name, order.params, AttemptKey(order.trial, 0), order.seed),
         "KUBETUNA_OUT": str(order.folder.absolute()),
         "KUBETUNA_CHECKPOINT_DIR": str((order.folder / "checkpoints").absolute()),
     }

@@ -7,15 +7,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from kubetuna.ports import AttemptKey
 from kubetuna.spec.parameters import variable
 
 
-def environment(experiment: str, params: Mapping[str, Any], trial: int, attempt: int, seed: int) -> dict[str, str]:
+def environment(experiment: str, params: Mapping[str, Any], key: AttemptKey, seed: int) -> dict[str, str]:
     """The variables of one attempt; its place adds ``KUBETUNA_CHECKPOINT_DIR`` and ``KUBETUNA_OUT``."""
     return {
         "KUBETUNA_EXPERIMENT": experiment,
-        "KUBETUNA_TRIAL": str(trial),
-        "KUBETUNA_ATTEMPT": str(attempt),
+        "KUBETUNA_TRIAL": str(key.trial),
+        "KUBETUNA_REPEAT": str(key.repeat),
+        "KUBETUNA_ATTEMPT": str(key.attempt),
         "KUBETUNA_SEED": str(seed),
         "KUBETUNA_PARAMS": json.dumps(dict(params), ensure_ascii=False),
         **{variable(name): bare(value) for name, value in params.items()},
@@ -33,6 +35,7 @@ def params_hash(params: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def trial_seed(seed: int, number: int) -> int:
-    """The seed a trial is given: a function of the experiment's seed and the trial's number, below 2**31."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "big") >> 1
+def trial_seed(seed: int, number: int, repeat: int = 0) -> int:
+    """The seed of a trial's repeat, below 2**31: a function of the experiment's seed and these two numbers."""
+    text = f"{seed}:{number}:{repeat}" if repeat else f"{seed}:{number}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1

@@ -107,6 +107,7 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
     constraints = parse_constraints(spec, parameters, names, metrics)
     points, studies = parse_warm_start(spec, parameters, constraints, names)
     _others(spec)
+    repeats = spec.count("repeats", 1, 100)
     collector = parse_collector(spec)
     check_ends(spec, limits, objectives, _may_be_finite(sampler, parameters))
     if template is None or sampler is None or not objectives:
@@ -133,7 +134,7 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
         shutdown=spec.flag("shutdown"),
         warm_start=points,
         warm_start_studies=studies,
-        repeats=spec.raw("repeats") or 1,
+        repeats=repeats or 1,
         collector=collector,
         resume_policy=str(spec.raw("resumePolicy") or "Never"),
         preset=limits.preset,
@@ -230,9 +231,6 @@ def _others(spec: Fields) -> None:
     if queue is not None and not LABEL.match(queue):
         spec.problem("queueName", f"{shown(queue)} is no queue's name: at most 63 letters, digits, - _ .")
     spec.duration("startTimeout")
-    spec.count("repeats", 1, 100)
-    if spec.raw("repeats") not in (None, 1):
-        spec.problem("repeats", f"{shown(spec.raw('repeats'))} is not supported yet; leave it out, or 1")
     checkpoint = spec.child("checkpoint")
     checkpoint.known(("volume", "mountPath", "keep"))
     if "nasConfig" in spec:

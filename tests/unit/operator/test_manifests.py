@@ -57,6 +57,7 @@ def test_a_pod_belongs_to_its_experiment_and_says_which_attempt_it_is() -> None:
     assert metadata["labels"] == {
         "kubetuna.dev/experiment": "small",
         "kubetuna.dev/trial": "3",
+        "kubetuna.dev/repeat": "0",
         "kubetuna.dev/attempt": "1",
     }
     assert metadata["annotations"]["kubetuna.dev/params-hash"] == "hash"

@@ -26,10 +26,10 @@ def experiment(**changes: Any) -> Experiment:
     return Experiment(**{**fields, **changes})
 
 
-def facts(trial: int, attempt: int, phase: AttemptPhase, **exit_fields: Any) -> AttemptFacts:
+def facts(trial: int, attempt: int, phase: AttemptPhase, repeat: int = 0, **exit_fields: Any) -> AttemptFacts:
     ended = phase == "ended"
     return AttemptFacts(
-        AttemptKey(trial, attempt),
+        AttemptKey(trial, attempt, repeat),
         phase,
         created=NOW - 10,
         started=None if phase == "pending" else NOW - 10,
@@ -40,13 +40,13 @@ def facts(trial: int, attempt: int, phase: AttemptPhase, **exit_fields: Any) -> 
 
 def attempt(trial: int, number: int = 0, phase: AttemptPhase | None = "running", **more: Any) -> AttemptView:
     exit_fields = more.pop("exit", {"exit_code": 0} if phase == "ended" else {})
-    seen = None if phase is None else facts(trial, number, phase, **exit_fields)
+    seen = None if phase is None else facts(trial, number, phase, more.get("repeat", 0), **exit_fields)
     more.setdefault("drained", phase == "ended")
     return AttemptView(number, created=NOW - 10, facts=seen, **more)
 
 
-def past(number: int, outcome: Outcome, reason: str | None = None) -> AttemptView:
-    return AttemptView(number, created=NOW - 20, outcome=outcome, reason=reason, drained=True)
+def past(number: int, outcome: Outcome, reason: str | None = None, repeat: int = 0) -> AttemptView:
+    return AttemptView(number, created=NOW - 20, outcome=outcome, reason=reason, drained=True, repeat=repeat)
 
 
 def good_reading(value: float = 0.5) -> Reading:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from kubetuna.errors import SpecError
+from kubetuna.ports import AttemptKey
 from kubetuna.spec.environment import environment
 from kubetuna.spec.parse import parse_file_text
 from kubetuna.spec.substitution import substitute
@@ -162,7 +163,7 @@ def test_every_pruner_by_name(name: str, settings: dict[str, Any]) -> None:
 
 def test_the_environment_is_the_interface() -> None:
     params = {"lr.rate": 1e-05, "kind": "a b", "flag": True, "n": 3}
-    found = environment("exp", params, 4, 1, 99)
+    found = environment("exp", params, AttemptKey(4, 1), 99)
     assert found["KUBETUNA_PARAM_LR_RATE"] == "1e-05" and found["KUBETUNA_PARAM_KIND"] == "a b"
     assert found["KUBETUNA_PARAM_FLAG"] == "true" and found["KUBETUNA_PARAM_N"] == "3"
     assert (found["KUBETUNA_TRIAL"], found["KUBETUNA_ATTEMPT"], found["KUBETUNA_SEED"]) == ("4", "1", "99")
