@@ -75,6 +75,9 @@ GOOD: dict[str, Mapping[str, Any]] = {
     "numbers in YAML 1.1's own way": {SPACE: {"min": 1e-6, "max": 0.5}, "spec.budget": {"trialTimeout": 90}},
     "a list of every type": _kind("categorical", list=["a", 2, 2.5, True]),
     "several objectives": {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL},
+    "repeats and a re-test": {"spec.repeats": 3, "spec.retest": {"top": 2, "repeats": 4}},
+    "a re-test by its defaults": {"spec.retest": {}},
+    "a re-test of a list of one objective": {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL[:1], "spec.retest": {}},
     "several objectives and no pruner": {
         OBJECTIVE: ABSENT,
         "spec.objectives": SEVERAL,
@@ -127,6 +130,13 @@ BAD: dict[str, Bad] = {
     "an empty list": Bad(_kind("categorical", list=[]), f"{SPACE}.list"),
     "too long a list": Bad(_kind("discrete", list=list(range(1001))), f"{SPACE}.list"),
     "no objective": Bad({OBJECTIVE: ABSENT}, OBJECTIVE),
+    "no repeat": Bad({"spec.repeats": 0}, "spec.repeats"),
+    "repeats in words": Bad({"spec.repeats": "three"}, "spec.repeats"),
+    "a re-test of one run": Bad({"spec.retest": {"repeats": 1}}, "spec.retest.repeats"),
+    "a re-test of too many": Bad({"spec.retest": {"top": 51}}, "spec.retest.top"),
+    "a re-test without an order": Bad(
+        {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL, "spec.retest": {"top": 2}}, "spec.retest"
+    ),
     "both kinds of objective": Bad({"spec.objectives": SEVERAL}, "spec.objectives"),
     "no direction": Bad({f"{OBJECTIVE}.type": ABSENT}, f"{OBJECTIVE}.type"),
     "an unknown direction": Bad({f"{OBJECTIVE}.type": "max"}, f"{OBJECTIVE}.type"),

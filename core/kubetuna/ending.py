@@ -6,9 +6,9 @@ raised budget or count simply takes a finished experiment up again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from kubetuna.snapshot import Snapshot
+from kubetuna.snapshot import Snapshot, TrialView
 
 # Where maxFailedTrialCount is not set: that many failures in a row with one message, and no success ever,
 # show that the template is broken. Fewer than ten, so that a broken command does not burn ten GPUs.
@@ -19,16 +19,35 @@ SECONDS_PER_HOUR = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why nothing new starts. ``stop_running``: open trials are stopped now rather than left to finish."""
+    """Why nothing new starts. ``stop_running``: open trials are stopped now rather than left to finish.
+
+    ``retesting``: the search is over, and its best trials are still to be run again.
+    """
 
     reason: str
     message: str
     stop_running: bool
     failed: bool = False
+    retesting: bool = False
+
+    def over(self, trial: TrialView) -> bool:
+        """Whether an open trial is to be stopped: a re-test outlives the end of the search."""
+        return self.stop_running and not (self.retesting and trial.retest)
 
 
 def ending(snapshot: Snapshot, now: float) -> Ending | None:
-    """The first rule that ends the experiment, in the order in which Katib and then ours are checked."""
+    """The first rule that ends the experiment, in the order in which Katib and then ours are checked.
+
+    What only ends the search leaves room for the re-test; budgets, failures and a person's word do not.
+    """
+    end = _first(snapshot, now)
+    if end is None or not (snapshot.retests_due or any(t.retest for t in snapshot.trials)):
+        return end
+    hard = _broken(snapshot) or _asked(snapshot) or _failures(snapshot) or _budget(snapshot, now)
+    return hard or replace(end, retesting=True)
+
+
+def _first(snapshot: Snapshot, now: float) -> Ending | None:
     return (
         _broken(snapshot)
         or _asked(snapshot)

@@ -23,6 +23,7 @@ from kubetuna.plan import (
     LaunchAttempt,
     Publish,
     Report,
+    Retest,
     Stop,
     Tell,
     Wait,
@@ -142,6 +143,8 @@ class Engine:
         match action:
             case Ask(ordinal):
                 self.study.ask(ordinal)
+            case Retest(of):
+                self.study.retest(of)
             case LaunchAttempt(key, after):
                 return self._launch(key, after, now)
             case Report(number):
@@ -195,7 +198,7 @@ class Engine:
             if self._world.other_protocol(log):
                 continue
             if point is not None and first and not self.spec.multi_objective:
-                self.study.report(number, [(point.step, point.value, point.in_order)])
+                self.study.report(number, [(point.step, point.value, point.in_order and trial.retest_of is None)])
             if trial.verdict == "prune":
                 log.forget_unreported()
                 break

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from kubetuna.outcome import Reading
 from kubetuna.ports import AttemptFacts, AttemptKey, Clock, ExitFacts, LogSource, Place
 from kubetuna.records import AttemptRecord, outcome_of
+from kubetuna.repeats import repeats_of
 from kubetuna.snapshot import AttemptView, Snapshot, TrialView
 from kubetuna.spec.model import Experiment
 from kubetuna.study import OpenTrial, Study
@@ -73,6 +74,7 @@ class Observer:
             capacity=self._place.capacity(),
             exhausted=self._study.exhausted,
             unsearchable=self._study.unsearchable,
+            retests_due=self._study.retests_due,
             deleted=self._around.deleted(),
         )
 
@@ -84,7 +86,15 @@ class Observer:
             if read:
                 self._read(log, views[-1].facts)
             views = (*views[:-1], replace(latest, drained=log.drained))
-        return TrialView(trial.number, views, self._reading(log), trial.verdict, log.unreported)
+        return TrialView(
+            trial.number,
+            views,
+            self._reading(log),
+            trial.verdict,
+            log.unreported,
+            repeats_of(self._spec, trial.retest_of),
+            retest=trial.retest_of is not None,
+        )
 
     def _reading(self, log: TrialLog) -> Reading:
         """What a log says, and whether it was judged as the study's other trials are."""

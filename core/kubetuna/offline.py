@@ -9,6 +9,8 @@ from kubetuna.ending import Ending, ending
 from kubetuna.outcome import Reading
 from kubetuna.ports import AttemptFacts, AttemptKey, ExitFacts
 from kubetuna.records import AttemptRecord, TrialRecord, outcome_of
+from kubetuna.repeats import repeats_of
+from kubetuna.retesting import Candidates
 from kubetuna.snapshot import AttemptView, Snapshot, TrialView
 from kubetuna.spec.model import Experiment
 from kubetuna.tallying import Counter
@@ -25,20 +27,27 @@ def snapshot_of(
     """What a runner would have observed, as far as the store tells."""
     own = [t for t in trials if t.own]
     ended = [t for t in own if t.state not in ("RUNNING", "WAITING")]
+    candidates = Candidates(spec)
     for trial in sorted(ended, key=lambda t: (t.ended or 0.0, t.number)):
         counter.add(trial)
+        candidates.add(trial)
+    for trial in own:
+        if trial.retest_of is not None:
+            candidates.take(trial.retest_of)
+    numbered = sum(1 for t in own if t.retest_of is None)
     for attempt in (a for t in own for a in t.attempts):
         if attempt.started is not None and attempt.ended is not None:
             counter.add_attempt(attempt.ended - attempt.started)
     return Snapshot(
         spec=spec,
-        trials=tuple(_view(t) for t in own if t.state == "RUNNING"),
-        tally=counter.tally(len(own)),
+        trials=tuple(_view(spec, t) for t in own if t.state == "RUNNING"),
+        tally=counter.tally(numbered),
         resource_seconds=counter.resource_seconds * units,
         resource_units=units,
         started=started,
-        exhausted=Proposer(spec, 0).exhausted(len(own)),
+        exhausted=Proposer(spec, 0).exhausted(numbered),
         unsearchable=unsearchable,
+        retests_due=candidates.due(),
     )
 
 
@@ -51,9 +60,15 @@ def ending_of(snapshot: Snapshot, last_ended: float | None, now: float) -> Endin
     return then or ending(snapshot, now)
 
 
-def _view(trial: TrialRecord) -> TrialView:
+def _view(spec: Experiment, trial: TrialRecord) -> TrialView:
     attempts = tuple(_attempt(trial.number, a) for a in trial.attempts)
-    return TrialView(trial.number, attempts, Reading(dict(trial.metrics)))
+    return TrialView(
+        trial.number,
+        attempts,
+        Reading(dict(trial.metrics)),
+        repeats=repeats_of(spec, trial.retest_of),
+        retest=trial.retest_of is not None,
+    )
 
 
 def _attempt(trial: int, record: AttemptRecord) -> AttemptView:

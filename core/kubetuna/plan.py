@@ -36,6 +36,13 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Retest:
+    """Number a new trial that runs the parameters of a finished one again."""
+
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchAttempt:
     """Record the attempt (and what became of the one before it), then start it."""
 
@@ -87,7 +94,7 @@ class Wait:
     until: float
 
 
-Action = Ask | LaunchAttempt | Report | Stop | Tell | Delete | Publish | Wait
+Action = Ask | Retest | LaunchAttempt | Report | Stop | Tell | Delete | Publish | Wait
 
 
 def plan(snapshot: Snapshot, now: float) -> tuple[Action, ...]:
@@ -104,7 +111,8 @@ def plan(snapshot: Snapshot, now: float) -> tuple[Action, ...]:
 
 def finished(snapshot: Snapshot, now: float) -> Ending | None:
     """The ending, once nothing is open any more; None while anything is left to do."""
-    return None if snapshot.trials or snapshot.strays else ending(snapshot, now)
+    end = None if snapshot.trials or snapshot.strays else ending(snapshot, now)
+    return None if end is not None and end.retesting else end
 
 
 def _advance(trial: TrialView, snapshot: Snapshot, end: Ending | None, now: float) -> Iterator[Action]:
@@ -126,7 +134,7 @@ def _advance(trial: TrialView, snapshot: Snapshot, end: Ending | None, now: floa
 
 
 def _first_attempt(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> Iterator[Action]:
-    if end is not None and end.stop_running:
+    if end is not None and end.over(trial):
         yield Tell(trial.number, _cut_short(snapshot, "never started: "))
     elif not snapshot.spec.suspend:
         yield LaunchAttempt(AttemptKey(trial.number, 0))
@@ -138,7 +146,7 @@ def _lost_launch(
     """Recorded but unknown to its place: a crash fell between the two, so start that same attempt."""
     if attempt.stop == "Pruned" or trial.verdict == "prune":
         yield Tell(trial.number, Classified(Outcome.PRUNED, "pruned"))
-    elif attempt.stop in ("Stopped", "Deleted") or (end is not None and end.stop_running):
+    elif attempt.stop in ("Stopped", "Deleted") or (end is not None and end.over(trial)):
         yield Tell(trial.number, _cut_short(snapshot))
     elif not snapshot.spec.suspend:
         yield LaunchAttempt(_key(trial, attempt))
@@ -153,7 +161,7 @@ def _running(trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: En
 def _stop_reason(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> str | None:
     if trial.verdict == "prune":
         return "Pruned"
-    if end is not None and end.stop_running:
+    if end is not None and end.over(trial):
         return "Deleted" if snapshot.deleted else "Stopped"
     if snapshot.spec.suspend and snapshot.spec.suspend_policy == "stop":
         return "Suspended"
@@ -167,8 +175,8 @@ def _ended(
     facts = attempt.facts.exit or ExitFacts()
     result = classify(facts, attempt.stop, trial.verdict, trial.reading)
     retry = RULES[result.outcome].retry
-    over = end is not None and end.stop_running
-    if result.outcome is Outcome.SUCCEEDED and attempt.repeat + 1 < snapshot.spec.repeats:
+    over = end is not None and end.over(trial)
+    if result.outcome is Outcome.SUCCEEDED and attempt.repeat + 1 < trial.repeats:
         if over:
             yield Tell(trial.number, _cut_short(snapshot))
         elif not snapshot.spec.suspend:
@@ -225,10 +233,15 @@ def _count(trial: TrialView, retry: Retry) -> int:
 
 def _asks(snapshot: Snapshot, end: Ending | None) -> Iterator[Action]:
     spec = snapshot.spec
-    if end is not None or spec.suspend or snapshot.blocked:
+    if spec.suspend or snapshot.blocked:
         return
     places = spec.parallel if snapshot.capacity is None else min(spec.parallel, snapshot.capacity)
     room = places - len(snapshot.trials)
+    if end is not None:
+        # Not before the last trial of the search is told: it may be the best.
+        if end.retesting and all(t.retest for t in snapshot.trials):
+            yield from (Retest(of) for of in snapshot.retests_due[: max(0, room)])
+        return
     if spec.max_trials is not None:
         room = min(room, spec.max_trials - snapshot.tally.numbered)
     yield from (Ask(snapshot.tally.numbered + i) for i in range(max(0, room)))

@@ -26,6 +26,7 @@ MESSAGE = "kubetuna:message"
 SERIES = "kubetuna:series"
 METRICS = "kubetuna:metrics"
 REPEATS = "kubetuna:repeats"
+RETEST = "kubetuna:retest"
 CONSTRAINTS = "constraints"
 
 EXPERIMENT = "kubetuna:experiment"
@@ -86,6 +87,7 @@ class TrialRecord:
     """A trial as people see it. ``state`` in Optuna's names; ``steps`` of the objective, in order.
 
     ``repeats`` are the metrics of each finished repeat, where there are several; ``metrics`` their means.
+    ``retest_of`` is the trial whose parameters a re-test runs again.
     """
 
     number: int
@@ -103,15 +105,16 @@ class TrialRecord:
     feasible: bool = True
     series: Mapping[str, Sequence[float]] = field(default_factory=dict)
     repeats: tuple[Mapping[str, float], ...] = ()
+    retest_of: int | None = None
 
     @property
     def own(self) -> bool:
         """Whether this experiment made the trial, rather than another writer of the study."""
-        return self.ordinal is not None
+        return self.ordinal is not None or self.retest_of is not None
 
     def as_json(self) -> dict[str, Any]:
         """The documented shape of ``kubetuna trials --json``."""
-        shown = {
+        shown: dict[str, Any] = {
             "number": self.number,
             "state": self.state,
             "outcome": self.outcome,
@@ -124,7 +127,11 @@ class TrialRecord:
             "ended": timestamp(self.ended),
             "message": self.message,
         }
-        return shown | {"repeats": [dict(r) for r in self.repeats]} if self.repeats else shown
+        if self.repeats:
+            shown["repeats"] = [dict(r) for r in self.repeats]
+        if self.retest_of is not None:
+            shown["retestOf"] = self.retest_of
+        return shown
 
 
 def from_json(shown: Mapping[str, Any]) -> TrialRecord:
@@ -142,10 +149,11 @@ def from_json(shown: Mapping[str, Any]) -> TrialRecord:
         started=moment(shown.get("started")),
         ended=moment(shown.get("ended")),
         message=str(shown.get("message") or ""),
-        ordinal=shown.get("ordinal", int(shown["number"])),
+        ordinal=shown.get("ordinal", None if "retestOf" in shown else int(shown["number"])),
         feasible=shown.get("feasible", True) is not False,
         series=_series(shown.get("series")),
         repeats=decode_repeats(shown.get("repeats")),
+        retest_of=shown.get("retestOf"),
     )
 
 
@@ -207,7 +215,7 @@ def decode_trial(trial: FrozenTrial) -> TrialRecord:
     started = next((a.started for a in attempts if a.started is not None), None)
     ended = [a.ended for a in attempts if a.ended is not None]
     finished = trial.state.is_finished()
-    own = ORDINAL in system
+    own = ORDINAL in system or RETEST in system
     violations = system.get(CONSTRAINTS) or ()
     return TrialRecord(
         number=trial.number,
@@ -225,6 +233,7 @@ def decode_trial(trial: FrozenTrial) -> TrialRecord:
         feasible=all(v <= 0 for v in violations),
         series=_series(system.get(SERIES)),
         repeats=decode_repeats(system.get(REPEATS)),
+        retest_of=system.get(RETEST),
     )
 
 

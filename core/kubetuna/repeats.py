@@ -12,7 +12,14 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
+from kubetuna.spec.model import Experiment
+
 CONFIDENCE = 0.95
+
+
+def repeats_of(spec: Experiment, retest_of: int | None) -> int:
+    """How often a trial runs: one of the search, or a re-test."""
+    return spec.repeats if retest_of is None or spec.retest is None else spec.retest.repeats
 
 
 def means(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:

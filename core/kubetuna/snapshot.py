@@ -36,13 +36,18 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class TrialView:
-    """An open trial. ``unreported`` counts points that were read and not yet told to the study."""
+    """An open trial. ``unreported`` counts points that were read and not yet told to the study.
+
+    ``repeats`` is how often it runs; ``retest`` marks one that runs the parameters of a finished trial again.
+    """
 
     number: int
     attempts: tuple[AttemptView, ...]
     reading: Reading
     verdict: str = "go"
     unreported: int = 0
+    repeats: int = 1
+    retest: bool = False
 
     @property
     def latest(self) -> AttemptView | None:
@@ -56,7 +61,7 @@ class Tally:
 
     ``since_improvement`` is the number of ended trials after the one that gave the best value;
     ``identical_failures`` the length of the latest run of failures with one and the same message, counted
-    only while no trial has ever completed.
+    only while no trial has ever completed. ``retested`` counts ended re-tests, which the others leave out.
     """
 
     numbered: int = 0
@@ -69,6 +74,7 @@ class Tally:
     since_improvement: int = 0
     identical_failures: int = 0
     last_failure: str = ""
+    retested: int = 0
 
     @property
     def ended(self) -> int:
@@ -91,6 +97,7 @@ class Snapshot:
     exhausted: bool = False
     deleted: bool = False
     unsearchable: str = ""
+    retests_due: tuple[int, ...] = ()
     blocked: tuple[str, ...] = field(default=())
 
     def spent(self, now: float) -> float:

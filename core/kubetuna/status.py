@@ -44,7 +44,7 @@ class Moment:
 
 def render(snapshot: Snapshot, end: Ending | None, results: Results, moment: Moment) -> dict[str, Any]:
     """The status. ``end`` is set once nothing more starts; the experiment is over when nothing is open."""
-    over = end is not None and not snapshot.trials
+    over = _over(snapshot, end)
     ended = results.ended_at or snapshot.started or moment.now
     since = ended if over else snapshot.started or moment.now
     status: dict[str, Any] = {
@@ -59,7 +59,7 @@ def render(snapshot: Snapshot, end: Ending | None, results: Results, moment: Mom
         "spent": _spent(snapshot, results, moment, ended if over else moment.now),
         "forecast": _forecast(snapshot, moment),
         "savedByPruning": _saved(snapshot, results, moment),
-        "message": end.message if end else "",
+        "message": _message(end),
     }
     if moment.generation is not None:
         status["observedGeneration"] = moment.generation
@@ -70,13 +70,17 @@ def render(snapshot: Snapshot, end: Ending | None, results: Results, moment: Mom
 
 def state(snapshot: Snapshot, end: Ending | None) -> str:
     """One word for people: Created, Running, Suspended, Stopping, Succeeded or Failed."""
-    if end is not None and not snapshot.trials:
+    if end is not None and _over(snapshot, end):
         return "Failed" if failed(snapshot, end) else "Succeeded"
-    if end is not None and end.stop_running:
+    if end is not None and end.stop_running and not end.retesting:
         return "Stopping"
     if snapshot.spec.suspend:
         return "Suspended"
     return "Running" if snapshot.tally.numbered else "Created"
+
+
+def _over(snapshot: Snapshot, end: Ending | None) -> bool:
+    return end is not None and not end.retesting and not snapshot.trials
 
 
 def failed(snapshot: Snapshot, end: Ending) -> bool:
@@ -118,7 +122,7 @@ def optimal(spec: Experiment, trial: TrialRecord | None) -> dict[str, Any] | Non
         return None
     metrics = dict(zip((o.metric for o in spec.objectives), trial.values or (), strict=False))
     metrics.update({k: v for k, v in trial.metrics.items() if k not in metrics})
-    return {
+    shown = {
         "bestTrialName": f"{spec.name}-{trial.number}",
         "number": trial.number,
         "parameterAssignments": [{"name": k, "value": _text(v)} for k, v in trial.params.items()],
@@ -126,6 +130,18 @@ def optimal(spec: Experiment, trial: TrialRecord | None) -> dict[str, Any] | Non
         "observation": {"metrics": [{"name": k, "latest": _text(v)} for k, v in metrics.items()]},
         "values": list(trial.values or ()),
     }
+    if trial.repeats:
+        names = [o.metric for o in spec.objectives]
+        shown["repeats"] = [{name: run[name] for name in names if name in run} for run in trial.repeats]
+    if trial.retest_of is not None:
+        shown["retestOf"] = trial.retest_of
+    return shown
+
+
+def _message(end: Ending | None) -> str:
+    if end is None:
+        return ""
+    return f"{end.message}; the best are run again" if end.retesting else end.message
 
 
 def _text(value: object) -> str:
@@ -146,6 +162,7 @@ def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:
         "trialsRunning": running,
         "trialsPending": len(snapshot.trials) - running,
         "trialMetricsUnavailable": results.metrics_unavailable,
+        **({"trialsRetested": tally.retested} if snapshot.spec.retest is not None else {}),
     }
 
 

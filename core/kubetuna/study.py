@@ -24,6 +24,7 @@ from kubetuna.errors import SearchExhausted
 from kubetuna.outcome import RULES, Classified, Outcome
 from kubetuna.records import AttemptRecord, TrialRecord, decode_trial
 from kubetuna.repeats import means
+from kubetuna.retesting import Candidates
 from kubetuna.snapshot import Tally
 from kubetuna.spec.model import Experiment
 from kubetuna.tallying import Counter
@@ -52,13 +53,13 @@ class OpenTrial:
 
     number: int
     trial_id: int
-    ordinal: int
     params: Mapping[str, Any]
     attempts: tuple[AttemptRecord, ...] = ()
     verdict: str = "go"
     log: Mapping[str, Any] = field(default_factory=dict)
     curve: dict[int, float] = field(default_factory=dict)
     repeats: tuple[Mapping[str, float], ...] = ()
+    retest_of: int | None = None
 
 
 class Study:
@@ -73,6 +74,7 @@ class Study:
         name = storage.get_study_name_from_id(journal.study_id)
         self._optuna = optuna.Study(study_name=name, storage=storage, pruner=self._pruner)
         self._counter = Counter(experiment)
+        self._candidates = Candidates(experiment)
         self.open: dict[int, OpenTrial] = {}
         # Numbers of our ended trials in the order in which they were told; it only grows.
         self.told: list[int] = []
@@ -85,9 +87,11 @@ class Study:
 
     def _load(self) -> None:
         trials = self._storage.get_all_trials(self._journal.study_id, deepcopy=False)
-        own = [t for t in trials if records.ORDINAL in t.system_attrs]
+        own = [t for t in trials if records.ORDINAL in t.system_attrs or records.RETEST in t.system_attrs]
         for trial in sorted(own, key=_told_order):
-            self.numbered = max(self.numbered, trial.system_attrs[records.ORDINAL] + 1)
+            self.numbered = max(self.numbered, trial.system_attrs.get(records.ORDINAL, -1) + 1)
+            if records.RETEST in trial.system_attrs:
+                self._candidates.take(trial.system_attrs[records.RETEST])
             if trial.state.is_finished():
                 self._count(decode_trial(trial))
                 self.told.append(trial.number)
@@ -99,19 +103,20 @@ class Study:
         self.open[trial.number] = OpenTrial(
             number=trial.number,
             trial_id=trial._trial_id,
-            ordinal=system[records.ORDINAL],
             params=dict(trial.params),
             attempts=records.decode_attempts(system.get(records.ATTEMPTS)),
             verdict=system.get(records.VERDICT, "go"),
             log=system.get(records.LOG, {}),
             curve=dict(trial.intermediate_values),
             repeats=records.decode_repeats(system.get(records.REPEATS)),
+            retest_of=system.get(records.RETEST),
         )
         for attempt in self.open[trial.number].attempts:
             self._count_attempt(attempt)
 
     def _count(self, record: TrialRecord) -> None:
         self._counter.add(record)
+        self._candidates.add(record)
         for attempt in record.attempts:
             self._count_attempt(attempt)
 
@@ -128,6 +133,11 @@ class Study:
     def best(self) -> TrialRecord | None:
         """The best completed trial; None without one, and with several objectives."""
         return self._counter.best
+
+    @property
+    def retests_due(self) -> tuple[int, ...]:
+        """The best trials so far that no re-test has been made of."""
+        return self._candidates.due()
 
     @property
     def ended_seconds(self) -> float:
@@ -173,13 +183,28 @@ class Study:
             self.unsearchable = records.bounded(str(error))
             self._storage.set_study_system_attr(self._journal.study_id, records.UNSEARCHABLE, self.unsearchable)
             return
+        self._keep_params(trial_id, params)
+        self.open[trial.number] = OpenTrial(trial.number, trial_id, dict(params))
+        self.numbered = ordinal + 1
+
+    def retest(self, of: int) -> None:
+        """Number a trial that runs the parameters of trial ``of`` again. Nothing if there is one."""
+        if of not in self.retests_due:
+            return
+        trial_id = self._storage.create_new_trial(self._journal.study_id)
+        self._storage.set_trial_system_attr(trial_id, records.RETEST, of)
+        params = self.record(of).params
+        self._keep_params(trial_id, params)
+        number = self._storage.get_trial(trial_id).number
+        self.open[number] = OpenTrial(number, trial_id, dict(params), retest_of=of)
+        self._candidates.take(of)
+
+    def _keep_params(self, trial_id: int, params: Mapping[str, Any]) -> None:
         for parameter in self.spec.parameters:
             if parameter.name in params:
                 dist = distribution(parameter)
                 internal = dist.to_internal_repr(params[parameter.name])
                 self._storage.set_trial_param(trial_id, parameter.name, internal, dist)
-        self.open[trial.number] = OpenTrial(trial.number, trial_id, ordinal, dict(params))
-        self.numbered = ordinal + 1
 
     def begin_attempt(self, number: int, attempt: AttemptRecord) -> None:
         """Record that an attempt is about to start. Nothing if it is recorded."""
@@ -272,12 +297,14 @@ class Study:
         self._storage.set_trial_system_attr(trial.trial_id, records.OUTCOME, str(classified.outcome))
         message = records.bounded(classified.message)
         self._storage.set_trial_system_attr(trial.trial_id, records.MESSAGE, message)
-        frozen = self._storage.get_trial(trial.trial_id)
-        self._proposer.told(self._optuna, frozen, state, values)
+        if trial.retest_of is None:
+            self._proposer.told(self._optuna, self._storage.get_trial(trial.trial_id), state, values)
         self._storage.set_trial_state_values(trial.trial_id, state, values)
         del self.open[number]
         self.told.append(number)
-        self._counter.add(self.record(number))
+        record = self.record(number)
+        self._counter.add(record)
+        self._candidates.add(record)
 
     def _values(self, trial: OpenTrial, outcome: Outcome, metrics: Mapping[str, float]) -> list[float] | None:
         if outcome is Outcome.SUCCEEDED:

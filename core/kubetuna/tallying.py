@@ -34,17 +34,20 @@ class Counter:
         self.best: TrialRecord | None = None
         self.ended: dict[str, int] = {}
         self._goal = False
-        self._since = 0
+        self._since = self._retested = 0
         self._alike = 0
         self._last_failure = ""
         self.resource_seconds = 0.0
         self.steps = 0
 
     def add(self, record: TrialRecord) -> None:
-        """Count one told trial of ours, in the order of telling."""
+        """Count one told trial of ours, in the order of telling. A re-test is none of the search's trials."""
+        self.steps += len(record.steps)
+        if record.retest_of is not None:
+            self._retested += 1
+            return
         outcome = outcome_of(record.outcome) or Outcome.CRASHED
         self.ended[outcome] = self.ended.get(outcome, 0) + 1
-        self.steps += len(record.steps)
         if RULES[outcome].failed:
             same = record.message == self._last_failure
             self._alike = self._alike + 1 if same else 1
@@ -86,4 +89,5 @@ class Counter:
             since_improvement=self._since,
             identical_failures=0 if complete else self._alike,
             last_failure=self._last_failure,
+            retested=self._retested,
         )

@@ -37,6 +37,7 @@ class ResultsBook:
     def __init__(self, spec: Experiment) -> None:
         self._spec = spec
         self._front: list[TrialRecord] = []
+        self._retested: list[TrialRecord] = []
         self._failures: deque[TrialRecord] = deque(maxlen=FAILURE_LIMIT)
         self._unavailable = self._steps = 0
         self._complete: list[int | float] = [0, 0, 0.0]
@@ -56,7 +57,9 @@ class ResultsBook:
         if record.state == "COMPLETE" and record.steps:
             count, steps, seconds = self._complete
             self._complete = [count + 1, steps + len(record.steps), seconds + _seconds(record)]
-        if eligible(record):
+        if eligible(record) and record.retest_of is not None:
+            self._retested = _joined(self._spec, self._retested, record)
+        elif eligible(record):
             self._front = _joined(self._spec, self._front, record)
 
     def results(self, open_steps: int = 0) -> Results:
@@ -64,7 +67,7 @@ class ResultsBook:
         saved_steps, saved_seconds = self._savings()
         several = self._spec.multi_objective
         return Results(
-            best=None if several else min(self._front, key=lambda r: r.number, default=None),
+            best=None if several else min(self._retested or self._front, key=lambda r: r.number, default=None),
             front=tuple(sorted(self._front, key=lambda r: r.number)) if several else (),
             failures=tuple(self._failures),
             metrics_unavailable=self._unavailable,
@@ -92,8 +95,9 @@ def results_of(spec: Experiment, records: Sequence[TrialRecord]) -> Results:
 
 
 def best_of(spec: Experiment, records: Sequence[TrialRecord]) -> TrialRecord | None:
-    """The feasible complete trial with the best value; the earliest among equals."""
-    best = pareto_front(spec, records, objectives=1)
+    """The feasible complete trial with the best value; the earliest among equals. A re-test has the last word."""
+    retested = [r for r in records if r.retest_of is not None and eligible(r)]
+    best = pareto_front(spec, retested or records, objectives=1)
     return min(best, key=lambda r: r.number, default=None)
 
 

@@ -105,7 +105,7 @@ class Publisher:
 
     def _restarting(self, snapshot: Snapshot, end: Ending | None) -> Condition:
         """Whether an experiment that had ended goes on, since its counts or its budget were raised."""
-        over = end is not None and not snapshot.trials
+        over = end is not None and not end.retesting and not snapshot.trials
         restarting = self._about.ended_before and not over
         return Condition("Restarting", restarting, "ExperimentRestarting" if restarting else "NotRestarting")
 

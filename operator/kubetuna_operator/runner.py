@@ -187,7 +187,7 @@ class Runner:
         grace = float(pod_spec(spec.template.trial_spec).get("terminationGracePeriodSeconds") or GRACE_SECONDS)
 
         def show(snapshot: Snapshot, end: Ending | None) -> None:
-            if end is None or snapshot.trials:
+            if end is None or end.retesting or snapshot.trials:
                 projection.refresh()
                 publisher.publish(snapshot, end)
 

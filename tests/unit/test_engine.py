@@ -15,6 +15,7 @@ from kubetuna.engine import Ports
 from kubetuna.errors import StoreUnavailable
 from kubetuna.ports import AttemptKey, ExitFacts, Launch
 from kubetuna.records import TrialRecord
+from kubetuna.repeats import repeats_of
 from tests.fakes import FakeLogs, Run
 from tests.local.runs import experiment
 from tests.world import World, curve
@@ -106,9 +107,10 @@ def test_attempts_that_vanish_again_and_again_are_still_followed_by_others() -> 
 class Chaos(RuleBasedStateMachine):
     """A runner that may die anywhere, a place that loses attempts, a database that goes away."""
 
-    @initialize(parallel=st.integers(1, 3), prune=st.booleans(), repeats=st.integers(1, 3))
-    def begin(self, parallel: int, prune: bool, repeats: int) -> None:
-        extra = {"earlyStopping": MEDIAN} if prune else {}
+    @initialize(parallel=st.integers(1, 3), prune=st.booleans(), repeats=st.integers(1, 3), retest=st.booleans())
+    def begin(self, parallel: int, prune: bool, repeats: int, retest: bool) -> None:
+        extra: dict[str, Any] = {"earlyStopping": MEDIAN} if prune else {}
+        extra |= {"retest": {"top": 2, "repeats": 2}} if retest else {}
         text = experiment("", maxTrialCount=5, parallelTrialCount=parallel, repeats=repeats, **extra)
         self.world = World(text, self.program)
         self.told: dict[int, tuple[str, Any]] = {}
@@ -182,7 +184,9 @@ class Chaos(RuleBasedStateMachine):
             return
         stored = self.world.stored()
         assert [t.number for t in stored] == list(range(len(stored)))
-        assert len(stored) <= 5
+        assert sum(t.retest_of is None for t in stored) <= 5
+        again = [t.retest_of for t in stored if t.retest_of is not None]
+        assert len(again) == len(set(again)) <= 2, "a trial was re-tested twice"
         for trial in stored:
             if trial.state in ("COMPLETE", "PRUNED", "FAIL"):
                 fact = (trial.state, trial.values)
@@ -196,7 +200,7 @@ class Chaos(RuleBasedStateMachine):
         done = [a.repeat for a in trial.attempts if a.outcome == "Succeeded"]
         assert done == list(range(len(done))), "a repeat was run again, or left out"
         if trial.state == "COMPLETE":
-            assert len(done) == self.world.spec.repeats
+            assert len(done) == repeats_of(self.world.spec, trial.retest_of)
 
     @invariant()
     def one_attempt_of_a_trial_runs_at_a_time(self) -> None:
@@ -209,7 +213,11 @@ class Chaos(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         self.world.finish()
-        assert len(self.world.stored()) == 5
+        searched = [t for t in self.world.stored() if t.retest_of is None]
+        complete = [t for t in searched if t.state == "COMPLETE"]
+        assert len(searched) == 5
+        if self.world.spec.retest is not None:
+            assert len(self.world.stored()) == 5 + min(2, len(complete))
         assert all(t.state in ("COMPLETE", "PRUNED", "FAIL") for t in self.world.stored())
         assert not self.world.place.attempts, "an attempt was left behind"
         self.what_was_told_stays()

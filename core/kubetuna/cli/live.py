@@ -28,7 +28,7 @@ class LiveView:
         self._console = console
         self._live: Live | None = None
         self._spec: Experiment | None = None
-        self._ended = 0
+        self._ended = self._retested = 0
         self._began = time.monotonic()
         self._ended_before = -1
         self._warned = ""
@@ -73,7 +73,10 @@ class LiveView:
             left = self._time_left(snapshot)
             ended = "1 trial" if snapshot.tally.ended == 1 else f"{snapshot.tally.ended} trials"
             self._console.print(f"{ended} ended; best: {best_line(self._spec, status)}{left}", markup=False)
-        self._ended = snapshot.tally.ended
+        elif snapshot.tally.retested > self._retested and self._spec.retest is not None:
+            ended = f"{snapshot.tally.retested} of {self._spec.retest.top} re-tests ended"
+            self._console.print(f"{ended}; best: {best_line(self._spec, status)}", markup=False)
+        self._ended, self._retested = snapshot.tally.ended, snapshot.tally.retested
 
     def _time_left(self, snapshot: Snapshot) -> str:
         done = snapshot.tally.ended - self._ended_before

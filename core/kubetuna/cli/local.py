@@ -137,7 +137,7 @@ class _Session:
         self._spec, self._records, self._watchers, self._clock = spec, records, watchers, clock
         self._held, self._lost = held, False
         self._results = results_of(spec, records())
-        self._ended = -1
+        self._ended = (-1, -1)
         self._shown = 0.0
         self.last = Snapshot(spec)
 
@@ -159,17 +159,21 @@ class _Session:
             self._held.renew()
             self._lost = False
         now = self._clock.now()
-        if now - self._shown >= 0.1 or snapshot.tally.ended != self._ended:
+        if now - self._shown >= 0.1 or _ended(snapshot) != self._ended:
             self._shown = now
             self._watchers.changed(self.status(snapshot, end), snapshot)
 
     def status(self, snapshot: Snapshot, end: Ending | None) -> dict[str, Any]:
         """The status of a snapshot."""
-        if snapshot.tally.ended != self._ended:
+        if _ended(snapshot) != self._ended:
             self._results = results_of(self._spec, self._records())
-            self._ended = snapshot.tally.ended
+            self._ended = _ended(snapshot)
         moment = Moment(self._clock.now(), unit=resource_unit(self._spec))
         return render(snapshot, end, self._results, moment)
+
+
+def _ended(snapshot: Snapshot) -> tuple[int, int]:
+    return snapshot.tally.ended, snapshot.tally.retested
 
 
 def study_name(target: str) -> str:

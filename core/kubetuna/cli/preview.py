@@ -24,6 +24,8 @@ def preview(spec: Experiment) -> dict[str, Any]:
         else {"name": spec.pruner.name, "settings": dict(spec.pruner.settings)},
         "trials": spec.max_trials,
         "parallel": spec.parallel,
+        "repeats": spec.repeats,
+        "retest": None if spec.retest is None else {"top": spec.retest.top, "repeats": spec.retest.repeats},
         "budget": {
             "gpuHours": spec.budget.gpu_hours,
             "wallClockSeconds": spec.budget.wall_clock,
@@ -63,8 +65,8 @@ def _cost(spec: Experiment) -> dict[str, Any]:
     if spec.budget.gpu_hours is not None:
         bounds.append(spec.budget.gpu_hours)
     if spec.budget.trial_timeout is not None and spec.max_trials is not None:
-        attempts = spec.max_trials * (1 + spec.retry_limit)
-        bounds.append(attempts * spec.budget.trial_timeout * units / SECONDS_PER_HOUR)
+        runs = spec.max_trials * spec.repeats + (spec.retest.top * spec.retest.repeats if spec.retest else 0)
+        bounds.append(runs * (1 + spec.retry_limit) * spec.budget.trial_timeout * units / SECONDS_PER_HOUR)
     if spec.budget.wall_clock is not None:
         bounds.append(spec.budget.wall_clock * spec.parallel * units / SECONDS_PER_HOUR)
     name = "slotHours" if unit == "slot" else "gpuHours"
@@ -84,6 +86,7 @@ def preview_text(shown: dict[str, Any]) -> str:
     lines = [
         f"{shown['name']}: {goals}",
         f"  sampler {shown['algorithm']['name']}, pruner {pruner}, {trials} trials, {shown['parallel']} at a time",
+        *([f"  {_runs_line(shown)}"] if shown["repeats"] > 1 or shown["retest"] else []),
         f"  space ({points}):",
         *(f"    {_space_line(p)}" for p in shown["space"]),
         f"  budget: {_budget_line(shown['budget'])}",
@@ -92,6 +95,12 @@ def preview_text(shown: dict[str, Any]) -> str:
         "This file can run. Nothing was started.",
     ]
     return "\n".join(lines)
+
+
+def _runs_line(shown: dict[str, Any]) -> str:
+    retest = shown["retest"]
+    again = f"; then the best {retest['top']} again, {retest['repeats']} seeds each" if retest else ""
+    return f"{shown['repeats']} run{'s' if shown['repeats'] > 1 else ''} of each trial{again}"
 
 
 def _space_line(parameter: dict[str, Any]) -> str:

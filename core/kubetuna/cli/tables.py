@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -81,6 +82,8 @@ def status_rows(spec: Experiment, status: Mapping[str, Any]) -> list[tuple[str, 
         ("spent", _hours(status["spent"]) + f", {status['spent']['steps']} steps"),
         ("saved by pruning", _saved(status["savedByPruning"])),
     ]
+    if "trialsRetested" in status and spec.retest is not None:
+        rows.insert(2, ("re-tests", f"{status['trialsRetested']} of {spec.retest.top} done"))
     rows += [(f"trial {f['trial']}", f"{f['outcome']}: {f['message']}") for f in status["failures"][-3:]]
     return rows
 
@@ -92,7 +95,14 @@ def best_line(spec: Experiment, status: Mapping[str, Any]) -> str:
     found = status.get("currentOptimalTrial")
     if not found:
         return "none yet"
-    return f"{spec.objectives[0].metric} = {number(found['values'][0])} (trial {found['number']})"
+    return f"{spec.objectives[0].metric} = {number(found['values'][0])} (trial {found['number']}{_runs(found)})"
+
+
+def _runs(found: Mapping[str, Any]) -> str:
+    """Of how many runs a value is the mean, and whose parameters were run again."""
+    runs = len(found.get("repeats", ()))
+    mean = f", mean of {runs} runs" if runs > 1 else ""
+    return f"{mean}, a re-test of trial {found['retestOf']}" if "retestOf" in found else mean
 
 
 def _hours(amounts: Mapping[str, Any]) -> str:
@@ -114,16 +124,28 @@ def trials_table(spec: Experiment, trials: Sequence[TrialRecord]) -> Table:
     table.add_column("parameters", overflow="fold")
     for trial in trials:
         values = trial.values or (None,) * len(spec.objectives)
+        named = zip(spec.objectives, values, strict=False)
         table.add_row(
             str(trial.number),
             trial.state,
             clean(trial.outcome or ""),
-            *("" if v is None else number(v) for v in values),
+            *("" if v is None else number(v) + _spread(trial, o.metric) for o, v in named),
             str(len(trial.steps)),
             str(len(trial.attempts)),
-            clean(parameters(trial.params) + (f"  [{trial.message}]" if trial.message else "")),
+            clean(parameters(trial.params) + "".join(f"  [{note}]" for note in _notes(trial))),
         )
     return table
+
+
+def _spread(trial: TrialRecord, metric: str) -> str:
+    """How far the runs of a trial lie apart, as a standard deviation."""
+    found = [run[metric] for run in trial.repeats if metric in run]
+    return f" ± {stdev(found):.2g}" if len(found) > 1 else ""
+
+
+def _notes(trial: TrialRecord) -> list[str]:
+    again = [] if trial.retest_of is None else [f"re-test of trial {trial.retest_of}"]
+    return again + ([trial.message] if trial.message else [])
 
 
 def comparison_table(found: Comparison) -> Table:
@@ -207,7 +229,7 @@ def _trial_lines(spec: Experiment, trial: Mapping[str, Any]) -> list[str]:
     values = ", ".join(f"{o.metric} = {number(v)}" for o, v in zip(spec.objectives, trial["values"], strict=False))
     width = max((len(name) for name in trial["params"]), default=0)
     rows = [f"  {name:<{width}}  {number(value)}" for name, value in trial["params"].items()]
-    return [f"trial {trial['number']}: {values}", *rows]
+    return [f"trial {trial['number']}: {values}{_runs(trial)}", *rows]
 
 
 def command() -> str:

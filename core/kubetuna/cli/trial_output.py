@@ -6,6 +6,8 @@ import shutil
 from typing import BinaryIO
 
 from kubetuna.errors import KubetunaError
+from kubetuna.local.folder import LOG, attempt_folder
+from kubetuna.ports import AttemptKey
 from kubetuna.results.seen import Seen
 
 
@@ -20,7 +22,8 @@ def copy_log(seen: Seen, number: int, attempt: int | None, out: BinaryIO) -> Non
         known = f"0 to {len(seen.trials) - 1}" if seen.trials else "none yet"
         raise KubetunaError(f"trial {number} does not exist; trials: {known}")
     wanted = attempt if attempt is not None else max((a.number for a in trial.attempts), default=0)
-    path = seen.folder / f"trial-{number}" / f"attempt-{wanted}" / "log"
+    repeat = next((a.repeat for a in trial.attempts if a.number == wanted), 0)
+    path = attempt_folder(seen.folder, AttemptKey(number, wanted, repeat)) / LOG
     try:
         with path.open("rb") as log:
             shutil.copyfileobj(log, out)

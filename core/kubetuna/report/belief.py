@@ -7,7 +7,7 @@ still improving, results that a trivial strategy reaches as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -17,6 +17,7 @@ from kubetuna.records import TrialRecord
 from kubetuna.report.axes import parameter_axis
 from kubetuna.report.failures import summary
 from kubetuna.report.luck import MANY_SPLITS, Luck, choice, verdict
+from kubetuna.report.repeated import Runs, rivals, runs_of
 from kubetuna.report.text import count, cut, esc, finite, number
 from kubetuna.report.view import View, value_of
 
@@ -188,8 +189,21 @@ def _failures(view: View) -> Iterator[Check]:
         yield Check("care" if failed > MANY_FAILURES * len(view.trials) else "note", f"{text}.")
 
 
+def _repeated(view: View, found: Sequence[Runs]) -> Check:
+    first, open_with = found[0], rivals(found)
+    span = f"{number(first.low)} to {number(first.high)}"
+    text = f"Over {len(first.values)} seeds trial {first.trial} has {number(first.mean)} (95 %: {span})"
+    if open_with:
+        names = ", ".join(map(str, open_with[:5]))
+        return Check("care", f"{text}; the interval of trial {names} overlaps, so their order is open.")
+    return Check("good", f"{text}, apart from the other {len(found) - 1} that were run as often.")
+
+
 def _noise(view: View) -> Iterator[Check]:
-    if view.spec.repeats == 1 and view.best is not None:
+    found = runs_of(view)
+    if found:
+        yield _repeated(view, found)
+    elif view.best is not None:
         yield Check(
             "note",
             "Each point was tried once, so how much chance moves the value was not measured; kubetuna retest does.",

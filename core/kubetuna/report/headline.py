@@ -14,6 +14,7 @@ import yaml
 
 from kubetuna.ending import SECONDS_PER_HOUR
 from kubetuna.records import TrialRecord
+from kubetuna.repeats import interval
 from kubetuna.report.chart import table
 from kubetuna.report.kinds import KINDS, trial_kind
 from kubetuna.report.text import count, cut, duration, esc, finite, moment, number, scalar, strict
@@ -50,8 +51,23 @@ def answer(view: View) -> str:
     objective, value = objectives[0], value_of(view.best)
     return (
         f'Best <b>{esc(objective.metric)}</b>: <span class="value">{esc(number(value))}</span> '
-        f"in trial {view.best.number} ({better_word(objective)})."
+        f"in trial {view.best.number} ({better_word(objective)}){esc(means_line(view))}."
     )
+
+
+def means_line(view: View) -> str:
+    """What further runs of the best say, where there were any."""
+    assert view.best is not None
+    metric, parts = view.spec.objectives[0].metric, []
+    if view.best.repeats:
+        parts.append(f"the mean of {len(view.best.repeats)} runs")
+    again = next((t for t in view.retests if t.retest_of == view.best.number and t.repeats), None)
+    if again is not None:
+        values = [run[metric] for run in again.repeats if metric in run]
+        low, high = interval(values)
+        parts.append(f"run again with {len(values)} seeds {number(sum(values) / len(values))} "
+                     f"(95 %: {number(low)} to {number(high)})")  # fmt: skip
+    return "".join(f"; {part}" for part in parts)
 
 
 def _progress(view: View) -> str:

@@ -20,7 +20,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One study at one moment. ``scored`` are the complete trials with a value for each objective."""
+    """One study at one moment. ``scored`` are the complete trials with a value for each objective.
+
+    ``retests`` are runs of the best trials' parameters after the search; no figure about the search counts them.
+    """
 
     spec: Experiment
     status: Mapping[str, Any]
@@ -28,6 +31,7 @@ class View:
     scored: tuple[TrialRecord, ...]
     winners: tuple[TrialRecord, ...]
     generated: float
+    retests: tuple[TrialRecord, ...] = ()
 
     @property
     def best(self) -> TrialRecord | None:
@@ -52,10 +56,12 @@ class View:
 
 def view_of(spec: Experiment, status: Mapping[str, Any], trials: Sequence[TrialRecord], generated: float) -> View:
     """Look at a study."""
-    ordered = tuple(sorted((_sound(t) for t in trials), key=lambda t: t.number))
+    every = sorted((_sound(t) for t in trials), key=lambda t: t.number)
+    ordered = tuple(t for t in every if t.retest_of is None)
+    retests = tuple(t for t in every if t.retest_of is not None)
     width = len(spec.objectives)
     scored = tuple(t for t in ordered if t.state == "COMPLETE" and t.values and len(t.values) == width)
-    return View(spec, status, ordered, scored, _winners(spec, status, scored), generated)
+    return View(spec, status, ordered, scored, _winners(spec, status, scored), generated, retests)
 
 
 def _sound(trial: TrialRecord) -> TrialRecord:
@@ -73,7 +79,8 @@ def _winners(spec: Experiment, status: Mapping[str, Any], scored: Sequence[Trial
         # The status cuts its front short; here all of it is wanted.
         own = [t for t in scored if t.own]
         return pareto_front(spec, own or scored)
-    told = (status.get("currentOptimalTrial") or {}).get("number")
+    shown = status.get("currentOptimalTrial") or {}
+    told = shown.get("retestOf", shown.get("number"))
     best = next((t for t in scored if t.number == told), None) or best_of(spec, scored)
     return () if best is None else (best,)
 

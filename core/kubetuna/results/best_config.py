@@ -83,6 +83,7 @@ def configuration(seen: Seen, trial: TrialRecord) -> dict[str, Any]:
         "value": values[0] if values else None,
         "values": dict(zip((o.metric for o in seen.spec.objectives), values, strict=False)),
         "metrics": dict(trial.metrics),
+        **_runs(seen, trial),
         "study": seen.spec.name,
         "store": seen.store,
         "trial": trial.number,
@@ -90,6 +91,13 @@ def configuration(seen: Seen, trial: TrialRecord) -> dict[str, Any]:
         "protocol": seen.protocol,
         "versions": versions(),
     }
+
+
+def _runs(seen: Seen, trial: TrialRecord) -> dict[str, Any]:
+    """The metrics of each run, and of the re-test, where there were several."""
+    again = next((t for t in seen.trials if t.retest_of == trial.number and t.repeats), None)
+    found = {"repeats": trial.repeats, "retest": again.repeats if again else ()}
+    return {name: [dict(run) for run in runs] for name, runs in found.items() if runs}
 
 
 def versions() -> dict[str, str]:

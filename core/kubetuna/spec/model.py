@@ -124,6 +124,14 @@ class EarlierStudy:
 
 
 @dataclass(frozen=True, slots=True)
+class Retest:
+    """Once the search is over its ``top`` best trials are run again, with this many further seeds each."""
+
+    top: int = 3
+    repeats: int = 5
+
+
+@dataclass(frozen=True, slots=True)
 class Experiment:
     """A validated experiment. ``warnings`` are things a person should know that are no errors."""
 
@@ -149,6 +157,7 @@ class Experiment:
     warm_start: tuple[Mapping[str, Scalar], ...] = ()
     warm_start_studies: tuple[EarlierStudy, ...] = ()
     repeats: int = 1
+    retest: Retest | None = None
     collector: Collector = Collector()
     resume_policy: str = "Never"
     preset: str | None = None

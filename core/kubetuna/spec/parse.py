@@ -14,7 +14,7 @@ from kubetuna.spec.conditions import parse_constraints, warn_of_conditions
 from kubetuna.spec.fields import Fields, shown
 from kubetuna.spec.goals import parse_collector, parse_goals
 from kubetuna.spec.limits import check_ends, parse_limits
-from kubetuna.spec.model import Algorithm, Experiment, Parameter
+from kubetuna.spec.model import Algorithm, Experiment, Objective, Parameter, Retest
 from kubetuna.spec.overrides import with_metric, with_sets
 from kubetuna.spec.parameters import declared_names, parse_parameters
 from kubetuna.spec.template import parse_template
@@ -47,6 +47,7 @@ SPEC_FIELDS = (
     "suspendPolicy",
     "stopWhen",
     "repeats",
+    "retest",
     "warmStart",
     "checkpoint",
     "preset",
@@ -108,6 +109,7 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
     points, studies = parse_warm_start(spec, parameters, constraints, names)
     _others(spec)
     repeats = spec.count("repeats", 1, 100)
+    retest = _retest(spec, objectives)
     collector = parse_collector(spec)
     check_ends(spec, limits, objectives, _may_be_finite(sampler, parameters))
     if template is None or sampler is None or not objectives:
@@ -135,6 +137,7 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
         warm_start=points,
         warm_start_studies=studies,
         repeats=repeats or 1,
+        retest=retest,
         collector=collector,
         resume_policy=str(spec.raw("resumePolicy") or "Never"),
         preset=limits.preset,
@@ -221,6 +224,18 @@ def _algorithm(spec: Fields, field: str) -> Algorithm | None:
     for path, message in faults:
         fields.problem(path, message)
     return found
+
+
+def _retest(spec: Fields, objectives: Sequence[Objective]) -> Retest | None:
+    if spec.raw("retest") is None:
+        return None
+    fields = spec.child("retest")
+    fields.known(("top", "repeats"))
+    if len(objectives) > 1:
+        spec.problem("retest", "needs one objective: several have a Pareto front and no order of their trials")
+    top, repeats = fields.count("top", 1, 50), fields.count("repeats", 2, 100)
+    usual = Retest()
+    return Retest(top or usual.top, repeats or usual.repeats)
 
 
 def _others(spec: Fields) -> None:
