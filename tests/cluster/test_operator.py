@@ -70,6 +70,28 @@ def test_a_finished_experiment_goes_on_when_it_is_given_more_trials(world: World
     assert len(world.studies()) == 1
 
 
+def test_repeats_and_the_retest_are_pods_of_their_own_and_the_status_tells_their_mean(world: World) -> None:
+    world.operator()
+    repeat = "import os; print(f\"loss={os.environ['KUBETUNA_REPEAT']}.5\")"
+    world.apply(repeat, maxTrialCount=2, parallelTrialCount=1, repeats=2, retest={"top": 1, "repeats": 3})
+    seen: dict[str, dict[str, str]] = {}
+
+    def watched() -> bool:
+        seen.update({p["metadata"]["name"]: p["metadata"]["labels"] for p in world.pods()})
+        return world.status().get("state") == "Succeeded"
+
+    world.until("success", watched)
+    assert {"small-0-0-0", "small-0-1-1", "small-1-1-1", "small-2-2-2"} <= set(seen)
+    assert seen["small-2-2-2"]["kubetuna.dev/repeat"] == "2"
+    best = world.status()["currentOptimalTrial"]
+    assert (best["number"], best["retestOf"], best["values"]) == (2, 0, [1.5])
+    assert [t.values for t in world.trials()] == [(1.0,), (1.0,), (1.5,)]
+    shown = {
+        t["status"]["number"]: t["status"] for t in world.api.get(collection("trials", world.namespace))["items"]
+    }
+    assert shown[2]["retestOf"] == 0 and [r["loss"] for r in shown[2]["repeats"]] == [0.5, 1.5, 2.5]
+
+
 def test_an_experiment_deleted_while_it_runs_leaves_no_pod_and_its_successor_is_another_study(world: World) -> None:
     world.operator()
     world.apply(HANGS, maxTrialCount=2)
