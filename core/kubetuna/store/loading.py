@@ -6,9 +6,11 @@ is parsed once and shared by all trials.
 
 from __future__ import annotations
 
+import gc
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from optuna.distributions import BaseDistribution, json_to_distribution
@@ -46,8 +48,25 @@ def load_attributes(connection: Connection, study_id: int) -> tuple[Attributes, 
     return user, system
 
 
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """No garbage collection: of so many new objects, all of them kept, it takes a third of the time."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
 def load_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
     """Every trial of a study, by number."""
+    with _without_collection():
+        return _load_trials(connection, study_id)
+
+
+def _load_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
     params = _params(connection, study_id)
     values = _values(connection, study_id)
     curves = _curves(connection, study_id)
