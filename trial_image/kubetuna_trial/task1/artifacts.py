@@ -52,5 +52,5 @@ def _description(trial: Trial, data: Dataset) -> dict[str, object]:
         "seed": trial.plan.seed,
         "data": data.source,
         "origin": dict(data.origin),
-        "protocol": {**asdict(trial.protocol), "hash": trial.protocol.digest},
+        "protocol": {**trial.protocol.fields(), "hash": trial.protocol.digest},
     }

@@ -12,6 +12,7 @@ import torch
 from kubetuna_trial.checkpoint import Checkpoints
 from kubetuna_trial.command import Formatter, Parser, add_numbers, check_least, device_named, given_options
 from kubetuna_trial.errors import InputError
+from kubetuna_trial.folds import HELP, fold_of
 from kubetuna_trial.task1 import evaluate, replay
 from kubetuna_trial.task1.artifacts import write_artifacts
 from kubetuna_trial.task1.data import Dataset, file_dataset, planted_dataset
@@ -71,6 +72,7 @@ def _parser() -> Parser:
     data.add_argument("--rows", type=int, default=60_000, help="synthetic data: seconds")
     data.add_argument("--data-seed", type=int, default=7, help="synthetic data: its seed")
     data.add_argument("--snr", type=float, default=0.35, help="synthetic data: strength of the signal; 0: none")
+    data.add_argument("--fold", metavar="I/K", help=HELP)
     data.add_argument("--make-data", type=Path, metavar="DIR", help="write synthetic data as contest files")
     training = parser.add_argument_group("training")
     training.add_argument("--budget", type=int, default=200_000, help="learner samples of the whole ensemble")
@@ -150,10 +152,11 @@ def _plan(options: Namespace, around: Surroundings, seed: int) -> Plan:
 
 
 def _dataset(options: Namespace) -> Dataset:
+    fold = fold_of(options.fold)
     prices = options.prices or (options.data and options.data / PRICES_FILE)
     factors = options.factors or (options.data and options.data / FACTORS_FILE)
     if bool(prices) != bool(factors):
         raise InputError("--prices and --factors belong together: give both, or --data DIR, or neither")
     if prices:
-        return file_dataset(prices, factors, options.align)
-    return planted_dataset(options.rows, options.data_seed, options.snr)
+        return file_dataset(prices, factors, options.align, fold)
+    return planted_dataset(options.rows, options.data_seed, options.snr, fold)

@@ -3,6 +3,9 @@
 Chronological 60/20/20 with an embargo between the parts, as long as the longest horizon that went into the
 factors. ``align`` says which price a factor row belongs to: ``front`` pairs row i with row i; ``rear`` pairs
 the last rows, which with the contest's files makes every factor 900 seconds old.
+
+With a fold (``kubetuna_trial.folds``) the first 80 % are cut into equal blocks instead: it trains on all before its
+block, and is validated on its block less the embargo at its start. Rows after the block are not read.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubetuna_trial.errors import InputError
+from kubetuna_trial.folds import Fold
 from kubetuna_trial.task1.files import count_rows, header, open_factors, read_prices
 from kubetuna_trial.task1.planted import planted_series
 from kubetuna_trial.wire import say
@@ -28,6 +32,8 @@ EMBARGO = 900
 LAG = 900
 CLIP = 5.0
 FEWEST_ROWS = 10_000
+# As short as the shortest ordinary validation part with its embargo.
+SHORTEST_BLOCK = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +62,37 @@ class Dataset:
     digest: str
     source: str
     origin: Mapping[str, Any]
+    fold: Fold | None = None
 
 
-def split(rows: int) -> tuple[Span, Span]:
-    """Train and validation of a series of ``rows``; the rest is the test part, which no trial reads."""
+def split(rows: int, fold: Fold | None = None) -> tuple[Span, Span]:
+    """Train and validation of a series of ``rows``; the test part, after 80 % of them, no trial reads."""
     if rows < FEWEST_ROWS:
         raise InputError(f"the data has {rows} rows; at least {FEWEST_ROWS} are needed")
     first, second = int(rows * TRAIN), int(rows * (TRAIN + VALIDATION))
+    if fold is not None:
+        first, second = fold.cut(second, SHORTEST_BLOCK, "rows")
     return Span(0, first), Span(first + EMBARGO, second)
 
 
-def planted_dataset(rows: int, seed: int, snr: float) -> Dataset:
+def planted_dataset(rows: int, seed: int, snr: float, fold: Fold | None = None) -> Dataset:
     """Synthetic data. Each part is drawn from the same process; the test rows are cut off unseen."""
     series = planted_series(rows, seed, snr)
-    train, validation = split(rows)
+    train, validation = split(rows, fold)
     source = f"planted rows={rows} seed={seed} snr={snr:g}"
     origin = {"rows": rows, "seed": seed, "snr": snr}
     prices, factors = series.prices[: validation.stop], series.factors[: validation.stop]
-    return _dataset(prices, factors, train, validation, source, origin)
+    return _dataset(prices, factors, train, validation, source, origin, fold)
 
 
-def file_dataset(prices: Path, factors: Path, align: str) -> Dataset:
+def file_dataset(prices: Path, factors: Path, align: str, fold: Fold | None = None) -> Dataset:
     """The contest's files. Raises InputError where they are missing, damaged or do not fit together."""
     header(prices)
     rows, table = count_rows(prices), open_factors(factors)
     shift = rows - len(table)
     if shift < 0:
         raise InputError(f"{factors}: has {len(table)} rows, more than the {rows} of {prices}")
-    train, validation = split(len(table))
+    train, validation = split(len(table), fold)
     offset = shift if align == "rear" else 0
     known = read_prices(prices, offset + validation.stop)[offset:]
     used = np.asarray(table[: validation.stop], dtype=np.float32)
@@ -92,7 +101,8 @@ def file_dataset(prices: Path, factors: Path, align: str) -> Dataset:
         raise InputError(f"{factors}: row {row} holds a value that is not finite")
     _warn_of_lag(known[: train.stop], used[: train.stop])
     origin = {"prices": str(prices.absolute()), "factors": str(factors.absolute()), "align": align}
-    return _dataset(known, used, train, validation, f"{prices.name} {factors.name} align={align}", origin)
+    source = f"{prices.name} {factors.name} align={align}"
+    return _dataset(known, used, train, validation, source, origin, fold)
 
 
 def _dataset(
@@ -102,6 +112,7 @@ def _dataset(
     validation: Span,
     source: str,
     origin: Mapping[str, Any],
+    fold: Fold | None,
 ) -> Dataset:
     fitted = factors[train.start : train.stop].astype(np.float64)
     mean, deviation = fitted.mean(axis=0), np.maximum(fitted.std(axis=0), 1e-8)
@@ -110,7 +121,7 @@ def _dataset(
     if move == 0:
         raise InputError("the price never moves within the train rows: there is nothing to learn")
     digest = hashlib.sha256(prices.tobytes() + np.ascontiguousarray(factors).tobytes()).hexdigest()
-    return Dataset(prices, scaled, train, validation, mean, deviation, move, digest, source, origin)
+    return Dataset(prices, scaled, train, validation, mean, deviation, move, digest, source, origin, fold)
 
 
 def _warn_of_lag(prices: Floats, factors: NDArray[np.float32]) -> None:

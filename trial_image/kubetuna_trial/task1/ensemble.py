@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from kubetuna_trial.errors import InputError
+from kubetuna_trial.folds import Fold, fold_of
 from kubetuna_trial.metrics import Floats
 from kubetuna_trial.task1.agents import Kind, network
 from kubetuna_trial.task1.nets import QNetwork
@@ -22,7 +23,10 @@ TENSORS, DESCRIPTION = "ensemble.safetensors", "ensemble.json"
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """Networks with what they need to decide: gap in seconds, units of exposure, scale of the factors f64[F]."""
+    """Networks with what they need to decide: gap in seconds, units of exposure, scale of the factors f64[F].
+
+    ``fold`` is the one that it was trained in, where it was.
+    """
 
     nets: tuple[QNetwork, ...]
     gap: int
@@ -31,6 +35,7 @@ class Ensemble:
     deviation: Floats
     origin: Mapping[str, Any] | None
     described: Mapping[str, Any]
+    fold: Fold | None = None
 
     def untrained(self, seed: int) -> tuple[QNetwork, ...]:
         """The same networks before any training."""
@@ -70,6 +75,7 @@ def _ensemble(described: Mapping[str, Any], tensors: Mapping[str, torch.Tensor])
         np.array(described["factor_deviation"], dtype=np.float64),
         described.get("origin"),
         described,
+        fold_of(described.get("protocol", {}).get("fold")),
     )
 
 

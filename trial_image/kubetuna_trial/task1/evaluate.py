@@ -32,7 +32,8 @@ from kubetuna_trial.wire import SERIES_POINTS, thinned
 DESCRIPTION = """\
 Score a saved ensemble on one part of a data set by the protocol of evaluation, beside buying and holding, doing
 nothing, random trades and the same networks before training, and at other trading costs. Without data it takes the
-data that the model was trained on. The held-out test part is read with --split test only: look at it once."""
+data that the model was trained on; of a model trained with --fold, validation is that fold's block. The held-out
+test part is read with --split test only: look at it once."""
 
 # From free to what a large exchange takes of a small customer.
 COSTS = (0.0, 7e-7, 1e-5, 5e-5, 1e-4, 5e-4)
@@ -55,7 +56,7 @@ def run(options: Namespace) -> int:
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(options.threads)
     ensemble = load_ensemble(options.model)
-    window = window_of(_origin(options, ensemble), options.split)
+    window = window_of(_origin(options, ensemble), options.split, ensemble.fold)
     found = evaluate(ensemble, window)
     print(json.dumps(found, allow_nan=False) if options.json else _table(found))
     sys.stdout.flush()
@@ -77,7 +78,8 @@ def _origin(options: Namespace, ensemble: Ensemble) -> Mapping[str, Any]:
 def evaluate(ensemble: Ensemble, window: Window) -> dict[str, Any]:
     """Everything that is known of an ensemble on a window, as JSON."""
     rows = len(window.prices)
-    protocol = Protocol(data=window.digest, window=(0, rows))
+    fold = str(ensemble.fold) if ensemble.fold and window.part == "validation" else None
+    protocol = Protocol(data=window.digest, window=(0, rows), fold=fold)
     if protocol.episodes < 1:
         raise InputError(f"{window.source}: {rows} rows of {window.part} are less than an episode")
     factors = torch.from_numpy(window.scaled(ensemble.mean, ensemble.deviation))
@@ -87,6 +89,7 @@ def evaluate(ensemble: Ensemble, window: Window) -> dict[str, Any]:
     return {
         "task": "task1",
         "split": window.part,
+        **({"fold": fold} if fold else {}),
         "rows": [window.span.start, window.span.stop],
         "data": window.source,
         "protocol": protocol.digest,

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kubetuna_trial.errors import InputError
 from kubetuna_trial.task1.book import Book, Rules, empty_book, trade
 from kubetuna_trial.task1.data import Dataset, Span
 
@@ -62,7 +63,10 @@ class Market:
         self.tape, self.rules, self._gap, self._sims, self._steps = tape, rules, gap, sims, steps
         self._first, self._last = span.start, span.stop - (steps + 1) * gap - 2
         if self._last <= self._first:
-            raise ValueError(f"an episode of {steps} decisions does not fit into {span.stop - span.start} rows")
+            raise InputError(
+                f"an episode of {steps} decisions, {gap} s apart, does not fit into the {span.stop - span.start} "
+                "train rows: it takes more rows, fewer folds or the quick profile"
+            )
         self._step = steps
         self._rows = torch.zeros(sims, dtype=torch.int64, device=tape.prices.device)
         self._book = empty_book(sims, tape.prices.device)

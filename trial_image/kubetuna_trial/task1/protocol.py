@@ -28,11 +28,16 @@ class Protocol:
     random_seeds: int = 5
     tie_rule: str = "majority, then advantage, then keep"
     version: int = 1
+    fold: str | None = None
 
     @property
     def digest(self) -> str:
         """Sixteen hex digits that change with anything that could change a figure."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.fields(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def fields(self) -> dict[str, object]:
+        """All that it fixes, by name. Without a fold it has none to name."""
+        return {name: value for name, value in asdict(self).items() if name != "fold" or value is not None}
 
     @property
     def episodes(self) -> int:
@@ -42,4 +47,5 @@ class Protocol:
 
 def protocol_of(data: Dataset, window: Span) -> Protocol:
     """The protocol on a window of a dataset."""
-    return Protocol(data=data.digest, window=(window.start, window.stop))
+    fold = None if data.fold is None else str(data.fold)
+    return Protocol(data=data.digest, window=(window.start, window.stop), fold=fold)

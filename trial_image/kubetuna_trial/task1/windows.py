@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubetuna_trial.errors import InputError
+from kubetuna_trial.folds import Fold
 from kubetuna_trial.task1.data import CLIP, EMBARGO, Floats, Span, split
 from kubetuna_trial.task1.files import count_rows, header, open_factors, read_prices
 from kubetuna_trial.task1.planted import planted_series
@@ -51,35 +52,39 @@ class Window:
         return np.clip((self.factors - mean) / deviation, -CLIP, CLIP).astype(np.float32)
 
 
-def part_of(rows: int, part: str) -> Span:
-    """Where a part lies. The test part keeps its distance from validation, as validation does from training."""
+def part_of(rows: int, part: str, fold: Fold | None = None) -> Span:
+    """Where a part lies. The test part keeps its distance from validation, as validation does from training.
+
+    With a fold, validation is its block.
+    """
     if part == "all":
         return Span(0, rows)
-    _, validation = split(rows)
-    return validation if part == "validation" else Span(validation.stop + EMBARGO, rows)
+    if part == "validation":
+        return split(rows, fold)[1]
+    return Span(split(rows)[1].stop + EMBARGO, rows)
 
 
-def window_of(origin: Mapping[str, Any], part: str) -> Window:
+def window_of(origin: Mapping[str, Any], part: str, fold: Fold | None = None) -> Window:
     """The part of the data that ``origin`` describes, as ``Dataset.origin`` does. Raises InputError."""
     if "rows" in origin:
-        return _planted(int(origin["rows"]), int(origin["seed"]), float(origin["snr"]), part)
-    return _files(Path(origin["prices"]), Path(origin["factors"]), str(origin["align"]), part)
+        return _planted(int(origin["rows"]), int(origin["seed"]), float(origin["snr"]), part, fold)
+    return _files(Path(origin["prices"]), Path(origin["factors"]), str(origin["align"]), part, fold)
 
 
-def _planted(rows: int, seed: int, snr: float, part: str) -> Window:
-    series, span = planted_series(rows, seed, snr), part_of(rows, part)
+def _planted(rows: int, seed: int, snr: float, part: str, fold: Fold | None) -> Window:
+    series, span = planted_series(rows, seed, snr), part_of(rows, part, fold)
     chosen = slice(span.start, span.stop)
     source = f"planted rows={rows} seed={seed} snr={snr:g}"
     return Window(series.prices[chosen], series.factors[chosen], span, part, source)
 
 
-def _files(prices: Path, factors: Path, align: str, part: str) -> Window:
+def _files(prices: Path, factors: Path, align: str, part: str, fold: Fold | None) -> Window:
     header(prices)
     table = open_factors(factors)
     shift = count_rows(prices) - len(table)
     if shift < 0:
         raise InputError(f"{factors}: has more rows than {prices}")
-    span = part_of(len(table), part)
+    span = part_of(len(table), part, fold)
     offset = shift if align == "rear" else 0
     known = read_prices(prices, offset + span.stop)[offset + span.start :]
     used = np.asarray(table[span.start : span.stop], dtype=np.float32)

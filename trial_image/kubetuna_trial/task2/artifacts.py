@@ -63,7 +63,7 @@ def _description(trial: Trial) -> dict[str, object]:
         "weights": trial.backend,
         "seed": trial.plan.seed,
         "data": trial.market.source,
-        "protocol": {**asdict(trial.protocol), "hash": trial.protocol.digest},
+        "protocol": {**trial.protocol.fields(), "hash": trial.protocol.digest},
     }
 
 

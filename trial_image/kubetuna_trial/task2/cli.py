@@ -10,6 +10,7 @@ from typing import Any
 from kubetuna_trial.checkpoint import Checkpoints
 from kubetuna_trial.command import Formatter, Parser, add_numbers, check_least, given_options
 from kubetuna_trial.errors import InputError
+from kubetuna_trial.folds import HELP, fold_of
 from kubetuna_trial.memory import is_out_of_memory
 from kubetuna_trial.task2 import evaluate, score
 from kubetuna_trial.task2.artifacts import write_artifacts
@@ -76,6 +77,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--make-data", type=Path, metavar="DIR", help="write planted data as contest files, and end"
     )
+    parser.add_argument("--fold", metavar="I/K", help=HELP)
     add_model(parser)
     training = parser.add_argument_group("training")
     training.add_argument(
@@ -138,8 +140,9 @@ def _report(step: int, steps: int, metrics: Mapping[str, float]) -> None:
 
 def _trial(options: Namespace, around: Surroundings, seed: int) -> Trial:
     params = parse_parameters({**around.params, **given_options(options, (*NUMBERS, *CHOICES))})
+    fold = fold_of(options.fold)
     device = prepared_device(options)
-    market = market_of(options)
+    market = market_of(options, fold=fold)
     source = source_of(options.model, options.revision, options.download)
     method = Method(options.days_per_step, options.samples, options.kl, options.reference_compat)
     plan = Plan(params, seed, source, device, options.reports, options.per_pass, method)

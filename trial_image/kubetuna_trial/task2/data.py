@@ -3,6 +3,9 @@
 The last quarter of the days is validation. An embargo as long as the longest ``lookahead`` lies before it, so
 that no reward of training is paid by a validation price. Test days are in files of their own, which only
 ``with_test`` reads, on the explicit demand of a person who judges a finished model.
+
+With a fold (``kubetuna_trial.folds``) the days of the train files are cut into equal blocks instead: it trains on
+all before its block, less the embargo at their end, and is validated on the block. Later days are not seen.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubetuna_trial.errors import InputError
+from kubetuna_trial.folds import Fold
 from kubetuna_trial.task2.files import Bar, found_in, read_news, read_stocks
 from kubetuna_trial.task2.planted import DAYS, TRAIN_FILE, Article, World, planted_world
 
@@ -24,6 +28,7 @@ VALIDATION = 0.25
 LONGEST_LOOKAHEAD = 7
 EXIT_DAYS = 3
 FEWEST_DAYS = 60
+SHORTEST_BLOCK = 20
 REPEATED = 10
 
 
@@ -36,6 +41,7 @@ class Market:
     window: range
     digest: str
     source: str
+    fold: Fold | None = None
 
     @property
     def opens(self) -> NDArray[np.float64]:
@@ -47,18 +53,20 @@ class Market:
         return np.asarray((self.opens[:, days + lookahead] / self.opens[:, days] - 1).T)
 
 
-def planted_market(seed: int, shuffled: bool = False, days: int = DAYS, test: bool = False) -> Market:
+def planted_market(
+    seed: int, shuffled: bool = False, days: int = DAYS, test: bool = False, fold: Fold | None = None
+) -> Market:
     """The train part of a planted world; its test days are generated and, without ``test``, thrown away unseen."""
     world, cut = planted_world(seed, days, shuffled), int(days * TRAIN_FILE)
     source = f"planted seed={seed}{' shuffled news' if shuffled else ''}"
-    return _with_test(world, cut, source) if test else market_of(world.until(cut), source)
+    return _with_test(world, cut, source) if test else market_of(world.until(cut), source, fold)
 
 
-def folder_market(folder: Path, tickers: Sequence[str] | None = None) -> Market:
+def folder_market(folder: Path, tickers: Sequence[str] | None = None, fold: Fold | None = None) -> Market:
     """The train files of a folder that is laid out as the contest's."""
     if not folder.is_dir():
         raise InputError(f"{folder}: is no folder")
-    return file_market(found_in(folder, "stocks"), found_in(folder, "news"), tickers)
+    return file_market(found_in(folder, "stocks"), found_in(folder, "news"), tickers, fold)
 
 
 def folder_market_with_test(folder: Path, tickers: Sequence[str] | None = None) -> Market:
@@ -82,7 +90,7 @@ def _with_test(world: World, cut: int, source: str) -> Market:
     return Market(world, market_of(world.until(cut), source).train, range(cut, last), _digest(world), source)
 
 
-def file_market(stocks: Path, news: Path, tickers: Sequence[str] | None = None) -> Market:
+def file_market(stocks: Path, news: Path, tickers: Sequence[str] | None = None, fold: Fold | None = None) -> Market:
     """The contest's files, checked up front. Raises InputError where they cannot be used."""
     bars, articles = read_stocks(stocks), read_news(news)
     known, told = {bar[1] for bar in bars}, {article.ticker for article in articles}
@@ -95,7 +103,7 @@ def file_market(stocks: Path, news: Path, tickers: Sequence[str] | None = None) 
     if not wanted:
         raise InputError(f"{stocks}: has no rows")
     world = _world(stocks, bars, articles, wanted)
-    return market_of(world, f"{stocks.name} {news.name}")
+    return market_of(world, f"{stocks.name} {news.name}", fold)
 
 
 def _remedy(usable: set[str]) -> str:
@@ -139,14 +147,16 @@ def _told_once(articles: Sequence[Article]) -> tuple[Article, ...]:
     return tuple(kept)
 
 
-def market_of(world: World, source: str) -> Market:
+def market_of(world: World, source: str, fold: Fold | None = None) -> Market:
     """Split a world by date."""
     count = len(world.dates)
     if count < FEWEST_DAYS:
         raise InputError(f"{source}: {count} days are too few; at least {FEWEST_DAYS} are needed")
-    world, border = replace(world, news=_told_once(world.news)), int(count * (1 - VALIDATION))
+    border, stop = fold.cut(count, SHORTEST_BLOCK, "days") if fold else (int(count * (1 - VALIDATION)), count)
+    known = world.until(stop) if stop < count else world
+    known = replace(known, news=_told_once(known.news))
     train = range(1, border - LONGEST_LOOKAHEAD)
-    return Market(world, train, range(border, count - EXIT_DAYS), _digest(world), source)
+    return Market(known, train, range(border, stop - EXIT_DAYS), _digest(known), source, fold)
 
 
 def _digest(world: World) -> str:

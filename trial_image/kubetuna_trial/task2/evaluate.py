@@ -13,13 +13,13 @@ from kubetuna_trial.task2.evaluation import Judgement, judge, luck, untrained
 from kubetuna_trial.task2.options import add_data, market_of
 from kubetuna_trial.task2.policy import Policy, Tuned
 from kubetuna_trial.task2.protocol import Protocol, protocol_of
-from kubetuna_trial.task2.saved import add_saved, saved_model
+from kubetuna_trial.task2.saved import add_saved, saved_fold, saved_model
 from kubetuna_trial.task2.training import figures, scores
 
 DESCRIPTION = """\
 Judge a model by the protocol that judges trials: with its adapter (tuned), without (untuned), beside random scores,
-buying and holding, and doing nothing, on the same days. --split validation are the days that trials are judged on;
---split test reads the test files, which nothing else does: look once, at the end."""
+buying and holding, and doing nothing, on the same days. --split validation are the days that its trial was
+judged on; --split test reads the test files, which nothing else does: look once, at the end."""
 
 
 def add_options(parser: Parser) -> None:
@@ -31,11 +31,14 @@ def add_options(parser: Parser) -> None:
 
 def run(options: Namespace) -> int:
     """Print the figures of each contender."""
-    market = market_of(options, test=options.split == "test")
+    test = options.split == "test"
+    fold = None if test else saved_fold(options)
+    market = market_of(options, test, fold)
     policy, names = saved_model(options)
     protocol = protocol_of(market)
     found: dict[str, Any] = {
         "split": options.split,
+        **({"fold": str(fold)} if fold else {}),
         "first": market.world.dates[protocol.days()[0]],
         "last": market.world.dates[protocol.days()[-1]],
         "decisions": len(protocol.days()) * len(market.world.tickers),

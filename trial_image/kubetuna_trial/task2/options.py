@@ -10,6 +10,7 @@ import torch
 
 from kubetuna_trial.command import Parser, device_named
 from kubetuna_trial.errors import InputError
+from kubetuna_trial.folds import Fold
 from kubetuna_trial.task2.data import Market, file_market, folder_market, folder_market_with_test, planted_market
 from kubetuna_trial.task2.planted import NEWS_COLUMNS, STOCK_COLUMNS
 
@@ -40,18 +41,24 @@ def add_model(parser: Parser) -> None:
     model.add_argument("--per-pass", type=int, default=64, help="prompts that go through the model at once")
 
 
-def market_of(options: Namespace, test: bool = False) -> Market:
-    """The market that the options name, to be judged on validation days or on test days. Raises InputError."""
+def market_of(options: Namespace, test: bool = False, fold: Fold | None = None) -> Market:
+    """The market that the options name, to be judged on validation days (a fold's) or on test days.
+
+    Raises:
+        InputError: there is no such market.
+    """
     tickers = [word.strip().upper() for word in options.tickers.split(",")] if options.tickers else None
     if bool(options.stocks) != bool(options.news):
         raise InputError("--stocks and --news belong together: give both, or --data DIR, or neither")
     if options.stocks and test:
         raise InputError("--split test: the test files are found in a folder; give it with --data DIR")
     if options.stocks:
-        return file_market(options.stocks, options.news, tickers)
+        return file_market(options.stocks, options.news, tickers, fold)
+    if options.data and test:
+        return folder_market_with_test(options.data, tickers)
     if options.data:
-        return (folder_market_with_test if test else folder_market)(options.data, tickers)
-    return planted_market(options.data_seed, options.shuffle_news, test=test)
+        return folder_market(options.data, tickers, fold)
+    return planted_market(options.data_seed, options.shuffle_news, test=test, fold=fold)
 
 
 def prepared_device(options: Namespace) -> str:

@@ -32,11 +32,16 @@ class Protocol:
     random_seeds: int = 20
     tie_rule: str = "score, then expected score, then order of tickers"
     version: int = 1
+    fold: str | None = None
 
     @property
     def digest(self) -> str:
         """Sixteen hex digits that change with anything that could change a figure."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.fields(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def fields(self) -> dict[str, object]:
+        """All that it fixes, by name. Without a fold it has none to name."""
+        return {name: value for name, value in asdict(self).items() if name != "fold" or value is not None}
 
     def days(self, limit: int | None = None) -> range:
         """The days of decision, or the first ``limit`` of them."""
@@ -46,5 +51,6 @@ class Protocol:
 
 def protocol_of(market: Market) -> Protocol:
     """The protocol on a market's window."""
-    window = market.window
-    return Protocol(market.digest, (window.start, window.stop), prompt("TICKER", ["NEWS"], "CLOSE", 10))
+    window, fold = market.window, None if market.fold is None else str(market.fold)
+    asked = prompt("TICKER", ["NEWS"], "CLOSE", 10)
+    return Protocol(market.digest, (window.start, window.stop), asked, fold=fold)

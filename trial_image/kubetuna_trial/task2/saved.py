@@ -14,6 +14,7 @@ from typing import Any
 
 from kubetuna_trial.command import Parser, given_options
 from kubetuna_trial.errors import InputError
+from kubetuna_trial.folds import Fold, fold_of
 from kubetuna_trial.task2.artifacts import read_note
 from kubetuna_trial.task2.loading import Source, load, source_of
 from kubetuna_trial.task2.options import add_model, prepared_device
@@ -41,6 +42,13 @@ def saved_model(options: Namespace) -> tuple[Policy | Tuned, Mapping[str, str]]:
     loaded = load(source, params.quantization, device, options.quantization)
     policy = saved_policy(loaded, options.adapter, params.signal_strength, device, options.per_pass)
     return policy, {"model": source.identity, "adapter": str(options.adapter or ""), "weights": loaded.backend}
+
+
+def saved_fold(options: Namespace) -> Fold | None:
+    """The fold that the adapter was trained in; None where it was in none. Raises InputError."""
+    protocol = read_note(options.adapter).get("protocol") if options.adapter else None
+    fold = protocol.get("fold") if isinstance(protocol, dict) else None
+    return None if fold is None else fold_of(str(fold))
 
 
 def _parameters(options: Namespace, note: Mapping[str, Any]) -> Parameters:
