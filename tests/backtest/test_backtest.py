@@ -9,6 +9,7 @@ import pytest
 
 from kubetuna.backtest.bootstrap import reality_check, resample_counts, sharpe_interval
 from kubetuna.backtest.overfitting import block_count, probability_of_overfitting
+from kubetuna.backtest.ranks import order_of
 from kubetuna.backtest.sharpe import (
     Moments,
     deflated_sharpe_ratio,
@@ -149,3 +150,46 @@ class TestTheBootstrap:
         returns[:, 3] += 0.3
         assert reality_check(returns, resamples=500) < 0.01
         assert reality_check(np.zeros((10, 2))) == 1.0
+
+
+class TestTheOrderOfRows:
+    def test_three_rows_worked_by_hand(self) -> None:
+        # Of the six orders of three rows one agrees wholly, two more have a correlation of a half.
+        same = order_of(np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]))
+        swapped = order_of(np.array([[1.0, 2.0], [2.0, 1.0], [3.0, 3.0]]))
+        turned = order_of(np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]]))
+        assert same and swapped and turned
+        assert [o.correlation for o in (same, swapped, turned)] == pytest.approx([1.0, 0.5, -1.0])
+        assert [o.chance for o in (same, swapped, turned)] == pytest.approx([1 / 6, 1 / 2, 1.0], abs=0.02)
+
+    def test_three_columns_are_compared_pair_by_pair(self) -> None:
+        # 1 between the first two, 1/2 between each of them and the third.
+        found = order_of(np.array([[1.0, 1.0, 2.0], [2.0, 2.0, 1.0], [3.0, 3.0, 3.0]]))
+        assert found and found.correlation == pytest.approx(2 / 3)
+        # Given the first column, 1/36 for all alike, and 6/36 for each way to have the pairs 1, 1/2, 1/2.
+        assert found.chance == pytest.approx(7 / 36, abs=0.02)
+
+    def test_a_published_formula_agrees(self) -> None:
+        """Kendall and Babington Smith: the mean of all pairs is (K W - 1) / (K - 1), W from the rank sums."""
+        figures = noise(5, 9, 4) + np.arange(9)[:, None] * 0.3
+        sums = figures.argsort(axis=0).argsort(axis=0).sum(axis=1)
+        rows, columns = figures.shape
+        w = 12 * ((sums - sums.mean()) ** 2).sum() / (columns**2 * (rows**3 - rows))
+        found = order_of(figures)
+        assert found and found.correlation == pytest.approx((columns * w - 1) / (columns - 1))
+
+    def test_equal_figures_share_their_ranks(self) -> None:
+        # Ranks 1.5, 1.5, 3 against 1, 2, 3: covariance 1.5, variances 1.5 and 2 (sums).
+        found = order_of(np.array([[7.0, 1.0], [7.0, 2.0], [9.0, 3.0]]))
+        assert found and found.correlation == pytest.approx(1.5 / math.sqrt(1.5 * 2))
+
+    def test_without_two_columns_that_differ_there_is_no_order(self) -> None:
+        assert order_of(np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])) is None
+        assert order_of(np.array([[1.0, 2.0]])) is None
+
+    def test_noise_is_told_from_an_order(self) -> None:
+        """A chance that means what it says: of noise about one in twenty falls below 0.05."""
+        chances = [o.chance for seed in range(200) if (o := order_of(noise(seed, 8, 4)))]
+        assert 2 <= sum(c <= 0.05 for c in chances) <= 20
+        planted = order_of(noise(1, 8, 4) * 0.1 + np.arange(8)[:, None])
+        assert planted and planted.chance < 0.001

@@ -62,6 +62,48 @@ def test_the_best_trials_are_tested_again_with_further_seeds(tuned: Runner) -> N
     assert "must be at least 1" in tuned.call("retest", FOLDER, "--top", "0", code=1)
 
 
+def test_the_best_trials_walk_forward(tuned: Runner) -> None:
+    shown = json.loads(tuned.call("walkforward", FOLDER, "--folds", "2", "--top", "2", "--json", timeout=900))
+    place = tuned.folder / FOLDER
+    assert shown == json.loads((place / "walkforward.json").read_text())
+    assert [len(one["values"]) for one in shown["trials"]] == [2, 2] and shown["rank_correlation"] is None
+    assert shown["blocks"][0]["baselines"].keys() == {"buy_and_hold", "flat", "random", "untuned"}
+    assert [block["span"] for block in shown["blocks"]] == ["rows 4,100 to 6,399", "rows 7,300 to 9,599"]
+    values = [one["value"] for one in shown["trials"]]
+    assert values == sorted(values, reverse=True), "the search's own order"
+    model = place / "walkforward" / f"trial-{shown['trials'][0]['trial']}" / "fold-1-of-2"
+    judged = json.loads(tuned.call("evaluate", str(model), "--json"))
+    assert judged["metrics"]["sharpe_ratio"] == shown["trials"][0]["values"][0], "on its own fold's block"
+    protocols = {json.loads(p.read_text())["protocol"] for p in place.glob("walkforward/trial-*/*/training.json")}
+    best = json.loads((place / "task1_best_config.json").read_text())
+    assert len(protocols) == 2 and best["protocol"] not in protocols, "a fold is never mixed with another"
+    made = (model / "ensemble.safetensors").stat().st_mtime_ns
+    told = tuned.call("walkforward", FOLDER, "--folds", "2", "--top", "2", timeout=900)
+    assert (model / "ensemble.safetensors").stat().st_mtime_ns == made, "it was trained already"
+    assert "at least 3 of them" in " ".join(told.split())
+    assert shown["verdict"] in tuned.call("summary", FOLDER)
+    assert 'id="walkforward"' in (place / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--folds", "1"), "folds: 1 is not allowed; it must be from 2 to 10"),
+        (("--folds", "11"), "folds: 11 is not allowed"),
+        (("--top", "0"), "top: 0 is not allowed"),
+        (("--folds", "9"), "at least 2000 are needed: take at most 3 folds"),
+    ],
+)
+def test_a_walk_that_cannot_be_is_told(tuned: Runner, words: tuple[str, ...], told: str) -> None:
+    assert told in tuned.call("walkforward", FOLDER, "--save-path", "no-walk", *words, code=1)
+
+
+def test_a_trainer_without_folds_cannot_walk_forward(tmp_path: Path) -> None:
+    small = Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
+    small.run(experiment("print('loss=1')", maxTrialCount=1))
+    assert "its trainer knows no folds" in small.call("walkforward", "small", code=1)
+
+
 def test_the_held_out_test_is_scored_once(tuned: Runner) -> None:
     done = json.loads(tuned.call("finalize", FOLDER, "--seeds", "2", "--json", timeout=600))
     assert len(done["runs"]) == 2 and done["looks"] == 1 and len({r["seed"] for r in done["runs"]}) == 2

@@ -1,4 +1,5 @@
-"""The verbs that make models of results: train with the winner, evaluate, re-test the best, finalize a study."""
+"""The verbs that make models of results: train with the winner, evaluate, re-test or walk forward with the best,
+finalize a study."""
 
 from __future__ import annotations
 
@@ -31,6 +32,7 @@ def register(app: typer.Typer) -> None:
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
     app.command()(evaluate)
     app.command()(retest)
+    app.command()(walkforward)
     app.command()(finalize)
 
 
@@ -143,6 +145,38 @@ def retest(
     out.print(retest_table(seen.spec.objectives[0].metric, ranked))
     out.print(verdict(ranked), markup=False)
     out.print(f"Train with it: kubetuna train {shlex.quote(study)} --trial {ranked[0].trial}", markup=False)
+
+
+def walkforward(
+    study: StudyArgument,
+    folds: Annotated[int, typer.Option(help="How many blocks to judge on, one after another.", metavar="K")] = 4,
+    top: Annotated[int, typer.Option(help="How many of the best trials.", metavar="K")] = 3,
+    save_path: Annotated[
+        Path | None, typer.Option("--save-path", help="The models' folder; else beside the results.", metavar="DIR")
+    ] = None,
+    words: WordsOption = "",
+    store: StoreOption = None,
+    namespace: NamespaceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train the best trials on more and more of the past, judge each on the block that follows."""
+    from kubetuna.cli.backends import find
+    from kubetuna.cli.tables import print_json, walkforward_table
+    from kubetuna.models.walking import MODELS, walk_forward
+    from kubetuna.results.folder import REPORT, is_results, write_report
+    from kubetuna.walkforward import verdict
+
+    seen = find(study, store, namespace)
+    folder = Path(study) if is_results(Path(study)) else seen.folder
+    with _interruptible():
+        found = walk_forward(seen, folds, top, folder, save_path or folder / MODELS, _say, shlex.split(words))
+    report = write_report(seen, folder / REPORT)
+    if json:
+        print_json(found.as_json())
+        return
+    out.print(walkforward_table(found))
+    out.print(verdict(found), markup=False)
+    out.print(f"Report: {report}", markup=False, soft_wrap=True)
 
 
 def finalize(

@@ -21,6 +21,7 @@ from kubetuna.spec.model import Experiment
 if TYPE_CHECKING:
     from kubetuna.models.retesting import Retested
     from kubetuna.results.comparison import Comparison
+    from kubetuna.walkforward import WalkForward
 
 
 def print_json(value: object) -> None:
@@ -198,6 +199,20 @@ def retest_table(metric: str, ranked: Sequence[Retested]) -> Table:
     for one in ranked:
         each = "  ".join(_short(v) for v in one.values)
         table.add_row(str(one.trial), _short(one.value), _short(one.mean), f"{one.low:.3g} to {one.high:.3g}", each)
+    return table
+
+
+def walkforward_table(walk: WalkForward) -> Table:
+    """A row per trial, then one per baseline; a column per fold."""
+    table = Table(title=f"{walk.metric} on the block of each fold", title_justify="left", box=None)
+    table.add_column("")
+    for name in (*(f"fold {n}" for n in range(1, len(walk.blocks) + 1)), "mean", "worst"):
+        table.add_column(name, justify="right")
+    rows = {f"trial {one.trial}": one.values for one in walk.trials}
+    rows |= {n.replace("_", " "): tuple(b.baselines[n] for b in walk.blocks) for n in walk.contenders}
+    for name, values in rows.items():
+        figures = (*values, sum(values) / len(values), walk.worst(values))
+        table.add_row(name, *map(_short, figures), style="bold" if name == f"trial {walk.winner.trial}" else "")
     return table
 
 

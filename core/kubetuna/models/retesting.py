@@ -57,7 +57,7 @@ def retest(
         ResultsError: no trial has completed, there are several objectives, or a training failed.
     """
     objective = seen.spec.objectives[0]
-    found = [_retested(seen, trial, seeds, folder, say, words) for trial in _best(seen, top)]
+    found = [_retested(seen, trial, seeds, folder, say, words) for trial in best_trials(seen, top)]
     sign = -1.0 if objective.direction == "maximize" else 1.0
     ranked = tuple(sorted(found, key=lambda one: (sign * one.mean, one.trial)))
     record = {"metric": objective.metric, "direction": objective.direction, "seeds": seeds}
@@ -65,7 +65,12 @@ def retest(
     return ranked
 
 
-def _best(seen: Seen, top: int) -> list[TrialRecord]:
+def best_trials(seen: Seen, top: int) -> list[TrialRecord]:
+    """The ``top`` best trials, or as many as there are, the best first.
+
+    Raises:
+        ResultsError: there are none, or there is no order of them.
+    """
     if top < 1:
         raise ResultsError(f"top: {top} is not allowed; it must be at least 1")
     view = view_of(seen.spec, seen.status, seen.trials, 0.0)

@@ -17,7 +17,7 @@ from typing import Any
 
 from kubetuna.errors import BackendMissing, ResultsError
 from kubetuna.local.command import command_of, inherited
-from kubetuna.logs.lines import LineReader, MetricLine
+from kubetuna.logs.lines import LineReader, MetricLine, Protocol
 from kubetuna.ports import AttemptKey
 from kubetuna.spec.environment import environment
 from kubetuna.spec.model import Experiment
@@ -43,10 +43,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The latest value of each metric, and every report: its step and metrics."""
+    """The latest value of each metric, every report (its step and metrics), and the protocol that it named."""
 
     metrics: Mapping[str, float]
     reports: tuple[tuple[int | None, Mapping[str, float]], ...]
+    protocol: str | None = None
 
 
 def argv_of(order: Order) -> tuple[str, ...]:
@@ -114,7 +115,8 @@ def _curve(spec: Experiment, log: Path) -> Curve:
     first: dict[int | None, Mapping[str, float]] = {}
     for line in lines:
         first.setdefault(line.step, line.values)
-    return Curve(latest, tuple(first.items()))
+    protocols = [line.digest for line in found if isinstance(line, Protocol)]
+    return Curve(latest, tuple(first.items()), protocols[-1] if protocols else None)
 
 
 def _started(argv: Sequence[str], variables: Mapping[str, str]) -> subprocess.Popen[bytes]:

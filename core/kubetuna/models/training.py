@@ -95,6 +95,8 @@ def _train_one(seen: Seen, trial: TrialRecord, order: Order, say: Say) -> Traine
     write_json(path, {**record, "finished": False})
     say(f"training into {order.folder} (seed {order.seed})")
     curve = run_trainer(order, say)
+    # More words for the trainer may have changed what it is judged on.
+    record["protocol"] = curve.protocol or record["protocol"]
     metrics = {**curve.metrics, **_own_metrics(order.folder)}
     write_whole(order.folder / "curve.csv", _curve_csv(curve))
     write_whole(order.folder / "README.md", model_card(seen, record, metrics))

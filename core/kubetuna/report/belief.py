@@ -20,6 +20,8 @@ from kubetuna.report.luck import MANY_SPLITS, Luck, choice, verdict
 from kubetuna.report.repeated import Runs, rivals, runs_of
 from kubetuna.report.text import count, cut, esc, finite, number
 from kubetuna.report.view import View, value_of
+from kubetuna.walkforward import WalkForward
+from kubetuna.walkforward import verdict as walked
 
 # Random search finds one of the best 5 % with probability 0.95 after 59 trials (0.95 ** 59 < 0.05).
 MANY_TRIALS = 59
@@ -43,23 +45,32 @@ MARKS = {"good": "✓", "care": "!", "note": "i"}
 WORDS = {"good": "speaks for it", "care": "take care", "note": "to know"}
 
 
-def belief_card(view: View, luck: Luck | None, final: Mapping[str, Any] | None = None) -> str:
+def belief_card(
+    view: View, luck: Luck | None, final: Mapping[str, Any] | None = None, walk: WalkForward | None = None
+) -> str:
     """The checks as a card."""
-    return f'<section class="card"><h2>Whether to believe it</h2>{check_list(view, luck, final)}</section>'
+    return f'<section class="card"><h2>Whether to believe it</h2>{check_list(view, luck, final, walk)}</section>'
 
 
-def check_list(view: View, luck: Luck | None, final: Mapping[str, Any] | None = None) -> str:
+def check_list(
+    view: View, luck: Luck | None, final: Mapping[str, Any] | None = None, walk: WalkForward | None = None
+) -> str:
     """The checks as a list."""
     items = "".join(
         f'<li class="{c.mark}"><span class="mark" role="img" aria-label="{WORDS[c.mark]}">{MARKS[c.mark]}</span>'
         f"<span>{esc(c.text)}</span></li>"
-        for c in checks(view, luck, final)
+        for c in checks(view, luck, final, walk)
     )
     return f'<ul class="checks">{items}</ul>'
 
 
-def checks(view: View, luck: Luck | None = None, final: Mapping[str, Any] | None = None) -> list[Check]:
-    """All findings: the held-out test, then whether it is luck, then the rest, what calls for care first."""
+def checks(
+    view: View,
+    luck: Luck | None = None,
+    final: Mapping[str, Any] | None = None,
+    walk: WalkForward | None = None,
+) -> list[Check]:
+    """All findings: held-out test, walking forward, luck, then the rest, what calls for care first."""
     if not view.scored:
         return [Check("care", "There is nothing to believe yet: no trial has completed."), *_failures(view)]
     found = [
@@ -73,7 +84,7 @@ def checks(view: View, luck: Luck | None = None, final: Mapping[str, Any] | None
         *_noise(view),
     ]
     order = ("care", "good", "note")
-    return [*_final(final), *_luck(luck), *sorted(found, key=lambda c: order.index(c.mark))]
+    return [*_final(final), *_walk(view, walk), *_luck(luck), *sorted(found, key=lambda c: order.index(c.mark))]
 
 
 def _final(final: Mapping[str, Any] | None) -> Iterator[Check]:
@@ -92,6 +103,19 @@ def _final(final: Mapping[str, Any] | None) -> Iterator[Check]:
     )
     others = ", ".join(f"{name.replace('_', ' ')} {number(v)}" for name, v in final["baselines"].items())
     yield Check("good" if beaten else "care", f"{text}, against {others}." if others else f"{text}.")
+
+
+def _walk(view: View, walk: WalkForward | None) -> Iterator[Check]:
+    """Whether the winner leads in other stretches of time too."""
+    if walk is None:
+        return
+    text = walked(walk)
+    if view.best is not None and view.best.number != walk.winner.trial:
+        yield Check("note", f"{text} Since then trial {view.best.number} became the best.")
+    elif walk.contenders:
+        yield Check("care" if walk.behind else "good", text)
+    else:
+        yield Check("note", text)
 
 
 def _luck(luck: Luck | None) -> Iterator[Check]:

@@ -16,6 +16,7 @@ from kubetuna.report.luck import Luck, luck_of
 from kubetuna.report.page import document
 from kubetuna.report.text import count, esc, moment, number
 from kubetuna.report.view import View, value_of
+from kubetuna.walkforward import WalkForward
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Entry:
     link: str
     final: Mapping[str, Any] | None
     commands: Sequence[tuple[str, str]]
+    walk: WalkForward | None = None
 
 
 def render_overview(
@@ -87,7 +89,7 @@ def _damaged(damaged: Sequence[str]) -> str:
 def _study(index: int, entry: Entry, luck: Luck | None) -> Iterator[Section]:
     """A study: its answer and checks, then how the search went and what mattered."""
     view = entry.view
-    words = f'<p class="answer">{answer(view)}</p>{check_list(view, luck, entry.final)}'
+    words = f'<p class="answer">{answer(view)}</p>{check_list(view, luck, entry.final, entry.walk)}'
     charts = [chart for section in _sections(view) for chart in section.blocks if isinstance(chart, Chart)]
     link = f'<p><a href="{esc(quote(entry.link))}">The whole report</a></p>'
     commands = command_list(entry.commands)

@@ -28,6 +28,7 @@ from kubetuna.report import (
     slices,
     tested,
     timeline,
+    walked,
 )
 from kubetuna.report.belief import belief_card
 from kubetuna.report.chart import Drawing, Section, without
@@ -37,6 +38,7 @@ from kubetuna.report.luck import Luck, luck_of
 from kubetuna.report.text import esc, safe_json
 from kubetuna.report.view import View, view_of
 from kubetuna.spec.model import Experiment
+from kubetuna.walkforward import WalkForward
 
 
 def render_report(
@@ -45,17 +47,18 @@ def render_report(
     trials: Sequence[TrialRecord],
     generated: float,
     final: Mapping[str, Any] | None = None,
+    walk: WalkForward | None = None,
 ) -> str:
     """The page for a study, whatever state it is in. ``generated`` is the time now, in epoch seconds.
 
-    ``final`` is what ``finalize`` found on the held-out test, once it has.
+    ``final`` is what ``finalize`` found on the held-out test, ``walk`` what ``walkforward`` found, once they have.
     """
     view = view_of(spec, status, trials, generated)
     drawing, luck = Drawing(), luck_of(view)
-    sections = _sections(view, luck, final)
+    sections = _sections(view, luck, final, walk)
     drawn = [s for s in sections if not s.missing]
     body = "".join(drawing.section(s) for s in drawn) + without(s for s in sections if s.missing)
-    cards = found_card(view) + cost_card(view) + belief_card(view, luck, final) + next_card(view)
+    cards = found_card(view) + cost_card(view) + belief_card(view, luck, final, walk) + next_card(view)
     return document(
         f"{view.spec.name}: tuning report",
         f'{head(view)}<main><div class="cards">{cards}</div>{_contents(drawn)}{body}</main>',
@@ -63,7 +66,9 @@ def render_report(
     )
 
 
-def _sections(view: View, luck: Luck | None, final: Mapping[str, Any] | None) -> list[Section]:
+def _sections(
+    view: View, luck: Luck | None, final: Mapping[str, Any] | None, walk: WalkForward | None
+) -> list[Section]:
     """The charts in the order of the questions that a reader has."""
     found = [importances(view, index) for index in range(len(view.spec.objectives))]
     weight = _weights(found)
@@ -72,6 +77,7 @@ def _sections(view: View, luck: Luck | None, final: Mapping[str, Any] | None) ->
         history.section(view),
         tested.section(final),
         repeated.section(view),
+        walked.section(walk),
         honesty.section(view, luck),
         ranking.section(view),
         influence.section(view, found),

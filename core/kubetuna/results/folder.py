@@ -2,7 +2,7 @@
 
 ``summary.json`` (where it came from, its status), ``experiment.yaml``, ``trials.csv`` for a spreadsheet,
 ``trials.json`` and ``series.jsonl`` to be read back, ``report.html``, ``TASK_best_config.json`` where there is a
-best, ``final.json`` once the held-out test was scored.
+best, ``final.json`` once the held-out test was scored, ``walkforward.json`` once the best were walked forward.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from kubetuna.report.text import strict
 from kubetuna.results.best_config import task_of, versions, write_configuration
 from kubetuna.results.files import read_object, read_value, write_json, write_whole
 from kubetuna.results.seen import Seen
+from kubetuna.results.walked import walk_of
 from kubetuna.spec.model import Algorithm, Experiment, Objective, Parameter, Template
 from kubetuna.spec.parse import parse_file_text
 
@@ -63,7 +64,7 @@ def write_results(seen: Seen, folder: Path) -> Path:
         write_json(folder / FINAL, seen.final)
     if any(t.state == "COMPLETE" and t.values for t in seen.trials) and not seen.spec.multi_objective:
         write_configuration(seen, folder)
-    write_report(seen, folder / REPORT)
+    write_report(replace(seen, results=folder), folder / REPORT)
     # Last, since it is what makes the folder one of results.
     write_json(folder / SUMMARY, _summary(seen))
     return folder
@@ -74,7 +75,8 @@ def write_report(seen: Seen, path: Path) -> Path:
     # The import alone takes a while; whoever asks for no page should not wait for it.
     from kubetuna.report.page import render_report
 
-    return write_whole(path, render_report(seen.spec, seen.status, seen.trials, time.time(), seen.final))
+    page = render_report(seen.spec, seen.status, seen.trials, time.time(), seen.final, walk_of(seen))
+    return write_whole(path, page)
 
 
 def _set_aside(seen: Seen, folder: Path) -> None:
@@ -168,6 +170,7 @@ def _seen(folder: Path, summary: Mapping[str, Any]) -> Seen:
         store=str(summary.get("store") or ""),
         protocol=summary.get("protocol"),
         final=read_object(final) if final.exists() else None,
+        results=folder,
     )
 
 

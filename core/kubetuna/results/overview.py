@@ -16,6 +16,7 @@ from kubetuna.results.comparison import compare
 from kubetuna.results.folder import REPORT, read_results, results_under, write_report
 from kubetuna.results.seen import Seen
 from kubetuna.results.summary import next_commands
+from kubetuna.results.walked import walk_of
 from kubetuna.totals import eligible
 
 PAGE = "dashboard.html"
@@ -100,4 +101,4 @@ def _entry(seen: Seen, place: Path, page: Path, now: float) -> Entry:
     view = view_of(seen.spec, seen.status, seen.trials, now)
     target = str(place) if (place / "summary.json").exists() else seen.spec.name
     link = os.path.relpath(str(report), str(page.parent))
-    return Entry(view, link, seen.final, tuple(next_commands(view, target)))
+    return Entry(view, link, seen.final, tuple(next_commands(view, target)), walk_of(seen))

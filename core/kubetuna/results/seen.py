@@ -38,7 +38,8 @@ class Seen:
     """A study with its trials.
 
     ``folder``: where its attempts keep their files. ``store``: where it was read, without a password. ``final``:
-    what ``finalize`` found, once it has. ``seed`` and ``protocol`` are None where nobody said.
+    what ``finalize`` found, once it has. ``results``: the folder of results that it was read from, if it was.
+    ``seed`` and ``protocol`` are None where nobody said.
     """
 
     spec: Experiment
@@ -50,6 +51,7 @@ class Seen:
     store: str = ""
     protocol: str | None = None
     final: Mapping[str, Any] | None = None
+    results: Path | None = None
 
 
 def seen_of(found: ReadStudy, store: str) -> Seen:

@@ -13,12 +13,13 @@ from kubetuna.report.text import count, number, scalar
 from kubetuna.report.view import View, view_of
 from kubetuna.results.best_config import configuration, task_of
 from kubetuna.results.seen import Seen
+from kubetuna.results.walked import walk_of
 
 
 def summary(seen: Seen, target: str, now: float) -> dict[str, Any]:
     """The summary in the documented JSON shape. ``target`` is how the user named the study."""
     view = view_of(seen.spec, seen.status, seen.trials, now)
-    luck = luck_of(view)
+    luck, walk = luck_of(view), walk_of(seen)
     return {
         "study": seen.spec.name,
         "task": task_of(seen),
@@ -32,9 +33,10 @@ def summary(seen: Seen, target: str, now: float) -> dict[str, Any]:
         "trials": _counts(seen.status),
         "spent": seen.status.get("spent"),
         "savedByPruning": seen.status.get("savedByPruning"),
-        "belief": [asdict(check) for check in checks(view, luck, seen.final)],
+        "belief": [asdict(check) for check in checks(view, luck, seen.final, walk)],
         "luck": None if luck is None else _luck(luck),
         "final": seen.final,
+        "walkForward": None if walk is None else walk.as_json(),
         "next": [{"command": command, "what": what} for command, what in next_commands(view, target)],
     }
 

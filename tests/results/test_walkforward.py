@@ -1,0 +1,107 @@
+"""Walking forward: what it says of the winner and of the order, how it is kept, and how the page shows it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kubetuna.backtest.ranks import Order
+from kubetuna.errors import ResultsError
+from kubetuna.report.belief import checks
+from kubetuna.results.files import write_json
+from kubetuna.results.folder import read_results, write_report, write_results
+from kubetuna.results.walked import RECORD, walk_of
+from kubetuna.walkforward import Block, Walked, WalkForward, from_json, verdict
+from tests.report.studies import study, trial
+from tests.results.studies import seen
+
+STUDY = study([trial(n, n / 10) for n in range(6)])
+
+
+def walk(**changes: object) -> WalkForward:
+    """Three folds; the winner is ahead in each."""
+    held = [0.01, -0.02, 0.03]
+    blocks = tuple(Block(f"rows {n},000 to {n},999", {"buy_and_hold": v, "flat": 0.0}) for n, v in enumerate(held))
+    trials = tuple(Walked(5 - i, 0.5 - i / 10, (0.3 - i / 10, 0.2 - i / 10, 0.1 - i / 10)) for i in range(4))
+    found = WalkForward("trading-ensemble", "u1", "sharpe_ratio", "maximize", blocks, trials, Order(1.0, 0.001))
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def with_winner(*values: float) -> WalkForward:
+    made = walk()
+    return replace(made, trials=(replace(made.winner, values=values), *made.trials[1:]))
+
+
+def test_a_winner_that_stays_ahead_and_an_order_that_holds() -> None:
+    assert verdict(walk()) == (
+        "Walking forward, trial 5 stays ahead of buy and hold, flat in each of 3 folds; the order of the 4 trials "
+        "from fold to fold holds (mean rank correlation 1.00; random orders reach that in 0.001 of cases)."
+    )
+
+
+def test_a_winner_that_falls_behind_once_or_always() -> None:
+    assert "in 2 of 3 folds, and not in fold 2" in verdict(with_winner(0.3, -0.01, 0.1))
+    assert with_winner(0.3, 0.0, 0.1).behind == (2,), "as much as doing nothing is not ahead of it"
+    assert "in none of 3 folds" in verdict(with_winner(-1.0, -1.0, -1.0))
+
+
+def test_less_is_better_where_the_objective_says_so() -> None:
+    made = replace(with_winner(-0.1, -0.1, -0.1), direction="minimize")
+    assert made.behind == () and made.worst((1.0, 3.0, 2.0)) == 3.0 and walk().worst((1.0, 3.0, 2.0)) == 1.0
+
+
+def test_an_order_is_called_one_only_where_chance_hardly_makes_it() -> None:
+    assert "cannot be told from chance" in verdict(walk(order=Order(0.9, 0.17)))
+    assert "holds only roughly" in verdict(walk(order=Order(0.3, 0.01)))
+    assert "do not differ" in verdict(walk(order=None))
+    assert "takes at least 3 of them" in verdict(walk(trials=walk().trials[:2], order=None))
+
+
+def test_without_a_baseline_in_the_metric_nothing_is_claimed() -> None:
+    made = walk(blocks=tuple(Block("x", {}) for _ in range(3)))
+    assert "has no baseline to beat in sharpe_ratio" in verdict(made)
+    assert checks(STUDY.view(), walk=made)[0].mark == "note"
+
+
+def test_the_check_says_whether_the_winner_stays_ahead_and_whether_it_is_still_the_winner() -> None:
+    assert checks(STUDY.view(), walk=walk())[0].mark == "good"
+    assert checks(STUDY.view(), walk=with_winner(0.3, -1.0, 0.1))[0].mark == "care"
+    later = study([*STUDY.trials, trial(6, 9.0)]).view()
+    first = checks(later, walk=walk())[0]
+    assert first.mark == "note" and "Since then trial 6 became the best" in first.text
+
+
+def test_what_is_kept_comes_back_with_the_results(tmp_path: Path) -> None:
+    folder = write_results(seen(STUDY), tmp_path / "r")
+    assert walk_of(read_results(folder)) is None and 'id="walkforward"' not in (folder / "report.html").read_text()
+    write_json(folder / RECORD, walk().as_json())
+    again = read_results(folder)
+    assert walk_of(again) == walk() == from_json(json.loads(json.dumps(walk().as_json())))
+    page = write_report(again, tmp_path / "elsewhere.html").read_text()
+    assert page.index("stays ahead of buy and hold") < page.index('id="walkforward"') < page.index("rows 1,000 to")
+    # The search goes on from the store, which knows nothing of the folder: the page keeps its section.
+    assert 'id="walkforward"' in (write_results(seen(STUDY), folder) / "report.html").read_text()
+
+
+def test_beside_the_runs_it_is_found_too_but_not_another_studys(tmp_path: Path) -> None:
+    write_json(tmp_path / RECORD, walk().as_json())
+    assert walk_of(seen(STUDY, folder=tmp_path)) == walk()
+    assert walk_of(seen(STUDY, folder=tmp_path, uid="u2")) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"blocks": 3}', '{"blocks": [], "trials": []}'])
+def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / RECORD).write_text(text)
+    with pytest.raises(ResultsError, match=r"walkforward\.json: "):
+        walk_of(seen(STUDY, folder=tmp_path))
+
+
+def test_hostile_words_of_a_record_stay_words(tmp_path: Path) -> None:
+    text = "</script><img src=x onerror=alert(1)>"
+    blocks = tuple(Block(text, {text: 0.0}) for _ in range(3))
+    write_json(tmp_path / RECORD, walk(blocks=blocks, metric=text).as_json())
+    page = write_report(seen(STUDY, folder=tmp_path), tmp_path / "report.html").read_text()
+    assert "<img" not in page.partition("<script")[0]
