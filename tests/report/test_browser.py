@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from kubetuna.results.files import write_json
+from kubetuna.results.folder import write_report
+from kubetuna.results.walked import RECORD
 from tests.report.chrome import Page, opened
 from tests.report.studies import SEVERAL, SINGLE, Study, failed_trial, many, study, trial
+from tests.results.studies import WALKED, seen, walk
 
 pytestmark = pytest.mark.browser
 
@@ -82,6 +86,18 @@ def test_every_chart_draws_without_errors_or_requests(blank: Page, tmp_path: Pat
     assert blank.value("document.documentElement.scrollWidth") <= width
     assert blank.errors == []
     assert blank.requests == [file.as_uri()]
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_walking_forward_is_drawn(blank: Page, tmp_path: Path, width: int) -> None:
+    write_json(tmp_path / RECORD, walk().as_json())
+    file = write_report(seen(WALKED, folder=tmp_path), tmp_path / "report.html")
+    blank.open(file, width, phone=width < 600)
+    names = blank.value("[...document.querySelectorAll('#walkforward .legendtext')].map((t) => t.textContent)")
+    assert names == ["trial 5 (best)", "buy and hold", "trial 4", "trial 3", "trial 2"]
+    assert blank.value("document.querySelectorAll('#walkforward .scatterlayer .trace path.js-line').length") == 5
+    assert blank.value(UNDRAWN) == [] and blank.errors == []
+    assert blank.value("document.documentElement.scrollWidth") <= width
 
 
 def test_hostile_text_is_shown_as_it_is(blank: Page, tmp_path: Path) -> None:

@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import optuna
 
+from kubetuna.backtest.ranks import Order
 from kubetuna.records import TrialRecord
 from kubetuna.results.seen import Seen
+from kubetuna.walkforward import Block, Walked, WalkForward
 from tests.report.studies import Study, failed_trial, study, trial
+
+WALKED = study([trial(n, n / 10) for n in range(6)])
 
 
 def trials(count: int = 14, seed: int = 0) -> list[TrialRecord]:
@@ -28,6 +32,15 @@ def seen(made: Study | None = None, **changes: object) -> Seen:
     """A study as it is read back."""
     made = made or study(trials())
     found = Seen(made.spec, made.status(), made.trials, Path("kubetuna-runs/x"), 42, "u1", "sqlite:///x.db", "abc")
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def walk(**changes: object) -> WalkForward:
+    """Three folds of ``WALKED``; the winner is ahead in each."""
+    held = [0.01, -0.02, 0.03]
+    blocks = tuple(Block(f"rows {n},000 to {n},999", {"buy_and_hold": v, "flat": 0.0}) for n, v in enumerate(held))
+    trials = tuple(Walked(5 - i, 0.5 - i / 10, (0.3 - i / 10, 0.2 - i / 10, 0.1 - i / 10)) for i in range(4))
+    found = WalkForward("trading-ensemble", "u1", "sharpe_ratio", "maximize", blocks, trials, Order(1.0, 0.001))
     return replace(found, **changes)  # type: ignore[arg-type]
 
 

@@ -14,20 +14,10 @@ from kubetuna.report.belief import checks
 from kubetuna.results.files import write_json
 from kubetuna.results.folder import read_results, write_report, write_results
 from kubetuna.results.walked import RECORD, walk_of
-from kubetuna.walkforward import Block, Walked, WalkForward, from_json, verdict
+from kubetuna.walkforward import Block, WalkForward, from_json, verdict
 from tests.report.studies import study, trial
-from tests.results.studies import seen
-
-STUDY = study([trial(n, n / 10) for n in range(6)])
-
-
-def walk(**changes: object) -> WalkForward:
-    """Three folds; the winner is ahead in each."""
-    held = [0.01, -0.02, 0.03]
-    blocks = tuple(Block(f"rows {n},000 to {n},999", {"buy_and_hold": v, "flat": 0.0}) for n, v in enumerate(held))
-    trials = tuple(Walked(5 - i, 0.5 - i / 10, (0.3 - i / 10, 0.2 - i / 10, 0.1 - i / 10)) for i in range(4))
-    found = WalkForward("trading-ensemble", "u1", "sharpe_ratio", "maximize", blocks, trials, Order(1.0, 0.001))
-    return replace(found, **changes)  # type: ignore[arg-type]
+from tests.results.studies import WALKED as STUDY
+from tests.results.studies import seen, walk
 
 
 def with_winner(*values: float) -> WalkForward:

@@ -178,9 +178,9 @@ def _short(value: float) -> str:
 def evaluation_table(found: Mapping[str, Any]) -> Table:
     """A model's figures above those of what needs no training."""
     seeds = f", mean of {len(found['runs'])} seeds" if len(found["runs"]) > 1 else ""
-    table = Table(
-        title=f"{found['model']} on {found.get('data', 'its data')}{seeds}", title_justify="left", box=None
-    )
+    fold = f", fold {found['fold']}" if "fold" in found else ""
+    title = f"{found['model']} on {found.get('data', 'its data')}{fold}{seeds}"
+    table = Table(title=title, title_justify="left", box=None)
     names = list(found["metrics"])
     table.add_column("")
     for name in names:

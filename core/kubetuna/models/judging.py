@@ -110,7 +110,7 @@ def _joined(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for name, figures in first["baselines"].items()
     }
     return {
-        **{key: first[key] for key in ("task", "split", "data", "protocol") if key in first},
+        **{key: first[key] for key in ("task", "split", "fold", "data", "protocol") if key in first},
         "metrics": {name: fmean(r["metrics"][name] for r in runs) for name in first["metrics"]},
         "baselines": baselines,
     }

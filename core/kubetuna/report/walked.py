@@ -41,7 +41,8 @@ def _chart(walk: WalkForward) -> Chart:
         {"color": BEST.colour, "width": 3},
         BEST.symbol,
     )
-    data = [*_held(walk, folds), *others, best]
+    # Drawn last, on top, and named first.
+    data = [*_held(walk, folds), *others, best | {"legendrank": 1}]
     layout = {"xaxis": {"type": "category"}, "yaxis": {"title": {"text": label(walk.metric)}}}
     alt = f"{walk.metric} of {count(len(others) + 1, 'trial')} and of buying and holding by fold. {verdict(walk)}"
     return Chart(alt, data, layout)
@@ -71,13 +72,13 @@ def _line(
 
 
 def _table(walk: WalkForward) -> str:
-    heads = ("", *(f"fold {n}" for n in range(1, len(walk.blocks) + 1)), "mean", "worst", "in the search")
+    heads = ("", "in the search", "mean", "worst", *(f"fold {n}" for n in range(1, len(walk.blocks) + 1)))
     rows = [_trial(walk, one) for one in walk.trials]
     rows += [
         _row(walk, esc(name.replace("_", " ")), [block.baselines[name] for block in walk.blocks], "")
         for name in walk.contenders
     ]
-    rows.append(["judged on", *(esc(block.span) for block in walk.blocks), "", "", ""])
+    rows.append(["judged on", "", "", "", *(esc(block.span) for block in walk.blocks)])
     return table(heads, rows, frozenset(range(1, len(heads))))
 
 
@@ -87,5 +88,5 @@ def _trial(walk: WalkForward, one: Walked) -> list[str]:
 
 
 def _row(walk: WalkForward, name: str, values: Sequence[float], searched: str) -> list[str]:
-    figures = (*values, fmean(values), walk.worst(values))
-    return [name, *(esc(number(value)) for value in figures), esc(searched)]
+    figures = (fmean(values), walk.worst(values), *values)
+    return [name, esc(searched), *(esc(number(value)) for value in figures)]
