@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import stdev
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -205,14 +205,14 @@ def retest_table(metric: str, ranked: Sequence[Retested]) -> Table:
 def walkforward_table(walk: WalkForward) -> Table:
     """A row per trial, then one per baseline; a column per fold."""
     table = Table(title=f"{walk.metric} on the block of each fold", title_justify="left", box=None)
-    table.add_column("")
-    for name in (*(f"fold {n}" for n in range(1, len(walk.blocks) + 1)), "mean", "worst"):
-        table.add_column(name, justify="right")
+    table.add_column("", no_wrap=True)
+    for name in ("mean", "worst", *(f"fold {n}" for n in range(1, len(walk.blocks) + 1))):
+        table.add_column(name, justify="right", overflow="fold")
     rows = {f"trial {one.trial}": one.values for one in walk.trials}
     rows |= {n.replace("_", " "): tuple(b.baselines[n] for b in walk.blocks) for n in walk.contenders}
     for name, values in rows.items():
-        figures = (*values, sum(values) / len(values), walk.worst(values))
-        table.add_row(name, *map(_short, figures), style="bold" if name == f"trial {walk.winner.trial}" else "")
+        cells = (f"{value:.3g}" for value in (fmean(values), walk.worst(values), *values))
+        table.add_row(name, *cells, style="bold" if name == f"trial {walk.winner.trial}" else "")
     return table
 
 
