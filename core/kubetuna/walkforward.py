@@ -38,7 +38,7 @@ class Walked:
 
 @dataclass(frozen=True, slots=True)
 class WalkForward:
-    """All folds. ``trials`` are in the search's order, the winner first; there is at least one, and a block.
+    """All folds, at least one. The winner is the first of the ``trials``; the others are in the search's order.
 
     ``order``: how well the trials' order holds from fold to fold; None with fewer than three trials, or where they
     do not differ.
@@ -54,7 +54,7 @@ class WalkForward:
 
     @property
     def winner(self) -> Walked:
-        """The trial that the search calls the best."""
+        """The trial that the study calls the best."""
         return self.trials[0]
 
     @property

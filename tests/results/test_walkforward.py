@@ -10,6 +10,7 @@ import pytest
 
 from kubetuna.backtest.ranks import Order
 from kubetuna.errors import ResultsError
+from kubetuna.models.walking import chosen_trials
 from kubetuna.report.belief import checks
 from kubetuna.results.files import write_json
 from kubetuna.results.folder import read_results, write_report, write_results
@@ -95,3 +96,13 @@ def test_hostile_words_of_a_record_stay_words(tmp_path: Path) -> None:
     write_json(tmp_path / RECORD, walk(blocks=blocks, metric=text).as_json())
     page = write_report(seen(STUDY, folder=tmp_path), tmp_path / "report.html").read_text()
     assert "<img" not in page.partition("<script")[0]
+
+
+def test_the_winner_walks_first_whoever_chose_it() -> None:
+    made = seen(STUDY)
+    assert [t.number for t in chosen_trials(made, 3)] == [5, 4, 3]
+    retested = replace(made, status={**made.status, "currentOptimalTrial": {"number": 9, "retestOf": 3}})
+    assert [t.number for t in chosen_trials(retested, 3)] == [3, 5, 4]
+    assert [t.number for t in chosen_trials(retested, 1)] == [3]
+    with pytest.raises(ResultsError, match="top: 0 is not allowed"):
+        chosen_trials(made, 0)

@@ -19,7 +19,7 @@ from kubetuna.models.trainer import Say
 from kubetuna.models.training import seeds_of, train
 from kubetuna.records import TrialRecord
 from kubetuna.report.view import value_of
-from kubetuna.results.best_config import shipped_task
+from kubetuna.results.best_config import best_trial, shipped_task
 from kubetuna.results.files import write_json
 from kubetuna.results.seen import Seen
 from kubetuna.results.walked import RECORD
@@ -46,7 +46,7 @@ def walk_forward(
             f"{seen.spec.name}: its trainer knows no folds; walkforward works with kubetuna_trial.task1 and task2. "
             "To try the best trials with further seeds: kubetuna retest"
         )
-    objective, chosen = seen.spec.objectives[0], best_trials(seen, top)
+    objective, chosen = seen.spec.objectives[0], chosen_trials(seen, top)
     trials = tuple(
         Walked(
             trial.number,
@@ -64,6 +64,16 @@ def walk_forward(
     )
     write_json(folder / RECORD, found.as_json())
     return found
+
+
+def chosen_trials(seen: Seen, top: int) -> list[TrialRecord]:
+    """The best trials of the search; the winner first, which a re-test may have chosen from among them.
+
+    Raises:
+        ResultsError: there are none, or there is no order of them.
+    """
+    ranked, winner = best_trials(seen, top), best_trial(seen)
+    return [winner, *(trial for trial in ranked if trial.number != winner.number)][:top]
 
 
 def _place(models: Path, trial: TrialRecord, fold: int, folds: int) -> Path:
