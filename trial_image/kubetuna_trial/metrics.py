@@ -7,7 +7,9 @@ annualised), except where they would be infinite: an equity that never moved has
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,15 @@ class Performance:
     romad: float
     max_drawdown: float
     degenerate: bool
+
+
+def break_even(costs: Sequence[float], returns: Sequence[float]) -> float | None:
+    """The cost at which nothing is earned, on a line between the two known ones; None where none is earned."""
+    known = zip(costs, returns, strict=True)
+    for (cheap, before), (dear, after) in pairwise(known):
+        if before > 0 >= after:
+            return cheap + before / (before - after) * (dear - cheap)
+    return None
 
 
 def simple_returns(equity: Floats) -> Floats:

@@ -114,9 +114,10 @@ def evaluate(
         out.print(f"In {found['metric']} it does not beat {', '.join(worse)}.", markup=False)
     elif better:
         out.print(f"In {found['metric']} it beats {', '.join(better)}.", markup=False)
-    even = found["runs"][0].get("break_even_slippage")
-    if even is not None:
-        out.print(f"It earns nothing from a slippage of {even:.3g} a trade on ({even * 1e4:.3g} basis points).")
+    for cost in ("slippage", "cost"):
+        even = found["runs"][0].get(f"break_even_{cost}")
+        if even is not None:
+            out.print(f"It earns nothing from a {cost} of {even:.3g} a trade on ({even * 1e4:.3g} basis points).")
 
 
 def retest(

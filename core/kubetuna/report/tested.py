@@ -54,6 +54,7 @@ def _costs(final: Mapping[str, Any]) -> str:
     costs = final.get("costs") or ()
     if not costs:
         return ""
-    heads = ("slippage", *(name for name in costs[0] if name != "slippage"))
+    first = "slippage" if "slippage" in costs[0] else "cost"
+    heads = (first, *(name for name in costs[0] if name != first))
     rows = [[esc(number(cost[name])) for name in heads] for cost in costs]
     return f"<h3>At other costs</h3>{table(heads, rows, frozenset(range(len(heads))))}"

@@ -89,6 +89,9 @@ def test_evaluate_repeats_the_trials_own_judgement(
     assert found["random"]["hit_rate"] == pytest.approx(last["random_hit_rate"])
     assert found["buy_and_hold"]["cumulative_return"] == last["buy_and_hold_return"]
     assert found["flat"]["cumulative_return"] == 0
+    costs = {one["cost"]: one["cumulative_return"] for one in found["costs"]}
+    assert costs[0.0005] == found["tuned"]["cumulative_return"], "its own cost among the others"
+    assert sorted(costs.values(), reverse=True) == [costs[cost] for cost in sorted(costs)]
 
 
 def test_evaluate_reads_test_days_on_demand_only(

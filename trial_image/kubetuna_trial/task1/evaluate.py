@@ -12,7 +12,6 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 
 from kubetuna_trial.errors import InputError
-from kubetuna_trial.metrics import Floats, performance, simple_returns
+from kubetuna_trial.metrics import Floats, break_even, performance, simple_returns
 from kubetuna_trial.task1.ensemble import Ensemble, load_ensemble
 from kubetuna_trial.task1.evaluation import Judgement, buy_and_hold, ensemble_policy, judge, random_policy
 from kubetuna_trial.task1.market import Tape
@@ -97,7 +96,7 @@ def evaluate(ensemble: Ensemble, window: Window) -> dict[str, Any]:
         "turnover": own.turnover,
         "baselines": _baselines(ensemble, tape, protocol),
         "costs": costs,
-        "break_even_slippage": _break_even(costs),
+        "break_even_slippage": break_even(COSTS, [found["total_return"] for found in costs]),
         "returns": thinned(own.returns.tolist(), SERIES_POINTS),
     }
 
@@ -140,15 +139,6 @@ def _at_cost(own: Judgement, free: Judgement, protocol: Protocol, cost: float) -
 
 def _equity(judgement: Judgement, protocol: Protocol) -> Floats:
     return protocol.starting_equity * np.concatenate([[1.0], np.cumprod(1.0 + judgement.returns)])
-
-
-def _break_even(costs: list[dict[str, float]]) -> float | None:
-    """The slippage at which nothing is earned, on a line between the two known ones; None where none is earned."""
-    for before, after in pairwise(costs):
-        if before["total_return"] > 0 >= after["total_return"]:
-            share = before["total_return"] / (before["total_return"] - after["total_return"])
-            return before["slippage"] + share * (after["slippage"] - before["slippage"])
-    return None
 
 
 def _table(found: Mapping[str, Any]) -> str:

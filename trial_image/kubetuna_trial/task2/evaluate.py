@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from dataclasses import replace
 from typing import Any
 
 from kubetuna_trial.command import Parser
-from kubetuna_trial.metrics import performance
+from kubetuna_trial.metrics import break_even, performance
 from kubetuna_trial.task2.data import Market
-from kubetuna_trial.task2.evaluation import Judgement, judge, luck, untrained
+from kubetuna_trial.task2.evaluation import Judgement, Scores, judge, luck, untrained
 from kubetuna_trial.task2.options import add_data, market_of
 from kubetuna_trial.task2.policy import Policy, Tuned
 from kubetuna_trial.task2.protocol import Protocol, protocol_of
@@ -20,6 +21,10 @@ DESCRIPTION = """\
 Judge a model by the protocol that judges trials: with its adapter (tuned), without (untuned), beside random scores,
 buying and holding, and doing nothing, on the same days. --split validation are the days that its trial was
 judged on; --split test reads the test files, which nothing else does: look once, at the end."""
+
+
+# A fraction of what is traded, at each side: from free to what a small broker takes of an illiquid share.
+COSTS = (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01)
 
 
 def add_options(parser: Parser) -> None:
@@ -55,10 +60,11 @@ def run(options: Namespace) -> int:
 
 
 def _contenders(policy: Policy | Tuned, market: Market, protocol: Protocol) -> dict[str, Any]:
-    """Figures by contender, and the returns per day of the model that was asked for."""
+    """Figures by contender, and of the model that was asked for its returns per day and what other costs leave."""
     days = protocol.days()
     found: dict[str, Any] = {}
-    asked = judge(scores(policy, market, days), market, protocol, days)
+    own = scores(policy, market, days)
+    asked = judge(own, market, protocol, days)
     if isinstance(policy, Tuned):
         found["tuned"] = figures(asked)
         with policy.untuned():
@@ -67,7 +73,19 @@ def _contenders(policy: Policy | Tuned, market: Market, protocol: Protocol) -> d
         found["untuned"] = figures(asked)
     found["random"] = _means(luck(market, protocol, days))
     found |= {name: _plain(returns) for name, returns in untrained(market, protocol, days).items()}
-    return found | {"returns": asked.returns.tolist()}
+    costs = [_at_cost(own, market, replace(protocol, cost=cost)) for cost in COSTS]
+    even = break_even(COSTS, [one["cumulative_return"] for one in costs])
+    return found | {"returns": asked.returns.tolist(), "costs": costs, "break_even_cost": even}
+
+
+def _at_cost(own: Scores, market: Market, protocol: Protocol) -> dict[str, float]:
+    """The same scores, and so the same positions, at another cost."""
+    found = performance(judge(own, market, protocol, protocol.days()).returns)
+    return {
+        "cost": protocol.cost,
+        "cumulative_return": found.total_return,
+        "sharpe_ratio": found.sharpe_ratio,
+    }
 
 
 def _means(found: list[Judgement]) -> dict[str, float]:
@@ -93,4 +111,6 @@ def _table(found: dict[str, Any]) -> str:
         if isinstance(values, dict):
             cells = (f"{values[name]:>20.4f}" if name in values else f"{'':>20}" for name in names)
             lines.append(f"{who.replace('_', ' '):<14}" + "".join(cells))
+    lines += ["", f"{'cost':<14}{names[0]:>20}{names[1]:>20}"]
+    lines += [f"{c['cost']:<14g}{c[names[0]]:>20.4f}{c[names[1]]:>20.4f}" for c in found["costs"]]
     return "\n".join(lines)
