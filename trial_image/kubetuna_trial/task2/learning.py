@@ -1,15 +1,16 @@
 """One training step: ask, sample, let the market pay, and follow the gradient.
 
-Each prompt gets ``samples`` scores from the model's own distribution. What a score earned beyond the average of its
-siblings is its advantage: the ticker's and the day's own luck cancels. The divergence from the base model is
-exact, since every score's probability is known, and asked for on every fourth prompt, since it costs a pass;
-``reward_scaling`` weighs the market against it. What is random in a step depends on the seed and its number alone,
-so that it needs nothing from the steps before but the weights.
+Each prompt gets ``samples`` scores from the very distribution whose gradient is followed, LoRA's dropout included;
+so one pass serves both. What a score earned beyond the average of its siblings is its advantage: the ticker's and
+the day's own luck cancels. The divergence from the base model is exact, since every score's probability is known,
+and asked for on every fourth prompt, since it costs a pass; ``reward_scaling`` weighs the market against it. What
+is random in a step depends on the seed and its number alone, so that it needs nothing from the steps before but
+the weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,7 +22,7 @@ from torch import Tensor
 from kubetuna_trial.memory import is_out_of_memory
 from kubetuna_trial.task2.data import Market
 from kubetuna_trial.task2.parameters import Parameters
-from kubetuna_trial.task2.policy import Tuned, check_gradients, derived
+from kubetuna_trial.task2.policy import Stopped, Tuned, check_gradients, derived
 from kubetuna_trial.task2.prompts import Prompts
 from kubetuna_trial.task2.rewards import rewards, starter_kit_rewards
 from kubetuna_trial.wire import say
@@ -97,13 +98,17 @@ class Learner:
         prompts = [text for day in days for text in self._prompts.of_day(day)]
         moves = self._market.future_return(np.array(days), self._params.lookahead).reshape(-1)
         torch.manual_seed(derived(self._seed, "step", number))
-        sampled, advantages = self._sample(prompts, moves, number, stopped)
-        base = self._base(prompts, stopped)
+        random = torch.Generator().manual_seed(derived(self._seed, "scores", number))
+        base, unequal = self._base(prompts, stopped), False
         self._optimizer.zero_grad(set_to_none=True)
-        for places, encoded in self.policy.pieces(prompts):
+        for places, encoded in self._passes(prompts):
+            if stopped():
+                raise Stopped
             found = self.policy.forward(encoded)
-            self._loss(found, sampled[places], advantages[places], base[places], len(prompts)).backward()
-        if number < 2 and bool(advantages.any()):
+            sampled, advantages = self._sample(found.detach(), moves[places], random)
+            unequal |= bool(advantages.any())
+            self._loss(found, sampled, advantages, base[places], len(prompts)).backward()
+        if number < 2 and unequal:
             check_gradients(self.policy.weights, lambda name: number == 1 or "lora_B" in name)
         if not self._method.compat:
             norm = torch.nn.utils.clip_grad_norm_(self.policy.weights.values(), LARGEST_GRADIENT)
@@ -111,15 +116,18 @@ class Learner:
                 raise FloatingPointError(f"training diverged: the gradient of step {number + 1} is not finite")
         self._optimizer.step()
 
-    def _sample(
-        self, prompts: list[str], moves: Any, number: int, stopped: Callable[[], bool]
-    ) -> tuple[Tensor, Tensor]:
+    def _passes(self, prompts: list[str]) -> Iterable[tuple[list[int], list[list[int]]]]:
+        """Places and tokens of each pass. The starter kit pays a day as a whole, so its prompts stay together."""
+        if self._method.compat:
+            return [(list(range(len(prompts))), self.policy.tokens(prompts))]
+        return self.policy.pieces(prompts)
+
+    def _sample(self, found: Tensor, moves: Any, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Indices of the sampled scores i64[prompts, samples], and what each earned beyond its siblings, f32."""
         samples = 1 if self._method.compat else self._method.samples
-        chances = self.policy.log_probabilities(prompts, stopped).exp().cpu()
+        chances = found.exp().cpu()
         if not bool(torch.isfinite(chances).all()):
-            raise FloatingPointError(f"training diverged: a score of step {number + 1} has no probability")
-        random = torch.Generator().manual_seed(derived(self._seed, "scores", number))
+            raise FloatingPointError(f"training diverged: a score of step {self.done + 1} has no probability")
         drawn = torch.multinomial(chances, samples, replacement=True, generator=random)
         paid = self._paid(drawn.numpy() - self._params.signal_strength, moves[:, None])
         return drawn, torch.from_numpy(paid * self._params.reward_scaling).float()

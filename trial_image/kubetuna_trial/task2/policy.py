@@ -46,6 +46,7 @@ class Policy:
         padding = self.tokenizer.pad_token_id
         self._padding = int(padding if padding is not None else self.tokenizer.eos_token_id or 0)
         self.model.train()
+        self._dropouts = [m for name, m in self.model.named_modules() if name.endswith("lora_dropout")]
         base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         self._accepted = frozenset(inspect.signature(base.forward).parameters)
         self._lay = one_pass
@@ -54,9 +55,10 @@ class Policy:
 
     def tokens(self, prompts: Sequence[str]) -> list[list[int]]:
         """Their tokens; of a prompt that is too long, the beginning is cut off."""
-        for prompt in prompts:
-            if prompt not in self._known:
-                self._known[prompt] = self.tokenizer.encode(prompt)[-LONGEST_PROMPT:]
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
+        if new:
+            encoded = self.tokenizer(new)["input_ids"]
+            self._known |= {prompt: tokens[-LONGEST_PROMPT:] for prompt, tokens in zip(new, encoded, strict=True)}
         return [self._known[prompt] for prompt in prompts]
 
     def pieces(self, prompts: Sequence[str]) -> Iterator[tuple[list[int], list[list[int]]]]:
@@ -109,9 +111,8 @@ class Policy:
             self._switch_dropout(True)
 
     def _switch_dropout(self, on: bool) -> None:
-        for name, module in self.model.named_modules():
-            if name.endswith("lora_dropout"):
-                module.train(on)
+        for module in self._dropouts:
+            module.train(on)
 
 
 class Stopped(Exception):
