@@ -239,7 +239,7 @@ def _commands(view: View) -> Sequence[tuple[str, str]]:
     if view.winners:
         found.append((f"kubetuna best {name} --json", "the best parameters for a script"))
     if view.best is not None:
-        found += _with_the_winner(view, name)
+        found += with_the_winner(view, name)
         found.append((f"kubetuna logs {name} {view.best.number}", "what the best trial printed"))
     failed = next((t for t in view.trials if trial_kind(t).word == "failed"), None)
     if failed is not None:
@@ -247,14 +247,18 @@ def _commands(view: View) -> Sequence[tuple[str, str]]:
     return [*found, (f"kubetuna trials {name}", "every trial"), ("kubetuna dashboard", "look at it live")]
 
 
-def _with_the_winner(view: View, name: str) -> list[tuple[str, str]]:
-    """What only a study can do whose template says how a trial is started."""
+def with_the_winner(view: View, name: str) -> list[tuple[str, str]]:
+    """What only a study can do whose template says how a trial is started, with what each command does."""
     if not view.spec.template.trial_spec:
         return []
+    model = shlex.quote(f"{view.spec.name}_final")
     found = [
-        (f"kubetuna train {name} --save-path {name}_final", "train with the winner"),
+        (f"kubetuna train {name} --save-path {model}", "train with the winner"),
         (f"kubetuna retest {name}", "the best trials again, with further seeds"),
     ]
     if shipped_task(view.spec) is not None:
-        found.append((f"kubetuna finalize {name}", "score the held-out test, once"))
+        found += [
+            (f"kubetuna walkforward {name}", "the best trials on one stretch of time after another"),
+            (f"kubetuna finalize {name}", "score the held-out test, once"),
+        ]
     return found

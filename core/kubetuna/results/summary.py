@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from kubetuna.report.belief import MARKS, checks
-from kubetuna.report.headline import hours_text
+from kubetuna.report.headline import hours_text, with_the_winner
 from kubetuna.report.luck import Luck, luck_of
 from kubetuna.report.text import count, number, scalar
 from kubetuna.report.view import View, view_of
@@ -83,14 +83,9 @@ def _luck(luck: Luck) -> dict[str, Any]:
 
 def next_commands(view: View, target: str) -> list[tuple[str, str]]:
     """What to type next, with what it does."""
-    found = []
-    if view.best is not None and view.spec.template.trial_spec:
-        found += [
-            (f"kubetuna train {target} --save-path {view.spec.name}_final", "train with the winner"),
-            (f"kubetuna retest {target}", "the best trials again, with further seeds"),
-            (f"kubetuna finalize {target}", "score the held-out test, once"),
-        ]
+    found: list[tuple[str, str]] = []
     if view.best is not None:
+        found += with_the_winner(view, target)
         found.append((f"kubetuna export {target} --out production_configs", "the best parameters as a file"))
     return [*found, (f"kubetuna report {target} --open", "one page with every chart")]
 
