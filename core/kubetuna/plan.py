@@ -161,6 +161,9 @@ def _running(trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: En
 def _stop_reason(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> str | None:
     if trial.verdict == "prune":
         return "Pruned"
+    if trial.reading.protocol:
+        # Whatever it goes on to print cannot be compared.
+        return "OtherProtocol"
     if end is not None and end.over(trial):
         return "Deleted" if snapshot.deleted else "Stopped"
     if snapshot.spec.suspend and snapshot.spec.suspend_policy == "stop":

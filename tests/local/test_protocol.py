@@ -16,6 +16,9 @@ for step in (1, 2):
     print(json.dumps({"step": step, "loss": -100 if trial == 2 else float(os.environ["KUBETUNA_PARAM_X"])}))
 """
 SILENT = CHANGED.replace('"b" if trial == 2 else "a"', '"a"').replace("print(json", "if trial != 1: print(json", 1)
+HANGING = CHANGED.replace("for step", "if trial == 2: __import__('time').sleep(600)\nfor step").replace(
+    '"x"}))', '"x"}), flush=True)'
+)
 
 
 def small(tmp_path: Path) -> Runner:
@@ -31,6 +34,13 @@ def test_a_trial_with_another_protocol_is_refused_and_teaches_nothing(tmp_path: 
     best = json.loads(runner.call("best", "small", "--json"))
     assert best["values"][0] >= 0
     assert json.loads(runner.call("summary", "small", "--json"))["best"]["protocol"] == "a"
+
+
+def test_a_trial_with_another_protocol_does_not_use_up_its_time(tmp_path: Path) -> None:
+    runner = small(tmp_path)
+    runner.run(experiment(HANGING, parallelTrialCount=1))
+    trials = runner.trials("small")
+    assert [t["outcome"] for t in trials][2] == "OtherProtocol" and trials[3]["outcome"] == "Succeeded"
 
 
 def test_the_protocol_outlives_the_process(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from kubetuna.ending import IDENTICAL_FAILURES, ending
@@ -28,6 +30,7 @@ from tests.unit.plan.builders import (
     NOW,
     attempt,
     experiment,
+    good_reading,
     past,
     snapshot,
     trial,
@@ -98,6 +101,16 @@ def test_a_durable_intent_is_carried_out_again_after_a_restart() -> None:
 def test_a_pruned_trial_is_told_pruned_however_it_ended(exit_code: int) -> None:
     ended = attempt(0, phase="ended", exit={"exit_code": exit_code})
     assert told(snapshot(trial(0, ended, verdict="prune"), tally=Tally(numbered=4))) is Outcome.PRUNED
+
+
+def test_a_trial_that_is_judged_otherwise_is_stopped_at_once() -> None:
+    """What it would still print cannot be compared with the others, however good."""
+    other = replace(good_reading(), protocol="beef")
+    assert acts(snapshot(trial(0, attempt(0), reading=other), tally=Tally(numbered=4))) == [
+        Stop(AttemptKey(0, 0), "OtherProtocol")
+    ]
+    ended = attempt(0, phase="ended", exit={"exit_code": 143}, stop="OtherProtocol")
+    assert told(snapshot(trial(0, ended, reading=other), tally=Tally(numbered=4))) is Outcome.OTHER_PROTOCOL
 
 
 @pytest.mark.parametrize(
