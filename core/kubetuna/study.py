@@ -28,6 +28,7 @@ from kubetuna.retesting import Candidates
 from kubetuna.snapshot import Tally
 from kubetuna.spec.model import Experiment
 from kubetuna.tallying import Counter
+from kubetuna.telling import told_values, violations
 
 # Pruners look at every step of a curve for each new one; what is printed beyond this only updates the metrics.
 CURVE_LIMIT = 10_000
@@ -291,7 +292,8 @@ class Study:
             self.keep_repeat(number, latest)
         metrics = means(trial.repeats) if trial.repeats else latest
         state = TrialState[RULES[classified.outcome].state]
-        values = self._values(trial, classified.outcome, metrics)
+        reported = self._storage.get_trial(trial.trial_id).intermediate_values
+        values = told_values(self.spec, classified.outcome, metrics, reported)
         self._keep_metrics(trial, metrics)
         self._keep_constraints(trial, metrics, state)
         self._storage.set_trial_system_attr(trial.trial_id, records.OUTCOME, str(classified.outcome))
@@ -306,15 +308,6 @@ class Study:
         self._counter.add(record)
         self._candidates.add(record)
 
-    def _values(self, trial: OpenTrial, outcome: Outcome, metrics: Mapping[str, float]) -> list[float] | None:
-        if outcome is Outcome.SUCCEEDED:
-            return [metrics[o.metric] for o in self.spec.objectives]
-        if outcome in (Outcome.PRUNED, Outcome.STOPPED) and not self.spec.multi_objective:
-            # As Optuna's own tell does: a pruned trial stands with its last reported value.
-            reported = self._storage.get_trial(trial.trial_id).intermediate_values
-            return [reported[max(reported)]] if reported else None
-        return None
-
     def _keep_metrics(self, trial: OpenTrial, metrics: Mapping[str, float]) -> None:
         if metrics:
             self._storage.set_trial_system_attr(trial.trial_id, records.METRICS, dict(metrics))
@@ -322,12 +315,9 @@ class Study:
             self._storage.set_trial_user_attr(trial.trial_id, name, value)
 
     def _keep_constraints(self, trial: OpenTrial, metrics: Mapping[str, float], state: TrialState) -> None:
-        over_metrics = [c for c in self.spec.constraints if c.over == "metrics"]
-        if not over_metrics or state is TrialState.FAIL:
-            return
-        known = {**trial.params, **metrics}
-        violations = [c.expression.violation(known) if c.expression.applies(known) else 0.0 for c in over_metrics]
-        self._storage.set_trial_system_attr(trial.trial_id, records.CONSTRAINTS, violations)
+        found = [] if state is TrialState.FAIL else violations(self.spec, {**trial.params, **metrics})
+        if found:
+            self._storage.set_trial_system_attr(trial.trial_id, records.CONSTRAINTS, found)
 
     def flush(self) -> None:
         """Make everything above durable in one transaction."""

@@ -131,7 +131,8 @@ def compare(
 ) -> None:
     """Which study is better, at equal numbers of trials, with intervals."""
     from kubetuna.cli.backends import find
-    from kubetuna.cli.tables import comparison_table, print_json
+    from kubetuna.cli.result_tables import comparison_table
+    from kubetuna.cli.tables import print_json
     from kubetuna.errors import ResultsError
     from kubetuna.results.comparison import compare as compared
 

@@ -100,7 +100,8 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Score a saved model by the protocol, beside doing nothing, buying, chance and the untuned model."""
-    from kubetuna.cli.tables import evaluation_table, print_json
+    from kubetuna.cli.result_tables import evaluation_table
+    from kubetuna.cli.tables import print_json
     from kubetuna.models.judging import beaten
     from kubetuna.models.judging import evaluate as judged
 
@@ -131,7 +132,8 @@ def retest(
 ) -> None:
     """Train the best trials again with further seeds: which one leads on average, with intervals."""
     from kubetuna.cli.backends import find
-    from kubetuna.cli.tables import print_json, retest_table
+    from kubetuna.cli.result_tables import retest_table
+    from kubetuna.cli.tables import print_json
     from kubetuna.models.retesting import retest as retested
     from kubetuna.models.retesting import verdict
     from kubetuna.results.folder import is_results
@@ -162,7 +164,8 @@ def walkforward(
 ) -> None:
     """Train the best trials on more and more of the past, judge each on the block that follows."""
     from kubetuna.cli.backends import find
-    from kubetuna.cli.tables import print_json, walkforward_table
+    from kubetuna.cli.result_tables import walkforward_table
+    from kubetuna.cli.tables import print_json
     from kubetuna.models.walking import MODELS, walk_forward
     from kubetuna.results.folder import REPORT, is_results, write_report
     from kubetuna.walkforward import verdict
@@ -193,7 +196,8 @@ def finalize(
     """Train the winner again with several seeds and score the held-out test, once."""
     from kubetuna.cli.backends import find
     from kubetuna.cli.keeping import keeper
-    from kubetuna.cli.tables import final_text, print_json
+    from kubetuna.cli.result_tables import final_text
+    from kubetuna.cli.tables import print_json
     from kubetuna.models.finalizing import finalize as finalized
     from kubetuna.results.best_config import chosen_trial
 
