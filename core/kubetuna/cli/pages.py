@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import webbrowser
 from pathlib import Path
 
@@ -35,5 +36,7 @@ def serve_dashboard(url: str, host: str, port: int, browse: bool) -> None:
         ) from error
     if browse:
         webbrowser.open(f"http://{host}:{port}/")
+    # A script's shell lets what it starts in the background ignore SIGINT, so that Ctrl-C would be lost.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with server:
         server.serve_forever()
