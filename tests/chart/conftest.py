@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 
@@ -46,8 +47,22 @@ def release(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Releas
         volumes.make(layout, name, "data-kubetuna-postgres-0")
     made = Release(cluster, name)
     if not cluster.ours:
+        if not _stores(made):
+            pytest.fail(
+                "the given cluster has neither a default StorageClass nor a free PersistentVolume for a database"
+            )
         made.kubectl("create", "namespace", name)
         made.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
     made.install()
     yield made
     made.remove()
+
+
+def _stores(release: Release) -> bool:
+    """Whether a claim of the demo database would be met."""
+    classes = json.loads(release.kubectl("get", "storageclass", "-o", "json"))["items"]
+    volumes_free = json.loads(release.kubectl("get", "pv", "-o", "json"))["items"]
+    usual = "storageclass.kubernetes.io/is-default-class"
+    return any((c["metadata"].get("annotations") or {}).get(usual) == "true" for c in classes) or any(
+        v["status"].get("phase") == "Available" and "claimRef" not in v["spec"] for v in volumes_free
+    )
