@@ -35,6 +35,11 @@ class Ending:
         return self.stop_running and not (self.retesting and trial.retest)
 
 
+def is_over(snapshot: Snapshot, end: Ending | None) -> bool:
+    """Whether an experiment with that ending has nothing left to do, the re-test included."""
+    return end is not None and not end.retesting and not snapshot.trials
+
+
 def ending(snapshot: Snapshot, now: float) -> Ending | None:
     """The first rule that ends the experiment, in the order in which Katib and then ours are checked.
 

@@ -219,7 +219,7 @@ class Engine:
     def _close(self, trial: OpenTrial, classified: Classified, now: float) -> None:
         """Record the end of the latest attempt."""
         last = trial.attempts[-1]
-        facts = self._world.seen.get(AttemptKey(trial.number, last.number, last.repeat))
+        facts = self._world.seen.get(last.key(trial.number))
         exit_facts = (facts.exit if facts else None) or ExitFacts()
         changes: dict[str, Any] = {
             "ended": (facts.ended if facts else None) or now,

@@ -60,9 +60,7 @@ class Observer:
     def _look(self, read: bool) -> Snapshot:
         seen = self.seen
         views = tuple(self._view(trial, seen, read) for trial in list(self._study.open.values()))
-        open_keys = {
-            AttemptKey(t.number, a.number, a.repeat) for t in self._study.open.values() for a in t.attempts
-        }
+        open_keys = {a.key(t.number) for t in self._study.open.values() for a in t.attempts}
         return Snapshot(
             spec=self._spec,
             trials=views,
@@ -107,7 +105,7 @@ class Observer:
     def _attempt(
         self, trial: OpenTrial, record: AttemptRecord, seen: Mapping[AttemptKey, AttemptFacts]
     ) -> AttemptView:
-        key = AttemptKey(trial.number, record.number, record.repeat)
+        key = record.key(trial.number)
         facts = seen.get(key)
         if facts is None and record.started is not None and record.outcome is None:
             facts = _gone(key, record, self._missed.setdefault(key, self._clock.now()))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kubetuna.algorithms.samplers import Proposer
 from kubetuna.ending import Ending, ending
 from kubetuna.outcome import Reading
-from kubetuna.ports import AttemptFacts, AttemptKey, ExitFacts
+from kubetuna.ports import AttemptFacts, ExitFacts
 from kubetuna.records import AttemptRecord, TrialRecord, outcome_of
 from kubetuna.repeats import repeats_of
 from kubetuna.retesting import Candidates
@@ -74,7 +74,7 @@ def _view(spec: Experiment, trial: TrialRecord) -> TrialView:
 def _attempt(trial: int, record: AttemptRecord) -> AttemptView:
     ended = record.ended is not None
     facts = AttemptFacts(
-        AttemptKey(trial, record.number, record.repeat),
+        record.key(trial),
         "ended" if ended else "running" if record.started else "pending",
         record.created,
         record.started,

@@ -16,6 +16,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from kubetuna.outcome import Outcome
+from kubetuna.ports import AttemptKey
 
 ORDINAL = "kubetuna:ordinal"
 ATTEMPTS = "kubetuna:attempts"
@@ -59,6 +60,10 @@ class AttemptRecord:
     outcome: str | None = None
     message: str = ""
     repeat: int = 0
+
+    def key(self, trial: int) -> AttemptKey:
+        """Which attempt this is, of that trial."""
+        return AttemptKey(trial, self.number, self.repeat)
 
     def with_(self, **changes: Any) -> AttemptRecord:
         """The same record with some fields replaced."""
@@ -208,6 +213,11 @@ def _reported(system: Mapping[str, Any]) -> Any:
     return (system.get(LOG) or {}).get("curve", {}).get("latest")
 
 
+def is_own(system: Mapping[str, Any]) -> bool:
+    """Whether these system attributes are those of a trial that an experiment of ours made."""
+    return ORDINAL in system or RETEST in system
+
+
 def decode_trial(trial: FrozenTrial) -> TrialRecord:
     """The record of one trial as any Optuna storage returns it, ours or a foreign one."""
     system = trial.system_attrs
@@ -215,7 +225,7 @@ def decode_trial(trial: FrozenTrial) -> TrialRecord:
     started = next((a.started for a in attempts if a.started is not None), None)
     ended = [a.ended for a in attempts if a.ended is not None]
     finished = trial.state.is_finished()
-    own = ORDINAL in system or RETEST in system
+    own = is_own(system)
     violations = system.get(CONSTRAINTS) or ()
     return TrialRecord(
         number=trial.number,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubetuna.ending import SECONDS_PER_HOUR, Ending
+from kubetuna.ending import SECONDS_PER_HOUR, Ending, is_over
 from kubetuna.records import TrialRecord, timestamp
 from kubetuna.snapshot import Snapshot
 from kubetuna.spec.model import Experiment
@@ -44,7 +44,7 @@ class Moment:
 
 def render(snapshot: Snapshot, end: Ending | None, results: Results, moment: Moment) -> dict[str, Any]:
     """The status. ``end`` is set once nothing more starts; the experiment is over when nothing is open."""
-    over = _over(snapshot, end)
+    over = is_over(snapshot, end)
     ended = results.ended_at or snapshot.started or moment.now
     since = ended if over else snapshot.started or moment.now
     status: dict[str, Any] = {
@@ -70,17 +70,13 @@ def render(snapshot: Snapshot, end: Ending | None, results: Results, moment: Mom
 
 def state(snapshot: Snapshot, end: Ending | None) -> str:
     """One word for people: Created, Running, Suspended, Stopping, Succeeded or Failed."""
-    if end is not None and _over(snapshot, end):
+    if end is not None and is_over(snapshot, end):
         return "Failed" if failed(snapshot, end) else "Succeeded"
     if end is not None and end.stop_running and not end.retesting:
         return "Stopping"
     if snapshot.spec.suspend:
         return "Suspended"
     return "Running" if snapshot.tally.numbered else "Created"
-
-
-def _over(snapshot: Snapshot, end: Ending | None) -> bool:
-    return end is not None and not end.retesting and not snapshot.trials
 
 
 def failed(snapshot: Snapshot, end: Ending) -> bool:

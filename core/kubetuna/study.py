@@ -88,7 +88,7 @@ class Study:
 
     def _load(self) -> None:
         trials = self._storage.get_all_trials(self._journal.study_id, deepcopy=False)
-        own = [t for t in trials if records.ORDINAL in t.system_attrs or records.RETEST in t.system_attrs]
+        own = [t for t in trials if records.is_own(t.system_attrs)]
         for trial in sorted(own, key=_told_order):
             self.numbered = max(self.numbered, trial.system_attrs.get(records.ORDINAL, -1) + 1)
             if records.RETEST in trial.system_attrs:
@@ -292,8 +292,7 @@ class Study:
             self.keep_repeat(number, latest)
         metrics = means(trial.repeats) if trial.repeats else latest
         state = TrialState[RULES[classified.outcome].state]
-        reported = self._storage.get_trial(trial.trial_id).intermediate_values
-        values = told_values(self.spec, classified.outcome, metrics, reported)
+        values = told_values(self.spec, classified.outcome, metrics, trial.curve)
         self._keep_metrics(trial, metrics)
         self._keep_constraints(trial, metrics, state)
         self._storage.set_trial_system_attr(trial.trial_id, records.OUTCOME, str(classified.outcome))

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kubetuna.ending import Ending
+from kubetuna.ending import Ending, is_over
 from kubetuna.errors import Problem
 from kubetuna.outcome import RULES
 from kubetuna.records import TrialRecord, outcome_of, timestamp
@@ -105,8 +105,7 @@ class Publisher:
 
     def _restarting(self, snapshot: Snapshot, end: Ending | None) -> Condition:
         """Whether an experiment that had ended goes on, since its counts or its budget were raised."""
-        over = end is not None and not end.retesting and not snapshot.trials
-        restarting = self._about.ended_before and not over
+        restarting = self._about.ended_before and not is_over(snapshot, end)
         return Condition("Restarting", restarting, "ExperimentRestarting" if restarting else "NotRestarting")
 
 

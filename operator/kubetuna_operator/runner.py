@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from kubetuna.ending import Ending
+from kubetuna.ending import Ending, is_over
 from kubetuna.engine import Engine, Ports
 from kubetuna.errors import (
     ForeignTrials,
@@ -187,7 +187,7 @@ class Runner:
         grace = float(pod_spec(spec.template.trial_spec).get("terminationGracePeriodSeconds") or GRACE_SECONDS)
 
         def show(snapshot: Snapshot, end: Ending | None) -> None:
-            if end is None or end.retesting or snapshot.trials:
+            if not is_over(snapshot, end):
                 projection.refresh()
                 publisher.publish(snapshot, end)
 

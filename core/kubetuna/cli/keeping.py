@@ -15,7 +15,7 @@ from kubetuna.cli.local import look_by_name, store_url
 from kubetuna.errors import StoreError
 from kubetuna.models.finalizing import Keep
 from kubetuna.results.files import read_object, write_json
-from kubetuna.results.folder import FINAL, is_results, write_report
+from kubetuna.results.folder import FINAL, write_report
 from kubetuna.results.seen import Seen
 from kubetuna.store.catalog import keep_final
 from kubetuna.store.engine import open_engine
@@ -23,7 +23,7 @@ from kubetuna.store.engine import open_engine
 
 def keeper(target: str, seen: Seen, store: str | None, namespace: str | None) -> tuple[Path, Keep, Any]:
     """The folder for the final models, what keeps their record, and the record that is there already."""
-    folder = Path(target) if is_results(Path(target)) else seen.folder
+    folder = seen.home
     places: list[Callable[[Mapping[str, Any]], None]] = [lambda record: _into_folder(folder, seen, record)]
     known = [seen.final, read_object(folder / FINAL) if (folder / FINAL).exists() else None]
     url = None if in_cluster(target, namespace) else _store_of(seen, store)

@@ -136,12 +136,10 @@ def retest(
     from kubetuna.cli.tables import print_json
     from kubetuna.models.retesting import retest as retested
     from kubetuna.models.retesting import verdict
-    from kubetuna.results.folder import is_results
 
     seen = find(study, store, namespace)
-    folder = Path(study) if is_results(Path(study)) else seen.folder
     with _interruptible():
-        ranked = retested(seen, top, seeds, folder, _say, shlex.split(words))
+        ranked = retested(seen, top, seeds, seen.home, _say, shlex.split(words))
     if json:
         print_json({"metric": seen.spec.objectives[0].metric, "trials": [one.as_json() for one in ranked]})
         return
@@ -167,11 +165,11 @@ def walkforward(
     from kubetuna.cli.result_tables import walkforward_table
     from kubetuna.cli.tables import print_json
     from kubetuna.models.walking import MODELS, walk_forward
-    from kubetuna.results.folder import REPORT, is_results, write_report
+    from kubetuna.results.folder import REPORT, write_report
     from kubetuna.walkforward import verdict
 
     seen = find(study, store, namespace)
-    folder = Path(study) if is_results(Path(study)) else seen.folder
+    folder = seen.home
     with _interruptible():
         found = walk_forward(seen, folds, top, folder, save_path or folder / MODELS, _say, shlex.split(words))
     report = write_report(seen, folder / REPORT)

@@ -14,9 +14,9 @@ import yaml
 
 from kubetuna.ending import SECONDS_PER_HOUR
 from kubetuna.records import TrialRecord
-from kubetuna.repeats import interval
 from kubetuna.report.chart import table
 from kubetuna.report.kinds import KINDS, trial_kind
+from kubetuna.report.repeated import runs_of
 from kubetuna.report.text import count, cut, duration, esc, finite, moment, number, scalar, strict
 from kubetuna.report.view import View, better_word, thinned, value_of
 from kubetuna.results.best_config import shipped_task
@@ -58,15 +58,11 @@ def answer(view: View) -> str:
 def means_line(view: View) -> str:
     """What further runs of the best say, where there were any."""
     assert view.best is not None
-    metric, parts = view.spec.objectives[0].metric, []
-    if view.best.repeats:
-        parts.append(f"the mean of {len(view.best.repeats)} runs")
-    again = next((t for t in view.retests if t.retest_of == view.best.number and t.repeats), None)
-    if again is not None:
-        values = [run[metric] for run in again.repeats if metric in run]
-        low, high = interval(values)
-        parts.append(f"run again with {len(values)} seeds {number(sum(values) / len(values))} "
-                     f"(95 %: {number(low)} to {number(high)})")  # fmt: skip
+    parts = [f"the mean of {len(view.best.repeats)} runs"] if view.best.repeats else []
+    again = next((runs for runs in runs_of(view) if runs.trial == view.best.number), None)
+    if again is not None and again.chosen_at is not None:
+        span = f"{number(again.low)} to {number(again.high)}"
+        parts.append(f"run again with {len(again.values)} seeds {number(again.mean)} (95 %: {span})")
     return "".join(f"; {part}" for part in parts)
 
 

@@ -53,6 +53,11 @@ class Seen:
     final: Mapping[str, Any] | None = None
     results: Path | None = None
 
+    @property
+    def home(self) -> Path:
+        """Where later findings are kept: with the results that a person named, else beside the runs."""
+        return self.results or self.folder
+
 
 def seen_of(found: ReadStudy, store: str) -> Seen:
     """What a store holds of a study; one that another program made gets an experiment that describes it."""
