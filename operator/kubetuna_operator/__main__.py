@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import json
 import logging
-import os
 import signal
 import sys
 import threading
@@ -15,14 +14,19 @@ from kubetuna.errors import KubetunaError
 from kubetuna.store.engine import open_engine
 from kubetuna_operator.controller import Controller
 from kubetuna_operator.endpoints import serve
+from kubetuna_operator.health import Report, Sign, alive
 from kubetuna_operator.leader import Leadership
 from kubetuna_operator.settings import Settings, parse_settings
 from kubetuna_operator.surroundings import Surroundings
+from kubetuna_operator.threads import end_process
 from kubetuna_operator.transport import Api
 
 log = logging.getLogger("kubetuna_operator")
 
+# Longer than a watch may be silent, or a write may take with its place in the budget.
 HEARING_SECONDS = 150.0
+# Several times what one look at the Lease may take.
+LEASE_SECONDS = 60.0
 
 
 class _JsonLines(logging.Formatter):
@@ -64,19 +68,24 @@ def run(settings: Settings, stopped: threading.Event) -> int:
     """Work until ``stopped``."""
     api = Api.connect(settings.kubeconfig)
     around = Surroundings.make(api, open_engine(settings.store), settings.identity, settings.node_grace)
-    controller = Controller(around, settings.namespaces, lambda: _die("another operator took a study over"))
+    controller = Controller(around, settings.namespaces, lambda: end_process("another operator took a study over"))
     controller.watch()
+    leadership = Leadership(api, settings.own_namespace, settings.identity)
+    signs = [
+        Sign("watches", lambda: time.monotonic() - controller.heard(), HEARING_SECONDS),
+        Sign("experiments", controller.hanging, HEARING_SECONDS),
+        Sign("writers", around.background.hanging, HEARING_SECONDS),
+        *([Sign("lease", leadership.silent, LEASE_SECONDS)] if settings.elect else []),
+    ]
     server = serve(
         (settings.address, settings.port),
-        lambda: time.monotonic() - controller.heard() < HEARING_SECONDS,
-        lambda: controller.synced,
+        {"/healthz": lambda: alive(signs), "/readyz": lambda: Report(controller.synced)},
     )
-    leadership = Leadership(api, settings.own_namespace, settings.identity)
     if settings.elect and not leadership.acquire(stopped):
         return 0
     log.info("leading as %s", settings.identity)
     if settings.elect:
-        leadership.keep(lambda: _die("the lease was lost"))
+        leadership.keep(lambda: end_process("the lease was lost"))
     try:
         around.background.start()
         around.store.watch()
@@ -86,13 +95,6 @@ def run(settings: Settings, stopped: threading.Event) -> int:
         if settings.elect:
             leadership.release()
     return 0
-
-
-def _die(why: str) -> None:
-    """End at once: another operator works now, and nothing of ours may follow."""
-    log.error("%s; leaving", why)
-    logging.shutdown()
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,10 @@ class Background:
         """Begin, in threads."""
         self._queue.work(self._write, WORKERS)
 
+    def hanging(self) -> float:
+        """For how many seconds the oldest write has been under way."""
+        return self._queue.longest_work()
+
     def later(self, key: Hashable, write: Write, delay: float = 0.0) -> None:
         """Do this after ``delay`` seconds, in place of what the key stood for before."""
         with self._lock:

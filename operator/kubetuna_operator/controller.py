@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubetuna_operator import FINALIZER, LABEL_EXPERIMENT
+from kubetuna_operator.backoff import wait_after
 from kubetuna_operator.pod_facts import PodView, view
 from kubetuna_operator.reflector import Key, Reflector
 from kubetuna_operator.runner import Runner
@@ -18,7 +19,7 @@ from kubetuna_operator.work_queue import WorkQueue
 log = logging.getLogger(__name__)
 
 LEAVE_SECONDS = 10.0
-LONGEST_WAIT = 60.0
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 WORKERS = 4
 
 
@@ -52,6 +53,10 @@ class Controller:
     def heard(self) -> float:
         """When the quietest watch last heard anything, monotonic seconds."""
         return min(watch.heard for watch in self._watches)
+
+    def hanging(self) -> float:
+        """For how many seconds the oldest step of an Experiment has been under way."""
+        return self._queue.longest_work()
 
     def watch(self) -> None:
         """Begin to watch; on followers too, so that taking over finds everything known."""
@@ -126,7 +131,7 @@ class Controller:
                 failures = 0
                 self._failures.pop(key, None)
                 self._finished[runner.owner.uid] = runner.generation
-        self._queue.add(key, min(LONGEST_WAIT, 2.0 ** (failures - 1)) if failures else 0.0)
+        self._queue.add(key, wait_after(failures, FIRST_WAIT, LONGEST_WAIT) if failures else 0.0)
 
     def _leave_others(self, key: Key, uid: str) -> None:
         """Leave runners of an Experiment that had this name and is gone."""

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from kubetuna_operator.health import Report
+from kubetuna_operator.threads import supervised
 
-def serve(address: tuple[str, int], healthy: Callable[[], bool], ready: Callable[[], bool]) -> ThreadingHTTPServer:
+
+def serve(address: tuple[str, int], checks: Mapping[str, Callable[[], Report]]) -> ThreadingHTTPServer:
     """Serve in a thread until ``shutdown`` is called on what is returned."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            checks = {"/healthz": healthy, "/readyz": ready}
             if self.path == "/metrics":
                 self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
             elif self.path in checks:
-                good = checks[self.path]()
-                self._answer(200 if good else 503, "text/plain", b"ok\n" if good else b"not yet\n")
+                report = checks[self.path]()
+                lines = ("ok" if report.good else "not yet", *report.notes)
+                self._answer(200 if report.good else 503, "text/plain", "".join(f"{n}\n" for n in lines).encode())
             else:
                 self._answer(404, "text/plain", b"/metrics, /healthz, /readyz\n")
 
@@ -35,5 +37,5 @@ def serve(address: tuple[str, int], healthy: Callable[[], bool], ready: Callable
             """Probes every few seconds are no news."""
 
     server = ThreadingHTTPServer(address, Handler)
-    threading.Thread(target=server.serve_forever, name="endpoints", daemon=True).start()
+    supervised("endpoints", server.serve_forever).start()
     return server

@@ -13,17 +13,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubetuna_operator.telemetry import LEADER
+from kubetuna_operator.threads import supervised
 from kubetuna_operator.transport import Api, Refused, Unreachable, collection
 
 NAME = "kubetuna-operator"
 DURATION, RENEW_WITHIN, RETRY = 15.0, 10.0, 2.0
+# A request that hangs must be given up while the Lease is still ours.
+ANSWER_SECONDS = 3.0
 
 
 class Leadership:
     """Holds, or waits for, the Lease of a namespace."""
 
-    def __init__(self, api: Api, namespace: str, identity: str) -> None:
-        self._api, self._namespace, self._identity = api, namespace, identity
+    def __init__(
+        self, api: Api, namespace: str, identity: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._api, self._namespace, self._identity = api.within(ANSWER_SECONDS), namespace, identity
+        self._clock = clock
+        self._tried = clock()
         self._leases = collection("leases", namespace)
         self._seen: tuple[str, float] = ("", 0.0)
         self._ended = threading.Event()
@@ -39,7 +46,11 @@ class Leadership:
 
     def keep(self, lost: Callable[[], None]) -> None:
         """Renew in a thread of its own; call ``lost`` where that fails for too long."""
-        threading.Thread(target=self._renew, args=(lost,), name="lease", daemon=True).start()
+        supervised("lease", self._renew, lost).start()
+
+    def silent(self) -> float:
+        """Seconds since the Lease was last looked at, with or without success."""
+        return self._clock() - self._tried
 
     def release(self) -> None:
         """Let the next one take over at once."""
@@ -55,11 +66,11 @@ class Leadership:
             pass
 
     def _renew(self, lost: Callable[[], None]) -> None:
-        renewed = time.monotonic()
+        renewed = self._clock()
         while not self._ended.wait(RETRY):
             if self._try():
-                renewed = time.monotonic()
-            elif time.monotonic() > renewed + RENEW_WITHIN:
+                renewed = self._clock()
+            elif self._clock() > renewed + RENEW_WITHIN:
                 LEADER.labels(NAME).set(0)
                 lost()
                 return
@@ -69,6 +80,8 @@ class Leadership:
             return self._take()
         except (Refused, Unreachable):
             return False
+        finally:
+            self._tried = self._clock()
 
     def _take(self) -> bool:
         try:
@@ -90,8 +103,8 @@ class Leadership:
     def _expired(self, spec: dict[str, Any], holder: str) -> bool:
         mark = f"{holder} {spec.get('renewTime')}"
         if mark != self._seen[0]:
-            self._seen = (mark, time.monotonic())
-        return time.monotonic() > self._seen[1] + DURATION or self._holder_is_gone(holder)
+            self._seen = (mark, self._clock())
+        return self._clock() > self._seen[1] + DURATION or self._holder_is_gone(holder)
 
     def _holder_is_gone(self, holder: str) -> bool:
         try:

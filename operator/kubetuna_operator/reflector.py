@@ -7,15 +7,16 @@ wait longer each time.
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
+from kubetuna_operator.backoff import wait_after
 from kubetuna_operator.telemetry import WATCH_RESTARTS
-from kubetuna_operator.transport import Api, Refused, Unreachable, collection, split_lines
+from kubetuna_operator.threads import supervised
+from kubetuna_operator.transport import Api, Refused, Unreachable, collection, read_event, split_lines
 
 T = TypeVar("T")
 Key = tuple[str, str]
@@ -52,7 +53,7 @@ class Reflector(Generic[T]):
 
     def start(self) -> None:
         """Begin, in a thread of its own."""
-        threading.Thread(target=self._run, name=f"watch-{self._path}", daemon=True).start()
+        supervised(f"watch-{self._path}", self._run).start()
 
     def stop(self) -> None:
         """Stop at the next event."""
@@ -95,7 +96,7 @@ class Reflector(Generic[T]):
                 failures = 0 if time.monotonic() - self._opened > LONGEST_WAIT else failures + 1
                 WATCH_RESTARTS.labels(self._kind, "unreachable").inc()
             if failures:
-                self._ended.wait(min(LONGEST_WAIT, FIRST_WAIT * 2**failures) * random.uniform(0.5, 1.0))
+                self._ended.wait(wait_after(failures + 1, FIRST_WAIT, LONGEST_WAIT) * random.uniform(0.5, 1.0))
 
     def _again(self, reason: str) -> None:
         WATCH_RESTARTS.labels(self._kind, reason).inc()
@@ -132,7 +133,7 @@ class Reflector(Generic[T]):
         for line in split_lines(pieces):
             if self._ended.is_set():
                 return
-            self._event(json.loads(line))
+            self._event(read_event(line, self._path))
 
     def _event(self, event: Mapping[str, Any]) -> None:
         self.heard = time.monotonic()

@@ -39,6 +39,7 @@ from kubetuna_operator.publisher import Publisher, refusal, unreachable_store
 from kubetuna_operator.status_writer import StatusWriter
 from kubetuna_operator.surroundings import About, Store, Surroundings
 from kubetuna_operator.telemetry import COMMIT_SECONDS, EXPERIMENTS, RECONCILE_SECONDS, STORE_ERRORS
+from kubetuna_operator.threads import supervised
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class Runner:
         self._wake = around.pods.changes(self.owner.uid)
         self._writer = StatusWriter(around, self.owner, status)
         self._log = logging.LoggerAdapter(log, self.about.extra)
-        self._thread = threading.Thread(target=self._run, name=f"run-{self.owner.name}", daemon=True)
+        self._thread = supervised(f"run-{self.owner.name}", self._run)
 
     def start(self) -> None:
         """Begin."""

@@ -22,6 +22,7 @@ from kubetuna_operator.events import Events
 from kubetuna_operator.pod_index import PodIndex
 from kubetuna_operator.pods import Owner
 from kubetuna_operator.telemetry import STORE_ERRORS
+from kubetuna_operator.threads import supervised
 from kubetuna_operator.transport import Api
 
 READERS = 16
@@ -49,7 +50,7 @@ class Store:
 
     def watch(self) -> None:
         """Ask again and again, in a thread: an experiment whose trials are silent writes nothing for hours."""
-        threading.Thread(target=self._watch, name="store", daemon=True).start()
+        supervised("store", self._watch).start()
 
     def _watch(self) -> None:
         while True:

@@ -6,10 +6,12 @@ dropping fields that they do not know.
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import urllib3
@@ -70,6 +72,7 @@ class Api:
         self._client = client.ApiClient(configuration)
         self._writes = TokenBucket(WRITES_PER_SECOND, WRITES_AT_ONCE)
         self._lazy = TokenBucket(LAZY_PER_SECOND, LAZY_AT_ONCE)
+        self._patience = ANSWER_SECONDS
 
     @staticmethod
     def connect(kubeconfig: str | None = None, context: str | None = None) -> Api:
@@ -93,6 +96,12 @@ class Api:
         except (config.ConfigException, OSError, TypeError) as error:
             raise KubetunaError(f"no cluster to talk to: {error}; give --kubeconfig, or set KUBECONFIG") from error
         return Api(configuration)
+
+    def within(self, seconds: float) -> Api:
+        """The same connection and budgets, but an answer is waited for no longer than this."""
+        other = copy.copy(self)
+        other._patience = seconds
+        return other
 
     def get(self, path: str, **query: object) -> dict[str, Any]:
         """Read one object, or a list of them."""
@@ -143,12 +152,9 @@ class Api:
     ) -> dict[str, Any]:
         if method != "GET":
             (self._lazy if lazily else self._writes).take()
-        response = self._send(method, path, query, body, content_type, ANSWER_SECONDS)
-        try:
-            found: dict[str, Any] = json.loads(response.data)
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise Unreachable(f"{method} {path}: {error}") from error
-        return found
+        response = self._send(method, path, query, body, content_type, self._patience)
+        with _as_unreachable(f"{method} {path}"):
+            return _object(response.data)
 
     def _send(
         self,
@@ -161,41 +167,63 @@ class Api:
     ) -> urllib3.HTTPResponse:
         pairs = [(name, value) for name, value in query.items() if value is not None]
         headers = {"Accept": "application/json", "Content-Type": content_type or "application/json"}
-        request = self._client.param_serialize(
-            method, path, query_params=pairs, header_params=headers, body=body, auth_settings=["BearerToken"]
-        )
-        try:
+        timeout = (min(CONNECT_SECONDS, patience), patience)
+        with _as_unreachable(f"{method} {path}", lambda: REQUESTS.labels(method, "error").inc()):
+            # This reads the token's file.
+            request = self._client.param_serialize(
+                method, path, query_params=pairs, header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
             with REQUEST_SECONDS.labels(method).time():
-                answer = self._client.call_api(*request, _request_timeout=(CONNECT_SECONDS, patience))
-        except (urllib3.exceptions.HTTPError, OSError, ApiException) as error:
-            REQUESTS.labels(method, "error").inc()
-            raise Unreachable(f"{method} {path}: {error}") from error
-        REQUESTS.labels(method, str(answer.status)).inc()
-        if answer.status >= 400:
-            raise _refusal(method, path, answer.status, answer.response.data)
-        response: urllib3.HTTPResponse = answer.response
+                response: urllib3.HTTPResponse = self._client.call_api(*request, _request_timeout=timeout).response
+        REQUESTS.labels(method, str(response.status)).inc()
+        if response.status >= 400:
+            with _as_unreachable(f"{method} {path}: {response.status}"):
+                data = response.data
+            raise _refusal(method, path, response.status, data)
         return response
 
 
 def _pieces(response: urllib3.HTTPResponse, path: str) -> Iterator[bytes]:
     try:
-        yield from response.stream(65_536, decode_content=True)
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise Unreachable(f"{path}: {error}") from error
+        with _as_unreachable(path):
+            yield from response.stream(65_536, decode_content=True)
     finally:
         response.close()
 
 
+@contextmanager
+def _as_unreachable(what: str, failed: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Whatever goes wrong on the wire, or is no answer, becomes the transport's own error."""
+    try:
+        yield
+    except (urllib3.exceptions.HTTPError, OSError, ValueError, ApiException, config.ConfigException) as error:
+        failed()
+        raise Unreachable(f"{what}: {error}") from error
+
+
+def read_event(line: bytes, path: str) -> dict[str, Any]:
+    """One line of a watch."""
+    with _as_unreachable(path):
+        return _object(line)
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    found = json.loads(data)
+    if not isinstance(found, dict):
+        raise ValueError("the answer is no JSON object")
+    return found
+
+
 def _refusal(method: str, path: str, code: int, data: bytes) -> Exception:
     try:
-        status = json.loads(data)
+        status = _object(data)
         reason, message = str(status.get("reason", "")), str(status.get("message", ""))
         causes = (status.get("details") or {}).get("causes") or []
+        fields = tuple(str(cause["field"]) for cause in causes if cause.get("field"))
     except (ValueError, AttributeError):
-        reason, message, causes = "", data[:500].decode(errors="replace"), []
+        reason, message, fields = "", data[:500].decode(errors="replace"), ()
     if code in (408, 429) or code >= 500:
         return Unreachable(f"{method} {path}: {code} {reason} {message[:300]}")
-    fields = tuple(str(cause["field"]) for cause in causes if cause.get("field"))
     return Refused(code, reason, message[:1000], fields)
 
 

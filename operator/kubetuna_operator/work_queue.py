@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from kubetuna_operator.backoff import wait_after
 from kubetuna_operator.telemetry import QUEUE_ADDS, QUEUE_DEPTH, QUEUE_RETRIES, QUEUE_WAIT, QUEUE_WORK, RECONCILED
+from kubetuna_operator.threads import supervised
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ class WorkQueue(Generic[K]):
         self._ready: dict[K, float] = {}
         self._later: list[tuple[float, int, K]] = []
         self._due: dict[K, float] = {}
-        self._working: set[K] = set()
+        self._working: dict[K, float] = {}
         self._again: set[K] = set()
         self._failures: dict[K, int] = {}
         self._order = itertools.count()
@@ -69,7 +71,7 @@ class WorkQueue(Generic[K]):
                     key = next(iter(self._ready))
                     QUEUE_WAIT.labels(self.name).observe(self._clock() - self._ready.pop(key))
                     QUEUE_DEPTH.labels(self.name).set(len(self._ready))
-                    self._working.add(key)
+                    self._working[key] = self._clock()
                     return key
                 self._condition.wait(wait)
             return None
@@ -89,17 +91,22 @@ class WorkQueue(Generic[K]):
     def done(self, key: K, failed: bool = False) -> None:
         """End the work on a key. A failed one comes again, each time later."""
         with self._condition:
-            self._working.discard(key)
+            self._working.pop(key, None)
             if failed:
                 count = self._failures[key] = self._failures.get(key, 0) + 1
                 QUEUE_RETRIES.labels(self.name).inc()
-                self._wait_until(key, self._clock() + min(LONGEST_WAIT, FIRST_WAIT * 2 ** (count - 1)))
+                self._wait_until(key, self._clock() + wait_after(count, FIRST_WAIT, LONGEST_WAIT))
             else:
                 self._failures.pop(key, None)
             if key in self._again:
                 self._again.discard(key)
                 self._put(key)
             self._condition.notify()
+
+    def longest_work(self) -> float:
+        """For how many seconds the oldest work has been under way; 0 where there is none."""
+        with self._condition:
+            return self._clock() - min(self._working.values()) if self._working else 0.0
 
     def close(self) -> None:
         """Let every worker go."""
@@ -111,7 +118,7 @@ class WorkQueue(Generic[K]):
         """Work in threads until the queue is closed: ``handle`` raises to be called again later."""
         for number in range(workers):
             name = f"{self.name}-{number}"
-            threading.Thread(target=self._work, args=(handle,), name=name, daemon=True).start()
+            supervised(name, self._work, handle).start()
 
     def _work(self, handle: Callable[[K], None]) -> None:
         while (key := self.get()) is not None:

@@ -109,6 +109,12 @@ def test_a_server_that_is_away_is_asked_again_and_nothing_known_is_forgotten() -
     assert [q.get("resourceVersion") for q in api.asked[1:4]] == ["7", "7", "7"]
 
 
+@pytest.mark.parametrize("line", [b"<html>\n", b"null\n", b"\xff\n"])
+def test_a_line_that_is_no_event_opens_the_watch_again(line: bytes) -> None:
+    _, known, _ = told(page(7, pod("a", 1, "1")), [line], [event("ADDED", pod("b", 8, "1"))])
+    assert known == {"a": "1", "b": "1"}
+
+
 def test_the_watch_asks_for_bookmarks_and_for_an_end() -> None:
     api, _, _ = told(page(7))
     assert api.asked[1]["allowWatchBookmarks"] == "true" and int(api.asked[1]["timeoutSeconds"]) <= 330

@@ -1,0 +1,33 @@
+"""What ``/healthz`` and ``/readyz`` answer: whether everything that must go on and on has done so lately.
+
+A thread that died has ended the process; these find the ones that hang.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An answer, with notes for people; ``good`` ones may have some too."""
+
+    good: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """``silent`` tells for how many seconds a part has shown no life; beyond ``limit`` it counts as hanging."""
+
+    name: str
+    silent: Callable[[], float]
+    limit: float
+
+
+def alive(signs: Sequence[Sign]) -> Report:
+    """Whether all parts live, with the silent ones."""
+    seconds = {sign.name: (sign.silent(), sign.limit) for sign in signs}
+    notes = tuple(f"{name}: silent for {for_:.0f} s" for name, (for_, limit) in seconds.items() if for_ > limit)
+    return Report(not notes, notes)

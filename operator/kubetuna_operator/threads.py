@@ -1,0 +1,37 @@
+"""The only place where the operator starts threads: one that dies takes the process along.
+
+A process that lost a thread looks alive and does half its work: without the one of the Lease two operators lead.
+Kubernetes starts a process again, but not a thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import TypeVarTuple
+
+Ts = TypeVarTuple("Ts")
+
+log = logging.getLogger(__name__)
+
+
+def supervised(name: str, duty: Callable[[*Ts], object], *arguments: *Ts) -> threading.Thread:
+    """A daemon thread, to be started. ``duty`` may return when it is done; an error that leaves it ends all."""
+
+    def run() -> None:
+        try:
+            duty(*arguments)
+        except BaseException as error:
+            log.critical("the thread %s died", name, exc_info=error)
+            end_process(f"nothing does the work of the thread {name}")
+
+    return threading.Thread(target=run, name=name, daemon=True)
+
+
+def end_process(why: str) -> None:
+    """End at once, whatever other threads are doing: nothing of ours may follow."""
+    log.error("%s; leaving", why)
+    logging.shutdown()
+    os._exit(1)

@@ -1,0 +1,80 @@
+"""Requests to an API server that answers badly: only the transport's own two errors ever come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from kubernetes.config import ConfigException
+
+from kubetuna_operator import transport
+from kubetuna_operator.transport import Api, Refused, Unreachable
+from tests.unit.operator.servers import answer, served
+
+Ask = Callable[[Api], Any]
+ASKS: dict[str, Ask] = {
+    "get": lambda api: api.get("/api/v1/pods"),
+    "create": lambda api: api.create("/api/v1/pods", {}),
+    "replace": lambda api: api.replace("/api/v1/pods/a", {}),
+    "delete": lambda api: api.delete("/api/v1/pods/a"),
+    "stream": lambda api: list(api.stream("/api/v1/pods", {"watch": "true"}, 5.0)),
+}
+BAD = {
+    "an error that is cut off": answer("500 Internal Server Error", b'{"kind": "Sta', length=500),
+    "a refusal that is cut off": answer("403 Forbidden", b'{"kind": "Sta', length=500),
+    "an error that says gzip and is none": answer("502 Bad Gateway", b"plain", head="Content-Encoding: gzip\r\n"),
+    "an answer that is cut off": answer("200 OK", b'{"items": [', length=500),
+}
+
+
+@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
+@pytest.mark.parametrize("reply", BAD.values(), ids=BAD)
+def test_an_answer_that_cannot_be_read_whole_is_asked_for_again(ask: Ask, reply: bytes) -> None:
+    with served(reply) as api, pytest.raises(Unreachable):
+        ask(api)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"null", b"[]", b"\xff"])
+def test_an_answer_that_is_no_object_is_asked_for_again(body: bytes) -> None:
+    """A proxy's page in place of the API server's answer, say."""
+    with served(answer("200 OK", body)) as api, pytest.raises(Unreachable):
+        api.get("/api/v1/pods")
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b"<html>", b'{"details": []}', b'{"details": {"causes": ["x"]}}'])
+def test_a_refusal_in_any_shape_is_a_refusal(body: bytes) -> None:
+    with served(answer("403 Forbidden", body)) as api, pytest.raises(Refused) as refused:
+        api.get("/api/v1/pods")
+    assert refused.value.code == 403
+
+
+def test_a_token_that_cannot_be_read_just_now_is_asked_for_again() -> None:
+    """The kubelet replaces the token's file while it is read."""
+
+    def fail(configuration: object) -> None:
+        raise ConfigException("Token file exists but empty.")
+
+    with served(answer("200 OK", b"{}")) as api:
+        api._client.configuration.api_key["BearerToken"] = "old"
+        api._client.configuration.refresh_api_key_hook = fail
+        with pytest.raises(Unreachable):
+            api.get("/api/v1/pods")
+
+
+def test_patience_is_per_connection_and_the_budget_of_writes_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Lease's requests end well within its duration, whatever others wait for."""
+    asked: list[tuple[float, float]] = []
+
+    def note(*_: object, _request_timeout: tuple[float, float]) -> None:
+        asked.append(_request_timeout)
+        raise OSError
+
+    with served(b"") as api:
+        quick = api.within(3.0)
+        monkeypatch.setattr(api._client, "call_api", note)
+        for one in (api, quick):
+            with pytest.raises(Unreachable):
+                one.get("/api/v1/pods")
+    assert asked == [(transport.CONNECT_SECONDS, transport.ANSWER_SECONDS), (3.0, 3.0)]
+    assert quick._writes is api._writes
