@@ -14,7 +14,7 @@ from kubetuna.errors import KubetunaError
 from kubetuna.store.engine import open_engine
 from kubetuna_operator.controller import Controller
 from kubetuna_operator.endpoints import serve
-from kubetuna_operator.health import Report, Sign, alive
+from kubetuna_operator.health import Sign, alive
 from kubetuna_operator.leader import Leadership
 from kubetuna_operator.settings import Settings, parse_settings
 from kubetuna_operator.surroundings import Surroundings
@@ -79,7 +79,7 @@ def run(settings: Settings, stopped: threading.Event) -> int:
     ]
     server = serve(
         (settings.address, settings.port),
-        {"/healthz": lambda: alive(signs), "/readyz": lambda: Report(controller.synced)},
+        {"/healthz": lambda: alive(signs), "/readyz": controller.ready},
     )
     if settings.elect and not leadership.acquire(stopped):
         return 0

@@ -7,13 +7,15 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kubetuna_operator import FINALIZER, LABEL_EXPERIMENT
+from kubetuna_operator import FINALIZER
 from kubetuna_operator.backoff import wait_after
-from kubetuna_operator.pod_facts import PodView, view
-from kubetuna_operator.reflector import Key, Reflector
+from kubetuna_operator.health import Report
+from kubetuna_operator.reflector import Key
 from kubetuna_operator.runner import Runner
 from kubetuna_operator.surroundings import Surroundings
+from kubetuna_operator.telemetry import UNREADABLE
 from kubetuna_operator.transport import Refused, collection
+from kubetuna_operator.watches import NamespaceWatches
 from kubetuna_operator.work_queue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -33,26 +35,21 @@ class Controller:
         self._runners: dict[str, Runner] = {}
         self._finished: dict[str, int] = {}
         self._failures: dict[Key, int] = {}
-        self._experiments: list[Reflector[Mapping[str, Any]]] = []
-        self._pods: list[Reflector[PodView]] = []
-        for namespace in namespaces or (None,):
-            self._experiments.append(Reflector(around.api, "experiments", namespace, dict, self._changed))
-            pods = Reflector(around.api, "pods", namespace, view, around.pods.update, LABEL_EXPERIMENT)
-            around.pods.learn_with(namespace, pods.learn)
-            self._pods.append(pods)
+        self._watches = {n: NamespaceWatches(around, n, self._queue.add) for n in namespaces or (None,)}
+        UNREADABLE.set_function(lambda: len(self._refusals()))
 
-    @property
-    def _watches(self) -> list[Reflector[Any]]:
-        return [*self._pods, *self._experiments]
+    def _refusals(self) -> tuple[str, ...]:
+        return tuple(watches.refusal for watches in self._watches.values() if watches.refusal)
 
-    @property
-    def synced(self) -> bool:
-        """Whether every watch has listed once."""
-        return all(watch.synced.is_set() for watch in self._watches)
+    def ready(self) -> Report:
+        """Whether every namespace has answered, and not all by a refusal; with those that cannot be read."""
+        watches = self._watches.values()
+        answered = all(w.readable or w.refusal for w in watches)
+        return Report(answered and any(w.readable for w in watches), self._refusals())
 
     def heard(self) -> float:
         """When the quietest watch last heard anything, monotonic seconds."""
-        return min(watch.heard for watch in self._watches)
+        return min(watches.heard for watches in self._watches.values())
 
     def hanging(self) -> float:
         """For how many seconds the oldest step of an Experiment has been under way."""
@@ -60,13 +57,11 @@ class Controller:
 
     def watch(self) -> None:
         """Begin to watch; on followers too, so that taking over finds everything known."""
-        for watch in self._watches:
-            watch.start()
+        for watches in self._watches.values():
+            watches.start()
 
     def run(self, stopped: threading.Event) -> None:
         """Keep runners in step until ``stopped``; then leave them, and what runs goes on running."""
-        while not stopped.is_set() and not self.synced:
-            stopped.wait(0.05)
         self._queue.work(self._reconcile, WORKERS)
         stopped.wait()
         self._queue.close()
@@ -76,15 +71,13 @@ class Controller:
         for runner in runners:
             runner.join(LEAVE_SECONDS)
 
-    def _changed(self, key: Key, before: object, after: object) -> None:
-        self._queue.add(key)
-
     def _known(self) -> list[Runner]:
         with self._lock:
             return list(self._runners.values())
 
     def _find(self, key: Key) -> Mapping[str, Any] | None:
-        return next((obj for r in self._experiments if (obj := r.get(key)) is not None), None)
+        watches = self._watches.get(key[0]) or self._watches.get(None)
+        return watches.experiment(key) if watches else None
 
     def _reconcile(self, key: Key) -> None:
         """One key's step. Raises Unreachable to be called again later."""
@@ -121,7 +114,7 @@ class Controller:
         return runner
 
     def _done(self, runner: Runner) -> None:
-        """A runner ended: the experiment is over, or its spec has another generation now."""
+        """A runner ended: the experiment is over, or the runner was left, and another one may go on."""
         key = (runner.owner.namespace, runner.owner.name)
         with self._lock:
             self._runners.pop(runner.owner.uid, None)
@@ -130,11 +123,12 @@ class Controller:
             else:
                 failures = 0
                 self._failures.pop(key, None)
-                self._finished[runner.owner.uid] = runner.generation
+                if not runner.left:
+                    self._finished[runner.owner.uid] = runner.generation
         self._queue.add(key, wait_after(failures, FIRST_WAIT, LONGEST_WAIT) if failures else 0.0)
 
     def _leave_others(self, key: Key, uid: str) -> None:
-        """Leave runners of an Experiment that had this name and is gone."""
+        """Leave runners of an Experiment that had this name and is gone, or cannot be seen."""
         for runner in self._known():
             if (runner.owner.namespace, runner.owner.name) == key and runner.owner.uid != uid:
                 runner.leave()

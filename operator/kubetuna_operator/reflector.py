@@ -31,7 +31,10 @@ class _Expired(Exception):
 
 
 class Reflector(Generic[T]):
-    """Keeps ``project(object)`` of every object of a kind, by (namespace, name), and tells of each change."""
+    """Keeps ``project(object)`` of every object of a kind, by (namespace, name), and tells of each change.
+
+    ``turned`` is called when all was listed, and when the server begins or ceases to refuse: ``refusal`` tells why.
+    """
 
     def __init__(
         self,
@@ -41,9 +44,11 @@ class Reflector(Generic[T]):
         project: Callable[[Mapping[str, Any]], T],
         changed: Callable[[Key, T | None, T | None], None],
         selector: str | None = None,
+        turned: Callable[[], None] = lambda: None,
     ) -> None:
         self._api, self._kind, self._path = api, kind, collection(kind, namespace)
         self._project, self._changed, self._selector = project, changed, selector
+        self._turned, self.refusal = turned, ""
         self._items: dict[Key, T] = {}
         self._revision: str | None = None
         self._lock = threading.Lock()
@@ -90,7 +95,9 @@ class Reflector(Generic[T]):
                 self._again("expired")
             except Refused as error:
                 self._again("expired" if error.code == 410 else "refused")
-                failures += error.code != 410
+                if error.code != 410:
+                    failures += 1
+                    self._note_refusal(str(error))
             except Unreachable:
                 # A server sends no bookmarks for a kind of which it has never had an object: that is no failure.
                 failures = 0 if time.monotonic() - self._opened > LONGEST_WAIT else failures + 1
@@ -101,6 +108,13 @@ class Reflector(Generic[T]):
     def _again(self, reason: str) -> None:
         WATCH_RESTARTS.labels(self._kind, reason).inc()
         self._revision = None
+
+    def _note_refusal(self, why: str) -> None:
+        """Take in why the server refuses, or that it does not. A refusal is an answer too: the watch is alive."""
+        self.heard = time.monotonic()
+        before, self.refusal = self.refusal, why
+        if bool(before) != bool(why):
+            self._turned()
 
     def _list(self) -> None:
         found: dict[Key, T] = {}
@@ -119,6 +133,7 @@ class Reflector(Generic[T]):
         self._revision = page["metadata"]["resourceVersion"]
         self.heard = time.monotonic()
         self.synced.set()
+        self._turned()
 
     def _watch(self) -> None:
         query = {
@@ -129,7 +144,9 @@ class Reflector(Generic[T]):
             "timeoutSeconds": WATCH_SECONDS + random.randrange(60),
         }
         pieces = self._api.stream(self._path, query, SILENCE)
-        self.heard = self._opened = time.monotonic()
+        self._opened = time.monotonic()
+        # Only now: who may list and not watch would else begin and cease to be refused for ever.
+        self._note_refusal("")
         for line in split_lines(pieces):
             if self._ended.is_set():
                 return

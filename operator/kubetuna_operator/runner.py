@@ -88,6 +88,11 @@ class Runner:
         self._left.set()
         self._wake.set()
 
+    @property
+    def left(self) -> bool:
+        """Whether it was asked to stop before the experiment's end."""
+        return self._left.is_set()
+
     def delete(self) -> None:
         """Stop everything: the Experiment is being deleted."""
         self._deleted_at = self._deleted_at or self._around.clock.now()

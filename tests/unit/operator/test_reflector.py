@@ -138,3 +138,21 @@ def test_a_watch_of_a_kind_without_objects_is_alive_though_it_is_silent(monkeypa
     assert api.over.wait(10)
     assert clock[0] - watch.heard <= reflector.SILENCE and not waits
     assert [q.get("resourceVersion") for q in api.asked[1:]] == ["7"] * 4
+
+
+def test_a_refusal_is_a_sign_of_life_and_ends_only_when_the_watch_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else one namespace without its Role fails the operator's health, and it is started again for ever."""
+    clock, seen = [1000.0], []
+    monkeypatch.setattr(reflector.time, "monotonic", lambda: clock[0])
+
+    def turned() -> None:
+        seen.append(watch.refusal)
+
+    refused = Refused(403, "Forbidden", "no Role")
+    api = Script(refused, refused, page(7), refused, page(7), [])
+    watch: Reflector[str] = Reflector(api, "pods", "lab", lambda obj: "", lambda *_: None, turned=turned)
+    monkeypatch.setattr(watch._ended, "wait", lambda seconds=None: clock.__setitem__(0, clock[0] + 100.0))
+    watch.start()
+    assert api.over.wait(10)
+    assert seen == [str(refused), str(refused), str(refused), ""]
+    assert clock[0] == 1300.0 and watch.heard == 1300.0
