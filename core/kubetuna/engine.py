@@ -198,6 +198,8 @@ class Engine:
             if self._world.other_protocol(log):
                 continue
             if point is not None and first and not self.spec.multi_objective:
+                if point.void_below:
+                    self.study.withdraw_steps(number, point.void_below)
                 self.study.report(number, [(point.step, point.value, point.in_order and trial.retest_of is None)])
             if trial.verdict == "prune":
                 log.forget_unreported()

@@ -2,7 +2,7 @@
 
 Trials that ended are only counted, so a snapshot does not grow with an experiment's age. Times are
 seconds since the epoch, UTC; ``resource`` figures are in units times seconds, the unit being the template's
-extended resource (GPUs), or a slot where it asks for none.
+accelerators (GPUs), or a slot where it asks for none.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any
 
 from kubetuna.ending import SECONDS_PER_HOUR, Ending, is_over
 from kubetuna.records import TrialRecord, timestamp
+from kubetuna.resources import SLOT, Unit
 from kubetuna.snapshot import Snapshot
 from kubetuna.spec.model import Experiment
 from kubetuna.totals import FAILURE_LIMIT, Results
@@ -38,7 +39,7 @@ class Moment:
 
     now: float
     generation: int | None = None
-    unit: str = "slot"
+    unit: Unit = SLOT
     conditions: tuple[Condition, ...] = field(default=())
 
 
@@ -181,15 +182,10 @@ def _lists(snapshot: Snapshot, results: Results) -> dict[str, Any]:
     }
 
 
-def hours_name(unit: str) -> str:
-    """The field's name for hours of the template's unit: ``gpuHours``, or ``slotHours`` without a GPU."""
-    return "slotHours" if unit == "slot" else "gpuHours"
-
-
 def _spent(snapshot: Snapshot, results: Results, moment: Moment, until: float) -> dict[str, Any]:
     wall = max(0.0, until - snapshot.started) if snapshot.started else 0.0
     return {
-        hours_name(moment.unit): round(snapshot.spent(moment.now) / SECONDS_PER_HOUR, 6),
+        moment.unit.hours: round(snapshot.spent(moment.now) / SECONDS_PER_HOUR, 6),
         "wallClockSeconds": round(wall, 3),
         "steps": results.steps,
     }
@@ -201,14 +197,14 @@ def _forecast(snapshot: Snapshot, moment: Moment) -> dict[str, Any] | None:
         return None
     per_trial = snapshot.resource_seconds / tally.ended
     total = per_trial * max(limit, tally.numbered) / SECONDS_PER_HOUR
-    return {hours_name(moment.unit): round(total, 6)}
+    return {moment.unit.hours: round(total, 6)}
 
 
 def _saved(snapshot: Snapshot, results: Results, moment: Moment) -> dict[str, Any]:
     return {
         "trials": snapshot.tally.pruned,
         "steps": round(results.saved_steps),
-        hours_name(moment.unit): round(results.saved_seconds * snapshot.resource_units / SECONDS_PER_HOUR, 6),
+        moment.unit.hours: round(results.saved_seconds * snapshot.resource_units / SECONDS_PER_HOUR, 6),
     }
 
 

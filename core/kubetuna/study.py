@@ -47,6 +47,8 @@ class Journal(Protocol):
 
     def withdraw(self, trial_id: int) -> None: ...
 
+    def withdraw_steps(self, trial_id: int, below: int) -> None: ...
+
 
 @dataclass(slots=True)
 class OpenTrial:
@@ -244,6 +246,13 @@ class Study:
                 trial.verdict = "prune"
                 self._storage.set_trial_system_attr(trial.trial_id, records.VERDICT, "prune")
         return taken
+
+    def withdraw_steps(self, number: int, below: int) -> None:
+        """Take the points of the steps below this one out of a curve: what was read there did not count."""
+        trial = self.open[number]
+        for step in [step for step in trial.curve if step < below]:
+            del trial.curve[step]
+        self._journal.withdraw_steps(trial.trial_id, below)
 
     def known_steps(self, number: int) -> Mapping[int, float]:
         """Steps that the curve of an open trial holds, a live view."""

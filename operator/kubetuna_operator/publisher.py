@@ -10,10 +10,10 @@ from kubetuna.ending import Ending, is_over
 from kubetuna.errors import Problem
 from kubetuna.outcome import RULES
 from kubetuna.records import TrialRecord, outcome_of, timestamp
-from kubetuna.resources import resource_unit
+from kubetuna.resources import Unit, resource_unit
 from kubetuna.snapshot import Snapshot
 from kubetuna.spec.model import Experiment
-from kubetuna.status import Condition, Moment, hours_name, render
+from kubetuna.status import Condition, Moment, render
 from kubetuna.study import Study
 from kubetuna.totals import Results, ResultsBook
 from kubetuna_operator.status_writer import StatusWriter
@@ -115,10 +115,9 @@ def _progress(snapshot: Snapshot) -> str:
     return str(snapshot.tally.ended) + (f"/{limit}" if limit is not None else "")
 
 
-def _with_text(spent: Mapping[str, Any], unit: str) -> dict[str, Any]:
+def _with_text(spent: Mapping[str, Any], unit: Unit) -> dict[str, Any]:
     """What was spent, also in one word for people."""
-    hours = spent[hours_name(unit)]
-    return {**spent, "text": f"{hours:.3g} {'slot' if unit == 'slot' else 'GPU'}-h"}
+    return {**spent, "text": f"{spent[unit.hours]:.3g} {unit.noun}-h"}
 
 
 def accepted_condition(problem: str) -> Condition:

@@ -140,7 +140,7 @@ def test_what_cannot_be_trained_is_told_before_anything_starts(
 
 
 def test_an_interrupted_training_goes_on_with_one_curve(tmp_path: Path) -> None:
-    """The trainer is asked to stop after its first report; the second run reports the rest."""
+    """The trainer is asked to stop after its first report; the second reports the rest. Text changes neither."""
     runner = Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
     script = """
 import json, os, pathlib, sys
@@ -149,6 +149,7 @@ place.mkdir(parents=True, exist_ok=True)
 reported = len(list(place.iterdir()))
 for step in range(reported + 1, 4):
     print(json.dumps({"step": step, "loss": 1 / step}), flush=True)
+    print("patience=5 loss=99", flush=True)
     (place / str(step)).write_text("")
     if step == 1 and "final" in os.environ["KUBETUNA_OUT"]:
         sys.exit(143)

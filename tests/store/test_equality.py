@@ -185,3 +185,20 @@ def test_optunas_own_database_can_be_taken_up(store_url: str) -> None:
     storage.create_new_trial(storage.study_id)
     storage.flush()
     assert len(study.trials) == 3
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_withdrawn_steps_are_as_if_they_had_never_been_reported(tmp_path: Path, written: bool) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    storage = journaled(url, [StudyDirection.MINIMIZE])
+    trial = storage.create_new_trial(storage.study_id)
+    for step in range(4):
+        storage.set_trial_intermediate_value(trial, step, 9.0)
+    if written:
+        storage.flush()
+    storage.withdraw_steps(trial, 3)
+    storage.set_trial_intermediate_value(trial, 1, 0.5)
+    storage.flush()
+    assert storage.get_trial(trial).intermediate_values == {3: 9.0, 1: 0.5}
+    (stored,) = optuna.load_study(study_name="study", storage=url).trials
+    assert stored.intermediate_values == {1: 0.5, 3: 9.0}

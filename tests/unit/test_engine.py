@@ -48,6 +48,26 @@ def test_a_study_ends_the_same_however_often_its_runner_dies() -> None:
     shaken.close()
 
 
+@pytest.mark.parametrize("dies", [False, True])
+def test_text_beside_json_reports_leaves_no_trace_however_often_the_runner_dies(dies: bool) -> None:
+    """The text's points are durable by the time that JSON comes; then they are gone from the database too."""
+    lines = (b"loss=7", b"loss=8", b"loss=9", b'{"step": 1, "loss": 0.5}', b"patience=5 loss=99", b"loss=1e9")
+    world = World(experiment("", maxTrialCount=1), lambda _: Run(lines))
+    seen = []
+    for _ in range(12):
+        world.turn()
+        seen += [t.steps for t in world.stored()]
+        if dies:
+            world.start()
+    world.finish()
+    (trial,) = world.stored()
+    assert any(len(steps) > 1 for steps in seen), "text was reported before"
+    assert (trial.state, trial.values, trial.steps, dict(trial.metrics)) == (
+        "COMPLETE", (0.5,), ((1, 0.5),), {"loss": 0.5},
+    )  # fmt: skip
+    world.close()
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_crash_around_a_launch_starts_that_attempt_once(moment: str) -> None:
     world = World(experiment("", maxTrialCount=1), curve)

@@ -7,7 +7,7 @@ from typing import Any
 from kubetuna.algorithms.space import cardinality
 from kubetuna.cli.tables import seconds
 from kubetuna.ending import SECONDS_PER_HOUR
-from kubetuna.resources import resource_unit, resource_units
+from kubetuna.resources import GPU, SLOT, resource_unit, resource_units
 from kubetuna.spec.model import Experiment, Parameter
 
 
@@ -69,9 +69,9 @@ def _cost(spec: Experiment) -> dict[str, Any]:
         bounds.append(runs * (1 + spec.retry_limit) * spec.budget.trial_timeout * units / SECONDS_PER_HOUR)
     if spec.budget.wall_clock is not None:
         bounds.append(spec.budget.wall_clock * spec.parallel * units / SECONDS_PER_HOUR)
-    name = "slotHours" if unit == "slot" else "gpuHours"
+    name = unit.hours
     return {
-        "unit": unit,
+        "unit": unit.name,
         "perTrialUnits": units,
         f"max{name[0].upper()}{name[1:]}": min(bounds, default=None),
     }
@@ -89,8 +89,8 @@ def preview_text(shown: dict[str, Any]) -> str:
         *([f"  {_runs_line(shown)}"] if shown["repeats"] > 1 or shown["retest"] else []),
         f"  space ({points}):",
         *(f"    {_space_line(p)}" for p in shown["space"]),
-        f"  budget: {_budget_line(shown['budget'])}",
-        f"  {_cost_line(shown['cost'])}",
+        f"  budget: {_budget_line(shown['budget'], _noun(shown))}",
+        f"  {_cost_line(shown['cost'], _noun(shown))}",
         *(f"  note: {warning}" for warning in shown["warnings"]),
         "This file can run. Nothing was started.",
     ]
@@ -113,18 +113,21 @@ def _space_line(parameter: dict[str, Any]) -> str:
     return f"{parameter['name']}: {parameter['type']}, {domain}{when}"
 
 
-def _budget_line(budget: dict[str, Any]) -> str:
+def _noun(shown: dict[str, Any]) -> str:
+    return GPU.noun if shown["cost"]["unit"] == GPU.name else SLOT.noun
+
+
+def _budget_line(budget: dict[str, Any], noun: str) -> str:
     parts = [
-        f"{budget['gpuHours']:g} GPU-hours" if budget["gpuHours"] is not None else "",
+        f"{budget['gpuHours']:g} {noun}-hours" if budget["gpuHours"] is not None else "",
         f"{seconds(budget['wallClockSeconds'])} in all" if budget["wallClockSeconds"] is not None else "",
         f"{seconds(budget['trialTimeoutSeconds'])} an attempt" if budget["trialTimeoutSeconds"] is not None else "",
     ]
     return ", ".join(filter(None, parts)) or "no limit"
 
 
-def _cost_line(cost: dict[str, Any]) -> str:
-    name = "GPU-hours" if cost["unit"] == "gpu" else "CPU slot-hours"
+def _cost_line(cost: dict[str, Any], noun: str) -> str:
     bound = cost.get("maxGpuHours", cost.get("maxSlotHours"))
     if bound is None:
         return "cost: not bounded by the spec; set budget.gpuHours, or budget.trialTimeout with maxTrialCount"
-    return f"cost: at most {bound:.4g} {name}"
+    return f"cost: at most {bound:.4g} {noun}-hours"

@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 
 from kubetuna.baselines import BASELINES, own_return
 from kubetuna.records import TrialRecord, dumps
+from kubetuna.resources import unit_of
 from kubetuna.spec.model import Experiment
 
 
@@ -102,10 +103,9 @@ def _runs(found: Mapping[str, Any]) -> str:
 
 
 def _hours(amounts: Mapping[str, Any]) -> str:
-    unit = "gpuHours" if "gpuHours" in amounts else "slotHours"
-    name = "GPU" if unit == "gpuHours" else "CPU slot"
+    unit = unit_of(amounts)
     wall = f" in {seconds(amounts['wallClockSeconds'])}" if "wallClockSeconds" in amounts else ""
-    return f"{seconds(amounts[unit] * 3600)} of {name} time{wall}"
+    return f"{seconds(amounts[unit.hours] * 3600)} of {unit.noun} time{wall}"
 
 
 def _saved(saved: Mapping[str, Any]) -> str:

@@ -1,9 +1,9 @@
 r"""From one line of a trial's log to what it reports.
 
 JSON objects are always read; any other line goes through Katib's default filter, or the filters that replace
-it. Everything here is hostile input: ANSI sequences are removed first, only ``\n`` ends a line, sizes are
-bounded, and nothing but finite numbers of known metrics leaves. What the reports add up to over a trial's
-attempts is ``kubetuna.logs.curve``.
+it. A report says which of the two it came from, since JSON beats text. Everything here is hostile input: ANSI
+sequences are removed first, only ``\n`` ends a line, sizes are bounded, and nothing but finite numbers of known
+metrics leaves. What the reports add up to over a trial's attempts is ``kubetuna.logs.curve``.
 """
 
 from __future__ import annotations
@@ -34,11 +34,15 @@ _WHOLE = re.compile(r"[+-]?\d{1,10}(?:\.0*)?\Z", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class MetricLine:
-    """One line's metrics. ``step`` is None where it gives none; ``invalid`` holds what is no finite number."""
+    """One line's metrics. ``step`` is None where it gives none; ``invalid`` holds what is no finite number.
+
+    ``text``: found in a line by a filter, perhaps by chance, rather than given as JSON on purpose.
+    """
 
     step: int | None
     values: Mapping[str, float]
     invalid: Mapping[str, str] = field(default_factory=dict)
+    text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ class LineReader:
 
     def _reported(self, pairs: Iterable[tuple[str, str]]) -> Record | None:
         known = [(name, value) for name, value in pairs if name in self._known]
-        return _metric_line(None, known) if known else None
+        return _metric_line(None, known, text=True) if known else None
 
 
 def _objects(text: str) -> Iterator[Mapping[str, Any]]:
@@ -143,7 +147,7 @@ def _objects(text: str) -> Iterator[Mapping[str, Any]]:
         yield found
 
 
-def _metric_line(step: int | None, pairs: Iterable[tuple[str, Any]]) -> MetricLine:
+def _metric_line(step: int | None, pairs: Iterable[tuple[str, Any]], text: bool = False) -> MetricLine:
     values: dict[str, float] = {}
     invalid: dict[str, str] = {}
     for name, raw in pairs:
@@ -154,7 +158,7 @@ def _metric_line(step: int | None, pairs: Iterable[tuple[str, Any]]) -> MetricLi
         else:
             invalid.pop(name, None)
             values[name] = value
-    return MetricLine(step, values, invalid)
+    return MetricLine(step, values, invalid, text)
 
 
 def finite(raw: object) -> float | None:

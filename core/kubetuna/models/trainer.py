@@ -17,6 +17,7 @@ from typing import Any
 
 from kubetuna.errors import BackendMissing, ResultsError
 from kubetuna.local.command import command_of, inherited
+from kubetuna.logs.curve import json_speaks_for, without
 from kubetuna.logs.lines import LineReader, MetricLine, Protocol
 from kubetuna.ports import AttemptKey
 from kubetuna.spec.environment import environment
@@ -110,7 +111,10 @@ def _curve(spec: Experiment, log: Path) -> Curve:
     """What the whole log reports, that of interrupted runs included; of a step said twice, the first counts."""
     reader = LineReader(spec.metric_names, spec.collector.filters)
     found = [reader.read(line) for line in log.read_bytes().split(b"\n")]
-    lines = [line for line in found if isinstance(line, MetricLine)]
+    reports = [line for line in found if isinstance(line, MetricLine)]
+    given_by_json = {name for report in reports for name in json_speaks_for(report)}
+    lines = [without(report, given_by_json) if report.text else report for report in reports]
+    lines = [line for line in lines if line.values or line.invalid]
     latest = {name: value for line in lines for name, value in line.values.items()}
     first: dict[int | None, Mapping[str, float]] = {}
     for line in lines:

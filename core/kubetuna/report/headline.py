@@ -19,8 +19,8 @@ from kubetuna.report.kinds import KINDS, trial_kind
 from kubetuna.report.repeated import runs_of
 from kubetuna.report.text import count, cut, duration, esc, finite, moment, number, scalar, strict
 from kubetuna.report.view import View, better_word, thinned, value_of
+from kubetuna.resources import unit_of
 from kubetuna.results.best_config import shipped_task
-from kubetuna.status import hours_name
 
 FRONT_ROWS = 10
 # As many as leave the other cards on the first screen.
@@ -170,9 +170,8 @@ def _bar(view: View) -> str:
 
 def hours(amounts: Mapping[str, Any]) -> tuple[float, str]:
     """Seconds of the template's unit in a part of the status, and the unit's name."""
-    unit = hours_name("gpu") if hours_name("gpu") in amounts else hours_name("slot")
-    seconds = (finite(amounts.get(unit)) or 0.0) * SECONDS_PER_HOUR
-    return seconds, "GPU" if unit == hours_name("gpu") else "slot"
+    unit = unit_of(amounts)
+    return (finite(amounts.get(unit.hours)) or 0.0) * SECONDS_PER_HOUR, unit.noun
 
 
 def hours_text(amounts: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from optuna.distributions import distribution_to_json
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
-from sqlalchemy import Connection, Engine, bindparam, insert, select
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
 
 from kubetuna.errors import ForeignTrials
 from kubetuna.store.engine import writing
@@ -44,6 +44,7 @@ class Changes:
     params: set[tuple[int, str]] = field(default_factory=set)
     states: set[int] = field(default_factory=set)
     intermediate: dict[tuple[int, int], None] = field(default_factory=dict)
+    withdrawn: dict[tuple[int, int], None] = field(default_factory=dict)
     trial_user: dict[tuple[int, str], None] = field(default_factory=dict)
     trial_system: dict[tuple[int, str], None] = field(default_factory=dict)
     study_user: dict[str, None] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class Changes:
             self.params,
             self.states,
             self.intermediate,
+            self.withdrawn,
             self.trial_user,
             self.trial_system,
             self.study_user,
@@ -75,12 +77,23 @@ class Changes:
         if trial.state.is_finished():
             self.states.add(number)
 
+    def set_step(self, number: int, step: int) -> None:
+        """Note an intermediate value."""
+        self.intermediate[(number, step)] = None
+        self.withdrawn.pop((number, step), None)
+
+    def withdraw_step(self, number: int, step: int) -> None:
+        """Note that a step has no value any more."""
+        self.intermediate.pop((number, step), None)
+        self.withdrawn[(number, step)] = None
+
     def withdraw(self, number: int) -> None:
         """Forget everything of a trial that was new."""
         self.new.remove(number)
         self.states.discard(number)
         self.params = {cell for cell in self.params if cell[0] != number}
         self.intermediate = {cell: None for cell in self.intermediate if cell[0] != number}
+        self.withdrawn = {cell: None for cell in self.withdrawn if cell[0] != number}
         self.trial_user = {cell: None for cell in self.trial_user if cell[0] != number}
         self.trial_system = {cell: None for cell in self.trial_system if cell[0] != number}
 
@@ -100,6 +113,9 @@ def write(
 
 _PRESENT = select(TRIALS.c.number, TRIALS.c.trial_id, TRIALS.c.datetime_start).where(
     TRIALS.c.study_id == bindparam("study"), TRIALS.c.number >= bindparam("first")
+)
+_WITHDRAWN = delete(INTERMEDIATE).where(
+    INTERMEDIATE.c.trial_id == bindparam("trial"), INTERMEDIATE.c.step == bindparam("at")
 )
 _NUMBERED = insert(TRIALS).returning(TRIALS.c.number, TRIALS.c.trial_id)
 
@@ -131,6 +147,8 @@ def _admit(connection: Connection, study: EnrolledStudy, memory: InMemoryStorage
 
 def _write_cells(connection: Connection, memory: InMemoryStorage, changes: Changes, ids: Mapping[int, int]) -> None:
     upsert(connection, PARAMS, _param_rows(memory, changes.params, ids), ("trial_id", "param_name"), ())
+    if changes.withdrawn:
+        connection.execute(_WITHDRAWN, [{"trial": ids[number], "at": step} for number, step in changes.withdrawn])
     upsert(
         connection,
         INTERMEDIATE,

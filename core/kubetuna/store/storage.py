@@ -134,7 +134,14 @@ class JournaledStorage(BaseStorage):
         trial = self._memory.get_trial(trial_id)
         self._memory.check_trial_is_updatable(trial_id, trial.state)
         trial.intermediate_values[step] = intermediate_value
-        self._changes.intermediate[(trial_id, step)] = None
+        self._changes.set_step(trial_id, step)
+
+    def withdraw_steps(self, trial_id: int, below: int) -> None:
+        """Forget a trial's intermediate values of the steps below this one, written or not."""
+        values = self._memory.get_trial(trial_id).intermediate_values
+        for step in [step for step in values if step < below]:
+            del values[step]
+            self._changes.withdraw_step(trial_id, step)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         self._memory.set_trial_user_attr(trial_id, key, value)

@@ -107,6 +107,12 @@ def test_announcements_and_series() -> None:
     assert read('{"series": "returns", "values": [NaN]}') is None
 
 
+def test_a_report_says_whether_it_was_given_as_json_or_found_in_text() -> None:
+    assert not read('{"loss": 0.5}').text and not read('  5%|#  | loss=9\r{"loss": 0.5}').text
+    assert read("patience=5 loss=99").text and read("loss=nan").text
+    assert read("loss: 1", (r"(\w+): (\d+)",)).text
+
+
 def test_custom_filters_replace_the_default() -> None:
     colon = r"(\w+)\s*:\s*((-?\d+)(\.\d+)?)"
     assert dict(read("loss: 0.25", (colon,)).values) == {"loss": 0.25}

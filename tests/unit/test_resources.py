@@ -1,0 +1,97 @@
+"""What a trial costs, and that every text calls it by the same name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from kubetuna.cli.preview import preview, preview_text
+from kubetuna.cli.tables import status_rows
+from kubetuna.report.headline import cost_card, hours_text
+from kubetuna.resources import GPU, SLOT, resource_unit, resource_units
+from kubetuna.spec.model import Experiment
+from kubetuna.spec.parse import parse_experiment
+from kubetuna_operator.publisher import _with_text
+from tests.local.runs import experiment
+from tests.report.studies import Study, study, trial
+
+
+def document(limits: dict[str, Any], pod: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(experiment("", **spec))
+    template = found["spec"]["trialTemplate"]["trialSpec"]["spec"]
+    template["containers"][0]["resources"] = {"limits": limits}
+    template.update(pod or {})
+    return found
+
+
+def asking(limits: dict[str, Any], pod: dict[str, Any] | None = None, **spec: Any) -> Experiment:
+    return parse_experiment(document(limits, pod, **spec))
+
+
+CLAIMS = {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]}
+BESIDE = {"vpc.amazonaws.com/efa": 4, "rdma/hca_shared_devices_a": 8, "hugepages-2Mi": "4Gi"}
+ACCELERATORS = (
+    "nvidia.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-1g.10gb", "nvidia.com/mig-1g.10gb.shared",
+    "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe", "habana.ai/gaudi", "google.com/tpu",
+    "aws.amazon.com/neuron", "aws.amazon.com/neuroncore", "huawei.com/Ascend910", "cambricon.com/mlu370",
+    "example.com/a100-gpu", "volcano.sh/vgpu-number",
+)  # fmt: skip
+OTHERS = (
+    "vpc.amazonaws.com/efa", "rdma/hca", "nvidia.com/hostdev", "nvidia.com/gpumem", "nvidia.com/gpucores",
+    "aliyun.com/gpu-mem", "volcano.sh/vgpu-memory", "gpu.intel.com/millicores", "gpu.intel.com/memory.max",
+    "gpu.intel.com/i915_monitoring", "huawei.com/Ascend310P-memory", "openshift.io/sriov",
+    "smarter-devices/fuse", "devices.kubevirt.io/kvm", "example.com/licence",
+)  # fmt: skip
+
+
+def test_eight_gpus_beside_network_cards_cost_eight() -> None:
+    spec = asking({"nvidia.com/gpu": 8, **BESIDE})
+    assert (resource_units(spec), resource_unit(spec)) == (8.0, GPU)
+
+
+@pytest.mark.parametrize("name", ACCELERATORS)
+def test_accelerators_are_counted_by_their_known_names(name: str) -> None:
+    spec = asking({name: 2})
+    assert (resource_units(spec), resource_unit(spec)) == (2.0, GPU)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_no_known_accelerator_costs_nothing_and_its_trial_a_slot(name: str) -> None:
+    spec = asking({name: 40})
+    assert (resource_units(spec), resource_unit(spec)) == (1.0, SLOT)
+
+
+def test_each_claim_is_an_accelerator_unless_the_template_names_some_itself() -> None:
+    claims = {
+        "resourceClaims": [*CLAIMS["resourceClaims"], {"name": "second", "resourceClaimTemplateName": "one-gpu"}]
+    }
+    assert resource_units(asking({}, claims)) == 2.0 and resource_unit(asking({}, claims)) is GPU
+    assert resource_units(asking({"nvidia.com/gpu": 8}, claims)) == 8.0
+
+
+def told(limits: dict[str, Any], pod: dict[str, Any] | None = None) -> str:
+    """Every text that says hours, of an experiment with a budget of them."""
+    of: Study = study([trial(0)], json.dumps(document(limits, pod, budget={"gpuHours": 2})))
+    status = of.status()
+    spent = _with_text(status["spent"], resource_unit(of.spec))
+    shown = preview(of.spec)
+    table = [text for _, text in status_rows(of.spec, status)]
+    card = cost_card(of.view())
+    texts = [preview_text(shown), json.dumps(shown["cost"]), *table, card, hours_text(spent), spent["text"]]
+    return "\n".join(texts)
+
+
+def test_without_an_accelerator_no_text_speaks_of_gpu_hours() -> None:
+    words = told({"vpc.amazonaws.com/efa": 1})
+    assert "GPU" not in words and "gpu" not in words
+    assert "2 slot-hours" in words and "slot time" in words and "slot hours" in words and "slot-h" in words
+
+
+@pytest.mark.parametrize(("limits", "pod"), [({"google.com/tpu": 4}, None), ({}, CLAIMS)])
+def test_with_accelerators_or_claims_of_them_no_text_speaks_of_slots(
+    limits: dict[str, Any], pod: dict[str, Any] | None
+) -> None:
+    words = told(limits, pod)
+    assert "slot" not in words.lower() and "2 GPU-hours" in words and "GPU-h" in words and "maxGpuHours" in words
