@@ -56,7 +56,7 @@ class Jobs:
     def _facts(self, wait: _Awaited, now: float) -> AttemptFacts:
         if wait.final and now > wait.since + self._spec.start_timeout:
             end = ExitFacts(reason="StartError", message=wait.why)
-            return AttemptFacts(wait.order.key, "ended", wait.since, ended=now, exit=end, waiting=wait.why)
+            return AttemptFacts(wait.order.key, "ended", wait.since, exit=end, waiting=wait.why)
         return AttemptFacts(wait.order.key, "pending", wait.since, waiting=wait.why or None)
 
     def _ask(self, wait: _Awaited, now: float) -> _Awaited:

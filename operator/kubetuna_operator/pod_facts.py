@@ -112,14 +112,15 @@ def facts(pod: PodView, now: float, start_timeout: float, lost_after: float = LO
     ``lost_after`` seconds ago is on a node that does not answer.
     """
     phase: AttemptPhase = "pending" if pod.started is None else "running"
-    exit_facts, ended = None, None
+    exit_facts = None
     if pod.phase in ("Succeeded", "Failed") or pod.exit is not None:
-        phase, exit_facts, ended = "ended", pod.exit or ExitFacts(), pod.ended or now
+        phase, exit_facts = "ended", pod.exit or ExitFacts()
     elif pod.deleted is not None and now > pod.deleted + lost_after:
-        phase, exit_facts, ended = "ended", ExitFacts(reason="NodeLost", message="its node does not answer"), now
+        phase, exit_facts = "ended", ExitFacts(reason="NodeLost", message="its node does not answer")
     elif pod.cannot_start and now > pod.created + start_timeout:
-        phase, exit_facts, ended = "ended", ExitFacts(reason="StartError", message=pod.waiting or ""), now
-    return AttemptFacts(pod.key, phase, pod.created, pod.started, ended, exit_facts, pod.node, pod.waiting, pod.uid)
+        phase, exit_facts = "ended", ExitFacts(reason="StartError", message=pod.waiting or "")
+    times = (pod.created, pod.started, pod.ended)
+    return AttemptFacts(pod.key, phase, *times, exit_facts, pod.node, pod.waiting, pod.uid)
 
 
 def primary_container(spec: Mapping[str, Any]) -> str:

@@ -226,7 +226,7 @@ class PodPlace:
     def _waiting(self, refusal: _Refusal, now: float) -> AttemptFacts:
         if refusal.final and now > refusal.since + self._spec.start_timeout:
             end = ExitFacts(reason="StartError", message=refusal.why)
-            return AttemptFacts(refusal.order.key, "ended", refusal.since, ended=now, exit=end, waiting=refusal.why)
+            return AttemptFacts(refusal.order.key, "ended", refusal.since, exit=end, waiting=refusal.why)
         if now > refusal.tried + RETRY_SECONDS:
             self._refused[refusal.order.key] = replace(refusal, tried=now)
             self.launch(refusal.order)
