@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubetuna_operator import FINALIZER, LABEL_EXPERIMENT
+from kubetuna_operator.objects import experiment
 from kubetuna_operator.pod_facts import PodView, view
 from kubetuna_operator.reflector import Key, Reflector
 from kubetuna_operator.runner import Runner
@@ -35,7 +36,7 @@ class Controller:
         self._experiments: list[Reflector[Mapping[str, Any]]] = []
         self._pods: list[Reflector[PodView]] = []
         for namespace in namespaces or (None,):
-            self._experiments.append(Reflector(around.api, "experiments", namespace, dict, self._changed))
+            self._experiments.append(Reflector(around.api, "experiments", namespace, experiment, self._changed))
             pods = Reflector(around.api, "pods", namespace, view, around.pods.update, LABEL_EXPERIMENT)
             around.pods.learn_with(namespace, pods.learn)
             self._pods.append(pods)

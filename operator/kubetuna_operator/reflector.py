@@ -2,20 +2,25 @@
 
 Only projections are kept. A watch that ends is normal and goes on from the last revision; one that is too old (410)
 lists again; one that is silent longer than the server's bookmarks allow is taken for dead, and made anew. Failures
-wait longer each time.
+wait longer each time. Nothing that the server sends ends a watch: an object that cannot be read is left out, and
+after whatever else is wrong everything is listed anew.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from kubetuna_operator.telemetry import WATCH_RESTARTS
+from kubetuna_operator.objects import key_of, mapping, revision_of
+from kubetuna_operator.telemetry import UNREADABLE, WATCH_RESTARTS
 from kubetuna_operator.transport import Api, Refused, Unreachable, collection, split_lines
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Key = tuple[str, str]
@@ -23,6 +28,7 @@ PAGE = 500
 SILENCE = 90.0
 WATCH_SECONDS = 270
 FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0
+MOST_DOUBLINGS = 16
 
 
 class _Expired(Exception):
@@ -70,12 +76,12 @@ class Reflector(Generic[T]):
 
     def learn(self, obj: Mapping[str, Any]) -> None:
         """Take in an object that came with the answer to a write, ahead of its event."""
-        key, found = _key(obj), self._project(obj)
-        with self._lock:
-            known = key in self._items
-            self._items.setdefault(key, found)
-        if not known:
-            self._changed(key, None, found)
+        for key, found in self._read(obj).items():
+            with self._lock:
+                known = key in self._items
+                self._items.setdefault(key, found)
+            if not known:
+                self._tell(key, None, found)
 
     def _run(self) -> None:
         failures = 0
@@ -94,8 +100,14 @@ class Reflector(Generic[T]):
                 # A server sends no bookmarks for a kind of which it has never had an object: that is no failure.
                 failures = 0 if time.monotonic() - self._opened > LONGEST_WAIT else failures + 1
                 WATCH_RESTARTS.labels(self._kind, "unreachable").inc()
+            except Exception:
+                # Whatever it is: without this watch the operator would be blind, and nobody would know.
+                log.exception("the watch of %s failed and begins anew", self._kind)
+                self._again("failed")
+                failures += 1
             if failures:
-                self._ended.wait(min(LONGEST_WAIT, FIRST_WAIT * 2**failures) * random.uniform(0.5, 1.0))
+                wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(failures, MOST_DOUBLINGS))
+                self._ended.wait(wait * random.uniform(0.5, 1.0))
 
     def _again(self, reason: str) -> None:
         WATCH_RESTARTS.labels(self._kind, reason).inc()
@@ -106,7 +118,8 @@ class Reflector(Generic[T]):
         token: str | None = None
         while True:
             page = self._api.get(self._path, limit=PAGE, labelSelector=self._selector, **{"continue": token})
-            found.update((_key(obj), self._project(obj)) for obj in page["items"])
+            for obj in page["items"]:
+                found |= self._read(obj)
             token = page["metadata"].get("continue")
             if not token:
                 break
@@ -114,8 +127,8 @@ class Reflector(Generic[T]):
             before, self._items = self._items, found
         for key in {*before, *found}:
             if before.get(key) != found.get(key):
-                self._changed(key, before.get(key), found.get(key))
-        self._revision = page["metadata"]["resourceVersion"]
+                self._tell(key, before.get(key), found.get(key))
+        self._revision = revision_of(page)
         self.heard = time.monotonic()
         self.synced.set()
 
@@ -136,25 +149,40 @@ class Reflector(Generic[T]):
 
     def _event(self, event: Mapping[str, Any]) -> None:
         self.heard = time.monotonic()
-        obj = event["object"]
-        if event["type"] == "ERROR":
+        kind, obj = event["type"], mapping(event["object"])
+        if kind == "ERROR":
             if obj.get("code") == 410:
                 raise _Expired
             raise Unreachable(str(obj.get("message", "the watch failed")))
-        self._revision = obj["metadata"]["resourceVersion"]
-        if event["type"] == "BOOKMARK":
-            return
-        key = _key(obj)
-        gone = event["type"] == "DELETED"
-        after = None if gone else self._project(obj)
+        self._revision = revision_of(obj)
+        if kind == "DELETED":
+            self._put(key_of(obj), None)
+        elif kind != "BOOKMARK":
+            for key, after in self._read(obj).items():
+                self._put(key, after)
+
+    def _read(self, obj: object) -> dict[Key, T]:
+        """The object by its key. One that cannot be read stays as it is known, if it is."""
+        key = None
+        try:
+            key = key_of(obj)
+            return {key: self._project(mapping(obj))}
+        except Exception as error:
+            UNREADABLE.labels(self._kind).inc()
+            log.warning("%s %s cannot be read and is left out: %r", self._kind, "/".join(key or ()), error)
+            return {key: self._items[key]} if key in self._items else {}
+
+    def _put(self, key: Key, after: T | None) -> None:
         with self._lock:
             before = self._items.pop(key, None) if after is None else self._items.get(key)
             if after is not None:
                 self._items[key] = after
         if before != after:
+            self._tell(key, before, after)
+
+    def _tell(self, key: Key, before: T | None, after: T | None) -> None:
+        try:
             self._changed(key, before, after)
-
-
-def _key(obj: Mapping[str, Any]) -> Key:
-    metadata = obj["metadata"]
-    return metadata.get("namespace", ""), metadata["name"]
+        except Exception:
+            # The changes of other objects are told all the same: they come only once.
+            log.exception("a change of %s %s was not taken in", self._kind, "/".join(key))

@@ -8,7 +8,8 @@ import pytest
 
 from kubetuna.outcome import Outcome, Reading, classify
 from kubetuna.ports import AttemptFacts, AttemptKey, ExitFacts
-from kubetuna_operator.pod_facts import LOST_SECONDS, facts, seconds, view
+from kubetuna_operator.objects import seconds
+from kubetuna_operator.pod_facts import LOST_SECONDS, facts, view
 from tests.unit.operator.pods import DELETED, RUNNING, disruption, ended, pod, waiting
 
 START_TIMEOUT = 600.0
