@@ -67,6 +67,9 @@ def _kind(kind: str, **space: Any) -> dict[str, Any]:
 
 GOOD: dict[str, Mapping[str, Any]] = {
     "as it is": {},
+    "a Pod with labels of others": {
+        f"{TRIAL}.metadata": {"labels": {"team": "a"}, "annotations": {"not-kubetuna.dev/note": "b"}}
+    },
     "a budget in place of a count": {
         "spec.maxTrialCount": ABSENT,
         "spec.budget": {"gpuHours": 0.5, "wallClock": "2h"},
@@ -247,6 +250,29 @@ BAD: dict[str, Bad] = {
     ),
     "a primary container that is not there": Bad(
         {f"{TEMPLATE}.primaryContainerName": "main"}, f"{TEMPLATE}.primaryContainerName", server=False
+    ),
+    "an annotation that is ours": Bad(
+        {f"{TRIAL}.metadata": {"annotations": {"kubetuna.dev/trial-timeout-seconds": "soon"}}},
+        f"{TRIAL}.metadata.annotations.kubetuna.dev/trial-timeout-seconds",
+        server=False,
+    ),
+    "a label that is ours": Bad(
+        {f"{TRIAL}.metadata": {"labels": {"team": "a", "kubetuna.dev/told": "true"}}},
+        f"{TRIAL}.metadata.labels.kubetuna.dev/told",
+        server=False,
+    ),
+    "a label of a Job that is ours": Bad(
+        {TRIAL: {**JOB, "metadata": {"labels": {"kubetuna.dev/trial": "0"}}}},
+        f"{TRIAL}.metadata.labels.kubetuna.dev/trial",
+        server=False,
+    ),
+    "an annotation of a Job's Pod that is ours": Bad(
+        {TRIAL: JOB, f"{TRIAL}.spec.template.metadata": {"annotations": {"kubetuna.dev/experiment-uid": "u"}}},
+        f"{TRIAL}.spec.template.metadata.annotations.kubetuna.dev/experiment-uid",
+        server=False,
+    ),
+    "labels that are none": Bad(
+        {f"{TRIAL}.metadata": {"labels": "team"}}, f"{TRIAL}.metadata.labels", server=False
     ),
     "a placeholder of nothing": Bad(
         {f"{TRIAL}.spec.containers[0].args": ["${trialParameters.y}"]}, f"{TEMPLATE}.trialSpec", server=False

@@ -221,10 +221,11 @@ class Engine:
     def _close(self, trial: OpenTrial, classified: Classified, now: float) -> None:
         """Record the end of the latest attempt."""
         last = trial.attempts[-1]
-        facts = self._world.seen.get(last.key(trial.number))
+        key = last.key(trial.number)
+        facts = self._world.seen.get(key)
         exit_facts = (facts.exit if facts else None) or ExitFacts()
         changes: dict[str, Any] = {
-            "ended": (facts.ended if facts else None) or now,
+            "ended": self._world.ended(key) or now,
             "exit_code": exit_facts.exit_code,
             "reason": exit_facts.reason,
             "outcome": str(classified.outcome),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from kubetuna.end_times import EndTimes
 from kubetuna.outcome import Reading
 from kubetuna.ports import AttemptFacts, AttemptKey, Clock, ExitFacts, LogSource, Place
 from kubetuna.records import AttemptRecord, outcome_of
@@ -38,19 +39,19 @@ class Observer:
         self, spec: Experiment, study: Study, world: tuple[Place, LogSource, Clock], around: Circumstances
     ) -> None:
         self._spec, self._study, self._around = spec, study, around
-        self._place, self._source, self._clock = world
+        self._place, self._source, clock = world
         self._logs: dict[int, TrialLog] = {}
         self.seen: dict[AttemptKey, AttemptFacts] = {}
         self.stopping: set[AttemptKey] = set()
-        # When an attempt was first missed: what waits for a while after its end must see one end.
-        self._missed: dict[AttemptKey, float] = {}
+        self._ends = EndTimes(clock)
         # Whether some log may hold more than was read of it: then there is no time to wait.
         self.behind = False
 
     def observe(self) -> Snapshot:
         """Look at the place and read the logs of what is open."""
         self.behind = False
-        self.seen = {facts.key: facts for facts in self._place.observe()}
+        self.seen = {facts.key: self._ends.dated(facts) for facts in self._place.observe()}
+        self._ends.keep({*self.seen, *self._open_keys()})
         return self._look(read=True)
 
     def look_again(self) -> Snapshot:
@@ -60,7 +61,7 @@ class Observer:
     def _look(self, read: bool) -> Snapshot:
         seen = self.seen
         views = tuple(self._view(trial, seen, read) for trial in list(self._study.open.values()))
-        open_keys = {a.key(t.number) for t in self._study.open.values() for a in t.attempts}
+        open_keys = self._open_keys()
         return Snapshot(
             spec=self._spec,
             trials=views,
@@ -75,6 +76,14 @@ class Observer:
             retests_due=self._study.retests_due,
             deleted=self._around.deleted(),
         )
+
+    def _open_keys(self) -> set[AttemptKey]:
+        return {a.key(t.number) for t in self._study.open.values() for a in t.attempts}
+
+    def ended(self, key: AttemptKey) -> float | None:
+        """When an attempt ended, or was first missed; None where it has not, or was never seen."""
+        facts = self.seen.get(key)
+        return facts.ended if facts is not None else self._ends.first_seen(key)
 
     def _view(self, trial: OpenTrial, seen: Mapping[AttemptKey, AttemptFacts], read: bool) -> TrialView:
         views = tuple(self._attempt(trial, record, seen) for record in trial.attempts)
@@ -108,7 +117,7 @@ class Observer:
         key = record.key(trial.number)
         facts = seen.get(key)
         if facts is None and record.started is not None and record.outcome is None:
-            facts = _gone(key, record, self._missed.setdefault(key, self._clock.now()))
+            facts = self._ends.dated(_gone(key, record))
         if facts is not None and facts.started is not None and record.started is None:
             self._study.update_attempt(trial.number, record.number, started=facts.started, node=facts.node)
         return AttemptView(
@@ -142,10 +151,9 @@ class Observer:
         """Drop what is kept of a trial that was told."""
         self._logs.pop(number, None)
         self.stopping = {key for key in self.stopping if key.trial != number}
-        self._missed = {key: since for key, since in self._missed.items() if key.trial != number}
 
 
-def _gone(key: AttemptKey, record: AttemptRecord, now: float) -> AttemptFacts:
-    """An attempt that was seen running and is no longer known to its place."""
+def _gone(key: AttemptKey, record: AttemptRecord) -> AttemptFacts:
+    """An attempt that was seen running and is no longer known to its place; nobody knows since when."""
     facts = ExitFacts(reason="Deleted", message="it was running and is gone")
-    return AttemptFacts(key, "ended", record.created, record.started, now, facts, record.node)
+    return AttemptFacts(key, "ended", record.created, record.started, exit=facts, node=record.node)

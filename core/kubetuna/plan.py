@@ -188,7 +188,7 @@ def _ended(
         yield Tell(trial.number, result)
     elif over:
         yield Tell(trial.number, _cut_short(snapshot) if retry == "free" else result)
-    elif not snapshot.spec.suspend and now >= _retry_at(trial, retry, facts, attempt.facts.ended or now):
+    elif not snapshot.spec.suspend and now >= _retry_at(trial, retry, facts, attempt.facts.ended):
         yield LaunchAttempt(_next_key(trial, attempt, attempt.repeat), after=result)
 
 
@@ -200,10 +200,11 @@ def _next_key(trial: TrialView, attempt: AttemptView, repeat: int) -> AttemptKey
     return AttemptKey(trial.number, attempt.number + 1, repeat)
 
 
-def _retry_at(trial: TrialView, retry: Retry, facts: ExitFacts, ended: float) -> float:
+def _retry_at(trial: TrialView, retry: Retry, facts: ExitFacts, ended: float | None) -> float:
+    """The first moment for another attempt. An end without a time must not be waited after for ever."""
     earlier = _count(trial, "free")
-    if retry != "free" or facts.reason in UNCOUNTED_REASONS or not earlier:
-        return ended
+    if ended is None or retry != "free" or facts.reason in UNCOUNTED_REASONS or not earlier:
+        return ended or 0.0
     return ended + min(FREE_WAIT_LIMIT, FREE_WAIT_SECONDS**earlier)
 
 

@@ -54,7 +54,11 @@ class ExitFacts:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFacts:
-    """One attempt as its place sees it now. ``waiting`` says why it is still pending."""
+    """One attempt as its place sees it now. ``waiting`` says why it is still pending.
+
+    ``ended`` is None also of one that has ended where the place does not know when: the present, which moves on at
+    every look, is no answer (``kubetuna.end_times``).
+    """
 
     key: AttemptKey
     phase: AttemptPhase

@@ -13,7 +13,7 @@ from kubetuna_operator.health import Report
 from kubetuna_operator.reflector import Key
 from kubetuna_operator.runner import Runner
 from kubetuna_operator.surroundings import Surroundings
-from kubetuna_operator.telemetry import UNREADABLE
+from kubetuna_operator.telemetry import UNREADABLE_NAMESPACES
 from kubetuna_operator.transport import Refused, collection
 from kubetuna_operator.watches import NamespaceWatches
 from kubetuna_operator.work_queue import WorkQueue
@@ -36,7 +36,7 @@ class Controller:
         self._finished: dict[str, int] = {}
         self._failures: dict[Key, int] = {}
         self._watches = {n: NamespaceWatches(around, n, self._queue.add) for n in namespaces or (None,)}
-        UNREADABLE.set_function(lambda: len(self._refusals()))
+        UNREADABLE_NAMESPACES.set_function(lambda: len(self._refusals()))
 
     def _refusals(self) -> tuple[str, ...]:
         return tuple(watches.refusal for watches in self._watches.values() if watches.refusal)

@@ -13,6 +13,7 @@ from typing import Any
 
 from kubetuna.ports import AttemptFacts, AttemptKey, ExitFacts, Launch
 from kubetuna.spec.model import Experiment
+from kubetuna_operator.objects import mapping, mappings
 from kubetuna_operator.pods import Owner, attempt_manifest
 from kubetuna_operator.surroundings import Surroundings
 from kubetuna_operator.transport import Refused, Unreachable, collection
@@ -56,7 +57,7 @@ class Jobs:
     def _facts(self, wait: _Awaited, now: float) -> AttemptFacts:
         if wait.final and now > wait.since + self._spec.start_timeout:
             end = ExitFacts(reason="StartError", message=wait.why)
-            return AttemptFacts(wait.order.key, "ended", wait.since, ended=now, exit=end, waiting=wait.why)
+            return AttemptFacts(wait.order.key, "ended", wait.since, exit=end, waiting=wait.why)
         return AttemptFacts(wait.order.key, "pending", wait.since, waiting=wait.why or None)
 
     def _ask(self, wait: _Awaited, now: float) -> _Awaited:
@@ -93,5 +94,5 @@ class Jobs:
     @staticmethod
     def is_over(job: Mapping[str, Any]) -> bool:
         """Whether it has ended, so that no Pod will come any more."""
-        conditions = (job.get("status") or {}).get("conditions") or []
-        return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
+        conditions = mappings(mapping(job.get("status")).get("conditions"))
+        return any(c.get("type") in ("Complete", "Failed") and c.get("status") == "True" for c in conditions)

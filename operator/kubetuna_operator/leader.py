@@ -6,6 +6,7 @@ that *we* saw it unchanged, so clocks need not agree; one whose holder's Pod is 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from typing import Any
 from kubetuna_operator.telemetry import LEADER
 from kubetuna_operator.threads import supervised
 from kubetuna_operator.transport import Api, Refused, Unreachable, collection
+
+log = logging.getLogger(__name__)
 
 NAME = "kubetuna-operator"
 DURATION, RENEW_WITHIN, RETRY = 15.0, 10.0, 2.0
@@ -64,6 +67,8 @@ class Leadership:
         except (Refused, Unreachable):
             # A courtesy on the way out: a Lease that is not given back runs out.
             pass
+        except Exception:
+            log.exception("the Lease cannot be read")
 
     def _renew(self, lost: Callable[[], None]) -> None:
         renewed = self._clock()
@@ -79,6 +84,10 @@ class Leadership:
         try:
             return self._take()
         except (Refused, Unreachable):
+            return False
+        except Exception:
+            # A Lease, or a holder's Pod, that cannot be read is nobody's to take, and ours is then not renewed.
+            log.exception("the Lease cannot be read")
             return False
         finally:
             self._tried = self._clock()

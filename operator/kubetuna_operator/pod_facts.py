@@ -6,10 +6,10 @@ here they become the facts that the core's outcome table knows.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from kubetuna.ports import AttemptFacts, AttemptKey, AttemptPhase, ExitFacts
@@ -23,6 +23,7 @@ from kubetuna_operator import (
     LABEL_TOLD,
     LABEL_TRIAL,
 )
+from kubetuna_operator.objects import mapping, mappings, required, seconds, text, whole
 
 # The kubelet tries these again for ever, though only another template would help.
 CANNOT_START = frozenset(
@@ -43,6 +44,7 @@ NOT_ADMITTED = {"UnexpectedAdmissionError": "UnexpectedAdmissionError", "NodeAff
 START_EXITS = frozenset({"StartError", "ContainerCannotRun"})
 # The kubelet says "Evicted" of a node without disk and of a Pod that broke its own limit; the message tells which.
 _OWN_STORAGE = re.compile(r"exceed(s|ed) (its local ephemeral storage|the total|the) limit")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 LOST_SECONDS = 60.0
 
 
@@ -74,34 +76,38 @@ class PodView:
 
 
 def view(pod: Mapping[str, Any]) -> PodView:
-    """Project a Pod. ``primary`` container: the one that carries our environment, else the first."""
-    metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
-    labels, notes = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    """Project a Pod. ``primary`` container: the one that carries our environment, else the first.
+
+    Raises:
+        Unreadable: it has no name or no UID.
+    """
+    metadata, spec, status = (mapping(pod.get(field)) for field in ("metadata", "spec", "status"))
+    labels, notes = mapping(metadata.get("labels")), mapping(metadata.get("annotations"))
+    owner = next(iter(mappings(metadata.get("ownerReferences"))), {})
     state = _state(primary_container(spec), status)
-    owners = metadata.get("ownerReferences") or [{}]
-    waiting, stuck = _waiting(status, state)
+    waiting, stuck = _waiting(status)
     return PodView(
-        namespace=metadata.get("namespace", ""),
-        name=metadata["name"],
-        uid=metadata["uid"],
-        owner=notes.get(ANNOTATION_EXPERIMENT) or owners[0].get("uid", ""),
-        job=owners[0] if owners[0].get("kind") == "Job" else None,
-        experiment=labels.get(LABEL_EXPERIMENT, ""),
+        namespace=text(metadata.get("namespace")),
+        name=required(metadata, "name"),
+        uid=required(metadata, "uid"),
+        owner=text(notes.get(ANNOTATION_EXPERIMENT)) or text(owner.get("uid")),
+        job=owner if owner.get("kind") == "Job" and text(owner.get("name")) and text(owner.get("uid")) else None,
+        experiment=text(labels.get(LABEL_EXPERIMENT)),
         key=_key(labels),
-        params_hash=notes.get(ANNOTATION_PARAMS, ""),
+        params_hash=text(notes.get(ANNOTATION_PARAMS)),
         told=LABEL_TOLD in labels,
         created=seconds(metadata.get("creationTimestamp")) or 0.0,
-        phase=status.get("phase", "Pending"),
-        node=spec.get("nodeName"),
+        phase=_phase(status),
+        node=text(spec.get("nodeName")) or None,
         deleted=seconds(metadata.get("deletionTimestamp")),
-        timeout=float(notes[ANNOTATION_TIMEOUT]) if ANNOTATION_TIMEOUT in notes else None,
-        deadline=spec.get("activeDeadlineSeconds"),
+        timeout=_timeout(notes.get(ANNOTATION_TIMEOUT)),
+        deadline=whole(spec.get("activeDeadlineSeconds")),
         started=_started(state),
-        ended=seconds((state.get("terminated") or {}).get("finishedAt")),
+        ended=seconds(mapping(state.get("terminated")).get("finishedAt")),
         exit=_exit(metadata, status, state),
         waiting=waiting,
         cannot_start=stuck,
-        last_word=str((state.get("terminated") or {}).get("message") or ""),
+        last_word=text(mapping(state.get("terminated")).get("message")),
     )
 
 
@@ -112,65 +118,72 @@ def facts(pod: PodView, now: float, start_timeout: float, lost_after: float = LO
     ``lost_after`` seconds ago is on a node that does not answer.
     """
     phase: AttemptPhase = "pending" if pod.started is None else "running"
-    exit_facts, ended = None, None
+    exit_facts = None
     if pod.phase in ("Succeeded", "Failed") or pod.exit is not None:
-        phase, exit_facts, ended = "ended", pod.exit or ExitFacts(), pod.ended or now
+        phase, exit_facts = "ended", pod.exit or ExitFacts()
     elif pod.deleted is not None and now > pod.deleted + lost_after:
-        phase, exit_facts, ended = "ended", ExitFacts(reason="NodeLost", message="its node does not answer"), now
+        phase, exit_facts = "ended", ExitFacts(reason="NodeLost", message="its node does not answer")
     elif pod.cannot_start and now > pod.created + start_timeout:
-        phase, exit_facts, ended = "ended", ExitFacts(reason="StartError", message=pod.waiting or ""), now
-    return AttemptFacts(pod.key, phase, pod.created, pod.started, ended, exit_facts, pod.node, pod.waiting, pod.uid)
+        phase, exit_facts = "ended", ExitFacts(reason="StartError", message=pod.waiting or "")
+    times = (pod.created, pod.started, pod.ended)
+    return AttemptFacts(pod.key, phase, *times, exit_facts, pod.node, pod.waiting, pod.uid)
 
 
 def primary_container(spec: Mapping[str, Any]) -> str:
     """The container that carries the trial's environment."""
-    containers: list[Mapping[str, Any]] = spec.get("containers") or [{}]
+    containers = mappings(spec.get("containers")) or [{}]
     for container in containers:
-        if any(entry.get("name") == "KUBETUNA_TRIAL" for entry in container.get("env") or []):
-            return str(container["name"])
-    return str(containers[0].get("name", ""))
+        if any(entry.get("name") == "KUBETUNA_TRIAL" for entry in mappings(container.get("env"))):
+            return text(container.get("name"))
+    return text(containers[0].get("name"))
 
 
-def seconds(text: str | None) -> float | None:
-    """RFC 3339 to seconds since the epoch."""
-    return datetime.fromisoformat(text).timestamp() if text else None
-
-
-def _key(labels: Mapping[str, str]) -> AttemptKey:
+def _key(labels: Mapping[str, Any]) -> AttemptKey:
     # Pods of a version before repeats have no label for theirs.
     repeat = labels.get(LABEL_REPEAT, "0")
     return AttemptKey(_number(labels.get(LABEL_TRIAL)), _number(labels.get(LABEL_ATTEMPT)), _number(repeat))
 
 
-def _number(text: str | None) -> int:
-    return int(text) if text is not None and text.isdigit() else -1
+def _number(label: object) -> int:
+    return int(text(label)) if _NUMBER.fullmatch(text(label)) else -1
+
+
+def _timeout(note: object) -> float | None:
+    try:
+        found = float(text(note))
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _phase(status: Mapping[str, Any]) -> str:
+    return text(status.get("phase")) or "Pending"
 
 
 def _state(name: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
-    for container in status.get("containerStatuses") or []:
+    for container in mappings(status.get("containerStatuses")):
         if container.get("name") == name:
-            found: Mapping[str, Any] = container.get("state") or {}
-            return found
+            return mapping(container.get("state"))
     return {}
 
 
 def _started(state: Mapping[str, Any]) -> float | None:
-    running = state.get("running") or state.get("terminated") or {}
-    if (running.get("reason") or "") in START_EXITS:
+    running = mapping(state.get("running")) or mapping(state.get("terminated"))
+    if text(running.get("reason")) in START_EXITS:
         return None
     return seconds(running.get("startedAt"))
 
 
 def _exit(metadata: Mapping[str, Any], status: Mapping[str, Any], state: Mapping[str, Any]) -> ExitFacts | None:
     """How it ended; None while it has not. A disruption counts before what the container made of it."""
-    ended = state.get("terminated")
-    if ended is None and status.get("phase") not in ("Failed", "Succeeded"):
+    ended = mapping(state.get("terminated"))
+    if not ended and _phase(status) not in ("Failed", "Succeeded"):
         return None
     who, ended = ("", ended) if ended else _failed_init(status)
-    code = ended.get("exitCode")
-    disrupted = next((c for c in status.get("conditions") or [] if _is_disruption(c)), None)
+    code = whole(ended.get("exitCode"))
+    disrupted = next((c for c in mappings(status.get("conditions")) if _is_disruption(c)), None)
     if disrupted is not None:
-        return ExitFacts(code, None, str(disrupted.get("reason")), str(disrupted.get("message", ""))[:300])
+        return ExitFacts(code, None, text(disrupted.get("reason")), text(disrupted.get("message"))[:300])
     reason = _reason(status, ended)
     if reason is None and _ended_by_deletion(metadata, ended):
         reason = "Deleted"
@@ -179,9 +192,9 @@ def _exit(metadata: Mapping[str, Any], status: Mapping[str, Any], state: Mapping
 
 def _failed_init(status: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """The init container that failed, where the primary one therefore never ran."""
-    for container in status.get("initContainerStatuses") or []:
-        ended: Mapping[str, Any] = (container.get("state") or {}).get("terminated") or {}
-        if ended.get("exitCode"):
+    for container in mappings(status.get("initContainerStatuses")):
+        ended = mapping(mapping(container.get("state")).get("terminated"))
+        if whole(ended.get("exitCode")):
             return f"init container {container.get('name')!r}: ", ended
     return "", {}
 
@@ -195,19 +208,19 @@ def _ended_by_deletion(metadata: Mapping[str, Any], ended: Mapping[str, Any]) ->
     due, finished = seconds(metadata.get("deletionTimestamp")), seconds(ended.get("finishedAt"))
     if due is None:
         return False
-    asked = due - float(metadata.get("deletionGracePeriodSeconds") or 0)
+    asked = due - (whole(metadata.get("deletionGracePeriodSeconds")) or 0)
     return finished is None or finished >= asked
 
 
 def _reason(status: Mapping[str, Any], ended: Mapping[str, Any]) -> str | None:
-    pod, own = str(status.get("reason") or ""), str(ended.get("reason") or "")
+    pod, own = text(status.get("reason")), text(ended.get("reason"))
     if own == "OOMKilled":
         return "OOMKilled"
     if own in START_EXITS:
         return "StartError"
     if own == "ContainerStatusUnknown":
         return "NodeLost"
-    if pod == "Evicted" and _OWN_STORAGE.search(str(status.get("message") or "")):
+    if pod == "Evicted" and _OWN_STORAGE.search(text(status.get("message"))):
         return "StorageLimit"
     if pod in ("DeadlineExceeded", "Evicted", "Preempted", "NodeLost"):
         return pod
@@ -220,20 +233,23 @@ def _reason(status: Mapping[str, Any], ended: Mapping[str, Any]) -> str | None:
 
 
 def _message(status: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
-    lines = str(ended.get("message") or status.get("message") or "").strip().splitlines()
+    lines = (text(ended.get("message")) or text(status.get("message"))).strip().splitlines()
     return lines[-1] if lines else ""
 
 
-def _waiting(status: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[str | None, bool]:
+def _waiting(status: Mapping[str, Any]) -> tuple[str | None, bool]:
     """Why it is still pending, and whether only another template would help."""
-    if status.get("phase", "Pending") != "Pending":
+    if _phase(status) != "Pending":
         return None, False
-    statuses = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-    for found in statuses:
-        waiting = (found.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in CANNOT_START:
-            return f"{waiting['reason']}: {waiting.get('message', '')}"[:300], True
-    for condition in status.get("conditions") or []:
+    for found in [*mappings(status.get("initContainerStatuses")), *mappings(status.get("containerStatuses"))]:
+        waiting = mapping(mapping(found.get("state")).get("waiting"))
+        if text(waiting.get("reason")) in CANNOT_START:
+            return _why(waiting), True
+    for condition in mappings(status.get("conditions")):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return f"{condition.get('reason')}: {condition.get('message', '')}"[:300], False
+            return _why(condition), False
     return None, False
+
+
+def _why(said: Mapping[str, Any]) -> str:
+    return f"{text(said.get('reason'))}: {text(said.get('message'))}"[:300]

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kubetuna_operator.objects import mapping, text
 from kubetuna_operator.pod_facts import PodView
 from kubetuna_operator.reflector import Key
 from kubetuna_operator.telemetry import PODS_RUNNING
@@ -29,7 +30,8 @@ class PodIndex:
 
     def learn(self, pod: Mapping[str, Any]) -> None:
         """Take in a Pod that the API server answered with."""
-        learner = self._learners.get(pod["metadata"]["namespace"]) or self._learners.get(None)
+        namespace = text(mapping(pod.get("metadata")).get("namespace"))
+        learner = self._learners.get(namespace) or self._learners.get(None)
         if learner is not None:
             learner(pod)
 

@@ -16,6 +16,7 @@ from kubetuna.spec.model import Experiment
 from kubetuna_operator import ANNOTATION_PARAMS, LABEL_TOLD
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.jobs import Jobs
+from kubetuna_operator.objects import mapping, mappings, text
 from kubetuna_operator.pod_facts import PodView, facts
 from kubetuna_operator.pods import attempt_manifest
 from kubetuna_operator.surroundings import About, Surroundings
@@ -88,18 +89,19 @@ class PodPlace:
             self._refuse(order, str(error), final=False)
             return
         if not self._is_ours(found, order):
-            self._refuse(order, f"{found['kind']} {order.name!r} is there and is not ours", final=False)
+            self._refuse(order, f"{self._spec.template.kind} {order.name!r} is there and is not ours", final=False)
         elif self._jobs is not None and self._jobs.is_over(found) and order.key not in self._own():
-            self._jobs.remove(order.name, found["metadata"]["uid"])
+            self._jobs.remove(order.name, text(mapping(found.get("metadata")).get("uid")))
             self._refuse(order, "its Job ended without a Pod, and is made again", final=False)
         else:
             self._accept(order, found)
 
     def _is_ours(self, found: Mapping[str, Any], order: Launch) -> bool:
         """A name alone says nothing: a recreated Experiment never adopts a stranger's."""
-        metadata = found["metadata"]
-        owners, notes = metadata.get("ownerReferences") or [{}], metadata.get("annotations") or {}
-        ours = owners[0].get("uid") == self._owner.uid and notes.get(ANNOTATION_PARAMS) == order.params_hash
+        metadata = mapping(found.get("metadata"))
+        owners, notes = mappings(metadata.get("ownerReferences")), mapping(metadata.get("annotations"))
+        ours = bool(owners) and owners[0].get("uid") == self._owner.uid
+        ours = ours and notes.get(ANNOTATION_PARAMS) == order.params_hash
         return ours and not metadata.get("deletionTimestamp")
 
     def _refuse(self, order: Launch, why: str, final: bool) -> None:
@@ -226,7 +228,7 @@ class PodPlace:
     def _waiting(self, refusal: _Refusal, now: float) -> AttemptFacts:
         if refusal.final and now > refusal.since + self._spec.start_timeout:
             end = ExitFacts(reason="StartError", message=refusal.why)
-            return AttemptFacts(refusal.order.key, "ended", refusal.since, ended=now, exit=end, waiting=refusal.why)
+            return AttemptFacts(refusal.order.key, "ended", refusal.since, exit=end, waiting=refusal.why)
         if now > refusal.tried + RETRY_SECONDS:
             self._refused[refusal.order.key] = replace(refusal, tried=now)
             self.launch(refusal.order)

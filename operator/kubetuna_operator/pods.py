@@ -57,7 +57,7 @@ def attempt_manifest(spec: Experiment, owner: Owner, order: Launch) -> dict[str,
     """The object to create for an attempt: its Pod, or the Job that makes its Pod."""
     meta = {"name": f"{owner.name}-{order.key.trial}", "namespace": owner.namespace}
     filled = substitute(spec.template.trial_spec, spec.template.substitutions, order.params, meta)
-    template = _template(filled)
+    template = filled["spec"]["template"] if spec.template.kind == "Job" else filled
     body = copy.deepcopy(dict(pod_spec(filled)))
     _default_pod(body, spec)
     for container in [*(body.get("initContainers") or []), *body["containers"]]:
@@ -71,12 +71,6 @@ def attempt_manifest(spec: Experiment, owner: Owner, order: Launch) -> dict[str,
     own = _metadata(filled.get("metadata") or {}, spec, owner, order)
     job = {**filled["spec"], "backoffLimit": 0, "template": {"metadata": metadata, "spec": body}}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {**own, **named}, "spec": job}
-
-
-def _template(filled: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The object whose labels and annotations are the Pod's: the Pod itself, or a Job's template."""
-    inner = (filled.get("spec") or {}).get("template")
-    return inner if isinstance(inner, Mapping) else filled
 
 
 def _metadata(given: Mapping[str, Any], spec: Experiment, owner: Owner, order: Launch) -> dict[str, Any]:

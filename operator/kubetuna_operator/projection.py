@@ -14,6 +14,7 @@ from typing import Any
 from kubetuna.records import TrialRecord
 from kubetuna.study import Study
 from kubetuna_operator import FIELD_MANAGER, GROUP, LABEL_EXPERIMENT, LABEL_TRIAL, VERSION
+from kubetuna_operator.objects import mapping, mappings, whole
 from kubetuna_operator.pods import Owner
 from kubetuna_operator.reflector import PAGE
 from kubetuna_operator.surroundings import Surroundings
@@ -120,9 +121,7 @@ class TrialProjection:
             query = {"labelSelector": f"{LABEL_EXPERIMENT}={self._owner.name}", "limit": PAGE, "continue": token}
             page = self._api.get(self._path, **query)
             for trial in page["items"]:
-                owners = trial["metadata"].get("ownerReferences") or [{}]
-                if owners[0].get("uid") == self._owner.uid and "number" in (trial.get("status") or {}):
-                    known[int(trial["status"]["number"])] = trial["status"]
+                known |= written(trial, self._owner)
             token = page["metadata"].get("continue")
             if not token:
                 return known
@@ -146,6 +145,14 @@ class TrialProjection:
         }
         self._api.apply(f"{self._path}/{name}", body, FIELD_MANAGER, lazily=True)
         self._written[record.number] = status
+
+
+def written(trial: object, owner: Owner) -> dict[int, dict[str, Any]]:
+    """The status of a Trial object by its number; nothing where it is another's, or has to be written anew."""
+    metadata, status = (mapping(mapping(trial).get(field)) for field in ("metadata", "status"))
+    owners, number = mappings(metadata.get("ownerReferences")), whole(status.get("number"))
+    ours = bool(owners) and owners[0].get("uid") == owner.uid
+    return {number: dict(status)} if ours and number is not None else {}
 
 
 def _status(record: TrialRecord) -> dict[str, Any]:

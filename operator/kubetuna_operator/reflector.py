@@ -2,11 +2,13 @@
 
 Only projections are kept. A watch that ends is normal and goes on from the last revision; one that is too old (410)
 lists again; one that is silent longer than the server's bookmarks allow is taken for dead, and made anew. Failures
-wait longer each time.
+wait longer each time. Nothing that the server sends ends a watch: an object that cannot be read is left out, and
+after whatever else is wrong everything is listed anew.
 """
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -14,9 +16,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from kubetuna_operator.backoff import wait_after
-from kubetuna_operator.telemetry import WATCH_RESTARTS
+from kubetuna_operator.objects import key_of, mapping, revision_of
+from kubetuna_operator.telemetry import UNREADABLE, WATCH_RESTARTS
 from kubetuna_operator.threads import supervised
 from kubetuna_operator.transport import Api, Refused, Unreachable, collection, read_event, split_lines
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Key = tuple[str, str]
@@ -76,12 +81,12 @@ class Reflector(Generic[T]):
 
     def learn(self, obj: Mapping[str, Any]) -> None:
         """Take in an object that came with the answer to a write, ahead of its event."""
-        key, found = _key(obj), self._project(obj)
-        with self._lock:
-            known = key in self._items
-            self._items.setdefault(key, found)
-        if not known:
-            self._changed(key, None, found)
+        for key, found in self._read(obj).items():
+            with self._lock:
+                known = key in self._items
+                self._items.setdefault(key, found)
+            if not known:
+                self._tell(key, None, found)
 
     def _run(self) -> None:
         failures = 0
@@ -102,6 +107,11 @@ class Reflector(Generic[T]):
                 # A server sends no bookmarks for a kind of which it has never had an object: that is no failure.
                 failures = 0 if time.monotonic() - self._opened > LONGEST_WAIT else failures + 1
                 WATCH_RESTARTS.labels(self._kind, "unreachable").inc()
+            except Exception:
+                # Whatever it is: without this watch the operator would be blind, and nobody would know.
+                log.exception("the watch of %s failed and begins anew", self._kind)
+                self._again("failed")
+                failures += 1
             if failures:
                 self._ended.wait(wait_after(failures + 1, FIRST_WAIT, LONGEST_WAIT) * random.uniform(0.5, 1.0))
 
@@ -121,7 +131,8 @@ class Reflector(Generic[T]):
         token: str | None = None
         while True:
             page = self._api.get(self._path, limit=PAGE, labelSelector=self._selector, **{"continue": token})
-            found.update((_key(obj), self._project(obj)) for obj in page["items"])
+            for obj in page["items"]:
+                found |= self._read(obj)
             token = page["metadata"].get("continue")
             if not token:
                 break
@@ -129,8 +140,8 @@ class Reflector(Generic[T]):
             before, self._items = self._items, found
         for key in {*before, *found}:
             if before.get(key) != found.get(key):
-                self._changed(key, before.get(key), found.get(key))
-        self._revision = page["metadata"]["resourceVersion"]
+                self._tell(key, before.get(key), found.get(key))
+        self._revision = revision_of(page)
         self.heard = time.monotonic()
         self.synced.set()
         self._turned()
@@ -154,25 +165,40 @@ class Reflector(Generic[T]):
 
     def _event(self, event: Mapping[str, Any]) -> None:
         self.heard = time.monotonic()
-        obj = event["object"]
-        if event["type"] == "ERROR":
+        kind, obj = event["type"], mapping(event["object"])
+        if kind == "ERROR":
             if obj.get("code") == 410:
                 raise _Expired
             raise Unreachable(str(obj.get("message", "the watch failed")))
-        self._revision = obj["metadata"]["resourceVersion"]
-        if event["type"] == "BOOKMARK":
-            return
-        key = _key(obj)
-        gone = event["type"] == "DELETED"
-        after = None if gone else self._project(obj)
+        self._revision = revision_of(obj)
+        if kind == "DELETED":
+            self._put(key_of(obj), None)
+        elif kind != "BOOKMARK":
+            for key, after in self._read(obj).items():
+                self._put(key, after)
+
+    def _read(self, obj: object) -> dict[Key, T]:
+        """The object by its key. One that cannot be read stays as it is known, if it is."""
+        key = None
+        try:
+            key = key_of(obj)
+            return {key: self._project(mapping(obj))}
+        except Exception as error:
+            UNREADABLE.labels(self._kind).inc()
+            log.warning("%s %s cannot be read and is left out: %r", self._kind, "/".join(key or ()), error)
+            return {key: self._items[key]} if key in self._items else {}
+
+    def _put(self, key: Key, after: T | None) -> None:
         with self._lock:
             before = self._items.pop(key, None) if after is None else self._items.get(key)
             if after is not None:
                 self._items[key] = after
         if before != after:
+            self._tell(key, before, after)
+
+    def _tell(self, key: Key, before: T | None, after: T | None) -> None:
+        try:
             self._changed(key, before, after)
-
-
-def _key(obj: Mapping[str, Any]) -> Key:
-    metadata = obj["metadata"]
-    return metadata.get("namespace", ""), metadata["name"]
+        except Exception:
+            # The changes of other objects are told all the same: they come only once.
+            log.exception("a change of %s %s was not taken in", self._kind, "/".join(key))

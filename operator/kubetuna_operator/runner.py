@@ -133,7 +133,7 @@ class Runner:
                 self._log.warning("%s; the study is read again", error)
 
     def _parsed(self) -> tuple[Experiment | None, tuple[Problem, ...]]:
-        document = {k: self._obj[k] for k in ("apiVersion", "kind", "spec")}
+        document = {k: self._obj.get(k) for k in ("apiVersion", "kind", "spec")}
         document["metadata"] = {"name": self.owner.name, "namespace": self.owner.namespace}
         try:
             return parse_experiment(document), ()
@@ -143,7 +143,11 @@ class Runner:
     def _accepted_before(self) -> Experiment | None:
         """The spec that the study has, for one that was edited into something that cannot be: what runs goes on."""
         study = self._patiently(self._stored)
-        return parse_experiment(study) if study else None
+        try:
+            return parse_experiment(study) if study else None
+        except SpecError:
+            # Taken by a version that refused less.
+            return None
 
     def _stored(self) -> Mapping[str, Any] | None:
         try:

@@ -26,7 +26,10 @@ RECONCILE_SECONDS = Histogram(
 )
 
 WATCH_RESTARTS = Counter("kubetuna_watch_restarts", "Watches that were opened again", ["kind", "reason"])
-UNREADABLE = Gauge("kubetuna_namespaces_unreadable", "Watched namespaces that the API server refuses to show")
+UNREADABLE_NAMESPACES = Gauge(
+    "kubetuna_namespaces_unreadable", "Watched namespaces that the API server refuses to show"
+)
+UNREADABLE = Counter("kubetuna_unreadable_objects", "Times that an object could not be read", ["kind"])
 EXPERIMENTS = Gauge("kubetuna_experiments_running", "Experiments that are being carried out")
 TRIALS = Counter("kubetuna_trials", "Trials that ended, by Optuna's state and our outcome", ["state", "outcome"])
 TRIAL_SECONDS = Histogram("kubetuna_trial_duration_seconds", "From a trial's first start to its end", buckets=_LONG)

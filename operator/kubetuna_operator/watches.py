@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubetuna_operator import LABEL_EXPERIMENT
+from kubetuna_operator.objects import experiment
 from kubetuna_operator.pod_facts import PodView, view
 from kubetuna_operator.reflector import Key, Reflector
 from kubetuna_operator.surroundings import Surroundings
@@ -26,7 +27,7 @@ class NamespaceWatches:
         self._name = f"namespace {namespace}" if namespace else "the cluster"
         self._look, self._lock, self._refused = look, threading.Lock(), False
         self._experiments: Reflector[Mapping[str, Any]] = Reflector(
-            around.api, "experiments", namespace, dict, lambda key, *_: look(key), turned=self._turned
+            around.api, "experiments", namespace, experiment, lambda key, *_: look(key), turned=self._turned
         )
         self._pods: Reflector[PodView] = Reflector(
             around.api, "pods", namespace, view, around.pods.update, LABEL_EXPERIMENT, turned=self._turned

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,35 @@ def test_attempts_that_vanish_again_and_again_are_still_followed_by_others() -> 
         world.place.attempts.clear()
     assert world.finish() and world.stored()[0].state == "COMPLETE"
     assert [a.outcome for a in world.stored()[0].attempts] == ["Deleted"] * 4 + ["Succeeded"]
+    world.close()
+
+
+def test_attempts_that_end_at_no_known_time_are_still_followed_by_others() -> None:
+    """A Pod that the kubelet refuses has no time of its end: the wait must not begin anew at every look."""
+    refused = Run(exit=ExitFacts(reason="UnexpectedAdmissionError"))
+    world = World(experiment("", maxTrialCount=1), lambda order: refused if order.key.attempt < 4 else curve(order))
+    observe = world.place.observe
+    world.place.observe = lambda: [replace(f, ended=None) for f in observe()]  # type: ignore[method-assign]
+    assert world.finish() and world.stored()[0].state == "COMPLETE"
+    attempts = world.stored()[0].attempts
+    assert [a.outcome for a in attempts] == ["Infrastructure"] * 4 + ["Succeeded"]
+    waits = [after.created - (before.ended or 0.0) for before, after in pairwise(attempts)]
+    assert waits[0] < 2 <= waits[1] and waits[2] >= 4 and waits[3] >= 8
+    world.close()
+
+
+def test_the_end_of_a_vanished_attempt_is_recorded_as_the_moment_it_was_missed() -> None:
+    """Else the wait before the next one would count as time that it used."""
+    world = World(experiment("", maxTrialCount=1), curve)
+    missed = []
+    for _ in range(2):
+        while not world.place.attempts:
+            world.turn()
+        world.turn()
+        world.place.attempts.clear()
+        missed.append(world.clock.now())
+    world.finish()
+    assert [a.ended for a in world.stored()[0].attempts[:2]] == missed
     world.close()
 
 

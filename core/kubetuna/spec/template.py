@@ -13,6 +13,8 @@ from kubetuna.spec.pod_fields import check_container, check_job, check_pod
 PLACEHOLDER = re.compile(r"\$\{trialParameters\.([^}]*)\}")
 META = re.compile(r"\$\{trialSpec\.(Name|Namespace|Kind|APIVersion|Labels\[[^\]]*\]|Annotations\[[^\]]*\])\}\Z")
 KINDS = {"Pod": ("v1",), "Job": ("batch/v1",)}
+# How the operator finds its Pods and knows what they run.
+OWN_KEYS = "kubetuna.dev/"
 FIELDS = (
     "retain",
     "trialSpec",
@@ -75,14 +77,27 @@ def _kind(trial: Fields) -> str | None:
     for field in ("name", "namespace", "generateName"):
         if field in metadata:
             metadata.problem(field, "must be left out: every attempt gets its own")
+    _check_keys(metadata)
     return str(kind)
+
+
+def _check_keys(metadata: Fields) -> None:
+    for field in ("labels", "annotations"):
+        given = metadata.child(field)
+        for key in map(str, given.raw_all()):
+            if key.startswith(OWN_KEYS):
+                given.problem(key, f"must be left out: what begins with {OWN_KEYS} is set by kubetuna itself")
 
 
 def _pod(trial: Fields, kind: str | None) -> Fields:
     spec = trial.child("spec")
     if "spec" not in trial:
         trial.problem("spec", "is needed")
-    pod = spec.child("template").child("spec") if kind == "Job" else spec
+    pod = spec
+    if kind == "Job":
+        template = spec.child("template")
+        _check_keys(template.child("metadata"))
+        pod = template.child("spec")
     policy = pod.raw("restartPolicy")
     if policy not in (None, "Never"):
         pod.problem(

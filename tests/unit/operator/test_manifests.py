@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from kubetuna.ports import AttemptKey, Launch
@@ -38,7 +39,7 @@ def test_what_the_template_says_wins() -> None:
                 {
                     f"{TRIAL}.spec.securityContext": {"runAsNonRoot": False},
                     f"{TRIAL}.spec.containers[0].securityContext": {"allowPrivilegeEscalation": True},
-                    f"{TRIAL}.metadata": {"labels": {"team": "a", "kubetuna.dev/trial": "forged"}},
+                    f"{TRIAL}.metadata": {"labels": {"team": "a"}},
                 }
             )
         ),
@@ -47,8 +48,14 @@ def test_what_the_template_says_wins() -> None:
     )
     assert "runAsUser" not in changed["spec"]["securityContext"]
     assert changed["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] is True
-    labels = changed["metadata"]["labels"]
-    assert labels["team"] == "a" and labels["kubetuna.dev/trial"] == "3", "ours are how we find it again"
+    assert changed["metadata"]["labels"]["team"] == "a"
+
+
+def test_our_labels_win_over_a_template_that_was_taken_before_they_were_refused() -> None:
+    spec = parse_experiment(document({}))
+    forged = {**spec.template.trial_spec, "metadata": {"labels": {"kubetuna.dev/trial": "7"}}}
+    pod = attempt_manifest(replace(spec, template=replace(spec.template, trial_spec=forged)), OWNER, ORDER)
+    assert pod["metadata"]["labels"]["kubetuna.dev/trial"] == "3", "ours are how we find it again"
 
 
 def test_a_pod_belongs_to_its_experiment_and_says_which_attempt_it_is() -> None:

@@ -12,7 +12,7 @@ import pytest
 from kubetuna_operator import FINALIZER, controller, reflector, watches
 from kubetuna_operator.controller import Controller
 from kubetuna_operator.surroundings import Surroundings
-from kubetuna_operator.telemetry import UNREADABLE
+from kubetuna_operator.telemetry import UNREADABLE_NAMESPACES
 from kubetuna_operator.transport import Api, Refused
 
 MOVED = threading.Condition()
@@ -139,7 +139,7 @@ def test_a_namespace_that_cannot_be_read_stops_no_other_and_is_taken_up_later(
     report = operator.ready()
     assert report.good and len(report.notes) == 1
     assert "namespace b" in report.notes[0] and str(error) in report.notes[0]
-    assert UNREADABLE.collect()[0].samples[0].value == 1
+    assert UNREADABLE_NAMESPACES.collect()[0].samples[0].value == 1
     api.allow()
     until(lambda: sorted(RUNNING) == ["a", "b", "c"] and len(told) == 2)
     assert operator.ready().good and not operator.ready().notes

@@ -8,7 +8,8 @@ import pytest
 
 from kubetuna.outcome import Outcome, Reading, classify
 from kubetuna.ports import AttemptFacts, AttemptKey, ExitFacts
-from kubetuna_operator.pod_facts import LOST_SECONDS, facts, seconds, view
+from kubetuna_operator.objects import seconds
+from kubetuna_operator.pod_facts import LOST_SECONDS, facts, view
 from tests.unit.operator.pods import DELETED, RUNNING, disruption, ended, pod, waiting
 
 START_TIMEOUT = 600.0
@@ -126,6 +127,13 @@ def test_what_an_end_means(row: str) -> None:
     assert told is wanted and words in message
 
 
+@pytest.mark.parametrize("row", ENDS)
+def test_an_end_is_the_same_whenever_it_is_looked_at(row: str) -> None:
+    """What waits for a while after an end would wait for ever, were it moved on at every look."""
+    found = ENDS[row][0]
+    assert seen(found, NOW + 3600) == seen(found)
+
+
 @pytest.mark.parametrize("message", OWN_STORAGE)
 def test_a_pod_that_breaks_its_own_limit_on_storage_has_failed_itself(message: str) -> None:
     told, text = outcome(pod("Failed", reason="Evicted", message=message))
@@ -162,6 +170,7 @@ def test_a_template_that_cannot_start_is_said_at_once_and_failed_late(reason: st
     attempt = seen(found)
     assert attempt.phase == "pending" and attempt.waiting == f"{reason}: no such thing"
     late = seen(found, attempt.created + START_TIMEOUT + 1)
+    assert late.ended is None, "nobody knows when, and the present is no answer"
     assert late.phase == "ended" and late.exit == ExitFacts(reason="StartError", message=f"{reason}: no such thing")
 
 
@@ -187,6 +196,7 @@ def test_a_pod_on_a_node_that_does_not_answer_is_lost_after_a_while() -> None:
     due = seconds(DELETED["deletionTimestamp"]) or 0.0  # type: ignore[arg-type]
     assert seen(found, due + LOST_SECONDS - 1).phase == "running"
     late = seen(found, due + LOST_SECONDS + 1)
+    assert late.ended is None
     assert late.exit == ExitFacts(reason="NodeLost", message="its node does not answer")
 
 

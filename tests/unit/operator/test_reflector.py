@@ -11,6 +11,7 @@ import pytest
 
 from kubetuna_operator import reflector
 from kubetuna_operator.reflector import Reflector
+from kubetuna_operator.telemetry import UNREADABLE
 from kubetuna_operator.transport import Api, Refused, Unreachable
 
 Step = Callable[[dict[str, Any]], Any]
@@ -113,6 +114,75 @@ def test_a_server_that_is_away_is_asked_again_and_nothing_known_is_forgotten() -
 def test_a_line_that_is_no_event_opens_the_watch_again(line: bytes) -> None:
     _, known, _ = told(page(7, pod("a", 1, "1")), [line], [event("ADDED", pod("b", 8, "1"))])
     assert known == {"a": "1", "b": "1"}
+NAMELESS = {"metadata": {"namespace": "lab", "resourceVersion": "8"}, "value": "1"}
+VALUELESS = {"metadata": {"namespace": "lab", "name": "odd", "resourceVersion": "8"}}
+
+
+@pytest.mark.parametrize("odd", [NAMELESS, VALUELESS])
+def test_an_object_that_cannot_be_read_is_left_out_counted_and_said(
+    odd: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One object of one tenant must not hide those of all others."""
+    counted = UNREADABLE.labels("pods")._value.get()
+    api, known, _ = told(page(7, odd, pod("a", 1, "1")), [event("ADDED", odd), event("ADDED", pod("b", 9, "1"))])
+    assert known == {"a": "1", "b": "1"}
+    assert [q.get("resourceVersion") for q in api.asked[1:]] == ["7", "9"], "and nothing is listed again for it"
+    assert UNREADABLE.labels("pods")._value.get() == counted + 2 and "cannot be read" in caplog.text
+
+
+def test_an_object_that_cannot_be_read_any_more_stays_as_it_was_until_it_is_deleted() -> None:
+    """Taken for gone, its attempt would be started again beside it."""
+    _, known, _ = told(
+        page(7, {**VALUELESS, "value": "1"}),
+        [event("MODIFIED", VALUELESS)],
+        Refused(410, "Gone", "too old"),
+        page(9, VALUELESS),
+    )
+    assert known == {"odd": "1"}
+    _, known, _ = told(page(7, {**VALUELESS, "value": "1"}), [event("DELETED", VALUELESS)])
+    assert known == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"{}\n", b'{"type": "ADDED"}\n', b'{"type": "ADDED", "object": {"metadata": 7}}\n'],
+)
+def test_a_watch_survives_whatever_it_is_sent_and_lists_anew(line: bytes) -> None:
+    api, known, _ = told(page(7, pod("a", 1, "1")), [line], page(9, pod("b", 8, "1")))
+    assert known == {"b": "1"} and "resourceVersion" not in api.asked[2]
+
+
+@pytest.mark.parametrize("odd", [{}, {"items": None, "metadata": {}}, {"items": [], "metadata": None}, 7])
+def test_a_list_that_is_none_forgets_nothing(odd: Any) -> None:
+    api, known, changes = told(page(7, pod("a", 1, "1")), Refused(410, "Gone", "too old"), odd, page(9))
+    assert known == {} and changes[-1] == ("a", None) and not api.answers
+    _, known, _ = told(page(7, pod("a", 1, "1")), Refused(410, "Gone", "too old"), odd)
+    assert known == {"a": "1"}
+
+
+def test_a_change_that_is_not_taken_in_does_not_keep_back_the_others() -> None:
+    api, heard = Script(page(7, pod("a", 1, "1"), pod("b", 2, "1")), [event("ADDED", pod("c", 8, "1"))]), []
+
+    def changed(key: tuple[str, str], before: str | None, after: str | None) -> None:
+        heard.append(key[1])
+        raise KeyError(key)
+
+    watch: Reflector[str] = Reflector(api, "pods", "lab", lambda obj: str(obj["value"]), changed)
+    watch.start()
+    assert api.over.wait(10)
+    assert sorted(heard) == ["a", "b", "c"]
+
+
+def test_a_watch_goes_on_after_thousands_of_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait doubles; what doubles without end becomes a number that no clock takes."""
+    api = Script(page(7), *[Unreachable("away")] * 2_000)
+    watch: Reflector[str] = Reflector(api, "pods", "lab", lambda obj: str(obj["value"]), lambda *_: None)
+    waits: list[float] = []
+    monkeypatch.setattr(watch._ended, "wait", lambda seconds=None: waits.append(seconds))
+    monkeypatch.setattr(reflector, "FIRST_WAIT", 0.2)
+    watch.start()
+    assert api.over.wait(10)
+    assert len(waits) == 2_000 and max(waits) <= reflector.LONGEST_WAIT
 
 
 def test_the_watch_asks_for_bookmarks_and_for_an_end() -> None:

@@ -1,0 +1,202 @@
+"""Objects of the API server with anything dropped, empty, of a wrong type or absurdly large: no watch may end."""
+
+from __future__ import annotations
+
+import copy
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubetuna.outcome import Reading, classify
+from kubetuna.ports import ExitFacts
+from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_PARAMS, ANNOTATION_TIMEOUT, reflector
+from kubetuna_operator.jobs import Jobs
+from kubetuna_operator.leader import Leadership
+from kubetuna_operator.objects import Unreadable, experiment, text
+from kubetuna_operator.pod_facts import facts, view
+from kubetuna_operator.pods import Owner
+from kubetuna_operator.projection import _status, written
+from kubetuna_operator.reflector import Reflector
+from kubetuna_operator.transport import Api
+from tests.report.studies import trial
+from tests.spec_table import document
+from tests.unit.operator.pods import DELETED, RUNNING, STARTED, disruption, ended, pod, waiting
+from tests.unit.operator.test_reflector import event, page
+
+OWNER = Owner("lab", "small", "owner")
+OWNED = {"ownerReferences": [{"kind": "Experiment", "name": "small", "uid": "owner"}]}
+NOTES = {ANNOTATION_TIMEOUT: "90", ANNOTATION_EXPERIMENT: "owner", ANNOTATION_PARAMS: "hash"}
+UNSCHEDULED = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU"}
+JOB_OWNER = {"ownerReferences": [{"kind": "Job", "name": "small-3-0-1", "uid": "job"}]}
+
+PODS = [
+    pod("Running", RUNNING, metadata={"annotations": NOTES}),
+    pod("Failed", ended(137, "OOMKilled", "killed"), metadata={**DELETED, **JOB_OWNER}),
+    pod("Failed", ended(143), conditions=(disruption("PreemptionByScheduler"),), reason="Evicted", message="disk"),
+    pod("Failed", waiting("PodInitializing"), inits={"fetch": ended(7, message="no such dataset")}),
+    pod("Pending", waiting("ErrImagePull", "no such image"), conditions=(UNSCHEDULED,)),
+]
+META = {"namespace": "lab", "name": "small", "uid": "owner", "resourceVersion": "7", "generation": 2}
+CONDITION = {"type": "Failed", "status": "True", "reason": "Ended", "message": "", "lastTransitionTime": STARTED}
+EXPERIMENT = {
+    **document({}),
+    "metadata": {**META, "finalizers": ["kubetuna.dev/study"]},
+    "status": {"state": "Running", "trials": 3, "conditions": [CONDITION]},
+}
+TRIAL = {"metadata": {**META, **OWNED}, "status": _status(replace(trial(0), series={"returns": [0.1]}))}
+JOB = {"metadata": {**META, **OWNED}, "status": {"conditions": [CONDITION]}}
+LEASE = {
+    "metadata": META,
+    "spec": {"holderIdentity": "kubetuna-operator-1", "renewTime": STARTED, "leaseTransitions": 3},
+}
+
+ABSURD: list[Any] = [
+    None, True, 7, -1, 10**30, 1e300, float("nan"), [], [None], ["x"], {}, {"x": {}},
+    "", "soon", "nan", "1e999", "9" * 5_000, "²", "x" * 100_000,
+    "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-11-24T10:00:00",
+]  # fmt: skip
+DROPPED = object()
+WATCHED: dict[str, tuple[list[dict[str, Any]], Callable[[Any], object]]] = {
+    "pods": (PODS, view),
+    "experiments": ([EXPERIMENT], experiment),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reflector, "FIRST_WAIT", 0.001)
+        yield
+
+
+@st.composite
+def mutated(draw: st.DrawFn, objects: list[dict[str, Any]]) -> dict[str, Any]:
+    """One of the objects with up to three of its fields, on any level, made odd."""
+    found = copy.deepcopy(draw(st.sampled_from(objects)))
+    for _ in range(draw(st.integers(1, 3))):
+        holder, key = draw(st.sampled_from(list(_places(found)) or [(found, "metadata")]))
+        value = draw(st.sampled_from([DROPPED, *ABSURD]))
+        if value is not DROPPED:
+            holder[key] = copy.deepcopy(value)
+        elif isinstance(holder, list):
+            del holder[key]
+        else:
+            holder.pop(key, None)
+    return found
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else []
+    for key in keys:
+        yield value, key
+        yield from _places(value[key])
+
+
+class Answers(Api):
+    """Answers every request for a Lease, or for a Pod, with one object."""
+
+    def __init__(self, lease: Any, holder: Any) -> None:
+        self._lease, self._holder = lease, holder
+
+    def get(self, path: str, **query: object) -> Any:
+        return copy.deepcopy(self._lease if "/leases/" in path else self._holder)
+
+    def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(body)
+
+
+def see_pod(found: Any) -> None:
+    """Everything that is made of a Pod, down to what its trial is told."""
+    for now in (0.0, 1e12):
+        seen = facts(view(found), now, 600.0)
+        classify(seen.exit or ExitFacts(), None, "go", Reading({"loss": 0.5}))
+        hash(view(found).key)
+        json.dumps([seen.created, seen.started, seen.ended, seen.node, seen.waiting], allow_nan=False)
+
+
+def see_experiment(found: Any) -> None:
+    """What the controller and a runner rely on."""
+    made = experiment(found)
+    metadata, status = made["metadata"], made["status"]
+    assert all(text(metadata[name]) for name in ("namespace", "name", "uid", "resourceVersion"))
+    assert isinstance(metadata["generation"], int) and all(map(text, metadata["finalizers"]))
+    assert all(text(c[name]) for c in status["conditions"] for name in ("type", "status", "lastTransitionTime"))
+
+
+def see_trial(found: Any) -> None:
+    """What an earlier process wrote."""
+    assert all(isinstance(number, int) for number in written(found, OWNER))
+
+
+PROJECTIONS: dict[str, tuple[list[dict[str, Any]], Callable[[Any], object]]] = {
+    "pods": (PODS, see_pod),
+    "experiments": ([EXPERIMENT], see_experiment),
+    "trials": ([TRIAL], see_trial),
+    "jobs": ([JOB], Jobs.is_over),
+    "leases": ([LEASE], lambda found: Leadership(Answers(found, PODS[0]), "lab", "me")._try()),
+    "holders of leases": (PODS, lambda found: Leadership(Answers(LEASE, found), "lab", "me")._try()),
+}
+
+
+@pytest.mark.parametrize("kind", PROJECTIONS)
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_no_field_of_an_object_can_make_its_projection_raise(kind: str, data: st.DataObject) -> None:
+    objects, project = PROJECTIONS[kind]
+    found = data.draw(mutated(objects))
+    # Unreadable is for the watch, which leaves it out.
+    with suppress(Unreadable):
+        project(found)
+
+
+@pytest.mark.parametrize("kind", PROJECTIONS)
+@pytest.mark.parametrize("value", ABSURD)
+def test_no_part_of_an_object_can_make_its_projection_raise(kind: str, value: Any) -> None:
+    with suppress(Unreadable):
+        PROJECTIONS[kind][1]({"metadata": value, "spec": value, "status": value})
+
+
+class OddWorld(Api):
+    """Lists odd objects, then tells of them and of a good one; listed anew, the good one is among them."""
+
+    def __init__(self, odd: list[dict[str, Any]], good: dict[str, Any]) -> None:
+        self._odd, self._good = odd, good
+        self._listed = self._watched = False
+        self.over = threading.Event()
+
+    def get(self, path: str, **query: object) -> dict[str, Any]:
+        good, self._listed = [self._good] if self._listed else [], True
+        return page(7, *self._odd, *good)
+
+    def stream(self, path: str, query: Mapping[str, object], silence: float) -> Iterator[bytes]:
+        if self._watched:
+            self.over.set()
+            threading.Event().wait()
+        self._watched = True
+        return iter([*(event("MODIFIED", found) for found in self._odd), event("ADDED", self._good)])
+
+
+@pytest.mark.parametrize("kind", WATCHED)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_a_watch_sees_every_good_object_among_odd_ones(kind: str, data: st.DataObject) -> None:
+    objects, project = WATCHED[kind]
+    good = copy.deepcopy(objects[0])
+    good["metadata"] |= {"name": "good", "resourceVersion": "90"}
+    api = OddWorld(data.draw(st.lists(mutated(objects), min_size=1, max_size=4)), good)
+    watch: Reflector[object] = Reflector(api, kind, "lab", project, lambda *_: None)
+    watch.start()
+    assert api.over.wait(10) and watch.get(("lab", "good")) is not None
+
+
+def test_an_annotation_that_is_no_number_is_no_timeout() -> None:
+    """It once ended the watch of all Pods, also after every restart."""
+    assert view(pod("Running", RUNNING, metadata={"annotations": {ANNOTATION_TIMEOUT: "soon"}})).timeout is None
+    assert view(pod("Running", RUNNING, metadata={"annotations": {ANNOTATION_TIMEOUT: "90.5"}})).timeout == 90.5

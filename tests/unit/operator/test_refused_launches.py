@@ -1,0 +1,64 @@
+"""Launches that the API server does not take: what a place of Pods, or of Jobs, says of such an attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine
+
+from kubetuna.ports import AttemptFacts, AttemptKey, Launch
+from kubetuna.spec.parse import parse_experiment
+from kubetuna_operator.background import Background
+from kubetuna_operator.events import Events
+from kubetuna_operator.pod_index import PodIndex
+from kubetuna_operator.pod_place import PodPlace
+from kubetuna_operator.pods import Owner
+from kubetuna_operator.surroundings import About, Store, Surroundings
+from kubetuna_operator.transport import Api, Refused
+from tests.fakes import FakeClock
+from tests.spec_table import JOB, TRIAL, document
+
+ABOUT = About(Owner("lab", "small", "uid-1"), 1)
+ORDER = Launch(AttemptKey(3, 1), "small-3-0-1", {"x": 0.5}, "hash", {"KUBETUNA_TRIAL": "3"})
+
+
+class RefusingApi(Api):
+    """Refuses every Pod; takes every Job."""
+
+    def __init__(self) -> None:
+        """Connects to nothing."""
+
+    def create(self, path: str, body: Mapping[str, Any], lazily: bool = False, **query: object) -> dict[str, Any]:
+        if body["kind"] == "Pod":
+            raise Refused(422, "Invalid", "spec.containers[0].image: must not be empty")
+        return dict(body)
+
+
+def place(template: dict[str, Any], clock: FakeClock) -> PodPlace:
+    api, background = RefusingApi(), Background()
+    around = Surroundings(
+        api, PodIndex(), Store(create_engine("sqlite://")), "me", background, Events(api, background),
+        ThreadPoolExecutor(1), 60.0, clock,
+    )  # fmt: skip
+    return PodPlace(around, parse_experiment(document(template)), ABOUT)
+
+
+@pytest.mark.parametrize("template", [{}, {TRIAL: JOB}], ids=["Pod", "Job"])
+def test_a_template_that_is_refused_for_long_ends_at_no_time_of_the_present(template: dict[str, Any]) -> None:
+    """Nobody knows when it ended; the present would move that end on at every look."""
+    clock = FakeClock()
+    made = place(template, clock)
+    made.launch(ORDER)
+
+    def later(seconds: float) -> AttemptFacts:
+        clock.time += seconds
+        [facts] = made.observe()
+        return facts
+
+    assert later(6).phase == "pending"
+    first = later(3600)
+    assert first.exit is not None and first.exit.reason == "StartError"
+    assert first.phase == "ended" and later(3600) == first
