@@ -147,8 +147,8 @@ class Engine:
                 self.study.retest(of)
             case LaunchAttempt(key, after):
                 return self._launch(key, after, now)
-            case Report(number):
-                self._report(number)
+            case Report(number, finished):
+                self._report(number, finished)
             case Stop(key, why):
                 self.study.update_attempt(key.trial, key.attempt, stop=why)
                 return [lambda: self._stop(key, why)]
@@ -186,10 +186,10 @@ class Engine:
         )
         return [lambda: self.ports.place.launch(order)]
 
-    def _report(self, number: int) -> None:
+    def _report(self, number: int, finished: bool) -> None:
         trial = self.study.open[number]
         log = self._world.log(trial)
-        if trial.verdict == "prune":
+        if trial.verdict == "prune" and not finished:
             log.forget_unreported()
             return
         first = log.repeat == 0
@@ -198,9 +198,9 @@ class Engine:
             if self._world.other_protocol(log):
                 continue
             if point is not None and first and not self.spec.multi_objective:
-                self.study.report(number, [(point.step, point.value, point.in_order and trial.retest_of is None)])
-            if trial.verdict == "prune":
-                log.forget_unreported()
+                prunable = point.in_order and trial.retest_of is None
+                self.study.report(number, [(point.step, point.value, prunable)], finished)
+            if trial.verdict == "prune" and not finished:
                 break
         self.study.keep_log_state(number, log.state())
         if log.series_changed and first:

@@ -82,7 +82,7 @@ class Observer:
         if views and views[-1].facts is not None:
             latest = views[-1]
             if read:
-                self._read(log, views[-1].facts)
+                self._read(log, views[-1].facts, trial.verdict == "prune")
             views = (*views[:-1], replace(latest, drained=log.drained))
         return TrialView(
             trial.number,
@@ -128,9 +128,10 @@ class Observer:
             self._logs[trial.number] = TrialLog(self._spec, trial.log)
         return self._logs[trial.number]
 
-    def _read(self, log: TrialLog, facts: AttemptFacts) -> None:
+    def _read(self, log: TrialLog, facts: AttemptFacts, pruned: bool) -> None:
         key = facts.key
-        if facts.phase == "pending":
+        # What is printed after a verdict is not known to count before the end, and is left where it is until then.
+        if facts.phase == "pending" or (pruned and facts.phase == "running"):
             return
         log.turn_to(key.attempt, key.repeat)
         if not log.drained and self._study.pending <= PENDING_LIMIT:

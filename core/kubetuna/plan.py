@@ -52,9 +52,13 @@ class LaunchAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Give the trial's points that were read, in order, to the pruner; its verdict becomes durable."""
+    """Give the trial's points that were read, in order, to the pruner; its verdict becomes durable.
+
+    Of a trial that is ``finished`` all points count, and no verdict is drawn from them.
+    """
 
     trial: int
+    finished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,9 @@ def _advance(trial: TrialView, snapshot: Snapshot, end: Ending | None, now: floa
         if old.facts is not None:
             yield Delete(_key(trial, old))
     attempt = trial.latest
-    if trial.unreported:
-        yield Report(trial.number)
+    # What was printed after a verdict waits until the end shows whether it was cut short.
+    if trial.unreported and (trial.verdict != "prune" or trial.ended):
+        yield Report(trial.number, trial.finished)
     if attempt is None:
         yield from _first_attempt(trial, snapshot, end)
     elif attempt.facts is None:
@@ -180,7 +185,9 @@ def _ended(
     retry = RULES[result.outcome].retry
     over = end is not None and end.over(trial)
     if result.outcome is Outcome.SUCCEEDED and attempt.repeat + 1 < trial.repeats:
-        if over:
+        if trial.verdict == "prune":
+            yield Tell(trial.number, Classified(Outcome.PRUNED, "pruned"))
+        elif over:
             yield Tell(trial.number, _cut_short(snapshot))
         elif not snapshot.spec.suspend:
             yield LaunchAttempt(_next_key(trial, attempt, attempt.repeat + 1), after=result)

@@ -51,6 +51,11 @@ class ExitFacts:
     reason: str | None = None
     message: str = ""
 
+    @property
+    def by_itself(self) -> bool:
+        """Whether it ran to its end with exit code 0. An end that was asked for has the place's reason."""
+        return self.exit_code == 0 and self.signal is None and self.reason is None
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptFacts:

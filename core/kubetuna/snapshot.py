@@ -54,6 +54,19 @@ class TrialView:
         """The newest attempt, the only one whose lines still count."""
         return self.attempts[-1] if self.attempts else None
 
+    @property
+    def ended(self) -> bool:
+        """Whether its latest attempt has ended."""
+        return self.latest is not None and self.latest.facts is not None and self.latest.facts.phase == "ended"
+
+    @property
+    def finished(self) -> bool:
+        """Whether its last run ended by itself: then it is too late for a verdict to spare anything."""
+        latest = self.latest
+        if latest is None or latest.facts is None or latest.facts.exit is None:
+            return False
+        return latest.facts.exit.by_itself and latest.repeat + 1 >= self.repeats
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:

@@ -44,6 +44,8 @@ START_EXITS = frozenset({"StartError", "ContainerCannotRun"})
 # The kubelet says "Evicted" of a node without disk and of a Pod that broke its own limit; the message tells which.
 _OWN_STORAGE = re.compile(r"exceed(s|ed) (its local ephemeral storage|the total|the) limit")
 LOST_SECONDS = 60.0
+# How we stop a Pod; no template has reason to say so.
+STOP_DEADLINE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def view(pod: Mapping[str, Any]) -> PodView:
         deadline=spec.get("activeDeadlineSeconds"),
         started=_started(state),
         ended=seconds((state.get("terminated") or {}).get("finishedAt")),
-        exit=_exit(metadata, status, state),
+        exit=_exit(pod, state),
         waiting=waiting,
         cannot_start=stuck,
         last_word=str((state.get("terminated") or {}).get("message") or ""),
@@ -161,8 +163,9 @@ def _started(state: Mapping[str, Any]) -> float | None:
     return seconds(running.get("startedAt"))
 
 
-def _exit(metadata: Mapping[str, Any], status: Mapping[str, Any], state: Mapping[str, Any]) -> ExitFacts | None:
+def _exit(pod: Mapping[str, Any], state: Mapping[str, Any]) -> ExitFacts | None:
     """How it ended; None while it has not. A disruption counts before what the container made of it."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
     ended = state.get("terminated")
     if ended is None and status.get("phase") not in ("Failed", "Succeeded"):
         return None
@@ -174,6 +177,8 @@ def _exit(metadata: Mapping[str, Any], status: Mapping[str, Any], state: Mapping
     reason = _reason(status, ended)
     if reason is None and _ended_by_deletion(metadata, ended):
         reason = "Deleted"
+    if reason is None and _is_being_stopped(pod):
+        reason = "DeadlineExceeded"
     return ExitFacts(code, None, reason, (who + _message(status, ended))[:300])
 
 
@@ -188,6 +193,12 @@ def _failed_init(status: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 def _is_disruption(condition: Mapping[str, Any]) -> bool:
     return condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
+
+
+def _is_being_stopped(pod: Mapping[str, Any]) -> bool:
+    """Whether our stop may be what ended the container: the kubelet says so only with the Pod's last phase."""
+    over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return not over and pod["spec"].get("activeDeadlineSeconds") == STOP_DEADLINE
 
 
 def _ended_by_deletion(metadata: Mapping[str, Any], ended: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from kubetuna.spec.model import Experiment
 from kubetuna_operator import ANNOTATION_PARAMS, LABEL_TOLD
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.jobs import Jobs
-from kubetuna_operator.pod_facts import PodView, facts
+from kubetuna_operator.pod_facts import STOP_DEADLINE, PodView, facts
 from kubetuna_operator.pods import attempt_manifest
 from kubetuna_operator.surroundings import About, Surroundings
 from kubetuna_operator.telemetry import OUTCOMES
@@ -136,7 +136,8 @@ class PodPlace:
         if pod.node is None:
             self._forget(pod)
         else:
-            self._api.merge(self._named(pod), {"metadata": {"uid": pod.uid}, "spec": {"activeDeadlineSeconds": 1}})
+            deadline = {"activeDeadlineSeconds": STOP_DEADLINE}
+            self._api.merge(self._named(pod), {"metadata": {"uid": pod.uid}, "spec": deadline})
 
     def delete(self, key: AttemptKey) -> None:
         """Forget an attempt that was told. The Pods of the latest failures stay to be looked at."""

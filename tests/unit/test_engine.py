@@ -88,6 +88,48 @@ def test_what_cannot_be_written_is_not_acted_on() -> None:
     world.close()
 
 
+PRUNES_AT_ONCE = {"algorithmName": "threshold", "algorithmSettings": [{"name": "upper", "value": 0.0}]}
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("seen_running", [False, True])
+def test_a_verdict_on_a_trial_that_ended_by_itself_comes_too_late(seen_running: bool, restarts: bool) -> None:
+    """It made all its reports, so it is complete with all of them, in whatever order its end and they were seen."""
+    world = World(experiment("", maxTrialCount=1, earlyStopping=PRUNES_AT_ONCE), curve)
+    world.place.stop = lambda key, why: None  # type: ignore[method-assign]
+    while not world.place.attempts:
+        world.turn()
+    for _ in range(2 if seen_running else 6):
+        world.place.step()
+    for _ in range(8):
+        world.turn()
+        if restarts:
+            world.start()
+    world.finish()
+    (trial,) = world.stored()
+    stops = {a.stop for a in trial.attempts}
+    assert (trial.state, trial.outcome, stops) == ("COMPLETE", "Succeeded", {"Pruned"} if seen_running else {None})
+    assert [step for step, _ in trial.steps] == [1, 2, 3, 4, 5]
+    assert trial.values == (trial.steps[-1][1],)
+    world.close()
+
+
+def test_reports_that_came_with_the_verdict_do_not_count_where_the_stop_worked() -> None:
+    """However many lines were read at once, and whoever dies after it, the trial is as it was at the verdict."""
+    world = World(experiment("", maxTrialCount=1, earlyStopping=PRUNES_AT_ONCE), curve)
+    while not world.place.attempts:
+        world.turn()
+    world.place.step()
+    world.place.step()
+    world.turn()
+    world.start()
+    world.finish()
+    (trial,) = world.stored()
+    assert trial.state == "PRUNED" and trial.values == (trial.steps[0][1],) == (trial.metrics["loss"],)
+    assert len(trial.steps) == 1
+    world.close()
+
+
 def test_attempts_that_vanish_again_and_again_are_still_followed_by_others() -> None:
     """The wait before a further free attempt counts from when the one before it was first missed."""
     world = World(experiment("", maxTrialCount=1), curve)

@@ -76,7 +76,7 @@ def test_a_running_attempt_is_left_alone() -> None:
 
 def test_points_that_were_read_are_reported_before_anything_is_told() -> None:
     state = snapshot(trial(0, attempt(0, phase="ended"), unreported=3), tally=Tally(numbered=4))
-    assert acts(state) == [Report(0)]
+    assert acts(state) == [Report(0, finished=True)]
 
 
 def test_nothing_is_told_before_the_log_is_read_to_its_end() -> None:
@@ -97,10 +97,54 @@ def test_a_durable_intent_is_carried_out_again_after_a_restart() -> None:
     assert acts(state) == [Stop(AttemptKey(0, 0), "Pruned")]
 
 
-@pytest.mark.parametrize("exit_code", [0, 1, 143])
-def test_a_pruned_trial_is_told_pruned_however_it_ended(exit_code: int) -> None:
-    ended = attempt(0, phase="ended", exit={"exit_code": exit_code})
-    assert told(snapshot(trial(0, ended, verdict="prune"), tally=Tally(numbered=4))) is Outcome.PRUNED
+@pytest.mark.parametrize(
+    ("exit_fields", "stop", "verdict", "expected"),
+    [
+        ({"exit_code": 0}, None, "prune", Outcome.SUCCEEDED),
+        ({"exit_code": 0}, "Pruned", "prune", Outcome.SUCCEEDED),
+        ({"exit_code": 0}, "Stopped", "go", Outcome.SUCCEEDED),
+        ({"exit_code": 0}, "Suspended", "go", Outcome.SUCCEEDED),
+        ({"exit_code": 0}, "Deleted", "go", Outcome.SUCCEEDED),
+        ({"exit_code": 0, "reason": "Pruned"}, "Pruned", "prune", Outcome.PRUNED),
+        ({"exit_code": 0, "reason": "DeadlineExceeded"}, "Pruned", "prune", Outcome.PRUNED),
+        ({"exit_code": 0, "reason": "Deleted"}, "Pruned", "prune", Outcome.PRUNED),
+        ({"exit_code": 0, "reason": "Stopped"}, "Stopped", "go", Outcome.STOPPED),
+        ({"exit_code": 1}, None, "prune", Outcome.PRUNED),
+        ({"exit_code": 143}, "Pruned", "prune", Outcome.PRUNED),
+        ({"reason": "NodeLost"}, "Pruned", "prune", Outcome.PRUNED),
+    ],
+)
+def test_a_trial_counts_as_stopped_only_where_a_stop_reached_it(
+    exit_fields: dict[str, object], stop: str | None, verdict: str, expected: Outcome
+) -> None:
+    """I8: what ended by itself with its objective is complete, whatever the pruner or the budget says of it."""
+    ended = attempt(0, phase="ended", exit=exit_fields, stop=stop)
+    assert told(snapshot(trial(0, ended, verdict=verdict), tally=Tally(numbered=4))) is expected
+
+
+def test_a_pruned_trial_that_ended_by_itself_without_an_objective_is_told_pruned() -> None:
+    ended = attempt(0, phase="ended")
+    state = snapshot(trial(0, ended, verdict="prune", reading=NO_METRIC), tally=Tally(numbered=4))
+    assert told(state) is Outcome.PRUNED
+
+
+def test_a_verdict_on_the_first_of_several_runs_spares_the_others() -> None:
+    """It did not come too late: the trial is not over with one run."""
+    full = Tally(numbered=4)
+    first = attempt(0, phase="ended")
+    assert told(snapshot(trial(0, first, verdict="prune", repeats=3), tally=full)) is Outcome.PRUNED
+    unread = trial(0, first, verdict="prune", repeats=3, unreported=1)
+    assert acts(snapshot(unread, tally=full)) == [Report(0)]
+
+
+def test_what_was_printed_after_a_verdict_waits_for_the_end() -> None:
+    full = Tally(numbered=4)
+    stopping = trial(0, attempt(0, stop="Pruned", stopping=True), verdict="prune", unreported=2)
+    assert acts(snapshot(stopping, tally=full)) == []
+    ended = attempt(0, phase="ended", stop="Pruned", exit={"exit_code": 143})
+    assert acts(snapshot(trial(0, ended, verdict="prune", unreported=2), tally=full)) == [Report(0)]
+    through = trial(0, attempt(0, phase="ended", stop="Pruned"), verdict="prune", unreported=2)
+    assert acts(snapshot(through, tally=full)) == [Report(0, finished=True)]
 
 
 def test_a_trial_that_is_judged_otherwise_is_stopped_at_once() -> None:
