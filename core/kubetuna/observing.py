@@ -32,7 +32,7 @@ class Circumstances:
 
 
 class Observer:
-    """Looks at one experiment. ``stopping`` are the attempts whose place was told to end them."""
+    """Looks at one experiment. ``stop_sent`` says when the place was last asked to end an attempt."""
 
     def __init__(
         self, spec: Experiment, study: Study, world: tuple[Place, LogSource, Clock], around: Circumstances
@@ -41,7 +41,7 @@ class Observer:
         self._place, self._source, self._clock = world
         self._logs: dict[int, TrialLog] = {}
         self.seen: dict[AttemptKey, AttemptFacts] = {}
-        self.stopping: set[AttemptKey] = set()
+        self.stop_sent: dict[AttemptKey, float] = {}
         # When an attempt was first missed: what waits for a while after its end must see one end.
         self._missed: dict[AttemptKey, float] = {}
         # Whether some log may hold more than was read of it: then there is no time to wait.
@@ -116,7 +116,7 @@ class Observer:
             record.created,
             facts,
             stop=record.stop,
-            stopping=key in self.stopping,
+            stop_sent=self.stop_sent.get(key),
             outcome=outcome_of(record.outcome),
             reason=record.reason,
             repeat=record.repeat,
@@ -142,7 +142,7 @@ class Observer:
     def forget(self, number: int) -> None:
         """Drop what is kept of a trial that was told."""
         self._logs.pop(number, None)
-        self.stopping = {key for key in self.stopping if key.trial != number}
+        self.stop_sent = {key: at for key, at in self.stop_sent.items() if key.trial != number}
         self._missed = {key: since for key, since in self._missed.items() if key.trial != number}
 
 

@@ -59,7 +59,10 @@ class ExitFacts:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFacts:
-    """One attempt as its place sees it now. ``waiting`` says why it is still pending."""
+    """One attempt as its place sees it now.
+
+    ``waiting`` says why it is still pending, ``stopping`` that its end was seen to be under way.
+    """
 
     key: AttemptKey
     phase: AttemptPhase
@@ -70,6 +73,7 @@ class AttemptFacts:
     node: str | None = None
     waiting: str | None = None
     uid: str | None = None
+    stopping: bool = False
 
 
 class Place(Protocol):
@@ -79,7 +83,10 @@ class Place(Protocol):
         """Start the attempt, or do nothing where exactly this one (same hash) exists already."""
 
     def stop(self, key: AttemptKey, why: str) -> None:
-        """Ask the attempt to end (SIGTERM, grace, SIGKILL); its log and exit facts stay readable."""
+        """Ask the attempt to end (SIGTERM, grace, SIGKILL); its log and exit facts stay readable.
+
+        Whether that came about is seen by ``observe`` alone; until it is, this is asked again.
+        """
 
     def delete(self, key: AttemptKey) -> None:
         """Forget an ended attempt. Unknown attempts are no error."""

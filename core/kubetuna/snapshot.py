@@ -19,15 +19,16 @@ class AttemptView:
     """One attempt of an open trial: its durable record, and what its place says now.
 
     ``launched`` tells whether the place was seen or told to start it in this process's life; ``stop`` is the
-    durable intent to end it; ``stopping`` whether the place was told so; ``outcome`` is durable and is set
-    on earlier attempts only; ``drained`` once its log was read to the end; ``repeat`` is the index of the run.
+    durable intent to end it; ``stop_sent`` when this process last asked the place for it; ``outcome`` is
+    durable and set on earlier attempts only; ``drained`` once its log was read to the end; ``repeat`` is the
+    index of the run.
     """
 
     number: int
     created: float
     facts: AttemptFacts | None = None
     stop: str | None = None
-    stopping: bool = False
+    stop_sent: float | None = None
     outcome: Outcome | None = None
     reason: str | None = None
     drained: bool = False

@@ -74,6 +74,11 @@ class PodView:
     job: Mapping[str, Any] | None = None
     last_word: str = ""
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the API server has what ends it: our deadline, or anyone's deletion."""
+        return self.deadline == STOP_DEADLINE or self.deleted is not None
+
 
 def view(pod: Mapping[str, Any]) -> PodView:
     """Project a Pod. ``primary`` container: the one that carries our environment, else the first."""
@@ -121,7 +126,9 @@ def facts(pod: PodView, now: float, start_timeout: float, lost_after: float = LO
         phase, exit_facts, ended = "ended", ExitFacts(reason="NodeLost", message="its node does not answer"), now
     elif pod.cannot_start and now > pod.created + start_timeout:
         phase, exit_facts, ended = "ended", ExitFacts(reason="StartError", message=pod.waiting or ""), now
-    return AttemptFacts(pod.key, phase, pod.created, pod.started, ended, exit_facts, pod.node, pod.waiting, pod.uid)
+    return AttemptFacts(
+        pod.key, phase, pod.created, pod.started, ended, exit_facts, pod.node, pod.waiting, pod.uid, pod.stopping
+    )
 
 
 def primary_container(spec: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from kubetuna.engine import Ports
 from kubetuna.errors import StoreUnavailable
+from kubetuna.plan import RESEND_SECONDS
 from kubetuna.ports import AttemptKey, ExitFacts, Launch
 from kubetuna.records import TrialRecord
 from kubetuna.repeats import repeats_of
@@ -130,6 +132,36 @@ def test_reports_that_came_with_the_verdict_do_not_count_where_the_stop_worked()
     world.close()
 
 
+def test_a_stop_that_was_lost_is_sent_again_and_not_at_every_turn() -> None:
+    """A budget that is spent ends what runs, though the place did not hear of it the first times."""
+    endless = Run((b'{"step": 1, "loss": 1}',), endless=True)
+    world = World(experiment("", maxTrialCount=1, budget={"wallClock": "60s"}), lambda launch: endless)
+    stop, asked = world.place.stop, list[float]()
+
+    def lost(key: AttemptKey, why: str) -> None:
+        asked.append(world.clock.now())
+        if len(asked) == 4:
+            stop(key, why)
+
+    world.place.stop = lost  # type: ignore[method-assign]
+    for _ in range(90):
+        world.turn()
+    assert world.stored()[0].outcome == "Stopped"
+    assert [later - before for before, later in pairwise(asked)] == [RESEND_SECONDS] * 3
+    world.close()
+
+
+def test_a_turn_that_only_repeats_the_one_before_waits_for_its_effect() -> None:
+    """An attempt that takes long to go does not keep the runner busy."""
+    world = World(experiment("", maxTrialCount=1), curve)
+    stray = Launch(AttemptKey(7, 0), "stray", {"x": 0.5}, "hash", {})
+    world.place.launch(stray)
+    world.place.delete = lambda key: None  # type: ignore[method-assign]
+    progressed = [world.engine.turn(world.engine.observe(), world.clock.now())[0] for _ in range(4)]
+    assert progressed[-1] is False
+    world.close()
+
+
 def test_attempts_that_vanish_again_and_again_are_still_followed_by_others() -> None:
     """The wait before a further free attempt counts from when the one before it was first missed."""
     world = World(experiment("", maxTrialCount=1), curve)
@@ -194,6 +226,14 @@ class Chaos(RuleBasedStateMachine):
             self.world.start()
         finally:
             setattr(place, effect, real)
+
+    @rule(turns=st.integers(1, 3))
+    def stops_are_lost(self, turns: int) -> None:
+        place = self.world.place
+        place.stop = lambda key, why: None  # type: ignore[method-assign]
+        for _ in range(turns):
+            self.world.turn()
+        del place.stop  # type: ignore[method-assign]
 
     @rule(reason=st.sampled_from(["NodeLost", "Preempted", "RunnerDied"]), which=st.integers(0, 9))
     def an_attempt_is_lost(self, reason: str, which: int) -> None:

@@ -10,6 +10,7 @@ from kubetuna.ending import IDENTICAL_FAILURES, ending
 from kubetuna.outcome import Classified, Outcome
 from kubetuna.plan import (
     FREE_RETRIES,
+    RESEND_SECONDS,
     Action,
     Ask,
     Delete,
@@ -86,10 +87,30 @@ def test_nothing_is_told_before_the_log_is_read_to_its_end() -> None:
 
 def test_a_prune_verdict_stops_the_attempt_once() -> None:
     running = trial(0, attempt(0), verdict="prune")
-    stopping = trial(0, attempt(0, stop="Pruned", stopping=True), verdict="prune")
+    stopping = trial(0, attempt(0, stop="Pruned", stop_sent=NOW - 1), verdict="prune")
     full = Tally(numbered=4)
     assert acts(snapshot(running, tally=full)) == [Stop(AttemptKey(0, 0), "Pruned")]
     assert acts(snapshot(stopping, tally=full)) == []
+
+
+def test_a_stop_that_is_not_seen_done_is_sent_again_and_not_before_its_time() -> None:
+    """I9: an intent holds until its effect was seen, however often it has to be sent."""
+    full, stop = Tally(numbered=4), Stop(AttemptKey(0, 0), "Stopped")
+    for since, expected in [(RESEND_SECONDS - 0.1, []), (RESEND_SECONDS, [stop]), (9 * RESEND_SECONDS, [stop])]:
+        sent = attempt(0, stop="Stopped", stop_sent=NOW - since)
+        assert acts(snapshot(trial(0, sent), tally=full)) == expected
+    assert sent.facts is not None
+    under_way = replace(sent, facts=replace(sent.facts, stopping=True))
+    assert acts(snapshot(trial(0, under_way), tally=full)) == []
+
+
+def test_an_intent_is_made_durable_for_an_attempt_that_ends_already() -> None:
+    """Its time is up, say; what is wanted of it must not be told from what is seen of it."""
+    running = attempt(0)
+    assert running.facts is not None
+    under_way = replace(running, facts=replace(running.facts, stopping=True))
+    state = snapshot(trial(0, under_way, verdict="prune"), tally=Tally(numbered=4))
+    assert acts(state) == [Stop(AttemptKey(0, 0), "Pruned")]
 
 
 def test_a_durable_intent_is_carried_out_again_after_a_restart() -> None:
@@ -139,7 +160,7 @@ def test_a_verdict_on_the_first_of_several_runs_spares_the_others() -> None:
 
 def test_what_was_printed_after_a_verdict_waits_for_the_end() -> None:
     full = Tally(numbered=4)
-    stopping = trial(0, attempt(0, stop="Pruned", stopping=True), verdict="prune", unreported=2)
+    stopping = trial(0, attempt(0, stop="Pruned", stop_sent=NOW), verdict="prune", unreported=2)
     assert acts(snapshot(stopping, tally=full)) == []
     ended = attempt(0, phase="ended", stop="Pruned", exit={"exit_code": 143})
     assert acts(snapshot(trial(0, ended, verdict="prune", unreported=2), tally=full)) == [Report(0)]
