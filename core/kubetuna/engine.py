@@ -72,6 +72,7 @@ class Engine:
         around = Circumstances(started, units, deleted)
         self._world = Observer(spec, study, (ports.place, ports.logs, ports.clock), around)
         self._failures = 0
+        self._before: set[object] = set()
 
     def run(self, interrupted: Callable[[], bool]) -> Ending | None:
         """Turn until the experiment has ended (its ending) or ``interrupted`` says so (None)."""
@@ -87,7 +88,10 @@ class Engine:
         return None
 
     def turn(self, snapshot: Snapshot, now: float) -> tuple[bool, float]:
-        """Carry out one plan. Returns whether anything was done, and when to look again."""
+        """Carry out one plan. Returns whether anything new was done, and when to look again.
+
+        What only repeats the turn before has yet to show an effect, and gets the time for it.
+        """
         self.last = snapshot
         effects, done, actions = self._intend_all(snapshot, now)
         if not self._flush():
@@ -96,9 +100,10 @@ class Engine:
             effect()
         self._publish(actions, self.last)
         until = next(a.until for a in actions if isinstance(a, Wait))
-        return done, until
+        new, self._before = bool(done - self._before), done
+        return new, until
 
-    def _intend_all(self, snapshot: Snapshot, now: float) -> tuple[list[Effect], bool, tuple[Action, ...]]:
+    def _intend_all(self, snapshot: Snapshot, now: float) -> tuple[list[Effect], set[object], tuple[Action, ...]]:
         """Change the study as the plan says, and plan again on what that made of it, until nothing is new.
 
         So one flush makes a trial's end, its successor's parameters and that one's launch durable together.
@@ -114,7 +119,7 @@ class Engine:
             self.last = self._world.look_again()
             actions = plan(self.last, now)
         ordered = sorted(effects, key=lambda identity: not isinstance(identity, _Launched))
-        return [effects[identity] for identity in ordered], bool(done), actions
+        return [effects[identity] for identity in ordered], done, actions
 
     def _flush(self) -> bool:
         if not self.study.pending:
@@ -147,11 +152,11 @@ class Engine:
                 self.study.retest(of)
             case LaunchAttempt(key, after):
                 return self._launch(key, after, now)
-            case Report(number):
-                self._report(number)
+            case Report(number, finished):
+                self._report(number, finished)
             case Stop(key, why):
                 self.study.update_attempt(key.trial, key.attempt, stop=why)
-                return [lambda: self._stop(key, why)]
+                return [lambda: self._stop(key, why, now)]
             case Tell(number, classified):
                 self._tell(number, classified, now)
             case Delete(key):
@@ -162,9 +167,9 @@ class Engine:
                 assert_never(action)
         return []
 
-    def _stop(self, key: AttemptKey, why: str) -> None:
+    def _stop(self, key: AttemptKey, why: str, now: float) -> None:
+        self._world.stop_sent[key] = now
         self.ports.place.stop(key, why)
-        self._world.stopping.add(key)
 
     def _launch(self, key: AttemptKey, after: Classified | None, now: float) -> list[Effect]:
         trial = self.study.open[key.trial]
@@ -186,10 +191,10 @@ class Engine:
         )
         return [lambda: self.ports.place.launch(order)]
 
-    def _report(self, number: int) -> None:
+    def _report(self, number: int, finished: bool) -> None:
         trial = self.study.open[number]
         log = self._world.log(trial)
-        if trial.verdict == "prune":
+        if trial.verdict == "prune" and not finished:
             log.forget_unreported()
             return
         first = log.repeat == 0
@@ -200,9 +205,9 @@ class Engine:
             if point is not None and first and not self.spec.multi_objective:
                 if point.void_below:
                     self.study.withdraw_steps(number, point.void_below)
-                self.study.report(number, [(point.step, point.value, point.in_order and trial.retest_of is None)])
-            if trial.verdict == "prune":
-                log.forget_unreported()
+                prunable = point.in_order and trial.retest_of is None
+                self.study.report(number, [(point.step, point.value, prunable)], finished)
+            if trial.verdict == "prune" and not finished:
                 break
         self.study.keep_log_state(number, log.state())
         if log.series_changed and first:

@@ -33,7 +33,7 @@ class Circumstances:
 
 
 class Observer:
-    """Looks at one experiment. ``stopping`` are the attempts whose place was told to end them."""
+    """Looks at one experiment. ``stop_sent`` says when the place was last asked to end an attempt."""
 
     def __init__(
         self, spec: Experiment, study: Study, world: tuple[Place, LogSource, Clock], around: Circumstances
@@ -42,7 +42,7 @@ class Observer:
         self._place, self._source, clock = world
         self._logs: dict[int, TrialLog] = {}
         self.seen: dict[AttemptKey, AttemptFacts] = {}
-        self.stopping: set[AttemptKey] = set()
+        self.stop_sent: dict[AttemptKey, float] = {}
         self._ends = EndTimes(clock)
         # Whether some log may hold more than was read of it: then there is no time to wait.
         self.behind = False
@@ -91,7 +91,7 @@ class Observer:
         if views and views[-1].facts is not None:
             latest = views[-1]
             if read:
-                self._read(log, views[-1].facts)
+                self._read(log, views[-1].facts, trial.verdict == "prune")
             views = (*views[:-1], replace(latest, drained=log.drained))
         return TrialView(
             trial.number,
@@ -125,7 +125,7 @@ class Observer:
             record.created,
             facts,
             stop=record.stop,
-            stopping=key in self.stopping,
+            stop_sent=self.stop_sent.get(key),
             outcome=outcome_of(record.outcome),
             reason=record.reason,
             repeat=record.repeat,
@@ -137,9 +137,10 @@ class Observer:
             self._logs[trial.number] = TrialLog(self._spec, trial.log)
         return self._logs[trial.number]
 
-    def _read(self, log: TrialLog, facts: AttemptFacts) -> None:
+    def _read(self, log: TrialLog, facts: AttemptFacts, pruned: bool) -> None:
         key = facts.key
-        if facts.phase == "pending":
+        # What is printed after a verdict is not known to count before the end, and is left where it is until then.
+        if facts.phase == "pending" or (pruned and facts.phase == "running"):
             return
         log.turn_to(key.attempt, key.repeat)
         if not log.drained and self._study.pending <= PENDING_LIMIT:
@@ -150,7 +151,7 @@ class Observer:
     def forget(self, number: int) -> None:
         """Drop what is kept of a trial that was told."""
         self._logs.pop(number, None)
-        self.stopping = {key for key in self.stopping if key.trial != number}
+        self.stop_sent = {key: at for key, at in self.stop_sent.items() if key.trial != number}
 
 
 def _gone(key: AttemptKey, record: AttemptRecord) -> AttemptFacts:

@@ -110,6 +110,11 @@ class Reading:
     announced: Literal["OutOfMemory"] | None = None
     protocol: str = ""
 
+    @property
+    def whole(self) -> bool:
+        """Whether every objective has a finite value, and the trainer announced no failure."""
+        return not self.missing and not self.invalid and self.announced is None
+
 
 @dataclass(frozen=True, slots=True)
 class Classified:
@@ -120,15 +125,20 @@ class Classified:
 
 
 def classify(exit_facts: ExitFacts, stop: str | None, verdict: str, reading: Reading) -> Classified:
-    """Decide what an ended attempt means. ``stop`` is our own durable intent to end it, if any."""
+    """Decide what an ended attempt means. ``stop`` is our own durable intent to end it, if any.
+
+    An intent and a verdict say what we wanted. What ended by itself, with its objective, before any stop reached
+    it has a value that nobody cut short, so it has succeeded.
+    """
     if reading.protocol:
         return Classified(
             Outcome.OTHER_PROTOCOL,
             f"judged by protocol {reading.protocol}, which is not the study's: its data, split or costs differ, so "
             "its values cannot be compared; start another study for it",
         )
+    if exit_facts.by_itself and reading.whole:
+        return Classified(Outcome.SUCCEEDED, "")
     if verdict == "prune":
-        # Final once durable, whatever the process did since: else a rerun could tell another story.
         return Classified(Outcome.PRUNED, "pruned")
     if stop == "Stopped":
         return Classified(Outcome.STOPPED, STOPPED_AT_END)

@@ -24,6 +24,10 @@ FREE_RETRIES = 10
 # Pods would else use up all of them within seconds.
 FREE_WAIT_SECONDS, FREE_WAIT_LIMIT = 2.0, 60.0
 
+# A stop that is not seen to be done is sent again after this many seconds: longer than a Pod's change takes to be
+# seen, short against what a lost stop costs.
+RESEND_SECONDS = 5.0
+
 # While nothing is due the world is looked at again after this many seconds.
 IDLE_SECONDS = 1.0
 
@@ -52,14 +56,18 @@ class LaunchAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Give the trial's points that were read, in order, to the pruner; its verdict becomes durable."""
+    """Give the trial's points that were read, in order, to the pruner; its verdict becomes durable.
+
+    Of a trial that is ``finished`` all points count, and no verdict is drawn from them.
+    """
 
     trial: int
+    finished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Record the intent, then ask the attempt to end."""
+    """Record the intent, then ask the attempt to end; again until it is seen to end."""
 
     key: AttemptKey
     why: str
@@ -120,8 +128,9 @@ def _advance(trial: TrialView, snapshot: Snapshot, end: Ending | None, now: floa
         if old.facts is not None:
             yield Delete(_key(trial, old))
     attempt = trial.latest
-    if trial.unreported:
-        yield Report(trial.number)
+    # What was printed after a verdict waits until the end shows whether it was cut short.
+    if trial.unreported and (trial.verdict != "prune" or trial.ended):
+        yield Report(trial.number, trial.finished)
     if attempt is None:
         yield from _first_attempt(trial, snapshot, end)
     elif attempt.facts is None:
@@ -130,7 +139,7 @@ def _advance(trial: TrialView, snapshot: Snapshot, end: Ending | None, now: floa
         if attempt.drained and not trial.unreported:
             yield from _ended(trial, attempt, snapshot, end, now)
     else:
-        yield from _running(trial, attempt, snapshot, end)
+        yield from _running(trial, attempt, snapshot, end, now)
 
 
 def _first_attempt(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> Iterator[Action]:
@@ -152,10 +161,19 @@ def _lost_launch(
         yield LaunchAttempt(_key(trial, attempt))
 
 
-def _running(trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: Ending | None) -> Iterator[Action]:
+def _running(
+    trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: Ending | None, now: float
+) -> Iterator[Action]:
     why = attempt.stop or _stop_reason(trial, snapshot, end)
-    if why is not None and not attempt.stopping:
+    if why is not None and (attempt.stop is None or _stop_is_due(attempt, now)):
         yield Stop(_key(trial, attempt), why)
+
+
+def _stop_is_due(attempt: AttemptView, now: float) -> bool:
+    """Having been asked for is nothing: a stop is done where the place is seen to carry it out."""
+    if attempt.facts is not None and attempt.facts.stopping:
+        return False
+    return attempt.stop_sent is None or now >= attempt.stop_sent + RESEND_SECONDS
 
 
 def _stop_reason(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> str | None:
@@ -180,7 +198,9 @@ def _ended(
     retry = RULES[result.outcome].retry
     over = end is not None and end.over(trial)
     if result.outcome is Outcome.SUCCEEDED and attempt.repeat + 1 < trial.repeats:
-        if over:
+        if trial.verdict == "prune":
+            yield Tell(trial.number, Classified(Outcome.PRUNED, "pruned"))
+        elif over:
             yield Tell(trial.number, _cut_short(snapshot))
         elif not snapshot.spec.suspend:
             yield LaunchAttempt(_next_key(trial, attempt, attempt.repeat + 1), after=result)

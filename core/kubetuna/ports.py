@@ -51,13 +51,19 @@ class ExitFacts:
     reason: str | None = None
     message: str = ""
 
+    @property
+    def by_itself(self) -> bool:
+        """Whether it ran to its end with exit code 0. An end that was asked for has the place's reason."""
+        return self.exit_code == 0 and self.signal is None and self.reason is None
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptFacts:
-    """One attempt as its place sees it now. ``waiting`` says why it is still pending.
+    """One attempt as its place sees it now.
 
-    ``ended`` is None also of one that has ended where the place does not know when: the present, which moves on at
-    every look, is no answer (``kubetuna.end_times``).
+    ``waiting`` says why it is still pending, ``stopping`` that its end was seen to be under way. ``ended`` is None
+    also of one that has ended where the place does not know when: the present, which moves on at every look, is no
+    answer (``kubetuna.end_times``).
     """
 
     key: AttemptKey
@@ -69,6 +75,7 @@ class AttemptFacts:
     node: str | None = None
     waiting: str | None = None
     uid: str | None = None
+    stopping: bool = False
 
 
 class Place(Protocol):
@@ -78,7 +85,10 @@ class Place(Protocol):
         """Start the attempt, or do nothing where exactly this one (same hash) exists already."""
 
     def stop(self, key: AttemptKey, why: str) -> None:
-        """Ask the attempt to end (SIGTERM, grace, SIGKILL); its log and exit facts stay readable."""
+        """Ask the attempt to end (SIGTERM, grace, SIGKILL); its log and exit facts stay readable.
+
+        Whether that came about is seen by ``observe`` alone; until it is, this is asked again.
+        """
 
     def delete(self, key: AttemptKey) -> None:
         """Forget an ended attempt. Unknown attempts are no error."""

@@ -19,15 +19,16 @@ class AttemptView:
     """One attempt of an open trial: its durable record, and what its place says now.
 
     ``launched`` tells whether the place was seen or told to start it in this process's life; ``stop`` is the
-    durable intent to end it; ``stopping`` whether the place was told so; ``outcome`` is durable and is set
-    on earlier attempts only; ``drained`` once its log was read to the end; ``repeat`` is the index of the run.
+    durable intent to end it; ``stop_sent`` when this process last asked the place for it; ``outcome`` is
+    durable and set on earlier attempts only; ``drained`` once its log was read to the end; ``repeat`` is the
+    index of the run.
     """
 
     number: int
     created: float
     facts: AttemptFacts | None = None
     stop: str | None = None
-    stopping: bool = False
+    stop_sent: float | None = None
     outcome: Outcome | None = None
     reason: str | None = None
     drained: bool = False
@@ -53,6 +54,19 @@ class TrialView:
     def latest(self) -> AttemptView | None:
         """The newest attempt, the only one whose lines still count."""
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def ended(self) -> bool:
+        """Whether its latest attempt has ended."""
+        return self.latest is not None and self.latest.facts is not None and self.latest.facts.phase == "ended"
+
+    @property
+    def finished(self) -> bool:
+        """Whether its last run ended by itself: then it is too late for a verdict to spare anything."""
+        latest = self.latest
+        if latest is None or latest.facts is None or latest.facts.exit is None:
+            return False
+        return latest.facts.exit.by_itself and latest.repeat + 1 >= self.repeats
 
 
 @dataclass(frozen=True, slots=True)

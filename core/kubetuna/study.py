@@ -229,20 +229,21 @@ class Study:
         value = records.encode_attempts(attempts)
         self._storage.set_trial_system_attr(trial.trial_id, records.ATTEMPTS, value)
 
-    def report(self, number: int, points: Iterable[tuple[int, float, bool]]) -> int:
+    def report(self, number: int, points: Iterable[tuple[int, float, bool]], finished: bool = False) -> int:
         """Give accepted points ``(step, value, prunable)`` to the pruner, one by one, in order.
 
-        Returns how many were taken: the rest came after the verdict to prune and do not count.
+        Returns how many were taken: the rest came after the verdict to prune and do not count. Of a trial that is
+        ``finished`` all do: the pruner sees them, for what it keeps itself, but its verdict comes too late.
         """
         trial = self.open[number]
         taken = 0
         for step, value, prunable in points:
-            if trial.verdict == "prune" or len(trial.curve) >= CURVE_LIMIT:
+            if (trial.verdict == "prune" and not finished) or len(trial.curve) >= CURVE_LIMIT:
                 break
             self._storage.set_trial_intermediate_value(trial.trial_id, step, value)
             trial.curve[step] = value
             taken += 1
-            if prunable and self._pruner is not None and self._should_prune(trial):
+            if prunable and self._pruner is not None and self._should_prune(trial) and not finished:
                 trial.verdict = "prune"
                 self._storage.set_trial_system_attr(trial.trial_id, records.VERDICT, "prune")
         return taken

@@ -1,7 +1,8 @@
 """Reading one trial's log: lines that came, points that are not reported yet, and the durable reading state.
 
 Lines are parsed as they come and taken into the curve only when the plan reports them, one by one, so that a
-verdict to prune at a step leaves everything after it out, however many lines came at once.
+verdict to prune at a step leaves everything after it out, however many lines came at once, unless the trial turns
+out to have finished by itself.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class TrialLog:
         self._announced: Literal["OutOfMemory"] | None = state.get("announced")
         self.protocol: str = state.get("protocol", "")
         self.cursor: str = state.get("cursor", "")
+        # What is stored is exact in the middle of a chunk too: a cursor, and how many records after it were taken.
         self._taken_cursor = self.cursor
+        self._taken = self._again = int(state.get("taken", 0))
         self.drained = False
         self.gaps = 0
         self.series: dict[str, list[float]] = {}
@@ -56,13 +59,16 @@ class TrialLog:
         self._curve.begin_attempt()
         self._waiting.clear()
         self._announced = None
-        self.cursor = self._taken_cursor = ""
+        self.cursor = ""
+        self._settle()
         self.drained = False
         self.series = {}
 
     def take(self, chunk: LogChunk) -> None:
         """Parse the lines of a chunk."""
-        self._waiting.extend(r for r in map(self._reader.read, chunk.lines) if r is not None)
+        found = [r for r in map(self._reader.read, chunk.lines) if r is not None]
+        self._waiting.extend(found[self._again :])
+        self._again = max(0, self._again - len(found))
         self.cursor = chunk.cursor
         self.drained = chunk.drained
         self.gaps += chunk.gap
@@ -70,8 +76,13 @@ class TrialLog:
     def records(self, known_steps: Mapping[int, float]) -> Iterator[Point | None]:
         """Take waiting records into the curve, one by one, each with the point that it makes, if any."""
         while self._waiting:
+            self._taken += 1
             yield self._apply(self._waiting.popleft(), known_steps)
-        self._taken_cursor = self.cursor
+        self._settle()
+
+    def _settle(self) -> None:
+        """Nothing waits: all up to the cursor was taken, or is left out."""
+        self._taken_cursor, self._taken, self._again = self.cursor, 0, 0
 
     def _apply(self, record: Record, known_steps: Mapping[int, float]) -> Point | None:
         match record:
@@ -89,7 +100,7 @@ class TrialLog:
     def forget_unreported(self) -> None:
         """Drop what came after a verdict."""
         self._waiting.clear()
-        self._taken_cursor = self.cursor
+        self._settle()
 
     def reading(self) -> Reading:
         """What the log says so far."""
@@ -105,6 +116,7 @@ class TrialLog:
         """What to store so that another process reads on from here."""
         state = {"attempt": self._attempt, "cursor": self._taken_cursor, "curve": self._curve.to_state()}
         spoken = {"announced": self._announced, "protocol": self.protocol, "repeat": self.repeat}
+        spoken["taken"] = self._taken
         return state | {name: value for name, value in spoken.items() if value}
 
 

@@ -7,7 +7,6 @@ nowhere but in Events why it cannot make its Pod, so the API server is asked wha
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +29,7 @@ class _Awaited:
     asked: float
     why: str = ""
     final: bool = False
+    recalled: float | None = None
 
 
 class Jobs:
@@ -79,13 +79,14 @@ class Jobs:
         return [wait.why for wait in self._awaited.values()]
 
     def recall(self, key: AttemptKey) -> None:
-        """Delete a Job whose Pod has not come."""
-        wait = self._awaited.pop(key, None)
-        if wait is None:
+        """Delete a Job whose Pod has not come. It is awaited until the API server has taken that."""
+        wait, now = self._awaited.get(key), self._clock.now()
+        if wait is None or (wait.recalled is not None and now < wait.recalled + ASK_SECONDS):
             return
-        with suppress(Refused, Unreachable):
-            path = f"{self.path}/{wait.order.name}"
-            self._api.delete(path, lazily=True, propagationPolicy="Background")
+        self._awaited[key] = replace(wait, recalled=now)
+        path = f"{self.path}/{wait.order.name}"
+        self._api.delete(path, lazily=True, propagationPolicy="Background")
+        del self._awaited[key]
 
     def remove(self, name: str, uid: str) -> None:
         """Delete a Job, and with it its Pod."""

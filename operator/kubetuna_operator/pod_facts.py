@@ -46,6 +46,8 @@ START_EXITS = frozenset({"StartError", "ContainerCannotRun"})
 _OWN_STORAGE = re.compile(r"exceed(s|ed) (its local ephemeral storage|the total|the) limit")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 LOST_SECONDS = 60.0
+# How we stop a Pod; no template has reason to say so.
+STOP_DEADLINE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,11 @@ class PodView:
     cannot_start: bool
     job: Mapping[str, Any] | None = None
     last_word: str = ""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the API server has what ends it: our deadline, or anyone's deletion."""
+        return self.deadline == STOP_DEADLINE or self.deleted is not None
 
 
 def view(pod: Mapping[str, Any]) -> PodView:
@@ -104,7 +111,7 @@ def view(pod: Mapping[str, Any]) -> PodView:
         deadline=whole(spec.get("activeDeadlineSeconds")),
         started=_started(state),
         ended=seconds(mapping(state.get("terminated")).get("finishedAt")),
-        exit=_exit(metadata, status, state),
+        exit=_exit(pod, state),
         waiting=waiting,
         cannot_start=stuck,
         last_word=text(mapping(state.get("terminated")).get("message")),
@@ -126,7 +133,7 @@ def facts(pod: PodView, now: float, start_timeout: float, lost_after: float = LO
     elif pod.cannot_start and now > pod.created + start_timeout:
         phase, exit_facts = "ended", ExitFacts(reason="StartError", message=pod.waiting or "")
     times = (pod.created, pod.started, pod.ended)
-    return AttemptFacts(pod.key, phase, *times, exit_facts, pod.node, pod.waiting, pod.uid)
+    return AttemptFacts(pod.key, phase, *times, exit_facts, pod.node, pod.waiting, pod.uid, pod.stopping)
 
 
 def primary_container(spec: Mapping[str, Any]) -> str:
@@ -174,8 +181,9 @@ def _started(state: Mapping[str, Any]) -> float | None:
     return seconds(running.get("startedAt"))
 
 
-def _exit(metadata: Mapping[str, Any], status: Mapping[str, Any], state: Mapping[str, Any]) -> ExitFacts | None:
+def _exit(pod: Mapping[str, Any], state: Mapping[str, Any]) -> ExitFacts | None:
     """How it ended; None while it has not. A disruption counts before what the container made of it."""
+    metadata, status = mapping(pod.get("metadata")), mapping(pod.get("status"))
     ended = mapping(state.get("terminated"))
     if not ended and _phase(status) not in ("Failed", "Succeeded"):
         return None
@@ -187,6 +195,8 @@ def _exit(metadata: Mapping[str, Any], status: Mapping[str, Any], state: Mapping
     reason = _reason(status, ended)
     if reason is None and _ended_by_deletion(metadata, ended):
         reason = "Deleted"
+    if reason is None and _is_being_stopped(pod):
+        reason = "DeadlineExceeded"
     return ExitFacts(code, None, reason, (who + _message(status, ended))[:300])
 
 
@@ -201,6 +211,12 @@ def _failed_init(status: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 def _is_disruption(condition: Mapping[str, Any]) -> bool:
     return condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
+
+
+def _is_being_stopped(pod: Mapping[str, Any]) -> bool:
+    """Whether our stop may be what ended the container: the kubelet says so only with the Pod's last phase."""
+    over = _phase(mapping(pod.get("status"))) in ("Succeeded", "Failed")
+    return not over and mapping(pod.get("spec")).get("activeDeadlineSeconds") == STOP_DEADLINE
 
 
 def _ended_by_deletion(metadata: Mapping[str, Any], ended: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from kubetuna_operator import ANNOTATION_PARAMS, LABEL_TOLD
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.jobs import Jobs
 from kubetuna_operator.objects import mapping, mappings, text
-from kubetuna_operator.pod_facts import PodView, facts
+from kubetuna_operator.pod_facts import STOP_DEADLINE, PodView, facts
 from kubetuna_operator.pods import attempt_manifest
 from kubetuna_operator.surroundings import About, Surroundings
 from kubetuna_operator.telemetry import OUTCOMES
@@ -54,7 +54,8 @@ class PodPlace:
             self._objects = self._jobs.path
         self._refused: dict[AttemptKey, _Refusal] = {}
         self._told: set[str] = set()
-        self._stopped: set[str] = set()
+        # When the stop of a Pod was last sent; whether it is done is seen on the Pod.
+        self._sent: dict[str, float] = {}
         self._failed: list[PodView] = []
         self.changed = self._pods.changes(self._owner.uid)
 
@@ -115,30 +116,37 @@ class PodPlace:
         pod = self._own().get(key)
         if pod is None:
             self._recall(key)
-            return
-        if pod.uid in self._stopped:
-            return
-        try:
-            self._end(pod)
-            self._stopped.add(pod.uid)
-            log.info("attempt stopped: %s", why, extra=self._about.attempt(key))
-        except Refused as error:
-            if error.code != 404:
-                self._api.delete(self._named(pod), uid=pod.uid)
-        except Unreachable:
-            # Seen again at the next look, since it is not among the stopped.
-            pass
+        elif not pod.stopping:
+            self._sent[pod.uid] = self._clock.now()
+            self._end(pod, why)
 
     def _recall(self, key: AttemptKey) -> None:
         """Delete a Job whose Pod has not come."""
-        if self._jobs is not None:
+        if self._jobs is None:
+            return
+        try:
             self._jobs.recall(key)
+        except (Refused, Unreachable) as error:
+            log.warning("the Job of an attempt is not deleted yet: %s", error, extra=self._about.attempt(key))
 
-    def _end(self, pod: PodView) -> None:
+    def _end(self, pod: PodView, why: str) -> None:
+        extra = self._about.attempt(pod.key)
+        try:
+            self._set_deadline(pod)
+            log.info("attempt told to end: %s", why, extra=extra)
+        except (Refused, Unreachable) as error:
+            log.warning("attempt not told to end yet (%s): %s", why, error, extra=extra)
+
+    def _set_deadline(self, pod: PodView) -> None:
         if pod.node is None:
             self._forget(pod)
-        else:
-            self._api.merge(self._named(pod), {"metadata": {"uid": pod.uid}, "spec": {"activeDeadlineSeconds": 1}})
+            return
+        try:
+            deadline = {"activeDeadlineSeconds": STOP_DEADLINE}
+            self._api.merge(self._named(pod), {"metadata": {"uid": pod.uid}, "spec": deadline})
+        except Refused as error:
+            if error.code != 404:
+                self._api.delete(self._named(pod), uid=pod.uid)
 
     def delete(self, key: AttemptKey) -> None:
         """Forget an attempt that was told. The Pods of the latest failures stay to be looked at."""
@@ -149,7 +157,7 @@ class PodPlace:
             self._recall(key)
             return
         self._told.add(pod.uid)
-        failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and pod.uid not in self._stopped
+        failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and not pod.stopping
         OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
         if not (self._spec.template.retain or failed):
             self._later(pod, self._remove)
@@ -220,9 +228,9 @@ class PodPlace:
 
     def _watch_deadline(self, pod: PodView, seen: AttemptFacts, now: float) -> None:
         """The deadline counts from the container's start; Kubernetes' own would count the image's pull too."""
-        if seen.phase != "running" or pod.timeout is None or seen.started is None or pod.uid in self._stopped:
+        if seen.phase != "running" or pod.timeout is None or seen.started is None:
             return
-        if now >= seen.started + pod.timeout:
+        if now >= max(seen.started + pod.timeout, self._sent.get(pod.uid, 0.0) + RETRY_SECONDS):
             self.stop(pod.key, "DeadlineExceeded")
 
     def _waiting(self, refusal: _Refusal, now: float) -> AttemptFacts:

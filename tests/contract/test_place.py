@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kubetuna.local.clock import SystemClock
+from kubetuna.local.folder import EXIT, attempt_folder
 from kubetuna.local.logs import FileLogs
 from kubetuna.local.place import LocalPlace
 from kubetuna.ports import AttemptFacts, AttemptKey, ExitFacts, Launch, LogSource, Place
@@ -53,6 +56,10 @@ class World:
 PROGRAMS = {
     "talks": ("print('one'); print('two')", Run((b"one", b"two"))),
     "fails": ("print('one'); raise SystemExit(3)", Run((b"one",), ExitFacts(exit_code=3))),
+    "stubborn": (
+        "import signal, time; signal.signal(15, signal.SIG_IGN); print('one', flush=True); time.sleep(600)",
+        Run((b"one",), endless=True),
+    ),
     "hangs": ("print('one', flush=True); import time; time.sleep(600)", Run((b"one",), endless=True)),
 }
 
@@ -116,6 +123,7 @@ def test_a_stopped_attempt_ends_and_keeps_log_and_facts(world: World) -> None:
     world.place.stop(KEY, "Pruned")
     world.place.stop(KEY, "Pruned")
     world.until(world.ended)
+    assert (facts := world.facts()) and facts.exit and not facts.exit.by_itself
     assert world.lines() == [b"one"] and world.facts() is not None
 
 
@@ -165,3 +173,40 @@ def test_a_closed_runner_leaves_no_attempt_behind(tmp_path: Path) -> None:
     first.close()
     facts = local_place(tmp_path).observe()[0]
     assert facts.phase == "ended" and facts.exit is not None and facts.exit.reason == "Interrupted"
+
+
+def test_a_stop_is_seen_while_the_attempt_still_takes_its_time(tmp_path: Path) -> None:
+    place = local_place(tmp_path)
+    place.launch(order("stubborn"))
+    world = World(place, FileLogs(tmp_path))
+    world.until(lambda: world.lines() == [b"one"])
+    assert (facts := world.facts()) and not facts.stopping
+    place.stop(KEY, "Pruned")
+    world.until(lambda: (facts := world.facts()) is not None and facts.stopping)
+    assert not world.ended()
+    place.close()
+
+
+def test_what_a_dead_supervisor_left_running_has_not_ended_before_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill that failed, or is not done yet, frees no device and is tried again."""
+    first = local_place(tmp_path)
+    first.launch(order("talks"))
+    world = World(first, FileLogs(tmp_path))
+    world.until(world.ended)
+    first.close()
+    (attempt_folder(tmp_path, KEY) / EXIT).unlink()
+    mark = {"KUBETUNA_OUT": str(attempt_folder(tmp_path.absolute(), KEY) / "out")}
+    with subprocess.Popen(["sleep", "600"], env={**os.environ, **mark}) as left:
+        again = World(local_place(tmp_path), FileLogs(tmp_path))
+        with monkeypatch.context() as deaf:
+            deaf.setattr("kubetuna.local.place.os.kill", refused)
+            assert not again.ended()
+        assert not again.ended()
+        left.wait()
+        assert again.ended()
+
+
+def refused(_pid: int, _signal: int) -> None:
+    raise PermissionError

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from kubetuna.engine import Ports
 from kubetuna.errors import StoreUnavailable
+from kubetuna.plan import RESEND_SECONDS
 from kubetuna.ports import AttemptKey, ExitFacts, Launch
 from kubetuna.records import TrialRecord
 from kubetuna.repeats import repeats_of
@@ -107,6 +108,78 @@ def test_what_cannot_be_written_is_not_acted_on() -> None:
     world.study.flush = flush  # type: ignore[method-assign]
     world.finish()
     assert [t.state for t in world.stored()] == ["COMPLETE", "COMPLETE"]
+    world.close()
+
+
+PRUNES_AT_ONCE = {"algorithmName": "threshold", "algorithmSettings": [{"name": "upper", "value": 0.0}]}
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("seen_running", [False, True])
+def test_a_verdict_on_a_trial_that_ended_by_itself_comes_too_late(seen_running: bool, restarts: bool) -> None:
+    """It made all its reports, so it is complete with all of them, in whatever order its end and they were seen."""
+    world = World(experiment("", maxTrialCount=1, earlyStopping=PRUNES_AT_ONCE), curve)
+    world.place.stop = lambda key, why: None  # type: ignore[method-assign]
+    while not world.place.attempts:
+        world.turn()
+    for _ in range(2 if seen_running else 6):
+        world.place.step()
+    for _ in range(8):
+        world.turn()
+        if restarts:
+            world.start()
+    world.finish()
+    (trial,) = world.stored()
+    stops = {a.stop for a in trial.attempts}
+    assert (trial.state, trial.outcome, stops) == ("COMPLETE", "Succeeded", {"Pruned"} if seen_running else {None})
+    assert [step for step, _ in trial.steps] == [1, 2, 3, 4, 5]
+    assert trial.values == (trial.steps[-1][1],)
+    world.close()
+
+
+def test_reports_that_came_with_the_verdict_do_not_count_where_the_stop_worked() -> None:
+    """However many lines were read at once, and whoever dies after it, the trial is as it was at the verdict."""
+    world = World(experiment("", maxTrialCount=1, earlyStopping=PRUNES_AT_ONCE), curve)
+    while not world.place.attempts:
+        world.turn()
+    world.place.step()
+    world.place.step()
+    world.turn()
+    world.start()
+    world.finish()
+    (trial,) = world.stored()
+    assert trial.state == "PRUNED" and trial.values == (trial.steps[0][1],) == (trial.metrics["loss"],)
+    assert len(trial.steps) == 1
+    world.close()
+
+
+def test_a_stop_that_was_lost_is_sent_again_and_not_at_every_turn() -> None:
+    """A budget that is spent ends what runs, though the place did not hear of it the first times."""
+    endless = Run((b'{"step": 1, "loss": 1}',), endless=True)
+    world = World(experiment("", maxTrialCount=1, budget={"wallClock": "60s"}), lambda launch: endless)
+    stop, asked = world.place.stop, list[float]()
+
+    def lost(key: AttemptKey, why: str) -> None:
+        asked.append(world.clock.now())
+        if len(asked) == 4:
+            stop(key, why)
+
+    world.place.stop = lost  # type: ignore[method-assign]
+    for _ in range(90):
+        world.turn()
+    assert world.stored()[0].outcome == "Stopped"
+    assert [later - before for before, later in pairwise(asked)] == [RESEND_SECONDS] * 3
+    world.close()
+
+
+def test_a_turn_that_only_repeats_the_one_before_waits_for_its_effect() -> None:
+    """An attempt that takes long to go does not keep the runner busy."""
+    world = World(experiment("", maxTrialCount=1), curve)
+    stray = Launch(AttemptKey(7, 0), "stray", {"x": 0.5}, "hash", {})
+    world.place.launch(stray)
+    world.place.delete = lambda key: None  # type: ignore[method-assign]
+    progressed = [world.engine.turn(world.engine.observe(), world.clock.now())[0] for _ in range(4)]
+    assert progressed[-1] is False
     world.close()
 
 
@@ -203,6 +276,14 @@ class Chaos(RuleBasedStateMachine):
             self.world.start()
         finally:
             setattr(place, effect, real)
+
+    @rule(turns=st.integers(1, 3))
+    def stops_are_lost(self, turns: int) -> None:
+        place = self.world.place
+        place.stop = lambda key, why: None  # type: ignore[method-assign]
+        for _ in range(turns):
+            self.world.turn()
+        del place.stop  # type: ignore[method-assign]
 
     @rule(reason=st.sampled_from(["NodeLost", "Preempted", "RunnerDied"]), which=st.integers(0, 9))
     def an_attempt_is_lost(self, reason: str, which: int) -> None:

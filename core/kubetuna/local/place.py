@@ -171,6 +171,7 @@ class LocalPlace:
             ended=end["ended"] if end else None,
             exit=_exit_facts(end) if end else None,
             node=self._host,
+            stopping="stopping" in state,
         )
         if end:
             self._ended[key] = facts
@@ -183,9 +184,10 @@ class LocalPlace:
         state = read_json(folder / STATE)
         return state is not None and supervisor.start_time(state["pid"]) == state["start"] is not None
 
-    def _abandoned(self, folder: Path) -> dict[str, Any]:
-        """The end of an attempt whose supervisor is gone without a word."""
-        kill_leftovers(folder)
+    def _abandoned(self, folder: Path) -> dict[str, Any] | None:
+        """The end of an attempt whose supervisor is gone without a word, once nothing of it is left running."""
+        if kill_leftovers(folder):
+            return None
         message = "the process that watched over it is gone"
         end = {"exit_code": None, "reason": "RunnerDied", "message": message, "ended": self._clock.now()}
         write_json(folder / EXIT, end)
@@ -247,10 +249,15 @@ def _size(path: Path) -> int:
         return 0
 
 
-def kill_leftovers(folder: Path) -> None:
-    """Kill every process that was started for an attempt, known by the folder in its environment."""
-    mark = f"KUBETUNA_OUT={folder / 'out'}".encode()
+def kill_leftovers(folder: Path) -> int:
+    """Kill every process that was started for an attempt, known by the folder in its environment.
+
+    Returns how many there were: none is left once that is 0, for a killed process takes a while to go.
+    """
+    mark, found = f"KUBETUNA_OUT={folder / 'out'}".encode(), 0
     for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
             if mark in path.read_bytes().split(b"\0"):
+                found += 1
                 os.kill(int(path.parent.name), signal.SIGKILL)
+    return found

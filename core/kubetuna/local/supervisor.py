@@ -97,6 +97,7 @@ class Supervisor:
         self.child: subprocess.Popen[bytes] | None = None
         self.status: int | None = None
         self.reason: str | None = None
+        self.state: dict[str, Any] = {}
         self.message = ""
         self.kill_at: float | None = None
         self.killed = False
@@ -114,11 +115,11 @@ class Supervisor:
         """Start the command, follow it, and write how it ended."""
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         kills = kernel_kills()
-        own = {"pid": os.getpid(), "start": start_time(os.getpid()), "hash": self.order["hash"]}
-        self.write("state.json", own)
+        self.state = {"pid": os.getpid(), "start": start_time(os.getpid()), "hash": self.order["hash"]}
+        self.write("state.json", self.state)
         if self.start():
-            started = time.time()
-            self.write("state.json", {**own, "started": started})
+            self.state["started"] = time.time()
+            self.write("state.json", self.state)
             self.tell()
             timeout = self.order["timeout"]
             self.follow(None if timeout is None else time.monotonic() + timeout)
@@ -172,6 +173,7 @@ class Supervisor:
                 self.signal_all(signal.SIGKILL)
                 self.killed = True
             self.check_log()
+            self.show_end()
             moments = [now + LOOK_SECONDS, *(m for m in (deadline, self.kill_at) if m is not None and m > now)]
             self.listen(max(0.0, min(moments) - now))
 
@@ -205,6 +207,13 @@ class Supervisor:
             self.signal_all(signal.SIGTERM)
         kill_at = time.monotonic() + grace
         self.kill_at = kill_at if self.kill_at is None else min(self.kill_at, kill_at)
+
+    def show_end(self) -> None:
+        """Show that the end is under way. Not called by a signal's handler, which may interrupt a write."""
+        if self.reason is not None and "stopping" not in self.state:
+            self.state["stopping"] = self.reason
+            with suppress(OSError):
+                self.write("state.json", self.state)
 
     def check_log(self) -> None:
         """End an attempt that prints without bound."""

@@ -44,7 +44,8 @@ class Cluster(Api):
 
     def get(self, path: str, **query: object) -> dict[str, Any]:
         namespace, kind = self._answer(path)
-        metadata = {"namespace": namespace, "name": "small", "uid": namespace, "finalizers": [FINALIZER]}
+        metadata = {"namespace": namespace, "name": "small", "uid": namespace, "resourceVersion": "1"}
+        metadata["finalizers"] = [FINALIZER]
         items = [{"metadata": metadata}] if kind == "experiments" else []
         return {"items": items, "metadata": {"resourceVersion": "1"}}
 

@@ -162,6 +162,20 @@ def test_a_pod_that_we_stopped_ended_as_we_meant_it(stop: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("phase", "told"),
+    [("Running", Outcome.PRUNED), ("Succeeded", Outcome.SUCCEEDED), ("Failed", Outcome.PRUNED)],
+)
+def test_exit_code_0_of_a_pod_that_we_stop_is_its_own_end_only_where_the_kubelet_says_so(
+    phase: str, told: Outcome
+) -> None:
+    """A trainer may save and leave with 0 when stopped, and the kubelet names the deadline only at the end."""
+    found = pod(phase, ended(0), **({"reason": "DeadlineExceeded"} if phase == "Failed" else {}))
+    found["spec"]["activeDeadlineSeconds"] = 1
+    attempt = seen(found)
+    assert classify(attempt.exit or ExitFacts(), "Pruned", "prune", GOOD).outcome is told
+
+
+@pytest.mark.parametrize(
     "reason",
     ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"],
 )

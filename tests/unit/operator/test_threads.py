@@ -8,6 +8,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,12 @@ def test_a_lease_thread_that_dies_ends_the_process(
         ends.append(why)
         over.set()
 
+    def lost() -> None:
+        raise RuntimeError("what follows a lost Lease failed")
+
     monkeypatch.setattr(threads, "end_process", end)
-    Leadership(Odd({"spec": "none"}), "lab", "a").keep(lambda: None)
+    ticks = count(100)
+    Leadership(Odd(Unreachable("reset")), "lab", "a", lambda: float(next(ticks))).keep(lost)
     assert over.wait(10) and "lease" in ends[0]
 
 

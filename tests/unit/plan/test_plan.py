@@ -10,6 +10,7 @@ from kubetuna.ending import IDENTICAL_FAILURES, ending
 from kubetuna.outcome import Classified, Outcome
 from kubetuna.plan import (
     FREE_RETRIES,
+    RESEND_SECONDS,
     Action,
     Ask,
     Delete,
@@ -76,7 +77,7 @@ def test_a_running_attempt_is_left_alone() -> None:
 
 def test_points_that_were_read_are_reported_before_anything_is_told() -> None:
     state = snapshot(trial(0, attempt(0, phase="ended"), unreported=3), tally=Tally(numbered=4))
-    assert acts(state) == [Report(0)]
+    assert acts(state) == [Report(0, finished=True)]
 
 
 def test_nothing_is_told_before_the_log_is_read_to_its_end() -> None:
@@ -86,10 +87,30 @@ def test_nothing_is_told_before_the_log_is_read_to_its_end() -> None:
 
 def test_a_prune_verdict_stops_the_attempt_once() -> None:
     running = trial(0, attempt(0), verdict="prune")
-    stopping = trial(0, attempt(0, stop="Pruned", stopping=True), verdict="prune")
+    stopping = trial(0, attempt(0, stop="Pruned", stop_sent=NOW - 1), verdict="prune")
     full = Tally(numbered=4)
     assert acts(snapshot(running, tally=full)) == [Stop(AttemptKey(0, 0), "Pruned")]
     assert acts(snapshot(stopping, tally=full)) == []
+
+
+def test_a_stop_that_is_not_seen_done_is_sent_again_and_not_before_its_time() -> None:
+    """I9: an intent holds until its effect was seen, however often it has to be sent."""
+    full, stop = Tally(numbered=4), Stop(AttemptKey(0, 0), "Stopped")
+    for since, expected in [(RESEND_SECONDS - 0.1, []), (RESEND_SECONDS, [stop]), (9 * RESEND_SECONDS, [stop])]:
+        sent = attempt(0, stop="Stopped", stop_sent=NOW - since)
+        assert acts(snapshot(trial(0, sent), tally=full)) == expected
+    assert sent.facts is not None
+    under_way = replace(sent, facts=replace(sent.facts, stopping=True))
+    assert acts(snapshot(trial(0, under_way), tally=full)) == []
+
+
+def test_an_intent_is_made_durable_for_an_attempt_that_ends_already() -> None:
+    """Its time is up, say; what is wanted of it must not be told from what is seen of it."""
+    running = attempt(0)
+    assert running.facts is not None
+    under_way = replace(running, facts=replace(running.facts, stopping=True))
+    state = snapshot(trial(0, under_way, verdict="prune"), tally=Tally(numbered=4))
+    assert acts(state) == [Stop(AttemptKey(0, 0), "Pruned")]
 
 
 def test_a_durable_intent_is_carried_out_again_after_a_restart() -> None:
@@ -97,10 +118,54 @@ def test_a_durable_intent_is_carried_out_again_after_a_restart() -> None:
     assert acts(state) == [Stop(AttemptKey(0, 0), "Pruned")]
 
 
-@pytest.mark.parametrize("exit_code", [0, 1, 143])
-def test_a_pruned_trial_is_told_pruned_however_it_ended(exit_code: int) -> None:
-    ended = attempt(0, phase="ended", exit={"exit_code": exit_code})
-    assert told(snapshot(trial(0, ended, verdict="prune"), tally=Tally(numbered=4))) is Outcome.PRUNED
+@pytest.mark.parametrize(
+    ("exit_fields", "stop", "verdict", "expected"),
+    [
+        ({"exit_code": 0}, None, "prune", Outcome.SUCCEEDED),
+        ({"exit_code": 0}, "Pruned", "prune", Outcome.SUCCEEDED),
+        ({"exit_code": 0}, "Stopped", "go", Outcome.SUCCEEDED),
+        ({"exit_code": 0}, "Suspended", "go", Outcome.SUCCEEDED),
+        ({"exit_code": 0}, "Deleted", "go", Outcome.SUCCEEDED),
+        ({"exit_code": 0, "reason": "Pruned"}, "Pruned", "prune", Outcome.PRUNED),
+        ({"exit_code": 0, "reason": "DeadlineExceeded"}, "Pruned", "prune", Outcome.PRUNED),
+        ({"exit_code": 0, "reason": "Deleted"}, "Pruned", "prune", Outcome.PRUNED),
+        ({"exit_code": 0, "reason": "Stopped"}, "Stopped", "go", Outcome.STOPPED),
+        ({"exit_code": 1}, None, "prune", Outcome.PRUNED),
+        ({"exit_code": 143}, "Pruned", "prune", Outcome.PRUNED),
+        ({"reason": "NodeLost"}, "Pruned", "prune", Outcome.PRUNED),
+    ],
+)
+def test_a_trial_counts_as_stopped_only_where_a_stop_reached_it(
+    exit_fields: dict[str, object], stop: str | None, verdict: str, expected: Outcome
+) -> None:
+    """I8: what ended by itself with its objective is complete, whatever the pruner or the budget says of it."""
+    ended = attempt(0, phase="ended", exit=exit_fields, stop=stop)
+    assert told(snapshot(trial(0, ended, verdict=verdict), tally=Tally(numbered=4))) is expected
+
+
+def test_a_pruned_trial_that_ended_by_itself_without_an_objective_is_told_pruned() -> None:
+    ended = attempt(0, phase="ended")
+    state = snapshot(trial(0, ended, verdict="prune", reading=NO_METRIC), tally=Tally(numbered=4))
+    assert told(state) is Outcome.PRUNED
+
+
+def test_a_verdict_on_the_first_of_several_runs_spares_the_others() -> None:
+    """It did not come too late: the trial is not over with one run."""
+    full = Tally(numbered=4)
+    first = attempt(0, phase="ended")
+    assert told(snapshot(trial(0, first, verdict="prune", repeats=3), tally=full)) is Outcome.PRUNED
+    unread = trial(0, first, verdict="prune", repeats=3, unreported=1)
+    assert acts(snapshot(unread, tally=full)) == [Report(0)]
+
+
+def test_what_was_printed_after_a_verdict_waits_for_the_end() -> None:
+    full = Tally(numbered=4)
+    stopping = trial(0, attempt(0, stop="Pruned", stop_sent=NOW), verdict="prune", unreported=2)
+    assert acts(snapshot(stopping, tally=full)) == []
+    ended = attempt(0, phase="ended", stop="Pruned", exit={"exit_code": 143})
+    assert acts(snapshot(trial(0, ended, verdict="prune", unreported=2), tally=full)) == [Report(0)]
+    through = trial(0, attempt(0, phase="ended", stop="Pruned"), verdict="prune", unreported=2)
+    assert acts(snapshot(through, tally=full)) == [Report(0, finished=True)]
 
 
 def test_a_trial_that_is_judged_otherwise_is_stopped_at_once() -> None:

@@ -1,0 +1,127 @@
+"""What the place does where the API server fails a stop: nothing counts as done before it was seen done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pytest
+
+from kubetuna.ports import AttemptFacts, AttemptKey, Launch
+from kubetuna.spec.parse import parse_experiment
+from kubetuna_operator import ANNOTATION_TIMEOUT
+from kubetuna_operator.pod_facts import seconds, view
+from kubetuna_operator.pod_index import PodIndex
+from kubetuna_operator.pod_place import RETRY_SECONDS, PodPlace
+from kubetuna_operator.pods import Owner
+from kubetuna_operator.surroundings import About, Surroundings
+from kubetuna_operator.transport import Refused, Unreachable
+from tests.fakes import FakeClock
+from tests.spec_table import JOB, TRIAL, document
+from tests.unit.operator.pods import RUNNING, STARTED, pod
+
+KEY = AttemptKey(3, 1)
+PATCH = "merge /api/v1/namespaces/lab/pods/small-3-0-1"
+BUSY = Unreachable("429 Too Many Requests")
+
+
+class ScriptedApi:
+    """Notes every write and raises what is next in ``faults``, if anything."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.faults: list[Exception] = []
+
+    def _take(self, verb: str, path: str) -> None:
+        self.sent.append(f"{verb} {path}")
+        if self.faults:
+            raise self.faults.pop(0)
+
+    def create(self, path: str, body: Mapping[str, Any], **query: object) -> Mapping[str, Any]:
+        self._take("create", path)
+        return body
+
+    def merge(self, path: str, body: Mapping[str, Any], lazily: bool = False) -> None:
+        self._take("merge", path)
+
+    def delete(self, path: str, uid: str | None = None, lazily: bool = False, **body: object) -> None:
+        self._take("delete", path)
+
+
+class Cluster:
+    """A place over a scripted API server, and the one Pod that its watch shows."""
+
+    def __init__(self, edits: Mapping[str, Any] | None = None) -> None:
+        self.api, self.clock, self.index = ScriptedApi(), FakeClock(seconds(STARTED) or 0.0), PodIndex()
+        owner = Owner("lab", "small", "owner")
+        around = Surroundings(
+            cast(Any, self.api), self.index, cast(Any, None), "me", cast(Any, None), cast(Any, None),
+            cast(Any, None), 60.0, self.clock,
+        )  # fmt: skip
+        spec = parse_experiment(document(dict(edits or {})))
+        self.place = PodPlace(around, spec, About(owner, 1))
+
+    def show(self, **spec: Any) -> None:
+        """The watch shows the Pod so."""
+        found = pod("Running", RUNNING, metadata={"annotations": spec.pop("annotations", {})})
+        found["spec"] |= spec
+        self.index.update(("lab", "small-3-0-1"), None, view(found))
+
+    def facts(self) -> AttemptFacts:
+        (found,) = self.place.observe()
+        return found
+
+
+def test_a_stop_that_the_api_server_refused_for_now_is_sent_when_it_is_asked_for_again() -> None:
+    cluster = Cluster()
+    cluster.show()
+    cluster.api.faults = [BUSY]
+    for _ in range(2):
+        cluster.place.stop(KEY, "Stopped")
+        assert not cluster.facts().stopping
+    assert cluster.api.sent == [PATCH, PATCH]
+
+
+def test_a_stop_is_seen_on_the_pod_alone_and_not_sent_once_it_is() -> None:
+    cluster = Cluster()
+    cluster.show()
+    cluster.place.stop(KEY, "Stopped")
+    assert not cluster.facts().stopping
+    cluster.show(activeDeadlineSeconds=1)
+    assert cluster.facts().stopping
+    cluster.place.stop(KEY, "Stopped")
+    assert cluster.api.sent == [PATCH]
+
+
+@pytest.mark.parametrize("fault", [BUSY, Refused(403, "Forbidden", "no")])
+def test_a_deletion_in_place_of_a_refused_stop_may_fail_too(fault: Exception) -> None:
+    cluster = Cluster()
+    cluster.show()
+    cluster.api.faults = [Refused(422, "Invalid", "no"), fault]
+    cluster.place.stop(KEY, "Stopped")
+    cluster.place.stop(KEY, "Stopped")
+    assert cluster.api.sent == [PATCH, PATCH.replace("merge", "delete"), PATCH]
+
+
+def test_a_pod_past_its_time_is_told_so_again_and_not_at_every_look() -> None:
+    cluster = Cluster()
+    cluster.show(annotations={ANNOTATION_TIMEOUT: "60"})
+    cluster.api.faults = [BUSY] * 2
+    for look in range(100):
+        cluster.clock.time = (seconds(STARTED) or 0.0) + 59 + look / 10
+        cluster.place.observe()
+    assert cluster.api.sent == [PATCH] * (1 + int(8.9 / RETRY_SECONDS))
+
+
+def test_a_job_without_a_pod_is_awaited_until_its_deletion_was_taken() -> None:
+    cluster = Cluster({TRIAL: JOB})
+    cluster.place.launch(Launch(KEY, "small-3-0-1", {"x": 0.5}, "hash", {}))
+    cluster.api.faults = [BUSY]
+    cluster.api.sent.clear()
+    for _ in range(3):
+        cluster.place.stop(KEY, "Stopped")
+        assert cluster.facts().phase == "pending"
+    cluster.clock.time += 5.0
+    cluster.place.stop(KEY, "Stopped")
+    assert cluster.place.observe() == ()
+    assert cluster.api.sent == ["delete /apis/batch/v1/namespaces/lab/jobs/small-3-0-1"] * 2
