@@ -1,12 +1,12 @@
-# One word each: run, test, test-fast, test-cluster, cluster, cluster-down, kind,
-# manifests, check, docs, bench. Everything is installed into .venv on first use.
+# One word each: run, test, test-fast, test-local, test-cluster, cluster, cluster-down,
+# kind, manifests, check, docs, bench. Everything is installed into .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 DOCS_STAMP := .venv/.docs-installed
 SOURCES := core/pyproject.toml operator/pyproject.toml trial_image/pyproject.toml requirements-dev.txt constraints.txt
 
-.PHONY: run install test test-fast test-cluster cluster cluster-down kind manifests check docs bench clean
+.PHONY: run install test test-fast test-local test-cluster cluster cluster-down kind manifests check docs bench clean
 
 run: install
 	$(BIN)/kubetuna run examples/experiment-task1.yaml --preset quick
@@ -56,6 +56,10 @@ cluster-down:
 
 test-cluster: install
 	@$(BIN)/python -m tests --cluster-only
+
+# All tests but those that need a cluster.
+test-local: install
+	@$(BIN)/python -m tests --without-cluster
 
 test-fast: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit
