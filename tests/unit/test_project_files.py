@@ -142,6 +142,12 @@ def _listed(entry: Any) -> Iterator[str]:
             yield from _listed(child)
 
 
+def test_the_site_fetches_nothing() -> None:
+    site = load(PROJECT / "mkdocs.yml")
+    assert site["theme"]["font"] is False, "the theme would ask a font service"
+    assert not any("//" in str(script) for key in ("extra_javascript", "extra_css") for script in site.get(key, []))
+
+
 def test_pictures_are_small_and_shown_somewhere() -> None:
     shown = {
         (page.parent / link).resolve() for page in PAGES for link in _LINK.findall(page.read_text(encoding="utf-8"))
