@@ -1,11 +1,12 @@
-# One word each: run, test, test-fast, test-cluster, cluster, cluster-down, kind,
-# manifests, check, bench. Everything is installed into .venv on first use.
+# One word each: run, test, test-fast, test-local, test-cluster, cluster, cluster-down,
+# kind, manifests, check, docs, bench. Everything is installed into .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+DOCS_STAMP := .venv/.docs-installed
 SOURCES := core/pyproject.toml operator/pyproject.toml trial_image/pyproject.toml requirements-dev.txt constraints.txt
 
-.PHONY: run install test test-fast test-cluster cluster cluster-down kind manifests check bench clean
+.PHONY: run install test test-fast test-local test-cluster cluster cluster-down kind manifests check docs bench clean
 
 run: install
 	$(BIN)/kubetuna run examples/experiment-task1.yaml --preset quick
@@ -25,8 +26,17 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# All tests, also those that need a Kubernetes cluster: the first time its programs are built, in about 20 minutes.
-test: check
+# The documentation site, in site/; a broken link or reference fails it.
+docs: $(DOCS_STAMP)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+$(DOCS_STAMP): $(STAMP) requirements-docs.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-docs.txt
+	@touch $@
+
+# The checks, the documentation and all tests, also those that need a Kubernetes cluster: the first time its programs
+# are built, in about 20 minutes.
+test: check docs
 	@$(BIN)/python -m tests
 
 cluster: install
@@ -47,6 +57,10 @@ cluster-down:
 test-cluster: install
 	@$(BIN)/python -m tests --cluster-only
 
+# All tests but those that need a cluster.
+test-local: install
+	@$(BIN)/python -m tests --without-cluster
+
 test-fast: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit
 
@@ -54,4 +68,4 @@ bench: install
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv build dist site

@@ -35,20 +35,24 @@ KUBETUNA_TEST_KUBECONFIG=FILE names a cluster to run them on, such as the one of
 def main() -> int:
     """Run both halves, whatever the first one found; the exit status tells of both."""
     parser = argparse.ArgumentParser(prog="python -m tests", description="Pass every test.")
-    parser.add_argument("--cluster-only", action="store_true", help="leave out those that need no cluster")
-    failed = False
-    if not parser.parse_args().cluster_only:
-        failed = _fails("-n", "2", "--dist", "loadfile", "-m", "not cluster")
+    half = parser.add_mutually_exclusive_group()
+    half.add_argument("--cluster-only", action="store_true", help="leave out those that need no cluster")
+    half.add_argument("--without-cluster", action="store_true", help="leave out those that need one")
+    chosen = parser.parse_args()
+    failed = not chosen.cluster_only and _fails("-n", "2", "--dist", "loadfile", "-m", "not cluster")
+    return int(failed if chosen.without_cluster else _fails_on_a_cluster() or failed)
+
+
+def _fails_on_a_cluster() -> bool:
     try:
         with _cluster():
-            failed |= _fails(*PLACES, "-m", "cluster", "-rs", "--durations", "5")
+            return _fails(*PLACES, "-m", "cluster", "-rs", "--durations", "5")
     except Unsupported as reason:
         print(NOT_RUN.format(reason=reason), flush=True)
-        failed |= os.environ.get("CI") == "true"
+        return os.environ.get("CI") == "true"
     except ClusterError as error:
         print(f"the cluster for the tests: {error}", flush=True)
-        failed = True
-    return int(failed)
+        return True
 
 
 def _fails(*words: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 
 import pytest
 from cluster.errors import Unsupported
@@ -26,3 +27,17 @@ def test_the_last_lines_name_what_did_not_run(
     *_, what, how = capsys.readouterr().out.splitlines()
     assert what.startswith("NOT RUN") and "tests/cluster and tests/chart" in what and "needs root" in what
     assert "KUBETUNA_TEST_KUBECONFIG" in how
+
+
+@pytest.mark.parametrize(("words", "halves"), [([], 2), (["--cluster-only"], 1), (["--without-cluster"], 1)])
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_either_half_found_is_in_the_exit_status(
+    words: list[str], halves: int, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(everything, "_cluster", nullcontext)
+    monkeypatch.setattr(everything, "_fails", lambda *marks: ran.append(marks) or fails)
+    monkeypatch.setattr(sys, "argv", ["tests", *words])
+    assert everything.main() == int(fails)
+    assert len(ran) == halves
+    assert ("--cluster-only" in words) == all("not cluster" not in marks for marks in ran)
