@@ -89,7 +89,7 @@ FROM runtime AS dashboard
 COPY --from=dashboard-packages /opt/packages /opt/packages
 COPY --from=dashboard-code /opt/app /opt/app
 EXPOSE 8080
-ENTRYPOINT ["python3", "-m", "kubetuna.dashboard"]
+ENTRYPOINT ["python3", "-m", "kubetuna.store.dashboard"]
 
 
 FROM runtime AS trial

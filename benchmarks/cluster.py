@@ -27,16 +27,16 @@ from tests.cluster.operators import World
 from tests.postgres_server import PostgresServer, free_port
 
 from benchmarks.measure import Row, say
-from kubetuna.opening import open_study
-from kubetuna.outcome import Classified, Outcome
-from kubetuna.ports import AttemptKey, Launch
-from kubetuna.records import AttemptRecord
-from kubetuna.spec.parse import parse_experiment
-from kubetuna.store.engine import open_engine
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.store.database import open_engine
 from kubetuna.store.schema import ensure_schema
-from kubetuna_operator.pods import Owner, attempt_manifest
-from kubetuna_operator.runner import study_name
-from kubetuna_operator.transport import Api, Refused, Unreachable, collection, split_lines
+from kubetuna.study.open import open_study
+from kubetuna.trials.attempts import AttemptKey, Launch
+from kubetuna.trials.outcome import Classified, Outcome
+from kubetuna.trials.records import AttemptRecord
+from kubetuna_operator.experiment.reconcile import study_name
+from kubetuna_operator.kube.api_client import Api, Refused, Unreachable, collection, split_lines
+from kubetuna_operator.workloads.manifest import Owner, attempt_manifest
 
 SCRIPT = "import time; time.sleep(1); print('loss=1', flush=True)"
 FINISHED, ROUNDS = 1_000, 3

@@ -13,7 +13,7 @@ from tests.local.runs import KUBETUNA, experiment
 from tests.world import World
 
 from benchmarks.measure import Row, medians, seconds
-from kubetuna.ports import Launch
+from kubetuna.trials.attempts import Launch
 
 ALGORITHM = {"algorithmName": "tpe", "algorithmSettings": [{"name": "seed", "value": 1}]}
 

@@ -15,8 +15,8 @@ import optuna
 import torch
 
 from benchmarks.measure import Row, say
-from kubetuna.algorithms.samplers import Proposer
-from kubetuna.spec.parse import parse_file_text
+from kubetuna.parsing.parse import parse_file_text
+from kubetuna.search.samplers import Proposer
 from kubetuna_trial.checkpoint import Checkpoints
 from kubetuna_trial.task1.data import planted_dataset
 from kubetuna_trial.task1.parameters import parse_parameters

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Row, medians, say, seconds
-from kubetuna.results.folder import write_results
-from kubetuna.results.seen import Seen
+from kubetuna.analysis.folder import write_results
+from kubetuna.study.record import Seen
 from kubetuna_trial.task1.agents import KINDS, network
 from kubetuna_trial.task1.book import SECONDS_HELD_AT_MOST, Rules, empty_book, trade
 from kubetuna_trial.task1.data import planted_dataset

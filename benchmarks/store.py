@@ -15,7 +15,7 @@ from tests.postgres_server import PostgresServer
 
 from benchmarks.measure import Row, medians, seconds
 from benchmarks.trips import counted
-from kubetuna.store.engine import open_engine
+from kubetuna.store.database import open_engine
 from kubetuna.store.schema import ensure_schema
 from kubetuna.store.storage import JournaledStorage
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from kubetuna.ports import AttemptFacts, AttemptKey, ExitFacts, Launch, LogChunk
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts, Launch, LogChunk
 
 
 class FakeClock:

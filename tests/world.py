@@ -8,18 +8,18 @@ from typing import Any
 
 from sqlalchemy import Engine as Database
 
-from kubetuna.ending import Ending
-from kubetuna.engine import Engine, Ports
-from kubetuna.opening import open_study
-from kubetuna.ports import Launch
-from kubetuna.records import TrialRecord, decode_trial
-from kubetuna.snapshot import Snapshot
-from kubetuna.spec.model import Experiment
-from kubetuna.spec.parse import parse_file_text
-from kubetuna.store.catalog import read_study
-from kubetuna.store.engine import open_engine
+from kubetuna.experiment.model import Experiment
+from kubetuna.parsing.parse import parse_file_text
+from kubetuna.planning.stopping import Ending
+from kubetuna.reconciling.reconciler import Engine, Ports
+from kubetuna.store.database import open_engine
+from kubetuna.store.reader import read_study
 from kubetuna.store.schema import ensure_schema
-from kubetuna.study import Study
+from kubetuna.study.open import open_study
+from kubetuna.study.study import Study
+from kubetuna.trials.attempts import Launch
+from kubetuna.trials.records import TrialRecord, decode_trial
+from kubetuna.trials.snapshot import Snapshot
 from tests.fakes import FakeClock, FakeLogs, FakePlace, Run
 
 

@@ -9,18 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kubetuna.api.analyzer import HPOAnalyzer, compare_multiple_studies, create_hpo_dashboard
-    from kubetuna.api.config import HPOConfig, create_sqlite_storage
-    from kubetuna.api.kept_results import HPOResultsManager
-    from kubetuna.api.optimizers import Task1HPOOptimizer, Task2HPOOptimizer
-    from kubetuna.api.spaces import Task1HPOSearchSpace, Task2HPOSearchSpace
-    from kubetuna.api.trainer import HPOIntegratedTrainer
+    from kubetuna.finrl.analyzer import HPOAnalyzer, compare_multiple_studies, create_hpo_dashboard
+    from kubetuna.finrl.config import HPOConfig, create_sqlite_storage
+    from kubetuna.finrl.optimizers import Task1HPOOptimizer, Task2HPOOptimizer
+    from kubetuna.finrl.results_manager import HPOResultsManager
+    from kubetuna.finrl.spaces import Task1HPOSearchSpace, Task2HPOSearchSpace
+    from kubetuna.finrl.trainer import HPOIntegratedTrainer
 
 _HOMES = {
     "HPOAnalyzer": "analyzer",
     "HPOConfig": "config",
     "HPOIntegratedTrainer": "trainer",
-    "HPOResultsManager": "kept_results",
+    "HPOResultsManager": "results_manager",
     "Task1HPOOptimizer": "optimizers",
     "Task1HPOSearchSpace": "spaces",
     "Task2HPOOptimizer": "optimizers",
@@ -48,7 +48,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'kubetuna' has no attribute {name!r}")
-    return getattr(import_module(f"kubetuna.api.{_HOMES[name]}"), name)
+    return getattr(import_module(f"kubetuna.finrl.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

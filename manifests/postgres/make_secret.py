@@ -3,7 +3,7 @@
 import os
 import secrets
 
-from kubetuna_operator.transport import Api, Refused, collection
+from kubetuna_operator.kube.api_client import Api, Refused, collection
 
 HOST = "kubetuna-postgres/kubetuna"
 

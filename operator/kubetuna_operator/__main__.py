@@ -11,15 +11,15 @@ import threading
 import time
 
 from kubetuna.errors import KubetunaError
-from kubetuna.store.engine import open_engine
-from kubetuna_operator.controller import Controller
+from kubetuna.store.database import open_engine
+from kubetuna_operator.context import Surroundings
 from kubetuna_operator.endpoints import serve
+from kubetuna_operator.experiment.controller import Controller
 from kubetuna_operator.health import Sign, alive
-from kubetuna_operator.leader import Leadership
+from kubetuna_operator.kube.api_client import Api
+from kubetuna_operator.kube.leader import Leadership
+from kubetuna_operator.kube.threads import end_process
 from kubetuna_operator.settings import Settings, parse_settings
-from kubetuna_operator.surroundings import Surroundings
-from kubetuna_operator.threads import end_process
-from kubetuna_operator.transport import Api
 
 log = logging.getLogger("kubetuna_operator")
 

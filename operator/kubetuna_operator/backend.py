@@ -12,16 +12,16 @@ from typing import Any, BinaryIO
 from kubernetes import config
 
 from kubetuna.errors import KubetunaError, StudyNotFound
-from kubetuna.records import from_json
-from kubetuna.results.seen import Seen
-from kubetuna.snapshot import Snapshot
-from kubetuna.spec.parse import parse_experiment
-from kubetuna.status import Moment, render
-from kubetuna.totals import Results
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.planning.status import Moment, render
+from kubetuna.study.record import Seen
+from kubetuna.trials.records import from_json
+from kubetuna.trials.snapshot import Snapshot
+from kubetuna.trials.totals import Results
 from kubetuna_operator import LABEL_ATTEMPT, LABEL_EXPERIMENT, LABEL_TRIAL
-from kubetuna_operator.pod_facts import primary_container
-from kubetuna_operator.reflector import PAGE
-from kubetuna_operator.transport import Api, Refused, collection
+from kubetuna_operator.kube.api_client import Api, Refused, collection
+from kubetuna_operator.kube.reflector import PAGE
+from kubetuna_operator.pods.status import primary_container
 
 MANAGER = "kubetuna-cli"
 FOLLOW_SECONDS = 3600.0

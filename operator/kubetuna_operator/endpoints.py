@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from kubetuna_operator.health import Report
-from kubetuna_operator.threads import supervised
+from kubetuna_operator.kube.threads import supervised
 
 
 def serve(address: tuple[str, int], checks: Mapping[str, Callable[[], Report]]) -> ThreadingHTTPServer:

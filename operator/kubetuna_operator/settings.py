@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kubetuna_operator.pod_facts import LOST_SECONDS
+from kubetuna_operator.pods.status import LOST_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from kubetuna import (
     create_hpo_dashboard,
     create_sqlite_storage,
 )
+from kubetuna.analysis.folder import write_results
 from kubetuna.errors import KubetunaError, ResultsError, SpecError
-from kubetuna.results.folder import write_results
 from tests.report.studies import SEVERAL, failed_trial, study, trial
 from tests.report.test_page import two_values
 from tests.results.studies import plain_optuna, seen

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from kubetuna.backtest.bootstrap import reality_check, resample_counts, sharpe_interval
-from kubetuna.backtest.overfitting import block_count, probability_of_overfitting
-from kubetuna.backtest.ranks import order_of
-from kubetuna.backtest.sharpe import (
+from kubetuna.analysis.statistics.bootstrap import reality_check, resample_counts, sharpe_interval
+from kubetuna.analysis.statistics.overfitting import block_count, probability_of_overfitting
+from kubetuna.analysis.statistics.ranks import order_of
+from kubetuna.analysis.statistics.sharpe import (
     Moments,
     deflated_sharpe_ratio,
     effective_trials,

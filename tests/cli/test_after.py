@@ -11,7 +11,7 @@ from tests.local.runs import Runner, experiment
 from tests.results.studies import plain_optuna
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SHIPPED = Path(__file__).parents[2] / "core" / "kubetuna" / "shipped"
+SHIPPED = Path(__file__).parents[2] / "core" / "kubetuna" / "finrl" / "shipped"
 LOSS = "import os; print(f\"loss={float(os.environ['KUBETUNA_PARAM_X'])}\")"
 CRASH = "raise SystemExit(3)"
 READING = ("summary", "export", "analyze", "report", "status", "trials")
@@ -37,13 +37,13 @@ def test_the_package_carries_the_examples_as_they_are() -> None:
     ],
 )  # fmt: skip
 def test_the_guides_counts(task: str, config: str, trials: int) -> None:
-    from kubetuna.shipped import task_experiment
+    from kubetuna.finrl.shipped import task_experiment
 
     assert task_experiment(task, config).max_trials == trials
 
 
 def test_another_metric_is_another_study() -> None:
-    from kubetuna.shipped import task_experiment
+    from kubetuna.finrl.shipped import task_experiment
 
     spec = task_experiment("task1", "quick", "romad")
     assert spec.name == "task1-romad"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kubetuna.errors import ResultsError
-from kubetuna.models.overrides import changes_of, overridden
-from kubetuna.shipped import task_experiment
+from kubetuna.finrl.shipped import task_experiment
+from kubetuna.training.overrides import changes_of, overridden
 from tests.local.runs import Runner, experiment
 
 FOLDER = "hpo_experiments/task1_hpo_results"

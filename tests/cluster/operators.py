@@ -15,11 +15,11 @@ from typing import Any
 
 import yaml
 
-from kubetuna.records import TrialRecord, decode_trial
-from kubetuna.store.catalog import read_study, study_names
-from kubetuna.store.engine import open_engine
-from kubetuna_operator.reflector import Reflector
-from kubetuna_operator.transport import Api, Refused, collection
+from kubetuna.store.database import open_engine
+from kubetuna.store.reader import read_study, study_names
+from kubetuna.trials.records import TrialRecord, decode_trial
+from kubetuna_operator.kube.api_client import Api, Refused, collection
+from kubetuna_operator.kube.reflector import Reflector
 from tests.cluster.conftest import Cluster
 from tests.local.runs import experiment
 from tests.postgres_server import free_port

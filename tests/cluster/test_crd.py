@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kubetuna_operator.transport import Refused
+from kubetuna_operator.kube.api_client import Refused
 from tests.cluster.operators import World
 from tests.spec_table import BAD, GOOD, OBJECTIVE, SPACE, TRIAL, document
 

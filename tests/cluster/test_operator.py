@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 import pytest
 
-from kubetuna_operator.transport import collection
+from kubetuna_operator.kube.api_client import collection
 from tests.cluster.conftest import Cluster
 from tests.cluster.operators import World, kill
 from tests.local.runs import Runner

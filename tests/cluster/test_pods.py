@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubetuna_operator.transport import Refused, collection
+from kubetuna_operator.kube.api_client import Refused, collection
 from tests.cluster.operators import World
 from tests.cluster.test_operator import CURVE, HANGS
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from kubetuna.local.clock import SystemClock
-from kubetuna.local.folder import EXIT, attempt_folder
+from kubetuna.local.executor import LocalPlace
+from kubetuna.local.folders import EXIT, attempt_folder
 from kubetuna.local.logs import FileLogs
-from kubetuna.local.place import LocalPlace
-from kubetuna.ports import AttemptFacts, AttemptKey, ExitFacts, Launch, LogSource, Place
-from kubetuna.spec.parse import parse_file_text
+from kubetuna.parsing.parse import parse_file_text
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts, Launch, LogSource, Place
 from tests.fakes import FakeClock, FakeLogs, FakePlace, Run
 from tests.local.runs import experiment
 
@@ -201,7 +201,7 @@ def test_what_a_dead_supervisor_left_running_has_not_ended_before_it_is_gone(
     with subprocess.Popen(["sleep", "600"], env={**os.environ, **mark}) as left:
         again = World(local_place(tmp_path), FileLogs(tmp_path))
         with monkeypatch.context() as deaf:
-            deaf.setattr("kubetuna.local.place.os.kill", refused)
+            deaf.setattr("kubetuna.local.executor.os.kill", refused)
             assert not again.ended()
         assert not again.ended()
         left.wait()

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from kubetuna.records import TrialRecord, from_json
-from kubetuna.report.luck import luck_of, verdict
-from kubetuna_operator.projection import _status
+from kubetuna.analysis.report.overfitting import luck_of, verdict
+from kubetuna.trials.records import TrialRecord, from_json
+from kubetuna_operator.experiment.trial_objects import _status
 from tests.report.studies import SINGLE, failed_trial, study, trial
 from tests.report.test_luck import with_returns
 

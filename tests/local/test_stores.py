@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from kubetuna.errors import StudyHeld
-from kubetuna.store.engine import open_engine
-from kubetuna.store.hold import Holder, hold
+from kubetuna.store.database import open_engine
+from kubetuna.store.lock import Holder, hold
 from tests.local.runs import KUBETUNA, Runner, experiment, until
 from tests.postgres_server import PostgresServer
 

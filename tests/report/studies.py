@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubetuna.ending import ending
-from kubetuna.offline import snapshot_of
-from kubetuna.records import AttemptRecord, TrialRecord
-from kubetuna.report.page import render_report
-from kubetuna.report.view import View, view_of
-from kubetuna.resources import resource_unit, resource_units
-from kubetuna.spec.model import Experiment
-from kubetuna.spec.parse import parse_file_text
-from kubetuna.status import Moment, render
-from kubetuna.tallying import Counter
-from kubetuna.totals import results_of
+from kubetuna.analysis.report.page import render_report
+from kubetuna.analysis.report.view import View, view_of
+from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import resource_unit, resource_units
+from kubetuna.parsing.parse import parse_file_text
+from kubetuna.planning.status import Moment, render
+from kubetuna.planning.stopping import ending
+from kubetuna.study.replay import snapshot_of
+from kubetuna.trials.records import AttemptRecord, TrialRecord
+from kubetuna.trials.tallying import Counter
+from kubetuna.trials.totals import results_of
 
 START = 1_700_000_000.0
 

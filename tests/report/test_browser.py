@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kubetuna.results.files import write_json
-from kubetuna.results.folder import write_report
-from kubetuna.results.walked import RECORD
+from kubetuna.analysis.folder import write_report
+from kubetuna.files import write_json
+from kubetuna.finrl.folds_record import RECORD
 from tests.report.chrome import Page, opened
 from tests.report.studies import SEVERAL, SINGLE, Study, failed_trial, many, study, trial
 from tests.results.studies import WALKED, seen, walk

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from kubetuna.records import TrialRecord
-from kubetuna.report.luck import choice, luck_of, verdict
+from kubetuna.analysis.report.overfitting import choice, luck_of, verdict
+from kubetuna.trials.records import TrialRecord
 from tests.report.studies import SEVERAL, Study, study, trial
 from tests.report.test_page import charts_of, head_of
 

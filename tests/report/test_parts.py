@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from kubetuna.records import AttemptRecord
-from kubetuna.report import kinds
-from kubetuna.report.axes import parameter_axes, value_axis
-from kubetuna.report.belief import checks
-from kubetuna.report.history import section as history
-from kubetuna.report.importance import TRIALS_NEEDED, importances
-from kubetuna.report.kinds import attempt_kind, trial_kind
-from kubetuna.report.timeline import bars_of, in_lanes
-from kubetuna.report.view import thinned
-from kubetuna.spec.model import Objective
+from kubetuna.analysis.report import kinds
+from kubetuna.analysis.report.axes import parameter_axes, value_axis
+from kubetuna.analysis.report.checks import checks
+from kubetuna.analysis.report.history import section as history
+from kubetuna.analysis.report.importance import TRIALS_NEEDED, importances
+from kubetuna.analysis.report.kinds import attempt_kind, trial_kind
+from kubetuna.analysis.report.timeline import bars_of, in_lanes
+from kubetuna.analysis.report.view import thinned
+from kubetuna.experiment.model import Objective
+from kubetuna.trials.records import AttemptRecord
 from tests.report.studies import SEVERAL, START, UNPRUNED, failed_trial, many, study, trial
 
 HIGHER = Objective("score", "maximize")

@@ -7,7 +7,18 @@ import math
 
 import pytest
 
-from kubetuna.report.text import cut, duration, esc, finite, label, moment, number, safe_json, scalar, strict
+from kubetuna.analysis.report.text import (
+    cut,
+    duration,
+    esc,
+    finite,
+    label,
+    moment,
+    number,
+    safe_json,
+    scalar,
+    strict,
+)
 
 
 def test_html_is_escaped_and_control_characters_go() -> None:

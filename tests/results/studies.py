@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import optuna
 
-from kubetuna.backtest.ranks import Order
-from kubetuna.records import TrialRecord
-from kubetuna.results.seen import Seen
-from kubetuna.walkforward import Block, Walked, WalkForward
+from kubetuna.analysis.statistics.ranks import Order
+from kubetuna.finrl.fold_results import Block, Walked, WalkForward
+from kubetuna.study.record import Seen
+from kubetuna.trials.records import TrialRecord
 from tests.report.studies import Study, failed_trial, study, trial
 
 WALKED = study([trial(n, n / 10) for n in range(6)])

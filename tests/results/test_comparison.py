@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from kubetuna.cli.local import look_by_name
+from kubetuna.analysis.best_config import best_trial
+from kubetuna.analysis.comparison import compare
+from kubetuna.analysis.folder import read_results, write_results
+from kubetuna.analysis.summary import summary, summary_text
 from kubetuna.errors import ResultsError
-from kubetuna.results.best_config import best_trial
-from kubetuna.results.comparison import compare
-from kubetuna.results.folder import read_results, write_results
-from kubetuna.results.seen import Seen
-from kubetuna.results.summary import summary, summary_text
+from kubetuna.local.runner import look_by_name
+from kubetuna.study.record import Seen
 from tests.report.studies import SEVERAL, SINGLE, study, trial
 from tests.results.studies import plain_optuna, seen
 

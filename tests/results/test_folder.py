@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from kubetuna.analysis.folder import read_results, results_under, trials_csv, write_results
+from kubetuna.analysis.overview import write_overview
 from kubetuna.errors import ResultsError
-from kubetuna.results.folder import read_results, results_under, trials_csv, write_results
-from kubetuna.results.overview import write_overview
 from tests.report.studies import SEVERAL, SINGLE, failed_trial, study, trial
 from tests.report.test_page import two_values
 from tests.results.studies import seen

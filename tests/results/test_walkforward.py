@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from kubetuna.backtest.ranks import Order
+from kubetuna.analysis.folder import read_results, write_report, write_results
+from kubetuna.analysis.report.checks import checks
+from kubetuna.analysis.statistics.ranks import Order
 from kubetuna.errors import ResultsError
-from kubetuna.models.walking import chosen_trials
-from kubetuna.report.belief import checks
-from kubetuna.results.files import write_json
-from kubetuna.results.folder import read_results, write_report, write_results
-from kubetuna.results.walked import RECORD, walk_of
-from kubetuna.walkforward import Block, WalkForward, from_json, verdict
+from kubetuna.files import write_json
+from kubetuna.finrl.fold_results import Block, WalkForward, from_json, verdict
+from kubetuna.finrl.folds_record import RECORD, walk_of
+from kubetuna.finrl.walkforward import chosen_trials
 from tests.report.studies import study, trial
 from tests.results.studies import WALKED as STUDY
 from tests.results.studies import seen, walk

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from kubetuna.dashboard import listen, wait_for_store
-from kubetuna.store.engine import open_engine
+from kubetuna.store.dashboard import listen, wait_for_store
+from kubetuna.store.database import open_engine
 from kubetuna.store.schema import ensure_schema
 
 pytestmark = pytest.mark.postgres
@@ -54,7 +54,7 @@ def test_an_empty_database_is_waited_for(
         looks.append(seconds)
         ensure_schema(open_engine(postgres_url))
 
-    monkeypatch.setattr("kubetuna.dashboard.time.sleep", came)
+    monkeypatch.setattr("kubetuna.store.dashboard.time.sleep", came)
     wait_for_store(reader_url)
     assert len(looks) == 1
     assert "waiting:" in capsys.readouterr().err

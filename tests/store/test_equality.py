@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from kubetuna.store.engine import open_engine
+from kubetuna.store.database import open_engine
 from kubetuna.store.schema import ensure_schema
 from kubetuna.store.storage import JournaledStorage
 

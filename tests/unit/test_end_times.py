@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kubetuna.end_times import EndTimes
-from kubetuna.ports import AttemptFacts, AttemptKey, AttemptPhase
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptPhase
+from kubetuna.trials.end_times import EndTimes
 from tests.fakes import FakeClock
 
 KEY = AttemptKey(3, 1)

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kubetuna.engine import Ports
 from kubetuna.errors import StoreUnavailable
-from kubetuna.plan import RESEND_SECONDS
-from kubetuna.ports import AttemptKey, ExitFacts, Launch
-from kubetuna.records import TrialRecord
-from kubetuna.repeats import repeats_of
+from kubetuna.planning.plan import RESEND_SECONDS
+from kubetuna.reconciling.reconciler import Ports
+from kubetuna.trials.attempts import AttemptKey, ExitFacts, Launch
+from kubetuna.trials.records import TrialRecord
+from kubetuna.trials.repeats import repeats_of
 from tests.fakes import FakeLogs, Run
 from tests.local.runs import experiment
 from tests.world import World, curve

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubetuna.local import logs
-from kubetuna.local.folder import EXIT, LOG, ORDER, attempt_folder
-from kubetuna.ports import AttemptKey
+from kubetuna.local.folders import EXIT, LOG, ORDER, attempt_folder
+from kubetuna.trials.attempts import AttemptKey
 
 KEY = AttemptKey(0, 0)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kubetuna.ports import AttemptKey, ExitFacts, Launch
-from kubetuna.repeats import means
+from kubetuna.trials.attempts import AttemptKey, ExitFacts, Launch
+from kubetuna.trials.repeats import means
 from tests.fakes import Run
 from tests.local.runs import experiment
 from tests.world import World

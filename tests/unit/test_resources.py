@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from kubetuna.analysis.report.headline import cost_card, hours_text
 from kubetuna.cli.preview import preview, preview_text
-from kubetuna.cli.tables import status_rows
-from kubetuna.report.headline import cost_card, hours_text
-from kubetuna.resources import GPU, SLOT, resource_unit, resource_units
-from kubetuna.spec.model import Experiment
-from kubetuna.spec.parse import parse_experiment
-from kubetuna_operator.publisher import _with_text
+from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import GPU, SLOT, resource_unit, resource_units
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.terminal.tables import status_rows
+from kubetuna_operator.experiment.status_renderer import _with_text
 from tests.local.runs import experiment
 from tests.report.studies import Study, study, trial
 

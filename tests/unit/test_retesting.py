@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from kubetuna.ending import ending
-from kubetuna.ports import ExitFacts, Launch
-from kubetuna.results.seen import seen_of
-from kubetuna.status import Moment, render
-from kubetuna.store.catalog import read_study
-from kubetuna.totals import best_of, results_of
+from kubetuna.planning.status import Moment, render
+from kubetuna.planning.stopping import ending
+from kubetuna.store.reader import read_study
+from kubetuna.study.record import seen_of
+from kubetuna.trials.attempts import ExitFacts, Launch
+from kubetuna.trials.totals import best_of, results_of
 from tests.fakes import Run
 from tests.local.runs import experiment
 from tests.unit.plan.builders import experiment as plain

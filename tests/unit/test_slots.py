@@ -7,9 +7,9 @@ import json
 import pytest
 
 from kubetuna.errors import KubetunaError
+from kubetuna.experiment.model import Experiment
 from kubetuna.local.slots import slots_of
-from kubetuna.spec.model import Experiment
-from kubetuna.spec.parse import parse_experiment
+from kubetuna.parsing.parse import parse_experiment
 from tests.local.runs import experiment
 
 

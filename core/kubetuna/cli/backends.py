@@ -13,9 +13,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from kubetuna.cli.local import look, store_url, study_name
 from kubetuna.errors import BackendMissing
-from kubetuna.results.seen import Seen
+from kubetuna.local.runner import look, store_url, study_name
+from kubetuna.study.record import Seen
 
 GROUP = "kubetuna.backends"
 _IN_CLUSTER = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
@@ -71,7 +71,7 @@ def find(target: str, store: str | None, namespace: str | None) -> Seen:
     if place is not None:
         return _with_final(cluster().look(*place))
     if Path(target).is_dir():
-        from kubetuna.results.folder import read_results
+        from kubetuna.analysis.folder import read_results
 
         return read_results(Path(target))
     return look(target, store_url(store))
@@ -79,8 +79,8 @@ def find(target: str, store: str | None, namespace: str | None) -> Seen:
 
 def _with_final(seen: Seen) -> Seen:
     """A cluster's experiment with what ``finalize`` found on this machine, since it writes nothing there."""
-    from kubetuna.results.files import read_object
-    from kubetuna.results.folder import FINAL
+    from kubetuna.analysis.folder import FINAL
+    from kubetuna.files import read_object
 
     path = seen.folder / FINAL
     return replace(seen, final=read_object(path)) if path.exists() else seen

@@ -10,15 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kubetuna.analysis.folder import FINAL, write_report
 from kubetuna.cli.backends import in_cluster
-from kubetuna.cli.local import look_by_name, store_url
 from kubetuna.errors import StoreError
-from kubetuna.models.finalizing import Keep
-from kubetuna.results.files import read_object, write_json
-from kubetuna.results.folder import FINAL, write_report
-from kubetuna.results.seen import Seen
-from kubetuna.store.catalog import keep_final
-from kubetuna.store.engine import open_engine
+from kubetuna.files import read_object, write_json
+from kubetuna.finrl.finalize import Keep
+from kubetuna.local.runner import look_by_name, store_url
+from kubetuna.store.database import open_engine
+from kubetuna.store.reader import keep_final
+from kubetuna.study.record import Seen
 
 
 def keeper(target: str, seen: Seen, store: str | None, namespace: str | None) -> tuple[Path, Keep, Any]:

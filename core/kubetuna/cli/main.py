@@ -2,7 +2,7 @@
 
 Exit codes: 0 succeeded, 1 the experiment (or the command) failed, 2 invalid input, 3 the study is held by
 another runner, 130 interrupted. Tables and the live view go to people; with ``--json`` stdout ends with one
-line of JSON. What a verb shows is in ``kubetuna.cli.tables``, the live view in ``kubetuna.cli.live``.
+line of JSON. What a verb shows is in ``kubetuna.terminal.tables``, the live view in ``kubetuna.terminal.live``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kubetuna.cli import after
+from kubetuna.cli import results
 from kubetuna.cli.options import (
     File,
     JsonOption,
@@ -43,8 +43,8 @@ app = typer.Typer(
 
 
 def _parsed(file: str, preset: str | None, metric: str | None, sets: list[str] | None) -> Any:
-    from kubetuna.cli.local import read_text
-    from kubetuna.spec.parse import parse_file_text
+    from kubetuna.local.runner import read_text
+    from kubetuna.parsing.parse import parse_file_text
 
     return parse_file_text(read_text(Path(file)), preset=preset, metric=metric, sets=tuple(sets or ()))
 
@@ -59,22 +59,22 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Run an experiment here, or take it up where it was."""
-    from kubetuna.cli import local
-    from kubetuna.cli.live import LiveView
     from kubetuna.cli.pages import write_report
-    from kubetuna.cli.tables import closing_words, print_json
+    from kubetuna.local import runner
+    from kubetuna.terminal.live import LiveView
+    from kubetuna.terminal.tables import closing_words, print_json
 
     spec = _parsed(file, preset, metric, set_)
     for warning in spec.warnings:
         errors.print(f"note: {warning}", markup=False)
-    interrupt = local.install_interrupt()
-    url = local.store_url(store)
+    interrupt = runner.install_interrupt()
+    url = runner.store_url(store)
     with LiveView(errors) as view:
-        watchers = local.Watchers(view.started, view.changed, view.unavailable, view.noted)
-        told = local.run(spec, url, watchers, interrupt)
+        watchers = runner.Watchers(view.started, view.changed, view.unavailable, view.noted)
+        told = runner.run(spec, url, watchers, interrupt)
     if json:
         print_json(told.status)
-    page = None if told.interrupted else write_report(local.look(spec.name, url), None)
+    page = None if told.interrupted else write_report(runner.look(spec.name, url), None)
     options = [*_options("--preset", preset), *_options("--metric", metric), *_options("--set", *set_ or ())]
     again = shlex.join([file, *options])
     words = closing_words(spec, told.status, told.folder, again, store, page)
@@ -100,7 +100,7 @@ def plan(
 ) -> None:
     """Check an experiment and show its space, budget and cost; starts nothing."""
     from kubetuna.cli.preview import preview, preview_text
-    from kubetuna.cli.tables import print_json
+    from kubetuna.terminal.tables import print_json
 
     shown = preview(_parsed(file, preset, metric, set_))
     if json:
@@ -115,7 +115,7 @@ def status(
 ) -> None:
     """How an experiment goes."""
     from kubetuna.cli.backends import find
-    from kubetuna.cli.tables import print_json, status_table
+    from kubetuna.terminal.tables import print_json, status_table
 
     seen = find(target, store, namespace)
     if json:
@@ -130,7 +130,7 @@ def trials(
 ) -> None:
     """Every trial with its parameters, state and values."""
     from kubetuna.cli.backends import find
-    from kubetuna.cli.tables import print_json, trials_table
+    from kubetuna.terminal.tables import print_json, trials_table
 
     seen = find(target, store, namespace)
     if json:
@@ -145,7 +145,7 @@ def best(
 ) -> None:
     """The best parameters found so far."""
     from kubetuna.cli.backends import find
-    from kubetuna.cli.tables import best_text, print_json
+    from kubetuna.terminal.tables import best_text, print_json
 
     seen = find(target, store, namespace)
     found = seen.status.get("paretoFront") or seen.status.get("currentOptimalTrial")
@@ -190,7 +190,7 @@ def report(
 
     from kubetuna.cli.backends import find
     from kubetuna.cli.pages import write_report
-    from kubetuna.cli.tables import print_json
+    from kubetuna.terminal.tables import print_json
 
     path = write_report(find(target, store, namespace), out_)
     if json:
@@ -209,9 +209,9 @@ def dashboard(
     open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """Optuna Dashboard on the store; Ctrl-C ends it."""
-    from kubetuna.cli.local import store_url
     from kubetuna.cli.pages import serve_dashboard
-    from kubetuna.store.catalog import existing_store
+    from kubetuna.local.runner import store_url
+    from kubetuna.store.reader import existing_store
 
     url = store_url(store)
     existing_store(url)
@@ -233,7 +233,7 @@ def submit(
 @app.command()
 def watch(target: Target, namespace: NamespaceOption = None) -> None:
     """Show an experiment of the cluster as it goes, until it ends."""
-    from kubetuna.cli.remote import watch_until_it_ends
+    from kubetuna.cli.cluster import watch_until_it_ends
 
     raise typer.Exit(_code(watch_until_it_ends(target, namespace, errors)))
 
@@ -264,7 +264,7 @@ def stop(target: Target, namespace: NamespaceOption = None) -> None:
     _edit(target, namespace, {"shutdown": True}, "is being stopped")
 
 
-after.register(app)
+results.register(app)
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ import signal
 import webbrowser
 from pathlib import Path
 
+from kubetuna.analysis import folder
+from kubetuna.analysis.folder import REPORT
 from kubetuna.errors import BackendMissing, KubetunaError
-from kubetuna.results import folder
-from kubetuna.results.folder import REPORT
-from kubetuna.results.seen import Seen
+from kubetuna.study.record import Seen
 
 
 def write_report(seen: Seen, path: Path | None) -> Path:
@@ -24,7 +24,7 @@ def serve_dashboard(url: str, host: str, port: int, browse: bool) -> None:
         BackendMissing: optuna-dashboard is not installed.
         KubetunaError: the address cannot be used.
     """
-    from kubetuna.dashboard import listen
+    from kubetuna.store.dashboard import listen
 
     try:
         server = listen(url, host, port)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubetuna.algorithms.space import cardinality
-from kubetuna.cli.tables import seconds
-from kubetuna.ending import SECONDS_PER_HOUR
-from kubetuna.resources import GPU, SLOT, resource_unit, resource_units
-from kubetuna.spec.model import Experiment, Parameter
+from kubetuna.experiment.model import Experiment, Parameter
+from kubetuna.experiment.resources import GPU, SLOT, resource_unit, resource_units
+from kubetuna.planning.stopping import SECONDS_PER_HOUR
+from kubetuna.search.space import cardinality
+from kubetuna.terminal.tables import seconds
 
 
 def preview(spec: Experiment) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from kubetuna.cli.tables import clean, number
+from kubetuna.terminal.tables import clean, number
 
 if TYPE_CHECKING:
-    from kubetuna.models.retesting import Retested
-    from kubetuna.results.comparison import Comparison
-    from kubetuna.walkforward import WalkForward
+    from kubetuna.analysis.comparison import Comparison
+    from kubetuna.finrl.fold_results import WalkForward
+    from kubetuna.training.retest import Retested
 
 
 def comparison_table(found: Comparison) -> Table:

@@ -6,9 +6,9 @@ import shutil
 from typing import BinaryIO
 
 from kubetuna.errors import KubetunaError
-from kubetuna.local.folder import LOG, attempt_folder
-from kubetuna.ports import AttemptKey
-from kubetuna.results.seen import Seen
+from kubetuna.local.folders import LOG, attempt_folder
+from kubetuna.study.record import Seen
+from kubetuna.trials.attempts import AttemptKey
 
 
 def copy_log(seen: Seen, number: int, attempt: int | None, out: BinaryIO) -> None:

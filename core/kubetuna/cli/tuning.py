@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from kubetuna.cli import local
-from kubetuna.results.folder import write_results
-from kubetuna.results.seen import Seen
-from kubetuna.spec.model import Experiment
+from kubetuna.analysis.folder import write_results
+from kubetuna.experiment.model import Experiment
+from kubetuna.local import runner
+from kubetuna.study.record import Seen
 
 EXPERIMENTS = Path("hpo_experiments")
 
@@ -19,10 +19,10 @@ def results_folder(task: str) -> Path:
 
 
 def tune(
-    spec: Experiment, url: str, watchers: local.Watchers, interrupt: threading.Event, folder: Path
-) -> tuple[local.Told, Seen]:
+    spec: Experiment, url: str, watchers: runner.Watchers, interrupt: threading.Event, folder: Path
+) -> tuple[runner.Told, Seen]:
     """Run an experiment, or take it up where it was, and write what is known of it into a folder."""
-    told = local.run(spec, url, watchers, interrupt)
-    seen = local.look_by_name(spec.name, url)
+    told = runner.run(spec, url, watchers, interrupt)
+    seen = runner.look_by_name(spec.name, url)
     write_results(seen, folder)
     return told, seen

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubetuna.resources import pod_spec
+from kubetuna.experiment.resources import pod_spec
 
 GRACE_SECONDS = 30.0
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kubetuna.local.folder import EXIT, LOG, ORDER, attempt_folder
-from kubetuna.ports import AttemptKey, LogChunk
+from kubetuna.local.folders import EXIT, LOG, ORDER, attempt_folder
+from kubetuna.trials.attempts import AttemptKey, LogChunk
 
 CHUNK = 1024 * 1024
 LONGEST = 64 * 1024

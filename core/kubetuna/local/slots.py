@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubetuna.errors import KubetunaError
-from kubetuna.resources import gpus, pod_spec
-from kubetuna.spec.model import Experiment
+from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import gpus, pod_spec
 
 THREADS = (
     "OMP_NUM_THREADS",

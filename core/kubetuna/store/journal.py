@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
 
 from kubetuna.errors import ForeignTrials
-from kubetuna.store.engine import writing
-from kubetuna.store.registry import EnrolledStudy, check_epoch
+from kubetuna.store.database import writing
+from kubetuna.store.fencing import EnrolledStudy, check_epoch
 from kubetuna.store.tables import (
     INTERMEDIATE,
     PARAMS,

@@ -13,7 +13,7 @@ import optuna
 from sqlalchemy import Connection, Engine, inspect, text
 
 from kubetuna.errors import StoreError
-from kubetuna.store.engine import place, reading, translated, writing
+from kubetuna.store.database import place, reading, translated, writing
 
 REVISION = "v3.2.0.a"
 SCHEMA_LOCK = 0x6B756265

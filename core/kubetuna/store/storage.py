@@ -19,8 +19,8 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Engine
 
+from kubetuna.store.fencing import EPOCH, enrol
 from kubetuna.store.journal import Changes, write
-from kubetuna.store.registry import EPOCH, enrol
 
 
 class _Memory(InMemoryStorage):

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pytest
 
-from kubetuna.ports import Launch
+from kubetuna.trials.attempts import Launch
 from tests.fakes import Run
 from tests.local.runs import experiment
 from tests.world import World, curve

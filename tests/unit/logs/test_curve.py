@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kubetuna.logs.curve import Curve, Point, joined
-from kubetuna.logs.lines import LineReader, MetricLine, SeriesPart
+from kubetuna.metrics.curve import Curve, Point, joined
+from kubetuna.metrics.lines import LineReader, MetricLine, SeriesPart
 
 
 def feed(curve: Curve, *lines: tuple[int | None, float], known: dict[int, float] | None = None) -> list[Any]:

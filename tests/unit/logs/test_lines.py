@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubetuna.logs.lines import Announcement, LineReader, MetricLine, Protocol, SeriesPart
+from kubetuna.metrics.lines import Announcement, LineReader, MetricLine, Protocol, SeriesPart
 
 METRICS = ("loss", "acc", "val_acc", "a|b", "val/f1")
 

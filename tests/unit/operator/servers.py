@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from kubernetes import client
 
-from kubetuna_operator.transport import Api
+from kubetuna_operator.kube.api_client import Api
 
 
 def answer(status: str, body: bytes, *, length: int | None = None, head: str = "") -> bytes:

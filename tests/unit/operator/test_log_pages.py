@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kubetuna_operator.pod_logs import LONGEST_LINE, SLOWEST, Page, _Pace, _whole
-from kubetuna_operator.transport import split_lines
+from kubetuna_operator.kube.api_client import split_lines
+from kubetuna_operator.workloads.pod_logs import LONGEST_LINE, SLOWEST, Page, _Pace, _whole
 
 A, B, C = (f"2026-11-24T10:00:0{n}.000000000Z" for n in (1, 2, 3))
 

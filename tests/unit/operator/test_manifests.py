@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kubetuna.ports import AttemptKey, Launch
-from kubetuna.spec.parse import parse_experiment
-from kubetuna_operator.pods import Owner, attempt_manifest
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.trials.attempts import AttemptKey, Launch
+from kubetuna_operator.workloads.manifest import Owner, attempt_manifest
 from tests.spec_table import JOB, TRIAL, document
 
 OWNER = Owner("lab", "small", "uid-1")

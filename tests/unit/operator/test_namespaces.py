@@ -9,11 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from kubetuna_operator import FINALIZER, controller, reflector, watches
-from kubetuna_operator.controller import Controller
-from kubetuna_operator.surroundings import Surroundings
+from kubetuna_operator import FINALIZER
+from kubetuna_operator.context import Surroundings
+from kubetuna_operator.experiment import controller, watches
+from kubetuna_operator.experiment.controller import Controller
+from kubetuna_operator.kube import reflector
+from kubetuna_operator.kube.api_client import Api, Refused
 from kubetuna_operator.telemetry import UNREADABLE_NAMESPACES
-from kubetuna_operator.transport import Api, Refused
 
 MOVED = threading.Condition()
 FORBIDDEN = Refused(403, "Forbidden", "no Role")

@@ -14,17 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubetuna.outcome import Reading, classify
-from kubetuna.ports import ExitFacts
-from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_PARAMS, ANNOTATION_TIMEOUT, reflector
-from kubetuna_operator.jobs import Jobs
-from kubetuna_operator.leader import Leadership
-from kubetuna_operator.objects import Unreadable, experiment, text
-from kubetuna_operator.pod_facts import facts, view
-from kubetuna_operator.pods import Owner
-from kubetuna_operator.projection import _status, written
-from kubetuna_operator.reflector import Reflector
-from kubetuna_operator.transport import Api
+from kubetuna.trials.attempts import ExitFacts
+from kubetuna.trials.outcome import Reading, classify
+from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_PARAMS, ANNOTATION_TIMEOUT
+from kubetuna_operator.experiment.trial_objects import _status, written
+from kubetuna_operator.kube import reflector
+from kubetuna_operator.kube.api_client import Api
+from kubetuna_operator.kube.leader import Leadership
+from kubetuna_operator.kube.objects import Unreadable, experiment, text
+from kubetuna_operator.kube.reflector import Reflector
+from kubetuna_operator.pods.status import facts, view
+from kubetuna_operator.workloads.job import Jobs
+from kubetuna_operator.workloads.manifest import Owner
 from tests.report.studies import trial
 from tests.spec_table import document
 from tests.unit.operator.pods import DELETED, RUNNING, STARTED, disruption, ended, pod, waiting

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from kubetuna.outcome import Outcome, Reading, classify
-from kubetuna.ports import AttemptFacts, AttemptKey, ExitFacts
-from kubetuna_operator.objects import seconds
-from kubetuna_operator.pod_facts import LOST_SECONDS, facts, view
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts
+from kubetuna.trials.outcome import Outcome, Reading, classify
+from kubetuna_operator.kube.objects import seconds
+from kubetuna_operator.pods.status import LOST_SECONDS, facts, view
 from tests.unit.operator.pods import DELETED, RUNNING, disruption, ended, pod, waiting
 
 START_TIMEOUT = 600.0

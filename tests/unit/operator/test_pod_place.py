@@ -7,15 +7,15 @@ from typing import Any, cast
 
 import pytest
 
-from kubetuna.ports import AttemptFacts, AttemptKey, Launch
-from kubetuna.spec.parse import parse_experiment
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, Launch
 from kubetuna_operator import ANNOTATION_TIMEOUT
-from kubetuna_operator.pod_facts import seconds, view
-from kubetuna_operator.pod_index import PodIndex
-from kubetuna_operator.pod_place import RETRY_SECONDS, PodPlace
-from kubetuna_operator.pods import Owner
-from kubetuna_operator.surroundings import About, Surroundings
-from kubetuna_operator.transport import Refused, Unreachable
+from kubetuna_operator.context import About, Surroundings
+from kubetuna_operator.kube.api_client import Refused, Unreachable
+from kubetuna_operator.pods.index import PodIndex
+from kubetuna_operator.pods.status import seconds, view
+from kubetuna_operator.workloads.executor import RETRY_SECONDS, PodPlace
+from kubetuna_operator.workloads.manifest import Owner
 from tests.fakes import FakeClock
 from tests.spec_table import JOB, TRIAL, document
 from tests.unit.operator.pods import RUNNING, STARTED, pod

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from kubetuna_operator import reflector
-from kubetuna_operator.reflector import Reflector
+from kubetuna_operator.kube import reflector
+from kubetuna_operator.kube.api_client import Api, Refused, Unreachable
+from kubetuna_operator.kube.reflector import Reflector
 from kubetuna_operator.telemetry import UNREADABLE
-from kubetuna_operator.transport import Api, Refused, Unreachable
 
 Step = Callable[[dict[str, Any]], Any]
 
@@ -114,6 +114,8 @@ def test_a_server_that_is_away_is_asked_again_and_nothing_known_is_forgotten() -
 def test_a_line_that_is_no_event_opens_the_watch_again(line: bytes) -> None:
     _, known, _ = told(page(7, pod("a", 1, "1")), [line], [event("ADDED", pod("b", 8, "1"))])
     assert known == {"a": "1", "b": "1"}
+
+
 NAMELESS = {"metadata": {"namespace": "lab", "resourceVersion": "8"}, "value": "1"}
 VALUELESS = {"metadata": {"namespace": "lab", "name": "odd", "resourceVersion": "8"}}
 

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
-from kubetuna.ports import AttemptFacts, AttemptKey, Launch
-from kubetuna.spec.parse import parse_experiment
-from kubetuna_operator.background import Background
-from kubetuna_operator.events import Events
-from kubetuna_operator.pod_index import PodIndex
-from kubetuna_operator.pod_place import PodPlace
-from kubetuna_operator.pods import Owner
-from kubetuna_operator.surroundings import About, Store, Surroundings
-from kubetuna_operator.transport import Api, Refused
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, Launch
+from kubetuna_operator.context import About, Store, Surroundings
+from kubetuna_operator.kube.api_client import Api, Refused
+from kubetuna_operator.kube.deferred_writes import Background
+from kubetuna_operator.kube.events import Events
+from kubetuna_operator.pods.index import PodIndex
+from kubetuna_operator.workloads.executor import PodPlace
+from kubetuna_operator.workloads.manifest import Owner
 from tests.fakes import FakeClock
 from tests.spec_table import JOB, TRIAL, document
 

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 import kubetuna_operator
-from kubetuna_operator import threads
-from kubetuna_operator.backoff import wait_after
 from kubetuna_operator.endpoints import serve
 from kubetuna_operator.health import Report, Sign, alive
-from kubetuna_operator.leader import Leadership
-from kubetuna_operator.threads import supervised
-from kubetuna_operator.transport import Api, Unreachable
-from kubetuna_operator.work_queue import WorkQueue
+from kubetuna_operator.kube import threads
+from kubetuna_operator.kube.api_client import Api, Unreachable
+from kubetuna_operator.kube.backoff import wait_after
+from kubetuna_operator.kube.leader import Leadership
+from kubetuna_operator.kube.threads import supervised
+from kubetuna_operator.kube.work_queue import WorkQueue
 
 SOURCES = Path(kubetuna_operator.__file__).parent
 
@@ -56,7 +56,7 @@ def test_a_thread_that_has_done_its_duty_ends_alone(ends: list[str]) -> None:
 
 def test_the_process_ends_with_1_and_says_why_although_another_thread_hangs() -> None:
     program = (
-        "import threading; from kubetuna_operator.threads import supervised\n"
+        "import threading; from kubetuna_operator.kube.threads import supervised\n"
         "supervised('lease', lambda: {}['spec']).start(); threading.Event().wait()"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
@@ -86,7 +86,7 @@ class Odd(Api):
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubetuna_operator.leader.RETRY", 0.0)
+    monkeypatch.setattr("kubetuna_operator.kube.leader.RETRY", 0.0)
 
 
 def test_a_lease_thread_that_dies_ends_the_process(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from kubernetes.config import ConfigException
 
-from kubetuna_operator import transport
-from kubetuna_operator.transport import Api, Refused, Unreachable
+from kubetuna_operator.kube import api_client
+from kubetuna_operator.kube.api_client import Api, Refused, Unreachable
 from tests.unit.operator.servers import answer, served
 
 Ask = Callable[[Api], Any]
@@ -76,5 +76,5 @@ def test_patience_is_per_connection_and_the_budget_of_writes_is_shared(monkeypat
         for one in (api, quick):
             with pytest.raises(Unreachable):
                 one.get("/api/v1/pods")
-    assert asked == [(transport.CONNECT_SECONDS, transport.ANSWER_SECONDS), (3.0, 3.0)]
+    assert asked == [(api_client.CONNECT_SECONDS, api_client.ANSWER_SECONDS), (3.0, 3.0)]
     assert quick._writes is api._writes

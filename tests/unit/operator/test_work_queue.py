@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from kubetuna_operator.background import Background
-from kubetuna_operator.work_queue import FIRST_WAIT, LONGEST_WAIT, WorkQueue
+from kubetuna_operator.kube.deferred_writes import Background
+from kubetuna_operator.kube.work_queue import FIRST_WAIT, LONGEST_WAIT, WorkQueue
 
 
 class Clock:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubetuna.outcome import Outcome, Reading
-from kubetuna.ports import AttemptFacts, AttemptKey, AttemptPhase, ExitFacts
-from kubetuna.snapshot import AttemptView, Snapshot, TrialView
-from kubetuna.spec.model import Algorithm, Experiment, Objective, Parameter, Template
+from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Template
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptPhase, ExitFacts
+from kubetuna.trials.outcome import Outcome, Reading
+from kubetuna.trials.snapshot import AttemptView, Snapshot, TrialView
 
 NOW = 1_000.0
 

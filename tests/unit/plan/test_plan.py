@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from kubetuna.ending import IDENTICAL_FAILURES, ending
-from kubetuna.outcome import Classified, Outcome
-from kubetuna.plan import (
+from kubetuna.experiment.model import Budget, StopWhen
+from kubetuna.planning.plan import (
     FREE_RETRIES,
     RESEND_SECONDS,
     Action,
@@ -23,9 +22,10 @@ from kubetuna.plan import (
     finished,
     plan,
 )
-from kubetuna.ports import AttemptKey
-from kubetuna.snapshot import Snapshot, Tally
-from kubetuna.spec.model import Budget, StopWhen
+from kubetuna.planning.stopping import IDENTICAL_FAILURES, ending
+from kubetuna.trials.attempts import AttemptKey
+from kubetuna.trials.outcome import Classified, Outcome
+from kubetuna.trials.snapshot import Snapshot, Tally
 from tests.unit.plan.builders import (
     NO_METRIC,
     NOW,

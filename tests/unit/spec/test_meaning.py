@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from kubetuna.errors import SpecError
-from kubetuna.ports import AttemptKey
-from kubetuna.spec.environment import environment
-from kubetuna.spec.parse import parse_file_text
-from kubetuna.spec.substitution import substitute
-from kubetuna.spec.yaml_text import load_documents
+from kubetuna.parsing.parse import parse_file_text
+from kubetuna.parsing.yaml_text import load_documents
+from kubetuna.trials.attempts import AttemptKey
+from kubetuna.trials.environment import environment
+from kubetuna.trials.substitution import substitute
 from tests.local.runs import experiment
 from tests.unit.spec.test_refusals import algorithm, parameter, pruner, space
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from kubetuna.errors import SpecError
-from kubetuna.spec.parse import parse_file_text
+from kubetuna.parsing.parse import parse_file_text
 from tests.local.runs import experiment
 
 X = r"spec.parameters\[0\]"
@@ -303,7 +303,7 @@ def test_the_known_names_are_those_of_the_client() -> None:
     """A newer client brings newer names; here is where they are missed."""
     import kubernetes.client as models
 
-    from kubetuna.spec import pod_fields
+    from kubetuna.parsing import pod_fields
 
     for names, model in (
         (pod_fields.CONTAINER, models.V1Container),

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from kubetuna.algorithms.catalogue import PRUNER_ALIASES, PRUNERS, SAMPLER_ALIASES, SAMPLERS
 from kubetuna.errors import SpecError
-from kubetuna.spec.edits import EDITABLE
-from kubetuna.spec.parse import SPEC_FIELDS, parse_experiment
+from kubetuna.parsing.edits import EDITABLE
+from kubetuna.parsing.parse import SPEC_FIELDS, parse_experiment
+from kubetuna.search.catalogue import PRUNER_ALIASES, PRUNERS, SAMPLER_ALIASES, SAMPLERS
 from tests.spec_table import BAD, GOOD, document
 
 CRD = Path(__file__).parents[3] / "helm" / "kubetuna" / "crds-source" / "experiments.yaml"

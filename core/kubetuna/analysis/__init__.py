@@ -1,0 +1,1 @@
+"""What a study found, written for people: the report, comparisons, summaries, result folders."""

@@ -1,0 +1,122 @@
+"""The best parameters as a file for production: what they are, what they reached, and how that was measured."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from kubetuna.analysis.report.view import View, view_of
+from kubetuna.errors import ResultsError
+from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import pod_spec
+from kubetuna.files import write_json
+from kubetuna.study.record import Seen
+from kubetuna.trials.environment import trial_seed
+from kubetuna.trials.records import TrialRecord
+
+PACKAGES = ("kubetuna", "kubetuna-trial", "optuna", "torch")
+TRAINERS = "kubetuna_trial."
+
+
+def task_of(seen: Seen) -> str:
+    """``task1`` or ``task2`` where one of the shipped trainers was tuned, else the study's name."""
+    return shipped_task(seen.spec) or seen.spec.name
+
+
+def shipped_task(spec: Experiment) -> str | None:
+    """The shipped trainer that an experiment tunes: what it trains can be judged; None where it is another."""
+    for container in pod_spec(spec.template.trial_spec).get("containers") or ():
+        for word in (*(container.get("command") or ()), *(container.get("args") or ())):
+            if isinstance(word, str) and word.startswith(TRAINERS):
+                return word.removeprefix(TRAINERS).partition(".")[0]
+    return None
+
+
+def best_trial(seen: Seen) -> TrialRecord:
+    """The best trial of a single objective.
+
+    Raises:
+        ResultsError: none has completed, or there are several objectives and so no best.
+    """
+    view = view_of(seen.spec, seen.status, seen.trials, 0.0)
+    if view.spec.multi_objective:
+        names = ", ".join(o.metric for o in view.spec.objectives)
+        raise ResultsError(
+            f"{view.spec.name} has several objectives ({names}) and no single best; "
+            "choose a trial of the Pareto front and give --trial NUMBER"
+        )
+    if view.best is None:
+        raise ResultsError(f"{view.spec.name}: {_why_none(view)}")
+    return view.best
+
+
+def _why_none(view: View) -> str:
+    if not view.trials:
+        return "no trial has started, so there is no best"
+    words = {"PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+    states = [t.state for t in view.trials]
+    counts = ", ".join(f"{states.count(s)} {w}" for s, w in words.items() if s in states)
+    return f"no trial has completed with a valid value, so there is no best ({counts or 'none counts'})"
+
+
+def chosen_trial(seen: Seen, number: int | None) -> TrialRecord:
+    """The trial of that number, else the best."""
+    if number is None:
+        return best_trial(seen)
+    trial = next((t for t in seen.trials if t.number == number), None)
+    if trial is None:
+        raise ResultsError(f"{seen.spec.name} has no trial {number}; it has {len(seen.trials)}, numbered from 0")
+    return trial
+
+
+def configuration(seen: Seen, trial: TrialRecord) -> dict[str, Any]:
+    """One trial's parameters with everything that is needed to make it again."""
+    values = trial.values or ()
+    objective = seen.spec.objectives[0]
+    return {
+        "task": task_of(seen),
+        "best_params": dict(trial.params),
+        "metric": objective.metric,
+        "direction": objective.direction,
+        "value": values[0] if values else None,
+        "values": dict(zip((o.metric for o in seen.spec.objectives), values, strict=False)),
+        "metrics": dict(trial.metrics),
+        **_runs(seen, trial),
+        "study": seen.spec.name,
+        "store": seen.store,
+        "trial": trial.number,
+        "seed": None if seen.seed is None else trial_seed(int(seen.seed), trial.number),
+        "protocol": seen.protocol,
+        "versions": versions(),
+    }
+
+
+def _runs(seen: Seen, trial: TrialRecord) -> dict[str, Any]:
+    """The metrics of each run, and of the re-test, where there were several."""
+    again = next((t for t in seen.trials if t.retest_of == trial.number and t.repeats), None)
+    found = {"repeats": trial.repeats, "retest": again.repeats if again else ()}
+    return {name: [dict(run) for run in runs] for name, runs in found.items() if runs}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on, as far as they are installed here."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_configuration(seen: Seen, folder: Path, number: int | None = None) -> Path:
+    """Write ``TASK_best_config.json`` into a folder."""
+    return write_json(
+        folder / f"{_file_name(task_of(seen))}_best_config.json", configuration(seen, chosen_trial(seen, number))
+    )
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)

@@ -1,0 +1,170 @@
+"""Comparing studies by what their search is likely to reach, not by their luckiest trial.
+
+Studies of different size are put on one footing: the best of as many trials as the smallest of them has. Its
+distribution over draws from a study's own trials is known exactly, so the interval needs no simulation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubetuna.analysis.report.text import finite
+from kubetuna.errors import ResultsError
+from kubetuna.experiment.model import Direction
+from kubetuna.study.record import Seen
+from kubetuna.trials.records import TrialRecord
+from kubetuna.trials.totals import eligible
+
+Floats = NDArray[np.float64]
+CONFIDENCE = 0.95
+UNNAMED = "value"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One study among others. ``likely``, ``low``, ``high``: the best of ``of`` trials, and its 95 % interval.
+
+    ``chance``: the probability that this study's best of ``of`` is better than the leader's; a half for the leader.
+    """
+
+    study: str
+    trials: int
+    completed: int
+    best: float
+    best_trial: int
+    median: float
+    of: int
+    likely: float
+    low: float
+    high: float
+    chance: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented shape of ``kubetuna compare --json``."""
+        return {
+            "study": self.study,
+            "trials": self.trials,
+            "completed": self.completed,
+            "best": self.best,
+            "bestTrial": self.best_trial,
+            "median": self.median,
+            "bestOf": self.of,
+            "likely": self.likely,
+            "interval": [self.low, self.high],
+            "chanceToBeatTheLeader": self.chance,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Studies, the most promising first."""
+
+    metric: str
+    direction: Direction
+    studies: tuple[Compared, ...]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence on whether the leader leads."""
+        leader, others = self.studies[0], self.studies[1:]
+        if not others:
+            return f"{leader.study} is alone."
+        rivals = [s.study for s in others if s.chance > 1 - CONFIDENCE]
+        if rivals:
+            return f"{leader.study} leads, but cannot be told apart from {', '.join(rivals)} at 95 %."
+        return f"{leader.study} is better than the others, at equal numbers of trials, at 95 %."
+
+
+def compare(seen: Sequence[Seen], metric: str | None = None) -> Comparison:
+    """Compare studies by a metric, else by their common objective.
+
+    Raises:
+        ResultsError: they have no metric or direction in common, or one has no completed trial.
+    """
+    chosen = metric or _common_metric(seen)
+    direction = _direction(seen, chosen)
+    sign = 1.0 if direction == "maximize" else -1.0
+    scored = [(one, _scores(one, chosen, sign)) for one in seen]
+    size = min(len(values) for _, values in scored)
+    leader = max(scored, key=lambda pair: _quantile(pair[1], size, 0.5))[1]
+    found = [_compared(one, values, size, sign, leader, chosen) for one, values in scored]
+    return Comparison(chosen, direction, tuple(sorted(found, key=lambda c: (-sign * c.likely, c.chance != 0.5))))
+
+
+def _common_metric(seen: Sequence[Seen]) -> str:
+    names = {tuple(o.metric for o in one.spec.objectives) for one in seen}
+    if len(names) == 1 and len(only := next(iter(names))) == 1:
+        return only[0]
+    each = "; ".join(f"{one.spec.name}: {', '.join(o.metric for o in one.spec.objectives)}" for one in seen)
+    raise ResultsError(f"the studies have no single objective in common ({each}); give --metric NAME")
+
+
+def _direction(seen: Sequence[Seen], metric: str) -> Direction:
+    """The direction that the studies agree on; those that have the metric as no objective follow the others."""
+    found = {o.direction for one in seen for o in one.spec.objectives if o.metric in (metric, UNNAMED)}
+    if len(found) > 1:
+        raise ResultsError(f"some studies maximize {metric}, others minimize it: they cannot be compared")
+    return next(iter(found)) if found else "maximize"
+
+
+def _scores(one: Seen, metric: str, sign: float) -> Floats:
+    """The values of the eligible trials in order of goodness, worst first, larger is better."""
+    values = [v for t in filter(eligible, one.trials) if (v := value_in(one, t, metric)) is not None]
+    if not values:
+        known = sorted({m for t in one.trials for m in t.metrics} | {o.metric for o in one.spec.objectives})
+        raise ResultsError(
+            f"{one.spec.name}: no completed trial has the metric {metric!r}; it knows {', '.join(known[:10])}"
+        )
+    return np.sort(sign * np.array(values))
+
+
+def value_in(one: Seen, trial: TrialRecord, metric: str) -> float | None:
+    """A trial's value of a metric, its objective's where that is nameless."""
+    for index, objective in enumerate(one.spec.objectives):
+        if objective.metric == metric or (objective.metric == UNNAMED and metric not in trial.metrics):
+            return trial.values[index] if trial.values else None
+    return finite(trial.metrics.get(metric))
+
+
+def _compared(one: Seen, values: Floats, size: int, sign: float, leader: Floats, metric: str) -> Compared:
+    tail = (1 - CONFIDENCE) / 2
+    ends = sorted(sign * _quantile(values, size, q) for q in (tail, 1 - tail))
+    best = max(filter(eligible, one.trials), key=lambda t: (_goodness(one, t, metric, sign), -t.number))
+    return Compared(
+        study=one.spec.name,
+        trials=len(one.trials),
+        completed=len(values),
+        best=sign * float(values[-1]),
+        best_trial=best.number,
+        median=sign * float(np.median(values)),
+        of=size,
+        likely=sign * _quantile(values, size, 0.5),
+        low=ends[0],
+        high=ends[1],
+        chance=0.5 if values is leader else _chance(values, leader, size),
+    )
+
+
+def _goodness(one: Seen, trial: TrialRecord, metric: str, sign: float) -> float:
+    value = value_in(one, trial, metric)
+    return -math.inf if value is None else sign * value
+
+
+def _quantile(values: Floats, size: int, share: float) -> float:
+    """A quantile of the best of ``size`` draws: P(best <= k-th value) = (k / n) ** size."""
+    rank = math.ceil(len(values) * share ** (1 / size) - 1e-9)
+    return float(values[max(1, rank) - 1])
+
+
+def _chance(values: Floats, leader: Floats, size: int) -> float:
+    """How probable the best of ``size`` draws from ``values`` beats that from ``leader``; ties count half."""
+    mass = np.diff((np.arange(len(values) + 1) / len(values)) ** size)
+    below = (np.searchsorted(leader, values, "left") / len(leader)) ** size
+    upto = (np.searchsorted(leader, values, "right") / len(leader)) ** size
+    return float(np.sum(mass * (below + upto) / 2))

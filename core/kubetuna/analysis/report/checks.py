@@ -1,0 +1,237 @@
+"""Whether to believe the result: what can be checked with the trials at hand, each in one plain sentence.
+
+A check says what it saw and what follows; it never gives a grade. The checks look for the usual ways in
+which a best value misleads: too few trials, a lucky outlier, an end of the search range, a search that was
+still improving, results that a trivial strategy reaches as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from kubetuna.analysis.report.axes import parameter_axis
+from kubetuna.analysis.report.failures import summary
+from kubetuna.analysis.report.overfitting import MANY_SPLITS, Luck, choice, verdict
+from kubetuna.analysis.report.repeats import Runs, rivals, runs_of
+from kubetuna.analysis.report.text import count, cut, esc, finite, number
+from kubetuna.analysis.report.view import View, value_of
+from kubetuna.finrl.baselines import BASELINES, own_return
+from kubetuna.finrl.fold_results import WalkForward
+from kubetuna.finrl.fold_results import verdict as walked
+from kubetuna.trials.records import TrialRecord
+
+# Random search finds one of the best 5 % with probability 0.95 after 59 trials (0.95 ** 59 < 0.05).
+MANY_TRIALS = 59
+FEW_TRIALS = 10
+# A best value further from the second than half of the way from the second to the median stands alone.
+LONELY = 0.5
+EDGE = 0.02
+LATE = 0.8
+MANY_FAILURES = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding: ``good`` speaks for the result, ``care`` against it, ``note`` is to be known."""
+
+    mark: str
+    text: str
+
+
+MARKS = {"good": "✓", "care": "!", "note": "i"}
+WORDS = {"good": "speaks for it", "care": "take care", "note": "to know"}
+
+
+def belief_card(
+    view: View, luck: Luck | None, final: Mapping[str, Any] | None = None, walk: WalkForward | None = None
+) -> str:
+    """The checks as a card."""
+    return f'<section class="card"><h2>Whether to believe it</h2>{check_list(view, luck, final, walk)}</section>'
+
+
+def check_list(
+    view: View, luck: Luck | None, final: Mapping[str, Any] | None = None, walk: WalkForward | None = None
+) -> str:
+    """The checks as a list."""
+    items = "".join(
+        f'<li class="{c.mark}"><span class="mark" role="img" aria-label="{WORDS[c.mark]}">{MARKS[c.mark]}</span>'
+        f"<span>{esc(c.text)}</span></li>"
+        for c in checks(view, luck, final, walk)
+    )
+    return f'<ul class="checks">{items}</ul>'
+
+
+def checks(
+    view: View,
+    luck: Luck | None = None,
+    final: Mapping[str, Any] | None = None,
+    walk: WalkForward | None = None,
+) -> list[Check]:
+    """All findings: held-out test, walking forward, luck, then the rest, what calls for care first."""
+    if not view.scored:
+        return [Check("care", "There is nothing to believe yet: no trial has completed."), *_failures(view)]
+    found = [
+        *_baselines(view),
+        *_trials(view),
+        *_gap(view),
+        *_edges(view),
+        *_late(view),
+        *_failures(view),
+        *_interim(view),
+        *_noise(view),
+    ]
+    order = ("care", "good", "note")
+    return [*_final(final), *_walk(view, walk), *_luck(luck), *sorted(found, key=lambda c: order.index(c.mark))]
+
+
+def _final(final: Mapping[str, Any] | None) -> Iterator[Check]:
+    """What the held-out test said: the one figure that the search could not bend."""
+    if final is None:
+        return
+    if not final.get("runs"):
+        yield Check("care", "The held-out test was begun and not finished; see finalize --again.")
+        return
+    low, high = final["interval"]
+    sign = -1 if final.get("direction") == "minimize" else 1
+    beaten = all(sign * final["mean"] > sign * value for value in final["baselines"].values())
+    text = (
+        f"On the held-out test, scored once with {count(len(final['runs']), 'seed')}: {final['metric']} "
+        f"{number(final['mean'])} (95 %: {number(low)} to {number(high)})"
+    )
+    others = ", ".join(f"{name.replace('_', ' ')} {number(v)}" for name, v in final["baselines"].items())
+    yield Check("good" if beaten else "care", f"{text}, against {others}." if others else f"{text}.")
+
+
+def _walk(view: View, walk: WalkForward | None) -> Iterator[Check]:
+    """Whether the winner leads in other stretches of time too."""
+    if walk is None:
+        return
+    text = walked(walk)
+    if view.best is not None and view.best.number != walk.winner.trial:
+        yield Check("note", f"{text} Since then trial {view.best.number} became the best.")
+    elif walk.contenders:
+        yield Check("care" if walk.behind else "good", text)
+    else:
+        yield Check("note", text)
+
+
+def _luck(luck: Luck | None) -> Iterator[Check]:
+    if luck is None:
+        return
+    yield Check("good" if luck.skill else "care", verdict(luck))
+    if luck.overfitting is not None:
+        yield Check("care" if luck.overfitting.probability > MANY_SPLITS else "good", choice(luck))
+
+
+def _interim(view: View) -> Iterator[Check]:
+    if not view.over:
+        yield Check("note", "The experiment has not ended; the best may still change.")
+
+
+def _baselines(view: View) -> Iterator[Check]:
+    """The best against trivial strategies that its own trial measured on the same data."""
+    metrics = view.best.metrics if view.best else {}
+    own = finite(own_return(metrics))
+    for name in BASELINES if own is not None else ():
+        other = finite(metrics.get(name))
+        if other is None or own is None:
+            continue
+        words = name.removesuffix("_return").replace("_", " ")
+        verb = "beats" if own > other else "does not beat"
+        text = f"Its return of {own:+.4%} {verb} {words} ({other:+.4%}): {own - other:+.4%}."
+        yield Check("good" if own > other else "care", text)
+
+
+def _trials(view: View) -> Iterator[Check]:
+    done, width = len(view.eligible), len(view.spec.parameters)
+    space = f"{count(done, 'completed trial')} for {count(width, 'parameter')}"
+    if done < FEW_TRIALS:
+        yield Check("care", f"Only {space}: the best may be mere luck.")
+    elif done < MANY_TRIALS:
+        yield Check("note", f"{space[0].upper()}{space[1:]}: a coarse search; more trials may find more.")
+    else:
+        yield Check("good", f"{space[0].upper()}{space[1:]}.")
+
+
+def _gap(view: View) -> Iterator[Check]:
+    ranked = view.ranked()
+    if view.spec.multi_objective or len(ranked) < 5:
+        return
+    best, second = value_of(ranked[0]), value_of(ranked[1])
+    middle = median(value_of(t) for t in ranked)
+    gap, way = abs(best - second), abs(second - middle)
+    facts = f"best {number(best)}, second {number(second)}, median {number(middle)}"
+    if best == middle:
+        text = f"At least half of the trials reach the same value ({facts}): the search decided nothing."
+        yield Check("care", text)
+    elif gap > LONELY * way:
+        yield Check("care", f"The best stands alone ({facts}): run its parameters again before relying on it.")
+    else:
+        yield Check("good", f"Others come close to the best ({facts}): it is no lone outlier.")
+
+
+def _edges(view: View) -> Iterator[Check]:
+    """Parameters whose best value lies at an end of their range, as if it wanted to lie beyond."""
+    found = [text for text in (_edge(view, view.best, i) for i in range(len(view.spec.parameters))) if text]
+    if found:
+        shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+        yield Check("care", f"At an end of the searched range: {shown}. A wider range may hold better values.")
+
+
+def _edge(view: View, best: TrialRecord | None, index: int) -> str:
+    parameter = view.spec.parameters[index]
+    if best is None or parameter.choices or parameter.name not in best.params or parameter.low == parameter.high:
+        return ""
+    # With few whole numbers an end is no sign of anything.
+    if parameter.kind == "int" and (parameter.high or 0) - (parameter.low or 0) < 10:
+        return ""
+    place = parameter_axis(parameter).unit(best.params[parameter.name])
+    if place is None or EDGE < place < 1 - EDGE:
+        return ""
+    return f"{cut(parameter.name, 40)} = {number(best.params[parameter.name])}"
+
+
+def _late(view: View) -> Iterator[Check]:
+    if view.best is None or len(view.trials) < FEW_TRIALS:
+        return
+    last = view.trials[-1].number
+    if view.best.number > LATE * last:
+        text = f"Trial {view.best.number} of {last + 1}, late in the search, is the best: it was still improving."
+        yield Check("care", text)
+    else:
+        later = count(last - view.best.number, "later trial")
+        yield Check("good", f"{later} did not improve on trial {view.best.number}.")
+
+
+def _failures(view: View) -> Iterator[Check]:
+    text = summary(view)
+    failed = sum(1 for t in view.trials if t.state == "FAIL")
+    if text:
+        yield Check("care" if failed > MANY_FAILURES * len(view.trials) else "note", f"{text}.")
+
+
+def _repeated(view: View, found: Sequence[Runs]) -> Check:
+    first, open_with = found[0], rivals(found)
+    span = f"{number(first.low)} to {number(first.high)}"
+    text = f"Over {len(first.values)} seeds trial {first.trial} has {number(first.mean)} (95 %: {span})"
+    if open_with:
+        names = ", ".join(map(str, open_with[:5]))
+        return Check("care", f"{text}; the interval of trial {names} overlaps, so their order is open.")
+    return Check("good", f"{text}, apart from the other {len(found) - 1} that were run as often.")
+
+
+def _noise(view: View) -> Iterator[Check]:
+    found = runs_of(view)
+    if found:
+        yield _repeated(view, found)
+    elif view.best is not None:
+        yield Check(
+            "note",
+            "Each point was tried once, so how much chance moves the value was not measured; kubetuna retest does.",
+        )
+    foreign = sum(1 for t in view.trials if not t.own)
+    if foreign:
+        yield Check("note", f"{count(foreign, 'trial')} in the study came from another program.")

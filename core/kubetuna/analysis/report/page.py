@@ -1,0 +1,138 @@
+"""The report: one HTML file that needs nothing else, now or in ten years, with or without a network.
+
+The head answers in ten seconds what was found, what it cost, whether to believe it and what to type next;
+the charts follow. Plotly lies inside the file once. A content security policy in the file forbids any request
+and any script but the page's own two, so that not even a hole in the escaping would run a trial's text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from kubetuna.analysis.report import (
+    cost,
+    curves,
+    failures,
+    held_out,
+    history,
+    parallel,
+    parameter_influence,
+    pareto,
+    ranking,
+    repeats,
+    selection_bias,
+    slices,
+    timeline,
+    walkforward,
+)
+from kubetuna.analysis.report.chart import Drawing, Section, without
+from kubetuna.analysis.report.checks import belief_card
+from kubetuna.analysis.report.headline import cost_card, found_card, head, next_card
+from kubetuna.analysis.report.importance import Importance, importances
+from kubetuna.analysis.report.overfitting import Luck, luck_of
+from kubetuna.analysis.report.text import esc, safe_json
+from kubetuna.analysis.report.view import View, view_of
+from kubetuna.experiment.model import Experiment
+from kubetuna.finrl.fold_results import WalkForward
+from kubetuna.trials.records import TrialRecord
+
+
+def render_report(
+    spec: Experiment,
+    status: Mapping[str, Any],
+    trials: Sequence[TrialRecord],
+    generated: float,
+    final: Mapping[str, Any] | None = None,
+    walk: WalkForward | None = None,
+) -> str:
+    """The page for a study, whatever state it is in. ``generated`` is the time now, in epoch seconds.
+
+    ``final`` is what ``finalize`` found on the held-out test, ``walk`` what ``walkforward`` found, once they have.
+    """
+    view = view_of(spec, status, trials, generated)
+    drawing, luck = Drawing(), luck_of(view)
+    sections = _sections(view, luck, final, walk)
+    drawn = [s for s in sections if not s.missing]
+    body = "".join(drawing.section(s) for s in drawn) + without(s for s in sections if s.missing)
+    cards = found_card(view) + cost_card(view) + belief_card(view, luck, final, walk) + next_card(view)
+    return document(
+        f"{view.spec.name}: tuning report",
+        f'{head(view)}<main><div class="cards">{cards}</div>{_contents(drawn)}{body}</main>',
+        drawing.charts,
+    )
+
+
+def _sections(
+    view: View, luck: Luck | None, final: Mapping[str, Any] | None, walk: WalkForward | None
+) -> list[Section]:
+    """The charts in the order of the questions that a reader has."""
+    found = [importances(view, index) for index in range(len(view.spec.objectives))]
+    weight = _weights(found)
+    sections = [
+        pareto.section(view) if view.spec.multi_objective else None,
+        history.section(view),
+        held_out.section(final),
+        repeats.section(view),
+        walkforward.section(walk),
+        selection_bias.section(view, luck),
+        ranking.section(view),
+        parameter_influence.section(view, found),
+        slices.section(view, weight),
+        parallel.section(view, weight),
+        curves.section(view),
+        timeline.section(view),
+        cost.section(view),
+        failures.section(view),
+    ]
+    return [section for section in sections if section is not None]
+
+
+def _weights(found: Iterable[Sequence[Importance]]) -> dict[str, float]:
+    """A parameter's share over all objectives, for the order of charts."""
+    weight: dict[str, float] = {}
+    for ranked in found:
+        for item in ranked:
+            weight[item.name] = weight.get(item.name, 0.0) + item.share
+    return weight
+
+
+def _contents(sections: Iterable[Section]) -> str:
+    links = "".join(f'<a href="#{esc(s.anchor)}">{esc(s.title)}</a>' for s in sections)
+    return f'<nav aria-label="Contents">{links}</nav>'
+
+
+def document(title: str, body: str, charts: Sequence[Mapping[str, Any]]) -> str:
+    """A whole page around ready HTML: style, scripts, and the policy that lets nothing else run."""
+    # The import alone takes a while; whoever asks for no report should not wait for it.
+    from plotly.offline import get_plotlyjs
+
+    scripts = (get_plotlyjs().replace("\r", ""), _asset("page.js"))
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{esc(title)}</title>\n<style>{_asset('page.css')}</style>\n</head>\n<body>\n{body}\n"
+        "<noscript><p>The charts need JavaScript; the tables do not.</p></noscript>\n"
+        f'<script type="application/json" id="charts">{safe_json(charts)}</script>\n'
+        + "".join(f"<script>{script}</script>\n" for script in scripts)
+        + "</body>\n</html>\n"
+    )
+
+
+def _policy(scripts: Iterable[str]) -> str:
+    """Nothing from anywhere; only these scripts, by their hashes; plotly writes styles of its own."""
+    hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
+    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:"
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _asset(name: str) -> str:
+    return files("kubetuna.analysis.report").joinpath("assets", name).read_text(encoding="utf-8")

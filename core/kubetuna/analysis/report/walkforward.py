@@ -1,0 +1,92 @@
+"""Walking forward, once it was done: the best trials and what needs no training, on one block after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+from typing import Any
+
+from kubetuna.analysis.report.chart import Chart, Section, table
+from kubetuna.analysis.report.kinds import BEST, BLUE, GREY, ORANGE, PURPLE, SKY
+from kubetuna.analysis.report.text import count, esc, label, number
+from kubetuna.finrl.fold_results import Walked, WalkForward, verdict
+
+LEAD = (
+    "Each fold trains the same parameters again on all that lies before its block, and is judged on the block; the "
+    "held-out test is in none of them. A winner that leads in one stretch of time only was fitted to it."
+)
+# More lines than these cannot be told apart; the table has every trial.
+OTHERS = ((BLUE, "circle"), (ORANGE, "diamond"), (PURPLE, "square"), (SKY, "triangle-up"))
+
+
+def section(walk: WalkForward | None) -> Section | None:
+    """What the folds said; nothing before anybody walked forward."""
+    if walk is None:
+        return None
+    mark = "care" if walk.behind or not walk.contenders else "good"
+    words = f'<p class="{mark}"><b>{esc(verdict(walk))}</b></p>'
+    return Section("walkforward", "Walk-forward", LEAD, [words, _chart(walk), _table(walk)])
+
+
+def _chart(walk: WalkForward) -> Chart:
+    folds = [f"fold {n}" for n in range(1, len(walk.blocks) + 1)]
+    others = [
+        _line(folds, f"trial {one.trial}", one.values, {"color": colour}, symbol)
+        for one, (colour, symbol) in zip(walk.trials[1:], OTHERS, strict=False)
+    ]
+    best = _line(
+        folds,
+        f"trial {walk.winner.trial} (best)",
+        walk.winner.values,
+        {"color": BEST.colour, "width": 3},
+        BEST.symbol,
+    )
+    # Drawn last, on top, and named first.
+    data = [*_held(walk, folds), *others, best | {"legendrank": 1}]
+    layout = {"xaxis": {"type": "category"}, "yaxis": {"title": {"text": label(walk.metric)}}}
+    alt = f"{walk.metric} of {count(len(others) + 1, 'trial')} and of buying and holding by fold. {verdict(walk)}"
+    return Chart(alt, data, layout)
+
+
+def _held(walk: WalkForward, folds: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Buying and holding, which moves with the market; the other baselines are in the table."""
+    if "buy_and_hold" in walk.contenders:
+        values = [block.baselines["buy_and_hold"] for block in walk.blocks]
+        yield _line(folds, "buy and hold", values, {"color": GREY, "dash": "dash"}, "line-ew-open")
+
+
+def _line(
+    folds: Sequence[str], name: str, values: Sequence[float], line: dict[str, Any], symbol: str
+) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": name,
+        "x": list(folds),
+        "y": list(values),
+        "hovertext": [f"{name}<br>{fold}: {number(value)}" for fold, value in zip(folds, values, strict=True)],
+        "hoverinfo": "text",
+        "line": {"width": 1.5, **line},
+        "marker": {"color": line["color"], "symbol": symbol, "size": 10},
+    }
+
+
+def _table(walk: WalkForward) -> str:
+    heads = ("", "in the search", "mean", "worst", *(f"fold {n}" for n in range(1, len(walk.blocks) + 1)))
+    rows = [_trial(walk, one) for one in walk.trials]
+    rows += [
+        _row(walk, esc(name.replace("_", " ")), [block.baselines[name] for block in walk.blocks], "")
+        for name in walk.contenders
+    ]
+    rows.append(["judged on", "", "", "", *(esc(block.span) for block in walk.blocks)])
+    return table(heads, rows, frozenset(range(1, len(heads))))
+
+
+def _trial(walk: WalkForward, one: Walked) -> list[str]:
+    name = f"trial {one.trial}"
+    return _row(walk, f"<b>{name} (best)</b>" if one is walk.winner else name, one.values, number(one.value))
+
+
+def _row(walk: WalkForward, name: str, values: Sequence[float], searched: str) -> list[str]:
+    figures = (fmean(values), walk.worst(values), *values)
+    return [name, esc(searched), *(esc(number(value)) for value in figures)]

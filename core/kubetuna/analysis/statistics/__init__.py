@@ -1,0 +1,1 @@
+"""Statistics of backtests, on plain numbers."""

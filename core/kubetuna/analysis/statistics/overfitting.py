@@ -1,0 +1,95 @@
+"""The probability of backtest overfitting, by combinatorially symmetric cross-validation (CSCV).
+
+The time axis is cut into blocks. For each way to take half of them, the strategy that is best there is looked up
+in the other half: its rank among all tells whether choosing by backtest finds anything (Bailey, Borwein, López de
+Prado, Zhu, The Probability of Backtest Overfitting, 2015). Ratios of a half come from sums over its blocks, so
+twelve thousand splits are one matrix product.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from kubetuna.analysis.statistics.sharpe import SMALLEST_DEVIATION, Floats
+
+BLOCKS = 16
+# A block of fewer returns has no ratio to speak of.
+SHORTEST_BLOCK = 4
+_CHUNK_CELLS = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Overfitting:
+    """What CSCV found.
+
+    ``probability``: how often the best of one half is no better than the median of the other half. ``loss``: how
+    often it has a negative ratio there. ``slope``: of its ratio there over its ratio here. ``splits``: how many.
+    """
+
+    probability: float
+    loss: float
+    slope: float
+    splits: int
+
+
+def block_count(length: int, most: int = BLOCKS) -> int:
+    """The largest even number of blocks, up to ``most``, that leaves each long enough; 0 where none does."""
+    return min(most, length // SHORTEST_BLOCK // 2 * 2)
+
+
+def probability_of_overfitting(returns: Floats, blocks: int = BLOCKS) -> Overfitting:
+    """CSCV over ``returns``, f64[T, N]: a column per strategy. The oldest ``T % blocks`` rows are left out.
+
+    Raises:
+        ValueError: fewer than two strategies, an odd number of blocks, or more blocks than rows.
+    """
+    rows, strategies = returns.shape
+    if strategies < 2 or blocks < 2 or blocks % 2 or rows < blocks:
+        raise ValueError(f"cannot cut {rows} returns of {strategies} strategies into {blocks} blocks")
+    size = rows // blocks
+    cut = returns[rows - size * blocks :].reshape(blocks, size, strategies)
+    sums = np.stack([cut.sum(axis=1), (cut**2).sum(axis=1)])
+    chosen = _halves(blocks)
+    step = max(1, _CHUNK_CELLS // strategies)
+    parts = [_judge(chosen[i : i + step], sums, size) for i in range(0, len(chosen), step)]
+    inside, outside, share = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Overfitting(
+        float(np.mean(share <= 0.5)), float(np.mean(outside < 0)), _slope(inside, outside), len(share)
+    )
+
+
+def _halves(blocks: int) -> Floats:
+    """A row of zeros and ones per way to choose half of the blocks."""
+    chosen = np.array(list(itertools.combinations(range(blocks), blocks // 2)))
+    found = np.zeros((len(chosen), blocks))
+    np.put_along_axis(found, chosen, 1.0, axis=1)
+    return found
+
+
+def _judge(chosen: Floats, sums: Floats, size: int) -> tuple[Floats, Floats, Floats]:
+    """Of the best of each chosen half: its ratio there, in the other half, and its relative rank in the latter."""
+    count = size * chosen.shape[1] // 2
+    here, there = _ratios(chosen, sums, count), _ratios(1.0 - chosen, sums, count)
+    rows, best = np.arange(len(chosen)), here.argmax(axis=1)
+    found = there[rows, best]
+    below = (there < found[:, None]).sum(axis=1)
+    equal = (there == found[:, None]).sum(axis=1)
+    rank = below + (equal + 1) / 2
+    return here[rows, best], found, rank / (there.shape[1] + 1)
+
+
+def _ratios(chosen: Floats, sums: Floats, count: int) -> Floats:
+    mean, square = chosen @ sums[0] / count, chosen @ sums[1] / count
+    deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
+    flat = deviation < SMALLEST_DEVIATION
+    return np.asarray(np.where(flat, 0.0, mean / np.where(flat, 1.0, deviation)))
+
+
+def _slope(inside: Floats, outside: Floats) -> float:
+    spread = float(np.var(inside))
+    if spread < SMALLEST_DEVIATION**2:
+        return 0.0
+    return float(np.mean((inside - inside.mean()) * (outside - outside.mean()))) / spread

@@ -1,0 +1,124 @@
+"""A study in a few lines: what was found, what it cost, whether to believe it, what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from kubetuna.analysis.best_config import configuration, task_of
+from kubetuna.analysis.report.checks import MARKS, checks
+from kubetuna.analysis.report.headline import hours_text, with_the_winner
+from kubetuna.analysis.report.overfitting import Luck, luck_of
+from kubetuna.analysis.report.text import count, number, scalar
+from kubetuna.analysis.report.view import View, view_of
+from kubetuna.finrl.folds_record import walk_of
+from kubetuna.study.record import Seen
+
+
+def summary(seen: Seen, target: str, now: float) -> dict[str, Any]:
+    """The summary in the documented JSON shape. ``target`` is how the user named the study."""
+    view = view_of(seen.spec, seen.status, seen.trials, now)
+    luck, walk = luck_of(view), walk_of(seen)
+    return {
+        "study": seen.spec.name,
+        "task": task_of(seen),
+        "state": seen.status.get("state"),
+        "message": seen.status.get("message"),
+        "objectives": [asdict(o) for o in seen.spec.objectives],
+        "best": configuration(seen, view.best) if view.best else None,
+        "paretoFront": [_point(t.number, t.values, t.params) for t in view.winners]
+        if seen.spec.multi_objective
+        else None,
+        "trials": _counts(seen.status),
+        "spent": seen.status.get("spent"),
+        "savedByPruning": seen.status.get("savedByPruning"),
+        "belief": [asdict(check) for check in checks(view, luck, seen.final, walk)],
+        "luck": None if luck is None else _luck(luck),
+        "final": seen.final,
+        "walkForward": None if walk is None else walk.as_json(),
+        "next": [{"command": command, "what": what} for command, what in next_commands(view, target)],
+    }
+
+
+def _front(view: View) -> list[dict[str, Any]] | None:
+    if not view.spec.multi_objective:
+        return None
+    return [_point(t.number, t.values, t.params) for t in view.winners]
+
+
+def _point(trial: int, values: Sequence[float] | None, params: Mapping[str, Any]) -> dict[str, Any]:
+    return {"trial": trial, "values": list(values or ()), "params": dict(params)}
+
+
+def _counts(status: Mapping[str, Any]) -> dict[str, Any]:
+    names = {
+        "trials": "all",
+        "trialsSucceeded": "completed",
+        "trialsEarlyStopped": "pruned",
+        "trialsFailed": "failed",
+        "trialsKilled": "stopped",
+        "trialsRunning": "running",
+    }
+    return {short: status.get(name, 0) for name, short in names.items()}
+
+
+def _luck(luck: Luck) -> dict[str, Any]:
+    return {
+        "skill": luck.skill,
+        "sharpeRatio": luck.found.ratio,
+        "returns": luck.found.length,
+        "interval": list(luck.interval),
+        "trialsTried": luck.tried,
+        "trialsEffective": luck.effective,
+        "bestByLuck": luck.by_luck,
+        "probabilisticSharpeRatio": luck.probabilistic,
+        "deflatedSharpeRatio": luck.deflated,
+        "deflatedSharpeRatioStrict": luck.deflated_strict,
+        "realityCheckP": luck.reality,
+        "probabilityOfOverfitting": None if luck.overfitting is None else luck.overfitting.probability,
+        "lossOutOfSample": None if luck.overfitting is None else luck.overfitting.loss,
+    }
+
+
+def next_commands(view: View, target: str) -> list[tuple[str, str]]:
+    """What to type next, with what it does."""
+    found: list[tuple[str, str]] = []
+    if view.best is not None:
+        found += with_the_winner(view, target)
+        found.append((f"kubetuna export {target} --out production_configs", "the best parameters as a file"))
+    return [*found, (f"kubetuna report {target} --open", "one page with every chart")]
+
+
+def summary_text(shown: Mapping[str, Any]) -> str:
+    """The summary for a person."""
+    lines = [f"{shown['study']}: {shown['state']}. {shown['message'] or ''}".rstrip(), "", *_found(shown), ""]
+    trials = shown["trials"]
+    parts = ", ".join(f"{n} {word}" for word, n in trials.items() if n and word != "all")
+    lines += ["What it cost", f"  {count(trials['all'], 'trial')}: {parts or 'none ended'}"]
+    lines += [f"  {hours_text(shown['spent'] or {})}", "", "Whether to believe it"]
+    lines += [f"  {MARKS[check['mark']]} {check['text']}" for check in shown["belief"]]
+    width = max(len(n["command"]) for n in shown["next"])
+    lines += ["", "What to type next", *(f"  {n['command']:<{width}}   {n['what']}" for n in shown["next"])]
+    return "\n".join(lines)
+
+
+def _found(shown: Mapping[str, Any]) -> list[str]:
+    best, front = shown["best"], shown["paretoFront"]
+    if front:
+        names = [o["metric"] for o in shown["objectives"]]
+        rows = [
+            f"  trial {p['trial']}: "
+            + ", ".join(f"{n} = {number(v)}" for n, v in zip(names, p["values"], strict=False))
+            for p in front[:10]
+        ]
+        return [f"What was found: {count(len(front), 'trial')} on the Pareto front", *rows]
+    if best is None:
+        return ["What was found: nothing yet; no trial has completed with a valid value"]
+    objective = shown["objectives"][0]
+    way = "higher is better" if objective["direction"] == "maximize" else "lower is better"
+    width = max((len(name) for name in best["best_params"]), default=0)
+    return [
+        f"What was found: {best['metric']} = {number(best['value'])} in trial {best['trial']} ({way})",
+        *(f"  {name:<{width}}  {scalar(value)}" for name, value in best["best_params"].items()),
+    ]

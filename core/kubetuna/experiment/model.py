@@ -1,0 +1,182 @@
+"""The Experiment as the rest of kubetuna sees it: frozen, validated, with every default filled in.
+
+Only the parser (``kubetuna.parsing.parse``) makes these values, so whoever holds an ``Experiment`` need not
+check it again. Durations are seconds, counts are ints, numbers are floats unless the parameter is an int.
+``raw`` keeps the spec as it was written, for comparison with what a study was started with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from kubetuna.experiment.expressions import Expression
+
+Scalar = str | int | float | bool
+Direction = Literal["minimize", "maximize"]
+Strategy = Literal["latest", "min", "max"]
+ParameterKind = Literal["double", "int", "discrete", "categorical"]
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One dimension of the search space.
+
+    ``low``, ``high``, ``step`` and ``log`` belong to ``double`` and ``int``; ``choices`` to ``discrete``
+    (numbers) and ``categorical`` (any scalar, in its YAML type). ``when`` says where the parameter exists.
+    """
+
+    name: str
+    kind: ParameterKind
+    low: float | int | None = None
+    high: float | int | None = None
+    step: float | int | None = None
+    log: bool = False
+    choices: tuple[Scalar, ...] = ()
+    when: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A metric to optimise, the direction, and optionally the value at which the experiment is done."""
+
+    metric: str
+    direction: Direction
+    goal: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """A sampler or pruner by kubetuna's canonical name, with its settings in the types Optuna wants.
+
+    ``seed`` is None where the spec gives none: it is then drawn once and stored with the study.
+    """
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Hard limits. ``gpu_hours`` over all attempts, ``wall_clock`` and ``trial_timeout`` in seconds."""
+
+    gpu_hours: float | None = None
+    wall_clock: float | None = None
+    trial_timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopWhen:
+    """Early ends: ``no_improvement`` ended trials without a better best; ``goal`` like the objective's."""
+
+    goal: float | None = None
+    no_improvement: int | None = None
+    terminator: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """One expression of ``spec.constraints``. ``over`` tells whether it names any metric."""
+
+    text: str
+    expression: Expression
+    over: Literal["parameters", "metrics"]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The trial template. ``trial_spec`` is the raw object (kind Pod or Job), already parsed YAML.
+
+    ``substitutions`` maps a placeholder name (``${trialParameters.NAME}``) to the parameter it stands for,
+    or to a meta reference such as ``${trialSpec.Name}``.
+    """
+
+    kind: str
+    trial_spec: Mapping[str, Any]
+    primary_container: str
+    substitutions: Mapping[str, str] = field(default_factory=dict)
+    retain: bool = False
+    success_condition: str | None = None
+    failure_condition: str | None = None
+    primary_pod_labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """How metrics are read from the log: ``filters`` replace the default ``name=value`` filter."""
+
+    filters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierStudy:
+    """A study to start from: this many of its best points are tried first; ``trials`` to learn from all of them."""
+
+    study: str
+    points: int = 5
+    trials: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retest:
+    """Once the search is over its ``top`` best trials are run again, with this many further seeds each."""
+
+    top: int = 3
+    repeats: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A validated experiment. ``warnings`` are things a person should know that are no errors."""
+
+    name: str
+    namespace: str
+    parameters: tuple[Parameter, ...]
+    objectives: tuple[Objective, ...]
+    algorithm: Algorithm
+    template: Template
+    pruner: Algorithm | None = None
+    additional_metrics: tuple[str, ...] = ()
+    strategies: Mapping[str, Strategy] = field(default_factory=dict)
+    constraints: tuple[Constraint, ...] = ()
+    parallel: int = 3
+    max_trials: int | None = None
+    max_failed: int | None = None
+    budget: Budget = Budget()
+    retry_limit: int = 0
+    stop_when: StopWhen = StopWhen()
+    suspend: bool = False
+    suspend_policy: Literal["drain", "stop"] = "drain"
+    shutdown: bool = False
+    warm_start: tuple[Mapping[str, Scalar], ...] = ()
+    warm_start_studies: tuple[EarlierStudy, ...] = ()
+    repeats: int = 1
+    retest: Retest | None = None
+    collector: Collector = Collector()
+    resume_policy: str = "Never"
+    preset: str | None = None
+    queue_name: str | None = None
+    checkpoint: Mapping[str, Any] | None = None
+    start_timeout: float = 600.0
+    warnings: tuple[str, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def multi_objective(self) -> bool:
+        """Whether the result is a Pareto front."""
+        return len(self.objectives) > 1
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Every metric that is read from a log: objectives first, then the additional ones."""
+        return tuple(o.metric for o in self.objectives) + self.additional_metrics
+
+    def strategy(self, metric: str) -> Strategy:
+        """Which of a curve's values stands for the trial."""
+        return self.strategies.get(metric, "latest")

@@ -1,0 +1,97 @@
+"""What a trial costs per second: the accelerators that its template asks for, or one slot; and what that is called.
+
+Accelerators are known by name. Any other extended resource costs nothing: a cluster gives network cards, licences
+and memory in MiB such names too, and what is no accelerator would end a budget of GPU-hours early. A trial without
+a known one costs a slot, so that its budget ends all the same. What a DRA claim gives stands in another
+object; each is one accelerator unless the template names some itself: then the claim is for what goes beside them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from kubetuna.experiment.model import Experiment
+
+# In lower case. Whole names where a vendor also counts parts of a device so: gpu.intel.com/millicores,
+# nvidia.com/gpumem, aliyun.com/gpu-mem. The first row holds for every domain, since clusters rename.
+ACCELERATORS = (
+    *("*/gpu", "*/?gpu", "*/*-gpu", "*/gpu.shared", "*/mig-*", "*/tpu", "*/npu"),
+    *("amd.com/?px_*", "gpu.intel.com/i915", "gpu.intel.com/xe", "habana.ai/gaudi*", "aws.amazon.com/neuron*"),
+    *("cambricon.com/mlu*", "enflame.com/gcu", "graphcore.ai/ipu", "huawei.com/ascend*", "hygon.com/dcu"),
+    *("kunlunxin.com/xpu", "qualcomm.com/qaic*", "tenstorrent.com/*", "volcano.sh/*gpu-number"),
+)
+_PARTS = re.compile(r"-(memory|core)s?$", re.IGNORECASE)
+_LOCAL = re.compile(r"/(.*gpu|mig-)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a trial's time is counted in: its name in JSON, its hours' field in the status, its noun in texts."""
+
+    name: str
+    hours: str
+    noun: str
+
+
+GPU = Unit("gpu", "gpuHours", "GPU")
+SLOT = Unit("slot", "slotHours", "slot")
+
+
+def unit_of(amounts: Mapping[str, Any]) -> Unit:
+    """The unit of the hours in a part of a status."""
+    return GPU if GPU.hours in amounts else SLOT
+
+
+def pod_spec(trial_spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The Pod's spec inside a Pod or Job template."""
+    spec: Mapping[str, Any] = trial_spec.get("spec") or {}
+    template = spec.get("template")
+    return (template.get("spec") or {}) if isinstance(template, Mapping) else spec
+
+
+def accelerators(spec: Experiment) -> dict[str, int]:
+    """How many of each accelerator, or slice of one, all containers of a trial ask for, by the resource's name."""
+    found: dict[str, int] = {}
+    for container in pod_spec(spec.template.trial_spec).get("containers") or []:
+        resources = container.get("resources") or {}
+        asked = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
+        for name, count in asked.items():
+            if _is_accelerator(str(name)) and str(count).isdecimal() and int(count):
+                found[name] = found.get(name, 0) + int(count)
+    return found
+
+
+def _is_accelerator(name: str) -> bool:
+    known = any(fnmatchcase(name.lower(), pattern) for pattern in ACCELERATORS)
+    return known and not _PARTS.search(name)
+
+
+def _devices(spec: Experiment) -> int:
+    claims = pod_spec(spec.template.trial_spec).get("resourceClaims") or []
+    return sum(accelerators(spec).values()) or len(claims)
+
+
+def resource_units(spec: Experiment) -> float:
+    """Units a running attempt spends each second; 1.0 (a slot) where no accelerator is asked for."""
+    return float(_devices(spec)) or 1.0
+
+
+def resource_unit(spec: Experiment) -> Unit:
+    """What those units are."""
+    return GPU if _devices(spec) else SLOT
+
+
+def gpus(spec: Experiment) -> int:
+    """How many GPUs, or slices of one, of this machine a trial asks for, by whatever name a cluster gives them."""
+    return sum(count for name, count in accelerators(spec).items() if _LOCAL.search(name))
+
+
+def primary_image(spec: Experiment) -> str:
+    """The image of the container that trains; empty where none is named."""
+    containers = pod_spec(spec.template.trial_spec).get("containers") or []
+    named = (c.get("image") for c in containers if c.get("name") in (spec.template.primary_container, None))
+    return str(next(named, None) or "")

@@ -1,0 +1,1 @@
+"""The FinRL contest's face: its tasks, their judging, and the guide's Python names over the neutral core."""

@@ -1,0 +1,115 @@
+"""How a search is run: how many trials, how many at once, which sampler and pruner, where its study is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from kubetuna.errors import Problem, SpecError
+from kubetuna.finrl.shipped import COUNTS
+
+
+def create_sqlite_storage(path: str | Path) -> str:
+    """The URL of a SQLite store at ``path``; its folder is made where there is none.
+
+    >>> create_sqlite_storage("hpo_experiments/studies.db")
+    'sqlite:///hpo_experiments/studies.db'
+    """
+    place = Path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{place}"
+
+
+@dataclass(frozen=True, slots=True)
+class HPOConfig:
+    """A search's settings; what is None is left as the task's example has it.
+
+    Args:
+        study_name: the study's name; by default the task and the metric.
+        n_trials: how many trials.
+        n_jobs: how many at once.
+        timeout: seconds after which nothing more is started and what runs is stopped.
+        sampler_type: an Optuna sampler by kubetuna's name: tpe, random, cmaes, gp, grid, qmc, nsga2, …
+        pruner_type: an Optuna pruner likewise: median, hyperband, asha, …; "none" prunes nothing.
+        storage_url: a SQLite or PostgreSQL URL; else KUBETUNA_STORE, else sqlite:///kubetuna.db.
+        seed: of the sampler, and through it of everything.
+        config: quick, thorough or production; sets the number of trials where ``n_trials`` does not.
+        sampler_settings: Optuna's own settings of the sampler.
+        pruner_settings: Optuna's own settings of the pruner.
+
+    >>> HPOConfig.quick("task2").n_trials
+    15
+    >>> HPOConfig.thorough(n_jobs=4, sampler_type="random").n_trials
+    200
+    """
+
+    study_name: str | None = None
+    n_trials: int | None = None
+    n_jobs: int | None = None
+    timeout: float | None = None
+    sampler_type: str | None = None
+    pruner_type: str | None = None
+    storage_url: str | None = None
+    seed: int | None = None
+    config: str = "quick"
+    sampler_settings: Mapping[str, Any] = field(default_factory=dict)
+    pruner_settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def quick(cls, task: str = "task1", **changes: Any) -> HPOConfig:
+        """The guide's quick search: 20 trials, 15 for ``task2``.
+
+        >>> HPOConfig.quick().n_trials
+        20
+        """
+        return cls._preset(task, "quick", changes)
+
+    @classmethod
+    def thorough(cls, task: str = "task1", **changes: Any) -> HPOConfig:
+        """The guide's thorough search: 200 trials, 100 for ``task2``.
+
+        >>> HPOConfig.thorough("task2").n_trials
+        100
+        """
+        return cls._preset(task, "thorough", changes)
+
+    @classmethod
+    def production(cls, task: str = "task1", **changes: Any) -> HPOConfig:
+        """The guide's search for production: 500 trials, 200 for ``task2``.
+
+        >>> HPOConfig.production().n_trials
+        500
+        """
+        return cls._preset(task, "production", changes)
+
+    @classmethod
+    def _preset(cls, task: str, config: str, changes: Mapping[str, Any]) -> HPOConfig:
+        if task not in COUNTS:
+            raise SpecError((Problem("task", f"{task!r} is not known; allowed: {', '.join(COUNTS)}"),))
+        return replace(cls(n_trials=COUNTS[task][config], config=config), **changes)
+
+    def changes(self) -> dict[str, Any]:
+        """What it changes in an experiment's spec.
+
+        >>> HPOConfig(n_trials=3, timeout=60).changes()
+        {'maxTrialCount': 3, 'budget': {'wallClock': '60s'}}
+        """
+        found: dict[str, Any] = {}
+        if self.n_trials is not None:
+            found["maxTrialCount"] = self.n_trials
+        if self.n_jobs is not None:
+            found["parallelTrialCount"] = self.n_jobs
+        if self.timeout is not None:
+            found["budget"] = {"wallClock": f"{self.timeout:g}s"}
+        if self.sampler_type is not None:
+            found["algorithm"] = _algorithm(self.sampler_type, self.sampler_settings, self.seed)
+        if self.pruner_type is not None and self.pruner_type != "none":
+            found["earlyStopping"] = _algorithm(self.pruner_type, self.pruner_settings, None)
+        return found
+
+
+def _algorithm(name: str, settings: Mapping[str, Any], seed: int | None) -> dict[str, Any]:
+    given = {**settings, **({} if seed is None else {"seed": seed})}
+    return {"algorithmName": name, "algorithmSettings": [{"name": n, "value": v} for n, v in given.items()]}

@@ -1,0 +1,128 @@
+"""``evaluate``: a saved model by its trainer's protocol, beside what needs no training, over all of its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from kubetuna.errors import ResultsError
+from kubetuna.files import read_object
+from kubetuna.training.train import RECORD
+
+# How to tell whose model a folder holds: what its trainer leaves there.
+MARKS = {"ensemble.json": "task1", "adapter": "task2"}
+# Options of a trainer that say which data: a model is judged on what it was trained beside.
+DATA_OPTIONS = ("--data", "--stocks", "--news", "--tickers", "--data-seed", "--prices", "--factors", "--align")
+DATA_FLAGS = ("--shuffle-news",)
+CONTENDERS = ("untuned", "random", "buy_and_hold", "flat")
+
+
+def models_in(folder: Path) -> list[Path]:
+    """The folder itself, or the models per seed in it.
+
+    Raises:
+        ResultsError: it holds no model.
+    """
+    if task_in(folder):
+        return [folder]
+    inner = sorted((p for p in folder.glob("seed-*") if task_in(p)), key=_seed_order) if folder.is_dir() else []
+    if not inner:
+        found = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) if folder.is_dir() else "no such folder"
+        raise ResultsError(
+            f"{folder}: holds no model ({found or 'empty'}); 'kubetuna train STUDY --save-path DIR' makes one"
+        )
+    return inner
+
+
+def _seed_order(place: Path) -> tuple[int, str]:
+    number = place.name.removeprefix("seed-")
+    return (int(number) if number.isdigit() else 0, place.name)
+
+
+def task_in(folder: Path) -> str | None:
+    """Whose model a folder holds."""
+    return next((task for mark, task in MARKS.items() if (folder / mark).exists()), None)
+
+
+def evaluate(folder: Path, split: str | None = None, data: Path | None = None) -> dict[str, Any]:
+    """Judge every model in a folder, by default on its validation data, or on all rows of other data.
+
+    Raises:
+        ResultsError: there is no model, or the trainer refused.
+    """
+    # Here, not above: who only looks for models need not load what starts processes.
+    from kubetuna.training.process import ask_trainer
+
+    runs = []
+    for place in models_in(folder):
+        task = task_in(place)
+        assert task is not None
+        part = split or ("all" if data is not None and task == "task1" else "validation")
+        words = ["evaluate", *_model_words(task, place), "--split", part, "--json", *_data_words(task, place, data)]
+        runs.append({"model": str(place), **_named(task, ask_trainer(task, words))})
+    metric, direction = goal_of(folder)
+    return {"model": str(folder), "metric": metric, "direction": direction, **_joined(runs), "runs": runs}
+
+
+def _model_words(task: str, place: Path) -> list[str]:
+    return ["--model", str(place)] if task == "task1" else ["--adapter", str(place / "adapter")]
+
+
+def _data_words(task: str, place: Path, data: Path | None) -> list[str]:
+    """The data that somebody names, else those in the command that trained the model."""
+    if data is not None:
+        return ["--data", str(data)]
+    record = place / RECORD
+    # An ensemble of task 1 says itself what it was trained on.
+    if task == "task1" or not record.exists():
+        return []
+    command = [str(word) for word in read_object(record).get("command", ())]
+    pairs = [[a, b] for a, b in pairwise(command) if a in DATA_OPTIONS]
+    return [*(word for pair in pairs for word in pair), *(word for word in command if word in DATA_FLAGS)]
+
+
+def _named(task: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """A trainer's answer with the model's own figures under ``metrics`` and the others' under ``baselines``."""
+    if "metrics" in found:
+        return dict(found)
+    others = {name: found[name] for name in CONTENDERS if name in found}
+    rest = {name: value for name, value in found.items() if name not in (*CONTENDERS, "tuned", "model")}
+    return {**rest, "task": task, "metrics": found["tuned"], "baselines": others}
+
+
+def goal_of(folder: Path) -> tuple[str, str]:
+    """The metric that the model was tuned for, and its direction, where it says so."""
+    for path in (folder / RECORD, *sorted(folder.glob(f"seed-*/{RECORD}"))):
+        if path.exists():
+            record = read_object(path)
+            return str(record.get("metric", "sharpe_ratio")), str(record.get("direction", "maximize"))
+    return "sharpe_ratio", "maximize"
+
+
+def _joined(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over the seeds; the baselines that rest on the data alone are the same in each."""
+    first = runs[0]
+    baselines = {
+        name: {m: fmean(r["baselines"][name][m] for r in runs) for m in figures}
+        for name, figures in first["baselines"].items()
+    }
+    return {
+        **{key: first[key] for key in ("task", "split", "fold", "data", "protocol") if key in first},
+        "metrics": {name: fmean(r["metrics"][name] for r in runs) for name in first["metrics"]},
+        "baselines": baselines,
+    }
+
+
+def beaten(found: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Which baselines the model beats in its metric, and which it does not."""
+    metric = found["metric"]
+    own = found["metrics"].get(metric)
+    known = {n: figures[metric] for n, figures in found["baselines"].items() if metric in figures}
+    if own is None:
+        return [], []
+    sign = -1 if found.get("direction") == "minimize" else 1
+    better = [n for n, v in known.items() if sign * own > sign * v]
+    return better, [n for n in known if n not in better]

@@ -1,0 +1,168 @@
+"""What walking forward found: the best trials' parameters, trained on more and more of the past, block by block.
+
+One validation window is one draw of the market. Here each fold trains on all before its block and is judged on the
+block; what leads in one stretch of time only, or falls behind what needs no training, was fitted to its window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from kubetuna.analysis.statistics.ranks import Order
+
+# Of fewer trials a rank correlation says nothing: two are in order or not.
+FEWEST_RANKED = 3
+# An order holds where a fold foretells at least a quarter of another's variance, and chance hardly ever would.
+STEADY, BY_CHANCE = 0.5, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fold's block: where it lies, in words, and what each baseline has on it in the objective."""
+
+    span: str
+    baselines: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """A trial's parameters: their value in the search, and the objective on each fold's block."""
+
+    trial: int
+    value: float
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WalkForward:
+    """All folds, at least one. The winner is the first of the ``trials``; the others are in the search's order.
+
+    ``order``: how well the trials' order holds from fold to fold; None with fewer than three trials, or where they
+    do not differ.
+    """
+
+    study: str
+    uid: str
+    metric: str
+    direction: str
+    blocks: tuple[Block, ...]
+    trials: tuple[Walked, ...]
+    order: Order | None
+
+    @property
+    def winner(self) -> Walked:
+        """The trial that the study calls the best."""
+        return self.trials[0]
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, else -1."""
+        return -1 if self.direction == "minimize" else 1
+
+    @property
+    def behind(self) -> tuple[int, ...]:
+        """The folds, from 1, in which some baseline has as much as the winner or more."""
+        pairs = enumerate(zip(self.winner.values, self.blocks, strict=True), start=1)
+        return tuple(
+            number
+            for number, (own, block) in pairs
+            if any(self.sign * own <= self.sign * other for other in block.baselines.values())
+        )
+
+    @property
+    def contenders(self) -> tuple[str, ...]:
+        """The baselines that are known on every block."""
+        return tuple(name for name in self.blocks[0].baselines if all(name in b.baselines for b in self.blocks))
+
+    def worst(self, values: Sequence[float]) -> float:
+        """The worst of some values."""
+        return self.sign * min(self.sign * value for value in values)
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of ``walkforward.json``."""
+        return {
+            "study": self.study,
+            "uid": self.uid,
+            "metric": self.metric,
+            "direction": self.direction,
+            "folds": len(self.blocks),
+            "blocks": [
+                {"fold": number, "span": block.span, "baselines": dict(block.baselines)}
+                for number, block in enumerate(self.blocks, start=1)
+            ],
+            "trials": [
+                {
+                    "trial": one.trial,
+                    "value": one.value,
+                    "values": list(one.values),
+                    "mean": fmean(one.values),
+                    "worst": self.worst(one.values),
+                }
+                for one in self.trials
+            ],
+            "rank_correlation": None if self.order is None else self.order.correlation,
+            "rank_correlation_by_chance": None if self.order is None else self.order.chance,
+            "verdict": verdict(self),
+        }
+
+
+def from_json(shown: Mapping[str, Any]) -> WalkForward:
+    """Read ``as_json`` back. Where it is something else, KeyError, TypeError, ValueError or AttributeError."""
+    blocks = tuple(
+        Block(str(block["span"]), {str(name): float(value) for name, value in block["baselines"].items()})
+        for block in shown["blocks"]
+    )
+    trials = tuple(
+        Walked(int(one["trial"]), float(one["value"]), tuple(float(value) for value in one["values"]))
+        for one in shown["trials"]
+    )
+    if not blocks or not trials or any(len(one.values) != len(blocks) for one in trials):
+        raise ValueError("it takes a value of each trial for each block")
+    rank, chance = shown["rank_correlation"], shown["rank_correlation_by_chance"]
+    return WalkForward(
+        study=str(shown["study"]),
+        uid=str(shown["uid"]),
+        metric=str(shown["metric"]),
+        direction=str(shown["direction"]),
+        blocks=blocks,
+        trials=trials,
+        order=None if rank is None else Order(float(rank), float(chance)),
+    )
+
+
+def verdict(walk: WalkForward) -> str:
+    """One sentence: does the winner stay ahead of the baselines, and does the order of the trials hold."""
+    return f"{_ahead(walk)}; {_order(walk)}."
+
+
+def _ahead(walk: WalkForward) -> str:
+    who, folds = f"Walking forward, trial {walk.winner.trial}", len(walk.blocks)
+    if not walk.contenders:
+        return f"{who} has no baseline to beat in {walk.metric}"
+    others = ", ".join(name.replace("_", " ") for name in walk.contenders)
+    behind = walk.behind
+    if not behind:
+        return f"{who} stays ahead of {others} in each of {folds} folds"
+    if len(behind) == folds:
+        return f"{who} is ahead of all of {others} in none of {folds} folds"
+    where = f"fold {', '.join(map(str, behind))}"
+    return f"{who} is ahead of {others} in {folds - len(behind)} of {folds} folds, and not in {where}"
+
+
+def _order(walk: WalkForward) -> str:
+    order, count = walk.order, len(walk.trials)
+    if count < FEWEST_RANKED:
+        return f"whether the order of the trials holds takes at least {FEWEST_RANKED} of them"
+    if order is None:
+        return "the trials do not differ, so there is no order that could hold"
+    if order.chance > BY_CHANCE:
+        words = "cannot be told from chance"
+    else:
+        words = "holds" if order.correlation >= STEADY else "holds only roughly"
+    return (
+        f"the order of the {count} trials from fold to fold {words} (mean rank correlation "
+        f"{order.correlation:.2f}; random orders reach that in {order.chance:.2g} of cases)"
+    )

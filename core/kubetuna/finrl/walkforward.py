@@ -1,0 +1,114 @@
+"""``walkforward``: the best trials' parameters trained once per fold, and judged on the block after it.
+
+The trainer cuts the time before the held-out test into folds (its option ``--fold I/K``); the test stays untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kubetuna.analysis.best_config import best_trial, shipped_task
+from kubetuna.analysis.report.view import value_of
+from kubetuna.analysis.statistics.ranks import Order, order_of
+from kubetuna.errors import ResultsError
+from kubetuna.files import write_json
+from kubetuna.finrl.evaluate import evaluate
+from kubetuna.finrl.fold_results import FEWEST_RANKED, Block, Walked, WalkForward
+from kubetuna.finrl.folds_record import RECORD
+from kubetuna.study.record import Seen
+from kubetuna.training.process import Say
+from kubetuna.training.retest import best_trials
+from kubetuna.training.train import seeds_of, train
+from kubetuna.trials.records import TrialRecord
+
+MODELS = "walkforward"
+FEWEST, MOST = 2, 10
+
+
+def walk_forward(
+    seen: Seen, folds: int, top: int, folder: Path, models: Path, say: Say, words: Sequence[str] = ()
+) -> WalkForward:
+    """Train the ``top`` best trials once per fold, each with its own seed, into ``models``.
+
+    What is trained already is not trained again. Leaves ``walkforward.json`` in ``folder``.
+
+    Raises:
+        ResultsError: no trial has completed, there are several objectives, the trainer knows no folds or failed.
+    """
+    if not FEWEST <= folds <= MOST:
+        raise ResultsError(f"folds: {folds} is not allowed; it must be from {FEWEST} to {MOST}")
+    if shipped_task(seen.spec) is None:
+        raise ResultsError(
+            f"{seen.spec.name}: its trainer knows no folds; walkforward works with kubetuna_trial.task1 and task2. "
+            "To try the best trials with further seeds: kubetuna retest"
+        )
+    objective, chosen = seen.spec.objectives[0], chosen_trials(seen, top)
+    trials = tuple(
+        Walked(
+            trial.number,
+            value_of(trial),
+            tuple(_trained(seen, trial, fold, folds, models, say, words) for fold in range(1, folds + 1)),
+        )
+        for trial in chosen
+    )
+    blocks = tuple(
+        _block(_place(models, chosen[0], fold, folds), objective.metric, f"fold {fold} of {folds}", say)
+        for fold in range(1, folds + 1)
+    )
+    found = WalkForward(
+        seen.spec.name, seen.uid, objective.metric, objective.direction, blocks, trials, _order(trials)
+    )
+    write_json(folder / RECORD, found.as_json())
+    return found
+
+
+def chosen_trials(seen: Seen, top: int) -> list[TrialRecord]:
+    """The best trials of the search; the winner first, which a re-test may have chosen from among them.
+
+    Raises:
+        ResultsError: there are none, or there is no order of them.
+    """
+    ranked, winner = best_trials(seen, top), best_trial(seen)
+    return [winner, *(trial for trial in ranked if trial.number != winner.number)][:top]
+
+
+def _place(models: Path, trial: TrialRecord, fold: int, folds: int) -> Path:
+    return models / f"trial-{trial.number}" / f"fold-{fold}-of-{folds}"
+
+
+def _trained(
+    seen: Seen, trial: TrialRecord, fold: int, folds: int, models: Path, say: Say, words: Sequence[str]
+) -> float:
+    """The objective on the fold's block."""
+    say(f"trial {trial.number}, fold {fold} of {folds}")
+    metric, place = seen.spec.objectives[0].metric, _place(models, trial, fold, folds)
+    asked = (*words, "--fold", f"{fold}/{folds}")
+    (done,) = train(seen, trial, trial.params, place, seeds_of(seen, trial, 1), say, asked)
+    if metric not in done.metrics:
+        raise ResultsError(f"trial {trial.number}: the trainer printed no {metric}")
+    return done.metrics[metric]
+
+
+def _block(model: Path, metric: str, name: str, say: Say) -> Block:
+    """What the winner's model had to beat on its block."""
+    say(f"judging what needs no training, {name}")
+    found = evaluate(model, "validation")
+    baselines = {who: float(figures[metric]) for who, figures in found["baselines"].items() if metric in figures}
+    return Block(_span(found["runs"][0]), baselines)
+
+
+def _span(run: Mapping[str, Any]) -> str:
+    if "rows" in run:
+        first, stop = run["rows"]
+        return f"rows {first:,} to {stop - 1:,}"
+    return f"{run['first']} to {run['last']}"
+
+
+def _order(trials: Sequence[Walked]) -> Order | None:
+    if len(trials) < FEWEST_RANKED:
+        return None
+    return order_of(np.array([one.values for one in trials], dtype=np.float64))

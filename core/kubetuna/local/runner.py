@@ -1,0 +1,222 @@
+"""The local backend of the command line: an experiment on this machine, its study in SQLite or PostgreSQL.
+
+The verbs in ``kubetuna.cli.main`` speak to a backend and know nothing of where trials run; the operator's
+distribution registers the one for clusters under the entry point group ``kubetuna.backends``.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubetuna.errors import ForeignTrials, Problem, SpecError
+from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import resource_unit, resource_units
+from kubetuna.local.clock import SystemClock
+from kubetuna.local.executor import LocalPlace
+from kubetuna.local.logs import FileLogs
+from kubetuna.parsing.parse import parse_file_text
+from kubetuna.planning.status import Moment, render
+from kubetuna.planning.stopping import Ending
+from kubetuna.reconciling.reconciler import Engine, Ports
+from kubetuna.store.database import open_engine, place
+from kubetuna.store.lock import Held, Holder, hold
+from kubetuna.store.reader import read_study
+from kubetuna.store.schema import ensure_schema
+from kubetuna.study.open import Opened, open_study
+from kubetuna.study.record import Seen, folder_of, kept_folder, seen_of
+from kubetuna.trials.attempts import Launch
+from kubetuna.trials.records import FOLDER, TrialRecord
+from kubetuna.trials.snapshot import Snapshot
+from kubetuna.trials.substitution import substitute
+from kubetuna.trials.totals import results_of
+
+DEFAULT_STORE = "sqlite:///kubetuna.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a finished, or interrupted, run leaves: the last status and where its files lie."""
+
+    status: dict[str, Any]
+    interrupted: bool
+    folder: Path
+
+
+def store_url(given: str | None) -> str:
+    """The store to use: as given, else ``KUBETUNA_STORE``, else SQLite in the current folder."""
+    return given or os.environ.get("KUBETUNA_STORE") or DEFAULT_STORE
+
+
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """Whom a run tells what happens."""
+
+    started: Callable[[Experiment, Path], None]
+    changed: Callable[[dict[str, Any], Snapshot], None]
+    unavailable: Callable[[str], None]
+    noted: Callable[[str], None] = lambda _note: None
+
+
+def run(spec: Experiment, url: str, watchers: Watchers, interrupt: threading.Event) -> Told:
+    """Run an experiment to its end, or until ``interrupt`` is set."""
+    engine = open_engine(url)
+    ensure_schema(engine)
+    clock = SystemClock()
+    who = Holder(host=socket.gethostname(), pid=os.getpid(), since=clock.now())
+    with hold(engine, spec.name, who) as held:
+        while True:
+            opened = open_study(engine, spec, spec.name, str(who), clock.now(), lambda: secrets.randbits(31))
+            try:
+                return _run_opened(spec, opened, clock, watchers, interrupt, held)
+            except ForeignTrials as error:
+                # Nothing was done about what could not be written, so the next look plans it again.
+                watchers.unavailable(f"{error}; the study is read again")
+
+
+def _run_opened(
+    spec: Experiment,
+    opened: Opened,
+    clock: SystemClock,
+    watchers: Watchers,
+    interrupt: threading.Event,
+    held: Held,
+) -> Told:
+    folder = _folder(spec, opened)
+    place = LocalPlace(folder, spec, _render(spec), clock)
+    session = _Session(spec, opened.study.records, watchers, clock, held)
+    ports = Ports(place, FileLogs(folder), clock, session.publish, session.unavailable)
+    runner = Engine(spec, opened.study, ports, opened.started, resource_units(spec))
+    watchers.started(spec, folder)
+    for note in opened.notes:
+        watchers.noted(note)
+    try:
+        end = runner.run(lambda: interrupt.is_set() or session.idle())
+    finally:
+        place.close()
+    snapshot = runner.observe() if end is None else session.last
+    return Told(session.status(snapshot, end), end is None, folder)
+
+
+def _folder(spec: Experiment, opened: Opened) -> Path:
+    """The study keeps where its runs lie, so that a run from another folder finds checkpoints and logs."""
+    storage = opened.storage
+    kept = storage.get_study_system_attrs(storage.study_id).get(FOLDER)
+    folder = kept_folder(kept, folder_of(spec.name, opened.uid))
+    if kept != str(folder.absolute()):
+        storage.set_study_system_attr(storage.study_id, FOLDER, str(folder.absolute()))
+    return folder
+
+
+def _render(spec: Experiment) -> Callable[[Launch], dict[str, Any]]:
+    def rendered(order: Launch) -> dict[str, Any]:
+        meta = {"name": f"{spec.name}-{order.key.trial}", "namespace": spec.namespace}
+        return substitute(spec.template.trial_spec, spec.template.substitutions, order.params, meta)
+
+    return rendered
+
+
+class _Session:
+    """Turns snapshots into statuses, looking at ended trials again only when there are more of them."""
+
+    def __init__(
+        self,
+        spec: Experiment,
+        records: Callable[[], tuple[TrialRecord, ...]],
+        watchers: Watchers,
+        clock: SystemClock,
+        held: Held,
+    ) -> None:
+        self._spec, self._records, self._watchers, self._clock = spec, records, watchers, clock
+        self._held, self._lost = held, False
+        self._results = results_of(spec, records())
+        self._ended = (-1, -1)
+        self._shown = 0.0
+        self.last = Snapshot(spec)
+
+    def unavailable(self, message: str) -> None:
+        """Say that the database is away; the hold on the study may be lost with it."""
+        self._lost = True
+        self._watchers.unavailable(message)
+
+    def idle(self) -> bool:
+        """Whether the experiment is suspended and nothing of it runs any more, so that only an edit goes on."""
+        attempts = [trial.latest for trial in self.last.trials]
+        running = any(a and a.facts and not (a.facts.phase == "ended" and a.drained) for a in attempts)
+        return self._spec.suspend and self._shown > 0 and not running
+
+    def publish(self, snapshot: Snapshot, end: Ending | None) -> None:
+        """Show the state at most ten times a second."""
+        self.last = snapshot
+        if self._lost:
+            self._held.renew()
+            self._lost = False
+        now = self._clock.now()
+        if now - self._shown >= 0.1 or _ended(snapshot) != self._ended:
+            self._shown = now
+            self._watchers.changed(self.status(snapshot, end), snapshot)
+
+    def status(self, snapshot: Snapshot, end: Ending | None) -> dict[str, Any]:
+        """The status of a snapshot."""
+        if _ended(snapshot) != self._ended:
+            self._results = results_of(self._spec, self._records())
+            self._ended = _ended(snapshot)
+        moment = Moment(self._clock.now(), unit=resource_unit(self._spec))
+        return render(snapshot, end, self._results, moment)
+
+
+def _ended(snapshot: Snapshot) -> tuple[int, int]:
+    return snapshot.tally.ended, snapshot.tally.retested
+
+
+def study_name(target: str) -> str:
+    """The study that a FILE or a NAME on the command line means."""
+    path = Path(target)
+    if path.suffix in (".yaml", ".yml", ".json") or path.is_file():
+        return parse_file_text(read_text(path)).name
+    return target
+
+
+def read_text(path: Path) -> str:
+    """The text of an experiment file.
+
+    Raises:
+        SpecError: the file cannot be read, or holds no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpecError((Problem(str(path), f"is no UTF-8 text: {error.reason}"),)) from error
+    except OSError as error:
+        raise SpecError((Problem(str(path), f"cannot be read: {error.strerror}"),)) from error
+
+
+def look(target: str, url: str) -> Seen:
+    """Read a study while it runs or after, without disturbing it."""
+    return look_by_name(study_name(target), url)
+
+
+def look_by_name(name: str, url: str) -> Seen:
+    """Read the study of that name."""
+    engine = open_engine(url)
+    return seen_of(read_study(engine, name), place(engine.url))
+
+
+def install_interrupt() -> threading.Event:
+    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C ends at once."""
+    event = threading.Event()
+
+    def first(signum: int, _frame: object) -> None:
+        event.set()
+        signal.signal(signum, signal.SIG_DFL)
+
+    signal.signal(signal.SIGINT, first)
+    signal.signal(signal.SIGTERM, first)
+    return event

@@ -1,0 +1,1 @@
+"""From a trial's log to numbers: lines, filters, the curve."""

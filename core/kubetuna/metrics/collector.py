@@ -1,0 +1,124 @@
+"""Reading one trial's log: lines that came, points that are not reported yet, and the durable reading state.
+
+Lines are parsed as they come and taken into the curve only when the plan reports them, one by one, so that a
+verdict to prune at a step leaves everything after it out, however many lines came at once, unless the trial turns
+out to have finished by itself.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from kubetuna.experiment.model import Experiment
+from kubetuna.metrics.curve import Curve, Point, joined
+from kubetuna.metrics.lines import Announcement, LineReader, MetricLine, Protocol, Record, SeriesPart
+from kubetuna.trials.attempts import LogChunk
+from kubetuna.trials.outcome import Reading
+
+
+class TrialLog:
+    """The log of an open trial. ``state`` is what an earlier process stored of it, or empty."""
+
+    def __init__(self, spec: Experiment, state: Mapping[str, Any]) -> None:
+        self._objectives = tuple(o.metric for o in spec.objectives)
+        self._reader = LineReader(spec.metric_names, spec.collector.filters)
+        self._strategies = spec.strategies
+        self._curve = Curve(self._objectives[0], spec.strategies, state.get("curve", {}))
+        self.repeat: int = state.get("repeat", 0)
+        self._waiting: deque[Record] = deque()
+        self._attempt: int = state.get("attempt", -1)
+        self._announced: Literal["OutOfMemory"] | None = state.get("announced")
+        self.protocol: str = state.get("protocol", "")
+        self.cursor: str = state.get("cursor", "")
+        # What is stored is exact in the middle of a chunk too: a cursor, and how many records after it were taken.
+        self._taken_cursor = self.cursor
+        self._taken = self._again = int(state.get("taken", 0))
+        self.drained = False
+        self.gaps = 0
+        self.series: dict[str, list[float]] = {}
+        self.series_changed = False
+
+    @property
+    def unreported(self) -> int:
+        """Records that were read and are not in the curve yet."""
+        return len(self._waiting)
+
+    def turn_to(self, attempt: int, repeat: int = 0) -> None:
+        """From now on the lines of this attempt count, and those of earlier ones no more.
+
+        A further repeat is another run of the same parameters: nothing that was read before speaks for it.
+        """
+        if attempt == self._attempt:
+            return
+        self._attempt = attempt
+        if repeat != self.repeat:
+            self._curve = Curve(self._objectives[0], self._strategies, {})
+            self.repeat = repeat
+        self._curve.begin_attempt()
+        self._waiting.clear()
+        self._announced = None
+        self.cursor = ""
+        self._settle()
+        self.drained = False
+        self.series = {}
+
+    def take(self, chunk: LogChunk) -> None:
+        """Parse the lines of a chunk."""
+        found = [r for r in map(self._reader.read, chunk.lines) if r is not None]
+        self._waiting.extend(found[self._again :])
+        self._again = max(0, self._again - len(found))
+        self.cursor = chunk.cursor
+        self.drained = chunk.drained
+        self.gaps += chunk.gap
+
+    def records(self, known_steps: Mapping[int, float]) -> Iterator[Point | None]:
+        """Take waiting records into the curve, one by one, each with the point that it makes, if any."""
+        while self._waiting:
+            self._taken += 1
+            yield self._apply(self._waiting.popleft(), known_steps)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Nothing waits: all up to the cursor was taken, or is left out."""
+        self._taken_cursor, self._taken, self._again = self.cursor, 0, 0
+
+    def _apply(self, record: Record, known_steps: Mapping[int, float]) -> Point | None:
+        match record:
+            case MetricLine():
+                return self._curve.accept(record, known_steps)
+            case SeriesPart():
+                self.series = joined(self.series, record)
+                self.series_changed = True
+            case Protocol(digest):
+                self.protocol = digest
+            case Announcement():
+                self._announced = "OutOfMemory"
+        return None
+
+    def forget_unreported(self) -> None:
+        """Drop what came after a verdict."""
+        self._waiting.clear()
+        self._settle()
+
+    def reading(self) -> Reading:
+        """What the log says so far."""
+        values = self._curve.values()
+        return Reading(
+            values=values,
+            missing=_missing(self._objectives, values, self._curve.invalid),
+            invalid={n: self._curve.invalid[n] for n in self._objectives if n in self._curve.invalid},
+            announced=self._announced,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What to store so that another process reads on from here."""
+        state = {"attempt": self._attempt, "cursor": self._taken_cursor, "curve": self._curve.to_state()}
+        spoken = {"announced": self._announced, "protocol": self.protocol, "repeat": self.repeat}
+        spoken["taken"] = self._taken
+        return state | {name: value for name, value in spoken.items() if value}
+
+
+def _missing(names: Sequence[str], values: Mapping[str, float], invalid: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in values and name not in invalid)

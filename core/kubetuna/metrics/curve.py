@@ -1,0 +1,165 @@
+"""The curve of a trial over all of its attempts, and the values that stand for it.
+
+The first accepted value per step counts, over all attempts; lines without a step are numbered per attempt by
+those that carry the objective; a step below the last one is kept and never pruned on. A trial's value of a metric
+is the last that the latest attempt with any printed, unless its strategy is ``min`` or ``max``. The state is
+small and JSON, so it is stored with the values that it led to.
+
+JSON beats text, metric by metric, over all of a trial's attempts, since they run the same program. From a metric's
+first JSON report on, no text line speaks for it (a progress bar, ``patience=5 loss=99``), whatever filter found it,
+and what text said of it before counts no more. A metric that JSON never names is read from text as ever. The
+curve's points from text are withdrawn once JSON gives a curve: a point with a step, or a second one. A single JSON
+report without a step is a summary, and the curve that text gave leads to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kubetuna.metrics.lines import STEP_LIMIT, MetricLine, SeriesPart
+
+SERIES_POINTS = 1_000
+SERIES_NAMES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An accepted value of the objective. ``in_order``: above every step before it, so pruners may see it.
+
+    ``void_below``: the points below this step came from text and are withdrawn by this one.
+    """
+
+    step: int
+    value: float
+    in_order: bool
+    void_below: int = 0
+
+
+class Curve:
+    """Mutable; one per trial. ``objective`` is the metric whose values make the curve."""
+
+    def __init__(self, objective: str, strategies: Mapping[str, str], state: Mapping[str, Any]) -> None:
+        self._objective = objective
+        self._strategies = strategies
+        self._ordinal: int = state.get("ordinal", 0)
+        self._last: int = state.get("last", -1)
+        # Metrics that JSON has reported, and how many of the first steps hold what text lines gave.
+        self._json: set[str] = set(state.get("json", ()))
+        self._text: int = state.get("text", 0)
+        self.latest: dict[str, float] = dict(state.get("latest", {}))
+        self.invalid: dict[str, str] = dict(state.get("invalid", {}))
+        self.lowest: dict[str, float] = dict(state.get("lowest", {}))
+        self.highest: dict[str, float] = dict(state.get("highest", {}))
+
+    def begin_attempt(self) -> None:
+        """Number lines without a step from 0 again."""
+        self._ordinal = 0
+
+    def accept(self, line: MetricLine, known_steps: Mapping[int, float]) -> Point | None:
+        """Take a line in. Returns the new point of the curve, if it makes one.
+
+        ``known_steps`` are the steps that the study holds already.
+        """
+        again = self._objective in self._json
+        heard = self._heard(line)
+        self._keep(heard)
+        if self._objective not in heard.values and self._objective not in heard.invalid:
+            return None
+        step = heard.step if heard.step is not None else self._ordinal
+        self._ordinal += 1
+        if heard.text:
+            self._text = max(self._text, self._ordinal)
+        void = self._text if not heard.text and (again or heard.step is not None) else 0
+        taken = step in known_steps and step >= void
+        if self._objective in heard.invalid or taken or step > STEP_LIMIT:
+            return None
+        return self._point(step, heard.values[self._objective], void, known_steps)
+
+    def _point(self, step: int, value: float, void: int, known_steps: Mapping[int, float]) -> Point:
+        if void:
+            self._text = 0
+            self._last = max((known for known in known_steps if known >= void), default=-1)
+        in_order = step > self._last
+        self._last = max(self._last, step)
+        return Point(step, value, in_order, void)
+
+    def _heard(self, line: MetricLine) -> MetricLine:
+        """What counts of a line. JSON's first number for a metric ends what text says of it, and said before."""
+        if line.text:
+            return without(line, self._json) if self._json else line
+        if not line.invalid and line.values.keys() <= self._json:
+            return line
+        for name in json_speaks_for(line) - self._json:
+            self._json.add(name)
+            for kept in (self.latest, self.invalid, self.lowest, self.highest):
+                kept.pop(name, None)
+        return line
+
+    def _keep(self, line: MetricLine) -> None:
+        for name, value in line.values.items():
+            self.invalid.pop(name, None)
+            self.latest[name] = value
+            self.lowest[name] = min(value, self.lowest.get(name, value))
+            self.highest[name] = max(value, self.highest.get(name, value))
+        for name, text in line.invalid.items():
+            self.latest.pop(name, None)
+            self.invalid[name] = text
+
+    def values(self) -> dict[str, float]:
+        """Each metric's value by its strategy, where it has one."""
+        chosen = {"min": self.lowest, "max": self.highest}
+        names = [*self.latest, *(n for n in self.lowest if n not in self.latest)]
+        picked = {n: chosen.get(self._strategies.get(n, "latest"), self.latest).get(n) for n in names}
+        return {name: value for name, value in picked.items() if value is not None}
+
+    def to_state(self) -> dict[str, Any]:
+        """What to store, as JSON."""
+        state: dict[str, Any] = {"ordinal": self._ordinal, "last": self._last, "latest": dict(self.latest)}
+        if self._json:
+            state["json"] = sorted(self._json)
+        if self._text:
+            state["text"] = self._text
+        if self.invalid:
+            state["invalid"] = dict(self.invalid)
+        if "min" in self._strategies.values():
+            state["lowest"] = dict(self.lowest)
+        if "max" in self._strategies.values():
+            state["highest"] = dict(self.highest)
+        return state
+
+
+def json_speaks_for(line: MetricLine) -> AbstractSet[str]:
+    """The metrics that a JSON report gives a number; NaN is one, a word (``"loss": "mse"`` in a config) is none."""
+    if line.text:
+        return frozenset()
+    return line.values.keys() | {name for name, shown in line.invalid.items() if _not_finite(shown)}
+
+
+def _not_finite(shown: str) -> bool:
+    try:
+        return not math.isfinite(float(shown))
+    except ValueError:
+        return False
+
+
+def without(line: MetricLine, names: AbstractSet[str]) -> MetricLine:
+    """A line without what it says of some metrics."""
+    if not (names & line.values.keys() or names & line.invalid.keys()):
+        return line
+    values = {name: value for name, value in line.values.items() if name not in names}
+    return replace(line, values=values, invalid={n: t for n, t in line.invalid.items() if n not in names})
+
+
+def joined(series: Mapping[str, Sequence[float]], part: SeriesPart) -> dict[str, list[float]]:
+    """The series with a part put at its place; beyond the bounds on names and points nothing is taken."""
+    result = {name: list(values) for name, values in series.items()}
+    held = result.get(part.name, [])
+    room = SERIES_POINTS - sum(len(v) for n, v in result.items() if n != part.name)
+    if part.start > len(held) or (part.name not in result and len(result) >= SERIES_NAMES):
+        return result
+    result[part.name] = [*held[: part.start], *part.values][: max(0, room)]
+    return result

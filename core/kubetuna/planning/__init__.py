@@ -1,0 +1,1 @@
+"""What to do next: pure functions from a snapshot to actions, a stop decision and a status."""

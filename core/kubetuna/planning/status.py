@@ -1,0 +1,213 @@
+"""The experiment's status as a dict: Katib's names and meanings, and ours beside them.
+
+The same shape is the resource's ``.status`` in a cluster and the last line of ``kubetuna run --json`` on a
+laptop. It is bounded whatever an experiment does: counts, no lists of ended trials, at most 100 running
+trials, the last ten failures, messages cut. Numbers are finite by construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import SLOT, Unit
+from kubetuna.planning.stopping import SECONDS_PER_HOUR, Ending, is_over
+from kubetuna.trials.records import TrialRecord, timestamp
+from kubetuna.trials.snapshot import Snapshot
+from kubetuna.trials.totals import FAILURE_LIMIT, Results
+
+RUNNING_LIMIT = 100
+FRONT_LIMIT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition; ``since`` is when its status last changed."""
+
+    type: str
+    status: bool
+    reason: str
+    message: str = ""
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a status says about itself: when, for which generation, with what unit of resources."""
+
+    now: float
+    generation: int | None = None
+    unit: Unit = SLOT
+    conditions: tuple[Condition, ...] = field(default=())
+
+
+def render(snapshot: Snapshot, end: Ending | None, results: Results, moment: Moment) -> dict[str, Any]:
+    """The status. ``end`` is set once nothing more starts; the experiment is over when nothing is open."""
+    over = is_over(snapshot, end)
+    ended = results.ended_at or snapshot.started or moment.now
+    since = ended if over else snapshot.started or moment.now
+    status: dict[str, Any] = {
+        "startTime": timestamp(snapshot.started or None),
+        "completionTime": timestamp(ended) if over else None,
+        "lastReconcileTime": timestamp(moment.now),
+        "conditions": conditions(snapshot, end, moment, since),
+        "state": state(snapshot, end),
+        "currentOptimalTrial": optimal(snapshot.spec, results.best),
+        **_counts(snapshot, results),
+        **_lists(snapshot, results),
+        "spent": _spent(snapshot, results, moment, ended if over else moment.now),
+        "forecast": _forecast(snapshot, moment),
+        "savedByPruning": _saved(snapshot, results, moment),
+        "message": _message(end),
+    }
+    if moment.generation is not None:
+        status["observedGeneration"] = moment.generation
+    if snapshot.spec.multi_objective:
+        status["paretoFront"] = [optimal(snapshot.spec, t) for t in results.front[:FRONT_LIMIT]]
+    return {k: v for k, v in status.items() if v is not None}
+
+
+def state(snapshot: Snapshot, end: Ending | None) -> str:
+    """One word for people: Created, Running, Suspended, Stopping, Succeeded or Failed."""
+    if end is not None and is_over(snapshot, end):
+        return "Failed" if failed(snapshot, end) else "Succeeded"
+    if end is not None and end.stop_running and not end.retesting:
+        return "Stopping"
+    if snapshot.spec.suspend:
+        return "Suspended"
+    return "Running" if snapshot.tally.numbered else "Created"
+
+
+def failed(snapshot: Snapshot, end: Ending) -> bool:
+    """An ended experiment has failed where its ending says so, or where no trial ever completed."""
+    return end.failed or snapshot.tally.complete == 0
+
+
+def conditions(snapshot: Snapshot, end: Ending | None, moment: Moment, since: float) -> list[dict[str, Any]]:
+    """Katib's conditions and ours; ``since`` is when the experiment started, or ended once it is over."""
+    word = state(snapshot, end)
+    reason = end.reason if end else "ExperimentRunning"
+    text = end.message if end else "Experiment is running"
+    over = word in ("Succeeded", "Failed")
+    own = [
+        Condition("Created", True, "ExperimentCreated", "Experiment is created"),
+        Condition("Running", not over, reason if over else "ExperimentRunning", text),
+        Condition("Succeeded", word == "Succeeded", reason if over else "NotFinished", text if over else ""),
+        Condition("Failed", word == "Failed", reason if over else "NotFinished", text if over else ""),
+        Condition("Suspended", word == "Suspended", "SpecSuspend" if word == "Suspended" else "NotSuspended"),
+    ]
+    named = {c.type for c in moment.conditions}
+    merged = [c for c in own if c.type not in named] + list(moment.conditions)
+    return [_condition(c, since) for c in merged]
+
+
+def _condition(condition: Condition, since: float) -> dict[str, Any]:
+    return {
+        "type": condition.type,
+        "status": "True" if condition.status else "False",
+        "reason": condition.reason,
+        "message": condition.message,
+        "lastTransitionTime": timestamp(condition.since or since),
+    }
+
+
+def optimal(spec: Experiment, trial: TrialRecord | None) -> dict[str, Any] | None:
+    """A trial as Katib's ``currentOptimalTrial``: values as strings there, typed under ``params``."""
+    if trial is None:
+        return None
+    metrics = dict(zip((o.metric for o in spec.objectives), trial.values or (), strict=False))
+    metrics.update({k: v for k, v in trial.metrics.items() if k not in metrics})
+    shown = {
+        "bestTrialName": f"{spec.name}-{trial.number}",
+        "number": trial.number,
+        "parameterAssignments": [{"name": k, "value": _text(v)} for k, v in trial.params.items()],
+        "params": dict(trial.params),
+        "observation": {"metrics": [{"name": k, "latest": _text(v)} for k, v in metrics.items()]},
+        "values": list(trial.values or ()),
+    }
+    if trial.repeats:
+        names = [o.metric for o in spec.objectives]
+        shown["repeats"] = [{name: run[name] for name in names if name in run} for run in trial.repeats]
+    if trial.retest_of is not None:
+        shown["retestOf"] = trial.retest_of
+    return shown
+
+
+def _message(end: Ending | None) -> str:
+    if end is None:
+        return ""
+    return f"{end.message}; the best are run again" if end.retesting else end.message
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:
+    tally = snapshot.tally
+    running = sum(1 for t in snapshot.trials if _runs(snapshot, t.number))
+    return {
+        "trials": tally.numbered,
+        "trialsSucceeded": tally.complete,
+        "trialsFailed": tally.failed,
+        "trialsEarlyStopped": tally.pruned,
+        "trialsKilled": tally.stopped,
+        "trialsRunning": running,
+        "trialsPending": len(snapshot.trials) - running,
+        "trialMetricsUnavailable": results.metrics_unavailable,
+        **({"trialsRetested": tally.retested} if snapshot.spec.retest is not None else {}),
+    }
+
+
+def _runs(snapshot: Snapshot, number: int) -> bool:
+    trial = next(t for t in snapshot.trials if t.number == number)
+    latest = trial.latest
+    return bool(latest and latest.facts and latest.facts.phase == "running")
+
+
+def _lists(snapshot: Snapshot, results: Results) -> dict[str, Any]:
+    name = snapshot.spec.name
+    open_trials = snapshot.trials[:RUNNING_LIMIT]
+    return {
+        "runningTrialList": [f"{name}-{t.number}" for t in open_trials if _runs(snapshot, t.number)],
+        "pendingTrialList": [f"{name}-{t.number}" for t in open_trials if not _runs(snapshot, t.number)],
+        "failures": [
+            {"trial": t.number, "outcome": t.outcome, "message": t.message[:200]}
+            for t in results.failures[-FAILURE_LIMIT:]
+        ],
+    }
+
+
+def _spent(snapshot: Snapshot, results: Results, moment: Moment, until: float) -> dict[str, Any]:
+    wall = max(0.0, until - snapshot.started) if snapshot.started else 0.0
+    return {
+        moment.unit.hours: round(snapshot.spent(moment.now) / SECONDS_PER_HOUR, 6),
+        "wallClockSeconds": round(wall, 3),
+        "steps": results.steps,
+    }
+
+
+def _forecast(snapshot: Snapshot, moment: Moment) -> dict[str, Any] | None:
+    tally, limit = snapshot.tally, snapshot.spec.max_trials
+    if not tally.ended or limit is None:
+        return None
+    per_trial = snapshot.resource_seconds / tally.ended
+    total = per_trial * max(limit, tally.numbered) / SECONDS_PER_HOUR
+    return {moment.unit.hours: round(total, 6)}
+
+
+def _saved(snapshot: Snapshot, results: Results, moment: Moment) -> dict[str, Any]:
+    return {
+        "trials": snapshot.tally.pruned,
+        "steps": round(results.saved_steps),
+        moment.unit.hours: round(results.saved_seconds * snapshot.resource_units / SECONDS_PER_HOUR, 6),
+    }
+
+
+def exit_code(status: Mapping[str, Any]) -> int:
+    """What the command line leaves with: 0 once succeeded, else 1."""
+    return 0 if status.get("state") == "Succeeded" else 1

@@ -1,0 +1,1 @@
+"""Carrying a plan out: observe, plan, make durable, act."""

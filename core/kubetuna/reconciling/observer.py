@@ -1,0 +1,160 @@
+"""What the engine sees: the study's open trials, their attempts at their place, and what their logs say.
+
+Looking changes nothing but memory. A log is read when the place is looked at; between two actions of one turn the
+same world is looked at again, as the study has changed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from kubetuna.experiment.model import Experiment
+from kubetuna.metrics.collector import TrialLog
+from kubetuna.study.study import OpenTrial, Study
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, Clock, ExitFacts, LogSource, Place
+from kubetuna.trials.end_times import EndTimes
+from kubetuna.trials.outcome import Reading
+from kubetuna.trials.records import AttemptRecord, outcome_of
+from kubetuna.trials.repeats import repeats_of
+from kubetuna.trials.snapshot import AttemptView, Snapshot, TrialView
+
+# Above this many unwritten changes no more log lines are read, so that a lost database bounds our memory.
+PENDING_LIMIT = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a snapshot says of an experiment beside its trials: when it started, what an attempt costs a second."""
+
+    started: float
+    units: float
+    deleted: Callable[[], bool] = lambda: False
+
+
+class Observer:
+    """Looks at one experiment. ``stop_sent`` says when the place was last asked to end an attempt."""
+
+    def __init__(
+        self, spec: Experiment, study: Study, world: tuple[Place, LogSource, Clock], around: Circumstances
+    ) -> None:
+        self._spec, self._study, self._around = spec, study, around
+        self._place, self._source, clock = world
+        self._logs: dict[int, TrialLog] = {}
+        self.seen: dict[AttemptKey, AttemptFacts] = {}
+        self.stop_sent: dict[AttemptKey, float] = {}
+        self._ends = EndTimes(clock)
+        # Whether some log may hold more than was read of it: then there is no time to wait.
+        self.behind = False
+
+    def observe(self) -> Snapshot:
+        """Look at the place and read the logs of what is open."""
+        self.behind = False
+        self.seen = {facts.key: self._ends.dated(facts) for facts in self._place.observe()}
+        self._ends.keep({*self.seen, *self._open_keys()})
+        return self._look(read=True)
+
+    def look_again(self) -> Snapshot:
+        """The same world, with what the study has become since."""
+        return self._look(read=False)
+
+    def _look(self, read: bool) -> Snapshot:
+        seen = self.seen
+        views = tuple(self._view(trial, seen, read) for trial in list(self._study.open.values()))
+        open_keys = self._open_keys()
+        return Snapshot(
+            spec=self._spec,
+            trials=views,
+            tally=self._study.tally,
+            strays=tuple(key for key in seen if key not in open_keys),
+            resource_seconds=self._study.ended_seconds * self._around.units,
+            resource_units=self._around.units,
+            started=self._around.started,
+            capacity=self._place.capacity(),
+            exhausted=self._study.exhausted,
+            unsearchable=self._study.unsearchable,
+            retests_due=self._study.retests_due,
+            deleted=self._around.deleted(),
+        )
+
+    def _open_keys(self) -> set[AttemptKey]:
+        return {a.key(t.number) for t in self._study.open.values() for a in t.attempts}
+
+    def ended(self, key: AttemptKey) -> float | None:
+        """When an attempt ended, or was first missed; None where it has not, or was never seen."""
+        facts = self.seen.get(key)
+        return facts.ended if facts is not None else self._ends.first_seen(key)
+
+    def _view(self, trial: OpenTrial, seen: Mapping[AttemptKey, AttemptFacts], read: bool) -> TrialView:
+        views = tuple(self._attempt(trial, record, seen) for record in trial.attempts)
+        log = self.log(trial)
+        if views and views[-1].facts is not None:
+            latest = views[-1]
+            if read:
+                self._read(log, views[-1].facts, trial.verdict == "prune")
+            views = (*views[:-1], replace(latest, drained=log.drained))
+        return TrialView(
+            trial.number,
+            views,
+            self._reading(log),
+            trial.verdict,
+            log.unreported,
+            repeats_of(self._spec, trial.retest_of),
+            retest=trial.retest_of is not None,
+        )
+
+    def _reading(self, log: TrialLog) -> Reading:
+        """What a log says, and whether it was judged as the study's other trials are."""
+        return replace(log.reading(), protocol=self.other_protocol(log))
+
+    def other_protocol(self, log: TrialLog) -> str:
+        """The trial's protocol of evaluation where it is not the study's; a trial that names none is trusted."""
+        return log.protocol if log.protocol != self._study.protocol else ""
+
+    def _attempt(
+        self, trial: OpenTrial, record: AttemptRecord, seen: Mapping[AttemptKey, AttemptFacts]
+    ) -> AttemptView:
+        key = record.key(trial.number)
+        facts = seen.get(key)
+        if facts is None and record.started is not None and record.outcome is None:
+            facts = self._ends.dated(_gone(key, record))
+        if facts is not None and facts.started is not None and record.started is None:
+            self._study.update_attempt(trial.number, record.number, started=facts.started, node=facts.node)
+        return AttemptView(
+            record.number,
+            record.created,
+            facts,
+            stop=record.stop,
+            stop_sent=self.stop_sent.get(key),
+            outcome=outcome_of(record.outcome),
+            reason=record.reason,
+            repeat=record.repeat,
+        )
+
+    def log(self, trial: OpenTrial) -> TrialLog:
+        """What was read of a trial's log."""
+        if trial.number not in self._logs:
+            self._logs[trial.number] = TrialLog(self._spec, trial.log)
+        return self._logs[trial.number]
+
+    def _read(self, log: TrialLog, facts: AttemptFacts, pruned: bool) -> None:
+        key = facts.key
+        # What is printed after a verdict is not known to count before the end, and is left where it is until then.
+        if facts.phase == "pending" or (pruned and facts.phase == "running"):
+            return
+        log.turn_to(key.attempt, key.repeat)
+        if not log.drained and self._study.pending <= PENDING_LIMIT:
+            before = log.cursor
+            log.take(self._source.read(key, before))
+            self.behind = self.behind or (log.cursor != before and not log.drained)
+
+    def forget(self, number: int) -> None:
+        """Drop what is kept of a trial that was told."""
+        self._logs.pop(number, None)
+        self.stop_sent = {key: at for key, at in self.stop_sent.items() if key.trial != number}
+
+
+def _gone(key: AttemptKey, record: AttemptRecord) -> AttemptFacts:
+    """An attempt that was seen running and is no longer known to its place; nobody knows since when."""
+    facts = ExitFacts(reason="Deleted", message="it was running and is gone")
+    return AttemptFacts(key, "ended", record.created, record.started, exit=facts, node=record.node)

@@ -1,0 +1,257 @@
+"""The loop that carries a plan out: observe, plan, make durable, act, wait.
+
+It is the same for every runner and holds no policy. Each turn first changes the study in memory, then makes
+those changes durable in one flush, and only then touches the place where attempts run; a failed flush drops
+the turn's effects, and the next turn plans them again. What was read from a log is kept in
+``kubetuna.metrics.collector``, what is seen in ``kubetuna.reconciling.observer``; how the state is shown is the
+caller's ``publish``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from kubetuna.errors import StoreUnavailable
+from kubetuna.experiment.model import Experiment
+from kubetuna.planning.plan import (
+    Action,
+    Ask,
+    Delete,
+    LaunchAttempt,
+    Publish,
+    Report,
+    Retest,
+    Stop,
+    Tell,
+    Wait,
+    finished,
+    plan,
+)
+from kubetuna.planning.stopping import Ending
+from kubetuna.reconciling.observer import Circumstances, Observer
+from kubetuna.study.study import OpenTrial, Study
+from kubetuna.trials.attempts import AttemptKey, Clock, ExitFacts, Launch, LogSource, Place
+from kubetuna.trials.environment import environment, params_hash, trial_seed
+from kubetuna.trials.outcome import Classified
+from kubetuna.trials.records import AttemptRecord, bounded
+from kubetuna.trials.snapshot import Snapshot
+
+Publisher = Callable[[Snapshot, Ending | None], None]
+Effect = Callable[[], None]
+
+# A lost database is tried again after one second, then two, and so on up to this many.
+RETRY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world as the engine sees it."""
+
+    place: Place
+    logs: LogSource
+    clock: Clock
+    publish: Publisher
+    unavailable: Callable[[str], None] = lambda _message: None
+
+
+class Engine:
+    """Runs one experiment's plan against a study and its ports."""
+
+    def __init__(
+        self,
+        spec: Experiment,
+        study: Study,
+        ports: Ports,
+        started: float,
+        units: float,
+        deleted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.spec, self.study, self.ports = spec, study, ports
+        self.last = Snapshot(spec)
+        around = Circumstances(started, units, deleted)
+        self._world = Observer(spec, study, (ports.place, ports.logs, ports.clock), around)
+        self._failures = 0
+        self._before: set[object] = set()
+
+    def run(self, interrupted: Callable[[], bool]) -> Ending | None:
+        """Turn until the experiment has ended (its ending) or ``interrupted`` says so (None)."""
+        while not interrupted():
+            snapshot = self.observe()
+            now = self.ports.clock.now()
+            end = finished(snapshot, now)
+            progressed, until = self.turn(snapshot, now)
+            if end is not None and not self.study.pending:
+                return end
+            if not progressed and not self._world.behind:
+                self.ports.place.wait(max(0.0, min(until - now, 1.0)))
+        return None
+
+    def turn(self, snapshot: Snapshot, now: float) -> tuple[bool, float]:
+        """Carry out one plan. Returns whether anything new was done, and when to look again.
+
+        What only repeats the turn before has yet to show an effect, and gets the time for it.
+        """
+        self.last = snapshot
+        effects, done, actions = self._intend_all(snapshot, now)
+        if not self._flush():
+            return False, now + min(RETRY_SECONDS, float(self._failures))
+        for effect in effects:
+            effect()
+        self._publish(actions, self.last)
+        until = next(a.until for a in actions if isinstance(a, Wait))
+        new, self._before = bool(done - self._before), done
+        return new, until
+
+    def _intend_all(self, snapshot: Snapshot, now: float) -> tuple[list[Effect], set[object], tuple[Action, ...]]:
+        """Change the study as the plan says, and plan again on what that made of it, until nothing is new.
+
+        So one flush makes a trial's end, its successor's parameters and that one's launch durable together.
+        Launches come first among the effects: a free place costs more than a Pod that lingers.
+        """
+        effects: dict[object, Effect] = {}
+        actions = plan(snapshot, now)
+        done: set[object] = set()
+        while fresh := [a for a in actions if _changes(a) and _identity(a) not in done]:
+            for action in fresh:
+                done.add(_identity(action))
+                effects.update((_identity(action), effect) for effect in self._intend(action, now))
+            self.last = self._world.look_again()
+            actions = plan(self.last, now)
+        ordered = sorted(effects, key=lambda identity: not isinstance(identity, _Launched))
+        return [effects[identity] for identity in ordered], done, actions
+
+    def _flush(self) -> bool:
+        if not self.study.pending:
+            return True
+        try:
+            self.study.flush()
+        except StoreUnavailable as error:
+            self._failures += 1
+            self.ports.unavailable(str(error))
+            return False
+        self._failures = 0
+        return True
+
+    def _publish(self, actions: tuple[Action, ...], snapshot: Snapshot) -> None:
+        for action in actions:
+            if isinstance(action, Publish):
+                self.ports.publish(snapshot, action.ending)
+
+    def observe(self) -> Snapshot:
+        """Look at the place and read the logs of what is open."""
+        return self._world.observe()
+
+    def _intend(self, action: Action, now: float) -> list[Effect]:
+        """Change the study as the action says; return what to do once that is durable."""
+        place = self.ports.place
+        match action:
+            case Ask(ordinal):
+                self.study.ask(ordinal)
+            case Retest(of):
+                self.study.retest(of)
+            case LaunchAttempt(key, after):
+                return self._launch(key, after, now)
+            case Report(number, finished):
+                self._report(number, finished)
+            case Stop(key, why):
+                self.study.update_attempt(key.trial, key.attempt, stop=why)
+                return [lambda: self._stop(key, why, now)]
+            case Tell(number, classified):
+                self._tell(number, classified, now)
+            case Delete(key):
+                return [lambda: place.delete(key)]
+            case Publish() | Wait():
+                pass
+            case _:
+                assert_never(action)
+        return []
+
+    def _stop(self, key: AttemptKey, why: str, now: float) -> None:
+        self._world.stop_sent[key] = now
+        self.ports.place.stop(key, why)
+
+    def _launch(self, key: AttemptKey, after: Classified | None, now: float) -> list[Effect]:
+        trial = self.study.open[key.trial]
+        if after is not None and trial.attempts:
+            self._close(trial, after, now)
+            if key.repeat != trial.attempts[-1].repeat:
+                self.study.keep_repeat(key.trial, self._world.log(trial).reading().values)
+        digest = params_hash(trial.params)
+        self.study.begin_attempt(key.trial, AttemptRecord(key.attempt, now, digest, repeat=key.repeat))
+        order = Launch(
+            key=key,
+            name=f"{self.spec.name}-{key.trial}-{key.repeat}-{key.attempt}",
+            params=dict(trial.params),
+            params_hash=digest,
+            environment=environment(
+                self.spec.name, trial.params, key, trial_seed(self.study.seed, key.trial, key.repeat)
+            ),
+            timeout=self.spec.budget.trial_timeout,
+        )
+        return [lambda: self.ports.place.launch(order)]
+
+    def _report(self, number: int, finished: bool) -> None:
+        trial = self.study.open[number]
+        log = self._world.log(trial)
+        if trial.verdict == "prune" and not finished:
+            log.forget_unreported()
+            return
+        first = log.repeat == 0
+        for point in log.records(self.study.known_steps(number) if first else {}):
+            self.study.settle_protocol(log.protocol)
+            if self._world.other_protocol(log):
+                continue
+            if point is not None and first and not self.spec.multi_objective:
+                if point.void_below:
+                    self.study.withdraw_steps(number, point.void_below)
+                prunable = point.in_order and trial.retest_of is None
+                self.study.report(number, [(point.step, point.value, prunable)], finished)
+            if trial.verdict == "prune" and not finished:
+                break
+        self.study.keep_log_state(number, log.state())
+        if log.series_changed and first:
+            self.study.keep_series(number, log.series)
+            log.series_changed = False
+
+    def _tell(self, number: int, classified: Classified, now: float) -> None:
+        trial = self.study.open.get(number)
+        if trial is None:
+            return
+        if trial.attempts:
+            self._close(trial, classified, now)
+        self.study.tell(number, classified, self._world.log(trial).reading().values)
+        self._world.forget(number)
+
+    def _close(self, trial: OpenTrial, classified: Classified, now: float) -> None:
+        """Record the end of the latest attempt."""
+        last = trial.attempts[-1]
+        key = last.key(trial.number)
+        facts = self._world.seen.get(key)
+        exit_facts = (facts.exit if facts else None) or ExitFacts()
+        changes: dict[str, Any] = {
+            "ended": self._world.ended(key) or now,
+            "exit_code": exit_facts.exit_code,
+            "reason": exit_facts.reason,
+            "outcome": str(classified.outcome),
+            "message": bounded(classified.message),
+        }
+        if facts is not None and facts.started is not None:
+            changes["started"] = facts.started
+        self.study.update_attempt(trial.number, last.number, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Launched:
+    """What tells one launch from another: the attempt, whatever became of the one before it."""
+
+    key: AttemptKey
+
+
+def _changes(action: Action) -> bool:
+    return not isinstance(action, Publish | Wait)
+
+
+def _identity(action: Action) -> object:
+    return _Launched(action.key) if isinstance(action, LaunchAttempt) else action

@@ -1,0 +1,1 @@
+"""Names and spaces of an Experiment in Optuna's terms: samplers, pruners, distributions."""

@@ -1,0 +1,130 @@
+"""The search space in Optuna's terms: distributions, which parameters exist at a point, and finite grids.
+
+Parameters are looked at in an order in which each comes after those that its condition names, so nested
+conditions hold, whatever their order in the file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from kubetuna.experiment.model import Experiment, Parameter, Scalar
+
+# A grid is held in memory and shuffled; beyond this it is no grid that anyone finishes.
+GRID_LIMIT = 1_000_000
+
+
+def distribution(parameter: Parameter) -> BaseDistribution:
+    """Optuna's distribution of a parameter; a ``step`` lowers ``high`` to the last point of its grid."""
+    if parameter.choices:
+        return CategoricalDistribution(parameter.choices)
+    assert parameter.low is not None and parameter.high is not None
+    if parameter.kind == "int":
+        step = 1 if parameter.log else int(parameter.step or 1)
+        low, high = int(parameter.low), int(parameter.high)
+        return IntDistribution(low, low + (high - low) // step * step, log=parameter.log, step=step)
+    low_f, high_f = float(parameter.low), float(parameter.high)
+    if parameter.step is None:
+        return FloatDistribution(low_f, high_f, log=parameter.log)
+    return FloatDistribution(low_f, _on_grid(low_f, high_f, float(parameter.step)), step=float(parameter.step))
+
+
+def _on_grid(low: float, high: float, step: float) -> float:
+    steps = math.floor((Decimal(str(high)) - Decimal(str(low))) / Decimal(str(step)))
+    return float(Decimal(str(low)) + steps * Decimal(str(step)))
+
+
+def ordered(experiment: Experiment) -> tuple[Parameter, ...]:
+    """Parameters such that each comes after those that its condition names; else in the file's order."""
+    waiting = list(experiment.parameters)
+    names = {p.name for p in waiting}
+    done: list[Parameter] = []
+    while waiting:
+        known = {p.name for p in done}
+        ready = next((p for p in waiting if p.when is None or p.when.names & names <= known), waiting[0])
+        waiting.remove(ready)
+        done.append(ready)
+    return tuple(done)
+
+
+def exists(parameter: Parameter, values: Mapping[str, Scalar]) -> bool:
+    """Whether a parameter exists, given the values of those before it."""
+    return parameter.when is None or bool(parameter.when.evaluate(values))
+
+
+def satisfies(experiment: Experiment, values: Mapping[str, Scalar]) -> str | None:
+    """The text of the first constraint over parameters that a point violates; None if it violates none."""
+    for constraint in experiment.constraints:
+        expression = constraint.expression
+        if constraint.over == "parameters" and expression.applies(values) and not expression.evaluate(values):
+            return constraint.text
+    return None
+
+
+def choices(parameter: Parameter) -> Sequence[Scalar] | None:
+    """Every value of a parameter; None where there is no end of them."""
+    if parameter.choices:
+        return parameter.choices
+    dist = distribution(parameter)
+    if isinstance(dist, IntDistribution):
+        return range(dist.low, dist.high + 1, dist.step)
+    if isinstance(dist, FloatDistribution) and dist.step is not None:
+        low, step = Decimal(str(dist.low)), Decimal(str(dist.step))
+        count = int((Decimal(str(dist.high)) - low) / step) + 1
+        return [float(low + i * step) for i in range(count)]
+    if isinstance(dist, FloatDistribution) and dist.single():
+        return [dist.low]
+    return None
+
+
+def upper_bound(experiment: Experiment) -> int | None:
+    """How many points the space has before conditions and constraints; None where there is no end of them."""
+    total = 1
+    for parameter in experiment.parameters:
+        values = choices(parameter)
+        if values is None:
+            return None
+        total *= len(values)
+    return total
+
+
+def cardinality(experiment: Experiment) -> int | None:
+    """How many points the space has, conditions and constraints heeded where it is small; None: endless."""
+    bound = upper_bound(experiment)
+    if bound is None or bound > GRID_LIMIT // 100:
+        return bound
+    return sum(1 for _ in iterate(experiment))
+
+
+def iterate(experiment: Experiment) -> Iterator[dict[str, Scalar]]:
+    """Every point of a finite space once: conditions collapse what they hide, constraints drop points."""
+    for point in _extend(ordered(experiment), {}):
+        if satisfies(experiment, point) is None:
+            yield point
+
+
+def _extend(parameters: Sequence[Parameter], values: dict[str, Scalar]) -> Iterator[dict[str, Scalar]]:
+    if not parameters:
+        yield dict(values)
+        return
+    first, rest = parameters[0], parameters[1:]
+    if not exists(first, values):
+        yield from _extend(rest, values)
+        return
+    for value in choices(first) or ():
+        yield from _extend(rest, {**values, first.name: value})
+
+
+def grid_points(experiment: Experiment) -> list[dict[str, Scalar]]:
+    """The whole grid, bounded by ``GRID_LIMIT``."""
+    return list(itertools.islice(iterate(experiment), GRID_LIMIT))

@@ -1,0 +1,120 @@
+"""Reading studies without becoming their writer: which there are, and one of them whole."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+from sqlalchemy import Engine, select
+
+from kubetuna.errors import StudyNotFound
+from kubetuna.store.database import open_engine, place, reading, writing
+from kubetuna.store.fencing import load_directions
+from kubetuna.store.loading import load_attributes, load_trials
+from kubetuna.store.schema import check_schema
+from kubetuna.store.tables import STUDIES, STUDY_SYSTEM, upsert
+from kubetuna.trials.records import FINAL, dumps
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStudy:
+    """A study as it stood in one transaction."""
+
+    study_id: int
+    name: str
+    directions: tuple[StudyDirection, ...]
+    user_attrs: Mapping[str, Any]
+    system_attrs: Mapping[str, Any]
+    trials: tuple[FrozenTrial, ...]
+
+
+def study_names(engine: Engine) -> list[str]:
+    """The names of all studies in a store, sorted."""
+    with reading(engine) as connection:
+        return sorted(connection.execute(select(STUDIES.c.study_name)).scalars())
+
+
+def read_study(engine: Engine, name: str) -> ReadStudy:
+    """Read one study whole.
+
+    Raises:
+        StudyNotFound: there is none of that name; the message names the nearest ones.
+    """
+    if engine.dialect.name == "sqlite":
+        _refuse_absent_file(engine, f", so no study {name!r}")
+    check_schema(engine)
+    study_id = read_study_id(engine, name)
+    with reading(engine) as connection:
+        user, system = load_attributes(connection, study_id)
+        directions = load_directions(connection, study_id)
+        trials = tuple(load_trials(connection, study_id))
+    return ReadStudy(study_id, name, directions, user, system, trials)
+
+
+def keep_final(engine: Engine, name: str, record: Mapping[str, Any]) -> None:
+    """Keep what ``finalize`` found with the study, whoever its writer is.
+
+    Raises:
+        StudyNotFound: it is gone.
+    """
+    study_id = read_study_id(engine, name)
+    row = {"study_id": study_id, "key": FINAL, "value_json": dumps(record)}
+    with writing(engine) as connection:
+        upsert(connection, STUDY_SYSTEM, [row], ("study_id", "key"), ("value_json",))
+
+
+def study_attributes(engine: Engine, name: str) -> Mapping[str, Any] | None:
+    """The study's system attributes; None where there is no such study."""
+    try:
+        study_id = read_study_id(engine, name)
+    except StudyNotFound:
+        return None
+    with reading(engine) as connection:
+        return load_attributes(connection, study_id)[1]
+
+
+def read_study_id(engine: Engine, name: str) -> int:
+    """The study's id.
+
+    Raises:
+        StudyNotFound: there is none of that name.
+    """
+    with reading(engine) as connection:
+        found: int | None = connection.execute(
+            select(STUDIES.c.study_id).where(STUDIES.c.study_name == name)
+        ).scalar()
+    if found is None:
+        raise StudyNotFound(_absent(name, study_names(engine), place(engine.url)))
+    return found
+
+
+def existing_store(url: str) -> Engine:
+    """A store that is there and can be read.
+
+    Raises:
+        StudyNotFound: it is a SQLite file that does not exist.
+        StoreUnavailable: it cannot be reached.
+    """
+    engine = open_engine(url)
+    if engine.dialect.name == "sqlite":
+        _refuse_absent_file(engine, "")
+    study_names(engine)
+    return engine
+
+
+def _refuse_absent_file(engine: Engine, then: str) -> None:
+    from pathlib import Path
+
+    # Opening it would make an empty database, which nobody asked for.
+    if not Path(str(engine.url.database)).exists():
+        raise StudyNotFound(f"no store at {place(engine.url)}{then}; give --store, or run it first")
+
+
+def _absent(name: str, known: list[str], where: str) -> str:
+    near = difflib.get_close_matches(name, known, n=3) or known[:5]
+    hint = f"; there is {', '.join(repr(n) for n in near)}" if near else "; the store has no study yet"
+    return f"no study {name!r} in {where}{hint}"

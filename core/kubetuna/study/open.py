@@ -1,0 +1,97 @@
+"""Opening an experiment's study: made where it is new, checked where it exists.
+
+A study keeps the spec it was started with, the seed that was drawn for it and a uid of its own, so that a run
+that goes on later proposes what it would have proposed, and one that was deleted and made anew adopts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from optuna.study import StudyDirection
+from sqlalchemy import Engine
+
+from kubetuna.errors import StudyMismatch
+from kubetuna.experiment.model import Experiment
+from kubetuna.parsing.edits import immutable_changes
+from kubetuna.store.reader import study_attributes
+from kubetuna.store.storage import JournaledStorage
+from kubetuna.study.study import Study
+from kubetuna.study.warm_start import Earlier, take_over
+from kubetuna.trials import records
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open study with what is stored about its experiment; ``notes`` say what a warm start left out."""
+
+    study: Study
+    storage: JournaledStorage
+    uid: str
+    started: float
+    notes: tuple[str, ...] = ()
+
+
+def open_study(
+    engine: Engine,
+    spec: Experiment,
+    study_name: str,
+    writer: str,
+    now: float,
+    draw: Callable[[], int],
+) -> Opened:
+    """Create or take up the study of ``spec``. ``draw`` gives a fresh random number below 2**31.
+
+    Raises:
+        StudyMismatch: the study was started with another spec, in a field that cannot be edited, or an earlier
+            study that it is to start from does not exist.
+    """
+    # Before anything is made: a study that cannot be started leaves no empty one behind.
+    known = study_attributes(engine, study_name) or {}
+    _refuse_other_spec(known, spec, study_name)
+    is_new = records.EXPERIMENT not in known
+    earlier = take_over(engine, spec) if spec.warm_start_studies and is_new else Earlier()
+    directions = [
+        StudyDirection.MAXIMIZE if o.direction == "maximize" else StudyDirection.MINIMIZE for o in spec.objectives
+    ]
+    storage = JournaledStorage.open(engine, study_name, directions, writer=writer, seen_as=spec.name)
+    attrs = storage.get_study_system_attrs(storage.study_id)
+    _refuse_other_spec(attrs, spec, study_name)
+    keep = _keeper(storage, attrs)
+    keep(records.EXPERIMENT, dict(spec.raw), replace=True)
+    seed = keep(records.SEED, draw() if spec.algorithm.seed is None else spec.algorithm.seed)
+    uid = keep(records.UID, f"{draw():08x}")
+    started = keep(records.STARTED, now)
+    warm: dict[str, Any] = {"points": earlier.points, "notes": earlier.notes}
+    if spec.warm_start_studies:
+        warm = keep(records.WARM_START, warm)
+    for trial in earlier.trials:
+        storage.create_new_trial(storage.study_id, trial)
+    storage.flush()
+    started_from = replace(spec, warm_start=(*spec.warm_start, *warm["points"]))
+    study = Study(storage, storage, started_from, int(seed))
+    return Opened(study, storage, str(uid), float(started), tuple(warm["notes"]))
+
+
+def _keeper(storage: JournaledStorage, attrs: dict[str, Any]) -> Callable[..., Any]:
+    def keep(key: str, value: Any, replace: bool = False) -> Any:
+        if key in attrs and not (replace and attrs[key] != value):
+            return attrs[key]
+        storage.set_study_system_attr(storage.study_id, key, value)
+        return value
+
+    return keep
+
+
+def _refuse_other_spec(attrs: Mapping[str, Any], spec: Experiment, name: str) -> None:
+    if records.EXPERIMENT not in attrs:
+        return
+    changed = immutable_changes(attrs[records.EXPERIMENT], spec.raw)
+    if changed:
+        raise StudyMismatch(
+            f"study {name!r} was started with another spec; changed: {', '.join(changed)}. "
+            "Only the counts, budget, retryPolicy, stopWhen, the goal, suspend and shutdown can be edited. "
+            "To start afresh give metadata.name another value, or use another --store."
+        )

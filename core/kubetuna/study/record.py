@@ -1,0 +1,110 @@
+"""A study as it is read back by whoever did not run it, wherever it lies and whichever program made it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import resource_unit, resource_units
+from kubetuna.local.clock import SystemClock
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.planning.status import Moment, render
+from kubetuna.store.reader import ReadStudy
+from kubetuna.study.foreign import adopt, foreign_experiment
+from kubetuna.study.replay import ending_of, snapshot_of
+from kubetuna.trials.records import (
+    EXPERIMENT,
+    FINAL,
+    FOLDER,
+    PROTOCOL,
+    SEED,
+    STARTED,
+    UID,
+    UNSEARCHABLE,
+    WARM_START,
+    TrialRecord,
+    decode_trial,
+)
+from kubetuna.trials.tallying import Counter
+from kubetuna.trials.totals import results_of
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A study with its trials.
+
+    ``folder``: where its attempts keep their files. ``store``: where it was read, without a password. ``final``:
+    what ``finalize`` found, once it has. ``results``: the folder of results that it was read from, if it was.
+    ``seed`` and ``protocol`` are None where nobody said.
+    """
+
+    spec: Experiment
+    status: Mapping[str, Any]
+    trials: tuple[TrialRecord, ...]
+    folder: Path
+    seed: int | None = None
+    uid: str = ""
+    store: str = ""
+    protocol: str | None = None
+    final: Mapping[str, Any] | None = None
+    results: Path | None = None
+
+    @property
+    def home(self) -> Path:
+        """Where later findings are kept: with the results that a person named, else beside the runs."""
+        return self.results or self.folder
+
+
+def seen_of(found: ReadStudy, store: str) -> Seen:
+    """What a store holds of a study; one that another program made gets an experiment that describes it."""
+    attrs = found.system_attrs
+    trials = tuple(decode_trial(t) for t in found.trials)
+    if EXPERIMENT in attrs:
+        spec = parse_experiment(attrs[EXPERIMENT])
+        first = (*spec.warm_start, *attrs.get(WARM_START, {}).get("points", ()))
+        started = float(attrs.get(STARTED, 0.0))
+        status = status_of(replace(spec, warm_start=first), trials, started, str(attrs.get(UNSEARCHABLE, "")))
+    else:
+        spec = foreign_experiment(found)
+        status = status_of(spec, adopt(trials), min((t.started for t in trials if t.started), default=0.0))
+    uid = str(attrs.get(UID, ""))
+    return Seen(
+        spec,
+        status,
+        trials,
+        kept_folder(attrs.get(FOLDER), folder_of(found.name, uid)),
+        seed=attrs.get(SEED),
+        uid=uid,
+        store=store,
+        protocol=attrs.get(PROTOCOL),
+        final=attrs.get(FINAL),
+    )
+
+
+def folder_of(study_name: str, uid: str) -> Path:
+    """Where the attempts of a study keep logs, checkpoints and outputs."""
+    # The name of a study that another program made may hold anything.
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", study_name)
+    return Path("kubetuna-runs") / (f"{name}-{uid}" if uid else name)
+
+
+def kept_folder(kept: object, usual: Path) -> Path:
+    """Where a study's runs lie, whatever folder a person is in: as the study keeps it, where that exists here."""
+    if not isinstance(kept, str) or not Path(kept).is_dir():
+        return usual
+    path = Path(kept)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def status_of(
+    spec: Experiment, trials: Sequence[TrialRecord], started: float, unsearchable: str = ""
+) -> dict[str, Any]:
+    """The status that a runner would publish now."""
+    now, results = SystemClock().now(), results_of(spec, trials)
+    snapshot = snapshot_of(spec, trials, started, resource_units(spec), Counter(spec), unsearchable)
+    end = ending_of(snapshot, results.ended_at, now)
+    return render(snapshot, end, results, Moment(now, unit=resource_unit(spec)))

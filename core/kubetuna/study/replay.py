@@ -1,0 +1,94 @@
+"""A snapshot from stored trials alone, for whoever looks at a study without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kubetuna.experiment.model import Experiment
+from kubetuna.planning.stopping import Ending, ending
+from kubetuna.search.samplers import Proposer
+from kubetuna.trials.attempts import AttemptFacts, ExitFacts
+from kubetuna.trials.outcome import Reading
+from kubetuna.trials.records import AttemptRecord, TrialRecord, outcome_of
+from kubetuna.trials.repeats import repeats_of
+from kubetuna.trials.retesting import Candidates
+from kubetuna.trials.snapshot import AttemptView, Snapshot, TrialView
+from kubetuna.trials.tallying import Counter
+
+
+def snapshot_of(
+    spec: Experiment,
+    trials: Sequence[TrialRecord],
+    started: float,
+    units: float,
+    counter: Counter,
+    unsearchable: str = "",
+) -> Snapshot:
+    """What a runner would have observed, as far as the store tells."""
+    own = [t for t in trials if t.own]
+    ended = [t for t in own if t.state not in ("RUNNING", "WAITING")]
+    candidates = Candidates(spec)
+    for trial in sorted(ended, key=lambda t: (t.ended or 0.0, t.number)):
+        counter.add(trial)
+        candidates.add(trial)
+    for trial in own:
+        if trial.retest_of is not None:
+            candidates.take(trial.retest_of)
+    numbered = sum(1 for t in own if t.retest_of is None)
+    for attempt in (a for t in own for a in t.attempts):
+        if attempt.started is not None and attempt.ended is not None:
+            counter.add_attempt(attempt.ended - attempt.started)
+    return Snapshot(
+        spec=spec,
+        trials=tuple(_view(spec, t) for t in own if t.state == "RUNNING"),
+        tally=counter.tally(numbered),
+        resource_seconds=counter.resource_seconds * units,
+        resource_units=units,
+        started=started,
+        exhausted=Proposer(spec, 0).exhausted(numbered),
+        unsearchable=unsearchable,
+        retests_due=candidates.due(),
+    )
+
+
+def ending_of(snapshot: Snapshot, last_ended: float | None, now: float) -> Ending | None:
+    """How the experiment ended; one with nothing open is judged by the moment at which its last trial ended.
+
+    Else a clock that went on would find another reason, an exhausted ``wallClock``, for what was over before.
+    """
+    then = ending(snapshot, last_ended) if last_ended is not None and not snapshot.trials else None
+    return then or ending(snapshot, now)
+
+
+def _view(spec: Experiment, trial: TrialRecord) -> TrialView:
+    attempts = tuple(_attempt(trial.number, a) for a in trial.attempts)
+    return TrialView(
+        trial.number,
+        attempts,
+        Reading(dict(trial.metrics)),
+        repeats=repeats_of(spec, trial.retest_of),
+        retest=trial.retest_of is not None,
+    )
+
+
+def _attempt(trial: int, record: AttemptRecord) -> AttemptView:
+    ended = record.ended is not None
+    facts = AttemptFacts(
+        record.key(trial),
+        "ended" if ended else "running" if record.started else "pending",
+        record.created,
+        record.started,
+        record.ended,
+        ExitFacts(record.exit_code, None, record.reason, record.message) if ended else None,
+        record.node,
+    )
+    return AttemptView(
+        record.number,
+        record.created,
+        facts,
+        record.stop,
+        False,
+        outcome_of(record.outcome),
+        record.reason,
+        repeat=record.repeat,
+    )

@@ -1,0 +1,341 @@
+"""The study port: what a runner asks of Optuna, each call idempotent and durable with the next ``flush``.
+
+Sampler and pruner work on the journaled storage's memory; nothing here touches the database but ``flush``.
+Optuna's own loop is not used: ``ask`` there is not atomic, ``tell`` twice raises and NaN silently becomes a
+failure, so each of these cases is decided here. How records look is ``kubetuna.trials.records``; what is proposed,
+and when to prune, is ``kubetuna.algorithms``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from kubetuna.errors import SearchExhausted
+from kubetuna.experiment.model import Experiment
+from kubetuna.search.pruners import build_pruner
+from kubetuna.search.samplers import Proposer
+from kubetuna.search.space import distribution
+from kubetuna.study.telling import told_values, violations
+from kubetuna.trials import records
+from kubetuna.trials.outcome import RULES, Classified, Outcome
+from kubetuna.trials.records import AttemptRecord, TrialRecord, decode_trial
+from kubetuna.trials.repeats import means
+from kubetuna.trials.retesting import Candidates
+from kubetuna.trials.snapshot import Tally
+from kubetuna.trials.tallying import Counter
+
+# Pruners look at every step of a curve for each new one; what is printed beyond this only updates the metrics.
+CURVE_LIMIT = 10_000
+
+
+class Journal(Protocol):
+    """What the study needs of its storage beyond Optuna's interface."""
+
+    @property
+    def study_id(self) -> int: ...
+
+    @property
+    def pending(self) -> int: ...
+
+    def flush(self) -> None: ...
+
+    def withdraw(self, trial_id: int) -> None: ...
+
+    def withdraw_steps(self, trial_id: int, below: int) -> None: ...
+
+
+@dataclass(slots=True)
+class OpenTrial:
+    """A trial that was asked and not yet told. ``log`` is the durable state of reading its log."""
+
+    number: int
+    trial_id: int
+    params: Mapping[str, Any]
+    attempts: tuple[AttemptRecord, ...] = ()
+    verdict: str = "go"
+    log: Mapping[str, Any] = field(default_factory=dict)
+    curve: dict[int, float] = field(default_factory=dict)
+    repeats: tuple[Mapping[str, float], ...] = ()
+    retest_of: int | None = None
+
+
+class Study:
+    """One experiment's study, over a storage that is also its ``Journal``."""
+
+    def __init__(self, storage: BaseStorage, journal: Journal, experiment: Experiment, seed: int) -> None:
+        self.spec = experiment
+        self.seed = seed
+        self._storage, self._journal = storage, journal
+        self._proposer = Proposer(experiment, seed)
+        self._pruner = build_pruner(experiment)
+        name = storage.get_study_name_from_id(journal.study_id)
+        self._optuna = optuna.Study(study_name=name, storage=storage, pruner=self._pruner)
+        self._counter = Counter(experiment)
+        self._candidates = Candidates(experiment)
+        self.open: dict[int, OpenTrial] = {}
+        # Numbers of our ended trials in the order in which they were told; it only grows.
+        self.told: list[int] = []
+        self.numbered = 0
+        attrs = storage.get_study_system_attrs(journal.study_id)
+        self.protocol = str(attrs.get(records.PROTOCOL, ""))
+        # Why no further trial can be proposed; once so, always so, since proposals follow from what is stored.
+        self.unsearchable = str(attrs.get(records.UNSEARCHABLE, ""))
+        self._load()
+
+    def _load(self) -> None:
+        trials = self._storage.get_all_trials(self._journal.study_id, deepcopy=False)
+        own = [t for t in trials if records.is_own(t.system_attrs)]
+        for trial in sorted(own, key=_told_order):
+            self.numbered = max(self.numbered, trial.system_attrs.get(records.ORDINAL, -1) + 1)
+            if records.RETEST in trial.system_attrs:
+                self._candidates.take(trial.system_attrs[records.RETEST])
+            if trial.state.is_finished():
+                self._count(decode_trial(trial))
+                self.told.append(trial.number)
+            else:
+                self._resume(trial)
+
+    def _resume(self, trial: FrozenTrial) -> None:
+        system = trial.system_attrs
+        self.open[trial.number] = OpenTrial(
+            number=trial.number,
+            trial_id=trial._trial_id,
+            params=dict(trial.params),
+            attempts=records.decode_attempts(system.get(records.ATTEMPTS)),
+            verdict=system.get(records.VERDICT, "go"),
+            log=system.get(records.LOG, {}),
+            curve=dict(trial.intermediate_values),
+            repeats=records.decode_repeats(system.get(records.REPEATS)),
+            retest_of=system.get(records.RETEST),
+        )
+        for attempt in self.open[trial.number].attempts:
+            self._count_attempt(attempt)
+
+    def _count(self, record: TrialRecord) -> None:
+        self._counter.add(record)
+        self._candidates.add(record)
+        for attempt in record.attempts:
+            self._count_attempt(attempt)
+
+    def _count_attempt(self, attempt: AttemptRecord) -> None:
+        if attempt.started is not None and attempt.ended is not None and attempt.outcome:
+            self._counter.add_attempt(attempt.ended - attempt.started)
+
+    @property
+    def tally(self) -> Tally:
+        """Counts over this experiment's own trials."""
+        return self._counter.tally(self.numbered)
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The best completed trial; None without one, and with several objectives."""
+        return self._counter.best
+
+    @property
+    def retests_due(self) -> tuple[int, ...]:
+        """The best trials so far that no re-test has been made of."""
+        return self._candidates.due()
+
+    @property
+    def ended_seconds(self) -> float:
+        """Seconds that all ended attempts ran."""
+        return self._counter.resource_seconds
+
+    @property
+    def ended_steps(self) -> int:
+        """Reported steps of all told trials."""
+        return self._counter.steps
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the search has no further point to propose."""
+        return self._proposer.exhausted(self.numbered)
+
+    @property
+    def pending(self) -> int:
+        """Changes that are not durable yet."""
+        return self._journal.pending
+
+    def records(self) -> tuple[TrialRecord, ...]:
+        """Every trial of the study, by number, foreign ones included."""
+        trials = self._storage.get_all_trials(self._journal.study_id, deepcopy=False)
+        return tuple(decode_trial(t) for t in trials)
+
+    def record(self, number: int) -> TrialRecord:
+        """One trial as it stands now."""
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._journal.study_id, number)
+        return decode_trial(self._storage.get_trial(trial_id))
+
+    def ask(self, ordinal: int) -> None:
+        """Number the experiment's next trial and store its parameters. Nothing if it exists."""
+        if ordinal < self.numbered or self.unsearchable or self.exhausted:
+            return
+        trial_id = self._storage.create_new_trial(self._journal.study_id)
+        self._storage.set_trial_system_attr(trial_id, records.ORDINAL, ordinal)
+        trial = self._storage.get_trial(trial_id)
+        try:
+            params = self._proposer.propose(self._optuna, trial, ordinal)
+        except SearchExhausted as error:
+            self._journal.withdraw(trial_id)
+            self.unsearchable = records.bounded(str(error))
+            self._storage.set_study_system_attr(self._journal.study_id, records.UNSEARCHABLE, self.unsearchable)
+            return
+        self._keep_params(trial_id, params)
+        self.open[trial.number] = OpenTrial(trial.number, trial_id, dict(params))
+        self.numbered = ordinal + 1
+
+    def retest(self, of: int) -> None:
+        """Number a trial that runs the parameters of trial ``of`` again. Nothing if there is one."""
+        if of not in self.retests_due:
+            return
+        trial_id = self._storage.create_new_trial(self._journal.study_id)
+        self._storage.set_trial_system_attr(trial_id, records.RETEST, of)
+        params = self.record(of).params
+        self._keep_params(trial_id, params)
+        number = self._storage.get_trial(trial_id).number
+        self.open[number] = OpenTrial(number, trial_id, dict(params), retest_of=of)
+        self._candidates.take(of)
+
+    def _keep_params(self, trial_id: int, params: Mapping[str, Any]) -> None:
+        for parameter in self.spec.parameters:
+            if parameter.name in params:
+                dist = distribution(parameter)
+                internal = dist.to_internal_repr(params[parameter.name])
+                self._storage.set_trial_param(trial_id, parameter.name, internal, dist)
+
+    def begin_attempt(self, number: int, attempt: AttemptRecord) -> None:
+        """Record that an attempt is about to start. Nothing if it is recorded."""
+        trial = self.open[number]
+        if all(a.number != attempt.number for a in trial.attempts):
+            self._keep_attempts(trial, (*trial.attempts, attempt))
+
+    def update_attempt(self, number: int, attempt: int, **changes: Any) -> None:
+        """Record what became known of an attempt: its start, the intent to stop it, its end."""
+        trial = self.open[number]
+        changed = tuple(a.with_(**changes) if a.number == attempt else a for a in trial.attempts)
+        if changed != trial.attempts:
+            if "outcome" in changes:
+                self._count_attempt(changed[attempt])
+            self._keep_attempts(trial, changed)
+
+    def _keep_attempts(self, trial: OpenTrial, attempts: tuple[AttemptRecord, ...]) -> None:
+        trial.attempts = attempts
+        value = records.encode_attempts(attempts)
+        self._storage.set_trial_system_attr(trial.trial_id, records.ATTEMPTS, value)
+
+    def report(self, number: int, points: Iterable[tuple[int, float, bool]], finished: bool = False) -> int:
+        """Give accepted points ``(step, value, prunable)`` to the pruner, one by one, in order.
+
+        Returns how many were taken: the rest came after the verdict to prune and do not count. Of a trial that is
+        ``finished`` all do: the pruner sees them, for what it keeps itself, but its verdict comes too late.
+        """
+        trial = self.open[number]
+        taken = 0
+        for step, value, prunable in points:
+            if (trial.verdict == "prune" and not finished) or len(trial.curve) >= CURVE_LIMIT:
+                break
+            self._storage.set_trial_intermediate_value(trial.trial_id, step, value)
+            trial.curve[step] = value
+            taken += 1
+            if prunable and self._pruner is not None and self._should_prune(trial) and not finished:
+                trial.verdict = "prune"
+                self._storage.set_trial_system_attr(trial.trial_id, records.VERDICT, "prune")
+        return taken
+
+    def withdraw_steps(self, number: int, below: int) -> None:
+        """Take the points of the steps below this one out of a curve: what was read there did not count."""
+        trial = self.open[number]
+        for step in [step for step in trial.curve if step < below]:
+            del trial.curve[step]
+        self._journal.withdraw_steps(trial.trial_id, below)
+
+    def known_steps(self, number: int) -> Mapping[int, float]:
+        """Steps that the curve of an open trial holds, a live view."""
+        return self.open[number].curve
+
+    def _should_prune(self, trial: OpenTrial) -> bool:
+        assert self._pruner is not None
+        return self._pruner.prune(self._optuna, self._storage.get_trial(trial.trial_id))
+
+    def keep_log_state(self, number: int, state: Mapping[str, Any]) -> None:
+        """Store how far the log was read, in the same transaction as the values it led to."""
+        trial = self.open[number]
+        if state != trial.log:
+            trial.log = dict(state)
+            self._storage.set_trial_system_attr(trial.trial_id, records.LOG, dict(state))
+
+    def settle_protocol(self, digest: str) -> None:
+        """Take the first protocol of evaluation that any trial names as the study's."""
+        if digest and not self.protocol:
+            self.protocol = digest
+            self._storage.set_study_system_attr(self._journal.study_id, records.PROTOCOL, digest)
+
+    def keep_series(self, number: int, series: Mapping[str, Sequence[float]]) -> None:
+        """Store the series that the trial printed."""
+        trial_id = self.open[number].trial_id
+        self._storage.set_trial_system_attr(
+            trial_id, records.SERIES, {name: list(values) for name, values in series.items()}
+        )
+
+    def keep_repeat(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Store the metrics of a repeat that has finished, the next after those that are stored."""
+        trial = self.open[number]
+        trial.repeats = (*trial.repeats, dict(metrics))
+        self._storage.set_trial_system_attr(trial.trial_id, records.REPEATS, [dict(r) for r in trial.repeats])
+
+    def tell(self, number: int, classified: Classified, latest: Mapping[str, float]) -> None:
+        """Store a trial's outcome and tell the sampler. Nothing if it was told.
+
+        ``latest`` are the metrics of the run that ended; where repeats finished before, their means are told, with
+        this one among them if it succeeded too.
+        """
+        trial = self.open.get(number)
+        if trial is None:
+            return
+        if trial.repeats and classified.outcome is Outcome.SUCCEEDED:
+            self.keep_repeat(number, latest)
+        metrics = means(trial.repeats) if trial.repeats else latest
+        state = TrialState[RULES[classified.outcome].state]
+        values = told_values(self.spec, classified.outcome, metrics, trial.curve)
+        self._keep_metrics(trial, metrics)
+        self._keep_constraints(trial, metrics, state)
+        self._storage.set_trial_system_attr(trial.trial_id, records.OUTCOME, str(classified.outcome))
+        message = records.bounded(classified.message)
+        self._storage.set_trial_system_attr(trial.trial_id, records.MESSAGE, message)
+        if trial.retest_of is None:
+            self._proposer.told(self._optuna, self._storage.get_trial(trial.trial_id), state, values)
+        self._storage.set_trial_state_values(trial.trial_id, state, values)
+        del self.open[number]
+        self.told.append(number)
+        record = self.record(number)
+        self._counter.add(record)
+        self._candidates.add(record)
+
+    def _keep_metrics(self, trial: OpenTrial, metrics: Mapping[str, float]) -> None:
+        if metrics:
+            self._storage.set_trial_system_attr(trial.trial_id, records.METRICS, dict(metrics))
+        for name, value in metrics.items():
+            self._storage.set_trial_user_attr(trial.trial_id, name, value)
+
+    def _keep_constraints(self, trial: OpenTrial, metrics: Mapping[str, float], state: TrialState) -> None:
+        found = [] if state is TrialState.FAIL else violations(self.spec, {**trial.params, **metrics})
+        if found:
+            self._storage.set_trial_system_attr(trial.trial_id, records.CONSTRAINTS, found)
+
+    def flush(self) -> None:
+        """Make everything above durable in one transaction."""
+        self._journal.flush()
+
+
+def _told_order(trial: FrozenTrial) -> tuple[bool, float, int]:
+    ended = records.epoch_seconds(trial.datetime_complete)
+    return (ended is None, ended or 0.0, trial.number)
+
+
+__all__ = ["Journal", "OpenTrial", "Study"]

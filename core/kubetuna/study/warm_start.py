@@ -1,0 +1,129 @@
+"""What a new study takes from earlier ones: their best points to try first, or their trials as knowledge.
+
+Spaces may have changed since. A point keeps what still fits and leaves the rest to the sampler; a trial teaches
+only where all of it fits. What was left out is said. It is decided once, when the study is made, and kept with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy import Engine
+
+from kubetuna.analysis.comparison import value_in
+from kubetuna.errors import StudyMismatch, StudyNotFound
+from kubetuna.experiment.model import EarlierStudy, Experiment, Scalar
+from kubetuna.parsing.warm_start import point_value
+from kubetuna.search.space import distribution, exists, ordered
+from kubetuna.store.database import place
+from kubetuna.store.reader import read_study
+from kubetuna.study.record import Seen, seen_of
+from kubetuna.trials.records import TrialRecord
+from kubetuna.trials.totals import eligible
+
+NOTE_LIMIT = 20
+
+
+@dataclass(slots=True)
+class Earlier:
+    """Points to try first, trials to learn from, and what of either did not fit."""
+
+    points: list[dict[str, Scalar]] = field(default_factory=list)
+    trials: list[FrozenTrial] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Say something, within bounds."""
+        if len(self.notes) < NOTE_LIMIT:
+            self.notes.append(text)
+
+
+def take_over(engine: Engine, spec: Experiment) -> Earlier:
+    """What the studies named in the spec have to give.
+
+    Raises:
+        StudyMismatch: one of them does not exist in the store, or goes the other way.
+    """
+    found = Earlier()
+    for index, wanted in enumerate(spec.warm_start_studies):
+        seen = _read(engine, wanted, f"spec.warmStart.studies[{index}]", spec)
+        ranked = _ranked(seen, spec)
+        if not ranked:
+            found.note(f"{wanted.study}: no completed trial has {spec.objectives[0].metric}; nothing is taken over")
+        for trial, _ in ranked[: wanted.points]:
+            point = _point(spec, trial, wanted.study, found)
+            if point and point not in found.points:
+                found.points.append(point)
+        if wanted.trials and spec.multi_objective:
+            found.note(f"{wanted.study}: with several objectives no trials are learned from")
+        elif wanted.trials:
+            _learn(spec, ranked, wanted.study, found)
+    return found
+
+
+def _read(engine: Engine, wanted: EarlierStudy, path: str, spec: Experiment) -> Seen:
+    try:
+        seen = seen_of(read_study(engine, wanted.study), place(engine.url))
+    except StudyNotFound as error:
+        raise StudyMismatch(f"{path}: {error}") from error
+    metric, direction = spec.objectives[0].metric, spec.objectives[0].direction
+    if any(o.metric == metric and o.direction != direction for o in seen.spec.objectives):
+        raise StudyMismatch(f"{path}: study {wanted.study!r} does not {direction} {metric}")
+    return seen
+
+
+def _ranked(seen: Seen, spec: Experiment) -> list[tuple[TrialRecord, float]]:
+    """The trials with a value of the new objective, best first."""
+    objective = spec.objectives[0]
+    sign = -1.0 if objective.direction == "maximize" else 1.0
+    values = [(t, value_in(seen, t, objective.metric)) for t in filter(eligible, seen.trials)]
+    scored = [(t, v) for t, v in values if v is not None]
+    return sorted(scored, key=lambda pair: (sign * pair[1], pair[0].number))
+
+
+def _point(spec: Experiment, trial: TrialRecord, study: str, found: Earlier) -> dict[str, Scalar]:
+    known = {p.name: p for p in spec.parameters}
+    point: dict[str, Scalar] = {}
+    for name, raw in trial.params.items():
+        value = point_value(known[name], raw) if name in known else None
+        if value is None:
+            found.note(f"{study}, trial {trial.number}: {name} = {raw} is left out, {_why(name in known)}")
+        else:
+            point[name] = value
+    return point
+
+
+def _why(known: bool) -> str:
+    return "it lies outside the new space" if known else "the new space has no such parameter"
+
+
+def _learn(spec: Experiment, ranked: Sequence[tuple[TrialRecord, float]], study: str, found: Earlier) -> None:
+    """Take over the trials that fit the new space whole: a part of one would blur the model of all."""
+    left = 0
+    for trial, value in ranked:
+        params = _fitting(spec, trial.params)
+        if params is None:
+            left += 1
+            continue
+        space = {p.name: distribution(p) for p in spec.parameters if p.name in params}
+        found.trials.append(
+            create_trial(state=TrialState.COMPLETE, value=value, params=params, distributions=space)
+        )
+    if left:
+        found.note(f"{study}: {left} of {len(ranked)} trials do not fit the new space and are not learned from")
+
+
+def _fitting(spec: Experiment, params: Mapping[str, Any]) -> dict[str, Scalar] | None:
+    """The parameters in the new space's terms; None where one is missing, too many, or outside."""
+    values: dict[str, Scalar] = {}
+    for parameter in ordered(spec):
+        if not exists(parameter, values):
+            continue
+        value = point_value(parameter, params[parameter.name]) if parameter.name in params else None
+        if value is None:
+            return None
+        values[parameter.name] = value
+    return values if values.keys() == params.keys() else None

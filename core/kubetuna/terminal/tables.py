@@ -1,0 +1,218 @@
+"""What the verbs print: tables for people, one line of JSON for scripts, closing words after a run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import stdev
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy.engine import make_url
+
+from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import unit_of
+from kubetuna.finrl.baselines import BASELINES, own_return
+from kubetuna.trials.records import TrialRecord, dumps
+
+
+def print_json(value: object) -> None:
+    """One line on stdout."""
+    sys.stdout.write(dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+def number(value: object) -> str:
+    """A number short enough to read; other values as they are."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+def seconds(value: float) -> str:
+    """A duration as people write it: ``42s``, ``3m05s``, ``2h10m``."""
+    whole = round(value)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def clean(value: object) -> Text:
+    """Text that a trial may have written: no markup, no control characters."""
+    return Text("".join(c if c.isprintable() else "�" for c in str(value)))
+
+
+def parameters(params: Mapping[str, Any]) -> str:
+    """``name=value`` pairs on one line."""
+    return "  ".join(f"{name}={number(value)}" for name, value in params.items())
+
+
+def status_table(spec: Experiment, status: Mapping[str, Any]) -> Table:
+    """The state, counts, best value, cost and savings of an experiment."""
+    table = Table(title=f"Experiment {spec.name}", title_justify="left", show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, text in status_rows(spec, status):
+        table.add_row(name, clean(text))
+    return table
+
+
+def status_rows(spec: Experiment, status: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The rows of a status: a name and what it says."""
+    limit = f" of {spec.max_trials}" if spec.max_trials is not None else ""
+    running = status["trialsRunning"] + status["trialsPending"]
+    rows = [
+        ("state", f"{status['state']}{': ' + status['message'] if status.get('message') else ''}"),
+        (
+            "trials",
+            f"{status['trials']}{limit}: {running} running, {status['trialsSucceeded']} done, "
+            f"{status['trialsEarlyStopped']} pruned, {status['trialsFailed']} failed"
+            + (f", {status['trialsKilled']} stopped" if status["trialsKilled"] else ""),
+        ),
+        ("best", best_line(spec, status)),
+        ("spent", _hours(status["spent"]) + f", {status['spent']['steps']} steps"),
+        ("saved by pruning", _saved(status["savedByPruning"])),
+    ]
+    if "trialsRetested" in status and spec.retest is not None:
+        rows.insert(2, ("re-tests", f"{status['trialsRetested']} of {spec.retest.top} done"))
+    rows += [(f"trial {f['trial']}", f"{f['outcome']}: {f['message']}") for f in status["failures"][-3:]]
+    return rows
+
+
+def best_line(spec: Experiment, status: Mapping[str, Any]) -> str:
+    """The best value with its trial, or how many trials lie on the Pareto front."""
+    if spec.multi_objective:
+        return f"{len(status.get('paretoFront', []))} trials on the Pareto front"
+    found = status.get("currentOptimalTrial")
+    if not found:
+        return "none yet"
+    return f"{spec.objectives[0].metric} = {number(found['values'][0])} (trial {found['number']}{_runs(found)})"
+
+
+def _runs(found: Mapping[str, Any]) -> str:
+    """Of how many runs a value is the mean, and whose parameters were run again."""
+    runs = len(found.get("repeats", ()))
+    mean = f", mean of {runs} runs" if runs > 1 else ""
+    return f"{mean}, a re-test of trial {found['retestOf']}" if "retestOf" in found else mean
+
+
+def _hours(amounts: Mapping[str, Any]) -> str:
+    unit = unit_of(amounts)
+    wall = f" in {seconds(amounts['wallClockSeconds'])}" if "wallClockSeconds" in amounts else ""
+    return f"{seconds(amounts[unit.hours] * 3600)} of {unit.noun} time{wall}"
+
+
+def _saved(saved: Mapping[str, Any]) -> str:
+    return f"about {saved['steps']} steps, {_hours(saved)} ({saved['trials']} trials pruned)"
+
+
+def trials_table(spec: Experiment, trials: Sequence[TrialRecord]) -> Table:
+    """A row a trial."""
+    table = Table(title=f"Trials of {spec.name}", title_justify="left")
+    for name in ("trial", "state", "outcome", *(o.metric for o in spec.objectives), "steps", "tries"):
+        table.add_column(name, justify="left" if name in ("state", "outcome") else "right")
+    table.add_column("parameters", overflow="fold")
+    for trial in trials:
+        values = trial.values or (None,) * len(spec.objectives)
+        named = zip(spec.objectives, values, strict=False)
+        table.add_row(
+            str(trial.number),
+            trial.state,
+            clean(trial.outcome or ""),
+            *("" if v is None else number(v) + _spread(trial, o.metric) for o, v in named),
+            str(len(trial.steps)),
+            str(len(trial.attempts)),
+            clean(parameters(trial.params) + "".join(f"  [{note}]" for note in _notes(trial))),
+        )
+    return table
+
+
+def _spread(trial: TrialRecord, metric: str) -> str:
+    """How far the runs of a trial lie apart, as a standard deviation."""
+    found = [run[metric] for run in trial.repeats if metric in run]
+    return f" ± {stdev(found):.2g}" if len(found) > 1 else ""
+
+
+def _notes(trial: TrialRecord) -> list[str]:
+    again = [] if trial.retest_of is None else [f"re-test of trial {trial.retest_of}"]
+    return again + ([trial.message] if trial.message else [])
+
+
+def best_text(spec: Experiment, status: Mapping[str, Any]) -> str:
+    """The best parameters, or the Pareto front, in lines."""
+    found = status.get("paretoFront") or [status.get("currentOptimalTrial")]
+    lines = [line for trial in found if trial for line in _trial_lines(spec, trial)]
+    return "\n".join(lines) or f"{spec.name}: no trial has completed yet"
+
+
+def _trial_lines(spec: Experiment, trial: Mapping[str, Any]) -> list[str]:
+    values = ", ".join(f"{o.metric} = {number(v)}" for o, v in zip(spec.objectives, trial["values"], strict=False))
+    width = max((len(name) for name in trial["params"]), default=0)
+    rows = [f"  {name:<{width}}  {number(value)}" for name, value in trial["params"].items()]
+    return [f"trial {trial['number']}: {values}{_runs(trial)}", *rows]
+
+
+def command() -> str:
+    """How this program is called here: by name where the shell finds it, else by its path."""
+    own = Path(sys.argv[0])
+    if own.name != "kubetuna" or shutil.which("kubetuna") is not None:
+        return "kubetuna"
+    return os.path.relpath(own)
+
+
+def closing_words(
+    spec: Experiment,
+    status: Mapping[str, Any],
+    folder: Path,
+    again: str,
+    store: str | None,
+    report: Path | None,
+) -> str:
+    """What a run ends with: the result, what beat what, what to type next.
+
+    No ``report``: it was interrupted, and ``again`` are the arguments to go on with.
+    """
+    with_store = f" --store '{make_url(store)}'" if store else ""
+    if report is None:
+        suspended = status["state"] == "Suspended"
+        why = "Suspended, since spec.suspend is true" if suspended else "Interrupted"
+        then = " --set suspend=false" if suspended else ""
+        return (
+            f"\n{why}; nothing is lost. {status['trials']} trials so far, best: {best_line(spec, status)}"
+            f"\nGo on with:  {command()} run {again}{then}{with_store}"
+        )
+    lines = ["", f"{spec.name}: {status['state']}. {status.get('message', '')}".rstrip()]
+    lines += [best_text(spec, status), *_against_baselines(status)]
+    verbs = {
+        f"report {spec.name} --open": "one page with every chart",
+        f"trials {spec.name}": "every trial",
+        "dashboard": "Optuna Dashboard on the study",
+    }
+    width = max(map(len, verbs))
+    lines += ["", "Next:"]
+    lines += [f"  {command()} {verb:<{width}}{with_store}   {what}" for verb, what in verbs.items()]
+    lines += [f"Report: {report}", f"Logs and checkpoints: {folder}"]
+    return "\n".join(lines)
+
+
+def _against_baselines(status: Mapping[str, Any]) -> list[str]:
+    """By how much the best trial beats the baselines that it printed itself (``*_return`` metrics)."""
+    found = status.get("currentOptimalTrial")
+    if not found:
+        return []
+    metrics = {m["name"]: float(m["latest"]) for m in found["observation"]["metrics"]}
+    own = own_return(metrics)
+    if own is None:
+        return []
+    names = [name for name in BASELINES if name in metrics]
+    return ["On the validation window:"] * bool(names) + [
+        f"  return {own:+.4%} against {name.removesuffix('_return').replace('_', ' ')} "
+        f"{metrics[name]:+.4%}: {own - metrics[name]:+.4%}"
+        for name in names
+    ]

@@ -1,0 +1,73 @@
+"""The model card: what a model is, how it came about, how far to believe it, how to load it without us."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kubetuna.analysis.best_config import task_of
+from kubetuna.analysis.report.overfitting import choice, luck_of, verdict
+from kubetuna.analysis.report.text import printable, scalar
+from kubetuna.analysis.report.view import view_of
+from kubetuna.study.record import Seen
+
+LOADING = {
+    "task1": """\
+```python
+import json
+from safetensors.numpy import load_file
+tensors = load_file("ensemble.safetensors")     # "<member>.trunk.<layer>.weight", "<member>.heads.<head>.…"
+about = json.load(open("ensemble.json"))        # widths, kinds of agents, inputs and their scale
+print(about["inputs"], {name: t.shape for name, t in tensors.items()})
+```""",
+    "task2": """\
+```python
+import json
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+base = json.load(open("adapter/adapter_config.json"))["base_model_name_or_path"]
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), "adapter")
+```""",
+}
+LIMITS = {
+    "task1": "One asset and one stretch of time are one regime. The protocol's slippage is far below what most "
+    "exchanges take; `kubetuna evaluate` shows what is left at others.",
+    "task2": "The same news may have been in the base model's own training data; unseen dates after its "
+    "release are the only fair test.",
+}
+
+
+def model_card(seen: Seen, record: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
+    """The card in Markdown."""
+    task = task_of(seen)
+    params = "\n".join(f"| {_cell(n)} | {_cell(scalar(v))} |" for n, v in record["params"].items())
+    figures = "\n".join(f"| {_cell(n)} | {v:.6g} |" for n, v in metrics.items())
+    changed = record["params"] != record["best_params"]
+    origin = f"trial {record['trial']} of study `{record['study']}`" + (
+        ", some parameters changed" if changed else ""
+    )
+    versions = ", ".join(f"{name} {v}" for name, v in record["versions"].items())
+    parts = [
+        f"# Model of {record['study']}",
+        f"Trained with the parameters of {origin}, seed {record['seed']}.",
+        f"## Parameters\n\n| parameter | value |\n|---|---|\n{params}",
+        f"## Figures on validation data\n\nChosen on these data, so they flatter. Protocol of evaluation: "
+        f"`{record.get('protocol') or 'not told'}`.\n\n| figure | value |\n|---|---|\n{figures}",
+        f"## Whether to believe it\n\n{_belief(seen)}",
+        f"## Loading it\n\n{LOADING.get(task, 'See the trainer of the experiment.')}",
+        f"## Limits\n\n{LIMITS.get(task, 'See the trainer of the experiment.')} No advice to invest.",
+        f"## Versions\n\n{versions}; {record['machine']}.",
+        f"Command: `{' '.join(record['command'])}` with the parameters and the seed in its environment.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _belief(seen: Seen) -> str:
+    luck = luck_of(view_of(seen.spec, seen.status, seen.trials, 0.0))
+    if luck is None:
+        return "Not tested: the trials printed no returns."
+    return f"{verdict(luck)} {choice(luck)}".strip()
+
+
+def _cell(text: object) -> str:
+    return printable(text).replace("|", "\\|")

@@ -1,0 +1,163 @@
+"""Starting a trainer as a process of this machine, outside any experiment, and reading what it prints.
+
+It gets what a trial gets: parameters, seed and folders by the environment. Its words for people are passed
+on as they come; what it prints for the tuner is kept in a log and read for the metrics' curve.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubetuna.errors import BackendMissing, ResultsError
+from kubetuna.experiment.model import Experiment
+from kubetuna.local.command import command_of, inherited
+from kubetuna.metrics.curve import json_speaks_for, without
+from kubetuna.metrics.lines import LineReader, MetricLine, Protocol
+from kubetuna.trials.attempts import AttemptKey
+from kubetuna.trials.environment import environment
+from kubetuna.trials.substitution import substitute
+
+TERMINATED = 143
+ERROR_LINES = 5
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One training: parameters, seed, and the folder that gets the model. ``words`` are added to the command."""
+
+    spec: Experiment
+    trial: int
+    params: Mapping[str, Any]
+    seed: int
+    folder: Path
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The latest value of each metric, every report (its step and metrics), and the protocol that it named."""
+
+    metrics: Mapping[str, float]
+    reports: tuple[tuple[int | None, Mapping[str, float]], ...]
+    protocol: str | None = None
+
+
+def argv_of(order: Order) -> tuple[str, ...]:
+    """What is started.
+
+    Raises:
+        ResultsError: the template leaves the command to its image, or there is no template.
+    """
+    argv, _ = _command(order)
+    return argv
+
+
+def _command(order: Order) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    spec = order.spec
+    if not spec.template.trial_spec:
+        raise ResultsError(f"{spec.name}: the study was made by another program; how to train is not known")
+    meta = {"name": f"{spec.name}-{order.trial}", "namespace": spec.namespace}
+    rendered = substitute(spec.template.trial_spec, spec.template.substitutions, order.params, meta)
+    own = {
+        **environment(spec.name, order.params, AttemptKey(order.trial, 0), order.seed),
+        "KUBETUNA_OUT": str(order.folder.absolute()),
+        "KUBETUNA_CHECKPOINT_DIR": str((order.folder / "checkpoints").absolute()),
+    }
+    command = command_of(rendered, spec.template.primary_container, own)
+    if not command.argv:
+        raise ResultsError(f"{spec.name}: its template leaves the command to the image, which is not used here")
+    return (*command.argv, *order.words), command.environment
+
+
+def run_trainer(order: Order, say: Say) -> Curve:
+    """Train to the end; ``say`` gets the trainer's words for people.
+
+    Raises:
+        ResultsError: it failed; the message holds its last words.
+        KeyboardInterrupt: it was stopped; its checkpoint is kept and the same order goes on from it.
+    """
+    argv, variables = _command(order)
+    order.folder.mkdir(parents=True, exist_ok=True)
+    log = order.folder / "train.log"
+    with log.open("ab") as kept, _started(argv, variables) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                kept.write(line)
+                if not line.startswith(b"{"):
+                    say(line.decode("utf-8", "replace").rstrip())
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            raise
+        code = process.wait()
+    if code == TERMINATED:
+        raise KeyboardInterrupt
+    if code != 0:
+        raise ResultsError(f"the trainer failed with exit code {code}: {_last_words(log)} (see {log})")
+    return _curve(order.spec, log)
+
+
+def _curve(spec: Experiment, log: Path) -> Curve:
+    """What the whole log reports, that of interrupted runs included; of a step said twice, the first counts."""
+    reader = LineReader(spec.metric_names, spec.collector.filters)
+    found = [reader.read(line) for line in log.read_bytes().split(b"\n")]
+    reports = [line for line in found if isinstance(line, MetricLine)]
+    given_by_json = {name for report in reports for name in json_speaks_for(report)}
+    lines = [without(report, given_by_json) if report.text else report for report in reports]
+    lines = [line for line in lines if line.values or line.invalid]
+    latest = {name: value for line in lines for name, value in line.values.items()}
+    first: dict[int | None, Mapping[str, float]] = {}
+    for line in lines:
+        first.setdefault(line.step, line.values)
+    protocols = [line.digest for line in found if isinstance(line, Protocol)]
+    return Curve(latest, tuple(first.items()), protocols[-1] if protocols else None)
+
+
+def _started(argv: Sequence[str], variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            argv, env=dict(variables), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+        )
+    except OSError as error:
+        raise ResultsError(f"{argv[0]} cannot be started here: {error.strerror}") from error
+
+
+def _last_words(log: Path) -> str:
+    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line and not line.startswith("{")]
+    return " / ".join(lines[-ERROR_LINES:])[-500:] or "it said nothing"
+
+
+def ask_trainer(task: str, words: Sequence[str]) -> dict[str, Any]:
+    """Run a shipped trainer's verb that answers with one JSON object.
+
+    Raises:
+        BackendMissing: the trainers are not installed.
+        ResultsError: it refused; the message is its own.
+    """
+    argv = [sys.executable, "-m", f"kubetuna_trial.{task}", *words]
+    done = subprocess.run(argv, env=inherited(), capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    said = done.stderr.decode("utf-8", "replace").strip()
+    if done.returncode and "No module named" in said:
+        raise BackendMissing("the trainers are not installed here: pip install kubetuna-trial")
+    if done.returncode:
+        raise ResultsError(said.splitlines()[-1].removeprefix("error: ") if said else f"{' '.join(argv)} failed")
+    try:
+        found = json.loads(done.stdout.decode().strip().splitlines()[-1])
+    except (ValueError, IndexError) as error:
+        raise ResultsError(f"{' '.join(argv)}: gave no JSON object") from error
+    return dict(found)
+
+
+def machine() -> str:
+    """What a model was trained on."""
+    return f"{os.uname().sysname} {os.uname().machine}, {os.cpu_count()} CPU cores"

@@ -1,0 +1,103 @@
+"""``retest``: the best trials again with further seeds, for a single run of a configuration says little about it.
+
+The trial that was chosen for being best was lucky to be; over several seeds another one may lead. All figures are
+of validation data: the held-out test stays untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from kubetuna.analysis.report.view import value_of, view_of
+from kubetuna.errors import ResultsError
+from kubetuna.files import write_json
+from kubetuna.study.record import Seen
+from kubetuna.training.process import Say
+from kubetuna.training.train import seeds_of, train
+from kubetuna.trials.records import TrialRecord
+from kubetuna.trials.repeats import interval
+
+RECORD, MODELS = "retest.json", "retest"
+
+
+@dataclass(frozen=True, slots=True)
+class Retested:
+    """One configuration over several seeds: the trial's own value, and the mean of all with its 95 % interval."""
+
+    trial: int
+    value: float
+    values: tuple[float, ...]
+    mean: float
+    low: float
+    high: float
+
+    def as_json(self) -> dict[str, Any]:
+        """One entry of ``kubetuna retest --json``."""
+        return {
+            "trial": self.trial,
+            "value": self.value,
+            "values": list(self.values),
+            "mean": self.mean,
+            "interval": [self.low, self.high],
+        }
+
+
+def retest(
+    seen: Seen, top: int, seeds: int, folder: Path, say: Say, words: Sequence[str] = ()
+) -> tuple[Retested, ...]:
+    """Train the ``top`` best trials with ``seeds`` seeds each; the best by its mean first.
+
+    What is trained already is not trained again. Leaves ``retest.json`` and the models in ``folder``.
+
+    Raises:
+        ResultsError: no trial has completed, there are several objectives, or a training failed.
+    """
+    objective = seen.spec.objectives[0]
+    found = [_retested(seen, trial, seeds, folder, say, words) for trial in best_trials(seen, top)]
+    sign = -1.0 if objective.direction == "maximize" else 1.0
+    ranked = tuple(sorted(found, key=lambda one: (sign * one.mean, one.trial)))
+    record = {"metric": objective.metric, "direction": objective.direction, "seeds": seeds}
+    write_json(folder / RECORD, {**record, "trials": [one.as_json() for one in ranked]})
+    return ranked
+
+
+def best_trials(seen: Seen, top: int) -> list[TrialRecord]:
+    """The ``top`` best trials, or as many as there are, the best first.
+
+    Raises:
+        ResultsError: there are none, or there is no order of them.
+    """
+    if top < 1:
+        raise ResultsError(f"top: {top} is not allowed; it must be at least 1")
+    view = view_of(seen.spec, seen.status, seen.trials, 0.0)
+    if view.spec.multi_objective:
+        raise ResultsError(f"{view.spec.name} has several objectives, so there is no order of its trials")
+    ranked = view.ranked()
+    if not ranked:
+        raise ResultsError(f"{view.spec.name}: no trial has completed with a valid value")
+    return ranked[:top]
+
+
+def _retested(seen: Seen, trial: TrialRecord, seeds: int, folder: Path, say: Say, words: Sequence[str]) -> Retested:
+    metric = seen.spec.objectives[0].metric
+    place = folder / MODELS / f"trial-{trial.number}"
+    done = train(seen, trial, trial.params, place, seeds_of(seen, trial, seeds), say, words)
+    values = tuple(one.metrics[metric] for one in done if metric in one.metrics)
+    if not values:
+        raise ResultsError(f"trial {trial.number}: the trainer printed no {metric}")
+    low, high = interval(values)
+    return Retested(trial.number, value_of(trial), values, fmean(values), low, high)
+
+
+def verdict(ranked: Sequence[Retested]) -> str:
+    """One sentence on which configuration to take."""
+    first = ranked[0]
+    rivals = [one.trial for one in ranked[1:] if one.low <= first.high and first.low <= one.high]
+    words = f"Over {len(first.values)} seeds trial {first.trial} leads"
+    if rivals:
+        words += f"; its interval overlaps with that of trial {', '.join(map(str, rivals))}: their order is open"
+    return f"{words}."

@@ -1,0 +1,121 @@
+"""``train``: the winner's parameters to the end of their budget, once or with several seeds, as a model on disk."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubetuna.analysis.best_config import configuration
+from kubetuna.errors import ResultsError
+from kubetuna.files import read_object, write_json, write_whole
+from kubetuna.study.record import Seen
+from kubetuna.training.card import model_card
+from kubetuna.training.process import Curve, Order, Say, argv_of, machine, run_trainer
+from kubetuna.trials.environment import trial_seed
+from kubetuna.trials.records import TrialRecord
+
+RECORD = "training.json"
+SEEDS_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished training: its folder, its seed, its metrics."""
+
+    folder: Path
+    seed: int
+    metrics: Mapping[str, float]
+
+
+def seeds_of(seen: Seen, trial: TrialRecord, count: int) -> list[int]:
+    """The trial's own seed first, then others that follow from it.
+
+    Raises:
+        ResultsError: a number of seeds that is not allowed.
+    """
+    if not 1 <= count <= SEEDS_LIMIT:
+        raise ResultsError(f"seeds: {count} is not allowed; it must be from 1 to {SEEDS_LIMIT}")
+    own = trial_seed(int(seen.seed or 0), trial.number)
+    return [own, *(trial_seed(own, index) for index in range(1, count))]
+
+
+def train(
+    seen: Seen,
+    trial: TrialRecord,
+    params: Mapping[str, Any],
+    folder: Path,
+    seeds: Sequence[int],
+    say: Say,
+    words: Sequence[str] = (),
+) -> list[Trained]:
+    """Train a model per seed: into ``folder`` itself, or with several seeds into ``seed-1``, ``seed-2``, … in it.
+
+    What is finished already is not done again, and what was interrupted goes on.
+
+    Raises:
+        ResultsError: the trainer failed, or the folder holds another model.
+    """
+    places = [folder] if len(seeds) == 1 else [folder / f"seed-{i + 1}" for i in range(len(seeds))]
+    orders = [
+        Order(seen.spec, trial.number, params, seed, place, tuple(words))
+        for seed, place in zip(seeds, places, strict=True)
+    ]
+    for order in orders:
+        _refuse_another(order)
+    return [_train_one(seen, trial, order, say) for order in orders]
+
+
+def fingerprint(order: Order) -> str:
+    """What must be equal for a training to be the same one."""
+    text = json.dumps([order.seed, dict(order.params), argv_of(order)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _refuse_another(order: Order) -> None:
+    path = order.folder / RECORD
+    if path.exists() and read_object(path).get("fingerprint") != fingerprint(order):
+        raise ResultsError(f"{order.folder}: holds a model of another training; give another --save-path")
+
+
+def _train_one(seen: Seen, trial: TrialRecord, order: Order, say: Say) -> Trained:
+    path = order.folder / RECORD
+    known = read_object(path) if path.exists() else {}
+    if known.get("finished"):
+        say(f"{order.folder} is trained already")
+        return Trained(order.folder, order.seed, known["metrics"])
+    record = {**configuration(seen, trial), "params": dict(order.params), "seed": order.seed}
+    record |= {"fingerprint": fingerprint(order), "command": list(argv_of(order)), "machine": machine()}
+    write_json(path, {**record, "finished": False})
+    say(f"training into {order.folder} (seed {order.seed})")
+    curve = run_trainer(order, say)
+    # More words for the trainer may have changed what it is judged on.
+    record["protocol"] = curve.protocol or record["protocol"]
+    metrics = {**curve.metrics, **_own_metrics(order.folder)}
+    write_whole(order.folder / "curve.csv", _curve_csv(curve))
+    write_whole(order.folder / "README.md", model_card(seen, record, metrics))
+    write_json(path, {**record, "metrics": metrics, "finished": True})
+    shutil.rmtree(order.folder / "checkpoints", ignore_errors=True)
+    return Trained(order.folder, order.seed, metrics)
+
+
+def _own_metrics(folder: Path) -> dict[str, float]:
+    """What the trainer wrote down itself, which may be more than the experiment reads."""
+    path = folder / "metrics.json"
+    found = read_object(path) if path.exists() else {}
+    return {k: float(v) for k, v in found.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+
+
+def _curve_csv(curve: Curve) -> str:
+    names = list(dict.fromkeys(name for _, values in curve.reports for name in values))
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(["step", *names])
+    rows.writerows([step, *(values.get(name) for name in names)] for step, values in curve.reports)
+    return out.getvalue()

@@ -1,0 +1,41 @@
+"""The environment of an attempt: the whole interface by which a trial learns what it is to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from kubetuna.parsing.parameters import variable
+from kubetuna.trials.attempts import AttemptKey
+
+
+def environment(experiment: str, params: Mapping[str, Any], key: AttemptKey, seed: int) -> dict[str, str]:
+    """The variables of one attempt; its place adds ``KUBETUNA_CHECKPOINT_DIR`` and ``KUBETUNA_OUT``."""
+    return {
+        "KUBETUNA_EXPERIMENT": experiment,
+        "KUBETUNA_TRIAL": str(key.trial),
+        "KUBETUNA_REPEAT": str(key.repeat),
+        "KUBETUNA_ATTEMPT": str(key.attempt),
+        "KUBETUNA_SEED": str(seed),
+        "KUBETUNA_PARAMS": json.dumps(dict(params), ensure_ascii=False),
+        **{variable(name): bare(value) for name, value in params.items()},
+    }
+
+
+def bare(value: Any) -> str:
+    """A value as a JSON scalar, text without its quotes."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def params_hash(params: Mapping[str, Any]) -> str:
+    """A short, stable fingerprint of a trial's parameters."""
+    text = json.dumps(dict(params), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def trial_seed(seed: int, number: int, repeat: int = 0) -> int:
+    """The seed of a trial's repeat, below 2**31: a function of the experiment's seed and these two numbers."""
+    text = f"{seed}:{number}:{repeat}" if repeat else f"{seed}:{number}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1

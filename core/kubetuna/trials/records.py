@@ -1,0 +1,288 @@
+"""What kubetuna keeps with a trial beyond Optuna's own columns, and how it is written and read.
+
+Everything lies in the trial's attributes, so a study needs no table of ours: system attributes under the
+prefix ``kubetuna:`` for what the plan needs, one user attribute per metric for people and for the dashboard.
+The study store writes these records; the command line and the report read them back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from kubetuna.trials.attempts import AttemptKey
+from kubetuna.trials.outcome import Outcome
+
+ORDINAL = "kubetuna:ordinal"
+ATTEMPTS = "kubetuna:attempts"
+VERDICT = "kubetuna:verdict"
+LOG = "kubetuna:log"
+OUTCOME = "kubetuna:outcome"
+MESSAGE = "kubetuna:message"
+SERIES = "kubetuna:series"
+METRICS = "kubetuna:metrics"
+REPEATS = "kubetuna:repeats"
+RETEST = "kubetuna:retest"
+CONSTRAINTS = "constraints"
+
+EXPERIMENT = "kubetuna:experiment"
+SEED = "kubetuna:seed"
+STARTED = "kubetuna:started"
+RESOURCE = "kubetuna:resource"
+PROTOCOL = "kubetuna:protocol"
+FINAL = "kubetuna:final"
+FOLDER = "kubetuna:folder"
+UNSEARCHABLE = "kubetuna:unsearchable"
+UID = "kubetuna:uid"
+WARM_START = "kubetuna:warm-start"
+
+MESSAGE_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt as it is kept. Times are seconds since the epoch; ``stop`` our durable intent to end it."""
+
+    number: int
+    created: float
+    params_hash: str = ""
+    started: float | None = None
+    ended: float | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    node: str | None = None
+    stop: str | None = None
+    outcome: str | None = None
+    message: str = ""
+    repeat: int = 0
+
+    def key(self, trial: int) -> AttemptKey:
+        """Which attempt this is, of that trial."""
+        return AttemptKey(trial, self.number, self.repeat)
+
+    def with_(self, **changes: Any) -> AttemptRecord:
+        """The same record with some fields replaced."""
+        return replace(self, **changes)
+
+
+_FIELDS = frozenset(f.name for f in fields(AttemptRecord))
+
+
+def encode_attempts(attempts: Sequence[AttemptRecord]) -> list[dict[str, Any]]:
+    """As JSON, without the fields that say nothing."""
+    return [
+        {k: v for k, v in asdict(a).items() if v not in (None, "") and (k, v) != ("repeat", 0)} for a in attempts
+    ]
+
+
+def decode_attempts(value: object) -> tuple[AttemptRecord, ...]:
+    """The records in an attribute; unknown keys of a newer version are passed over."""
+    if not isinstance(value, list):
+        return ()
+    return tuple(AttemptRecord(**{k: v for k, v in a.items() if k in _FIELDS}) for a in value)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """A trial as people see it. ``state`` in Optuna's names; ``steps`` of the objective, in order.
+
+    ``repeats`` are the metrics of each finished repeat, where there are several; ``metrics`` their means.
+    ``retest_of`` is the trial whose parameters a re-test runs again.
+    """
+
+    number: int
+    state: str
+    outcome: str | None
+    params: Mapping[str, Any]
+    values: tuple[float, ...] | None
+    metrics: Mapping[str, float]
+    steps: tuple[tuple[int, float], ...]
+    attempts: tuple[AttemptRecord, ...]
+    started: float | None
+    ended: float | None
+    message: str
+    ordinal: int | None = None
+    feasible: bool = True
+    series: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    repeats: tuple[Mapping[str, float], ...] = ()
+    retest_of: int | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether this experiment made the trial, rather than another writer of the study."""
+        return self.ordinal is not None or self.retest_of is not None
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented shape of ``kubetuna trials --json``."""
+        shown: dict[str, Any] = {
+            "number": self.number,
+            "state": self.state,
+            "outcome": self.outcome,
+            "params": dict(self.params),
+            "values": None if self.values is None else list(self.values),
+            "metrics": dict(self.metrics),
+            "steps": [[step, value] for step, value in self.steps],
+            "attempts": [_attempt_json(a) for a in self.attempts],
+            "started": timestamp(self.started),
+            "ended": timestamp(self.ended),
+            "message": self.message,
+        }
+        if self.repeats:
+            shown["repeats"] = [dict(r) for r in self.repeats]
+        if self.retest_of is not None:
+            shown["retestOf"] = self.retest_of
+        return shown
+
+
+def from_json(shown: Mapping[str, Any]) -> TrialRecord:
+    """The record behind the documented shape, as far as that shape tells; absent fields are None."""
+    values, moment = shown.get("values"), _moment
+    return TrialRecord(
+        number=int(shown["number"]),
+        state=str(shown["state"]),
+        outcome=shown.get("outcome"),
+        params=dict(shown.get("params") or {}),
+        values=None if values is None else tuple(float(v) for v in values),
+        metrics={name: float(v) for name, v in (shown.get("metrics") or {}).items()},
+        steps=tuple((int(step), float(value)) for step, value in shown.get("steps") or ()),
+        attempts=tuple(_attempt_record(a) for a in shown.get("attempts") or ()),
+        started=moment(shown.get("started")),
+        ended=moment(shown.get("ended")),
+        message=str(shown.get("message") or ""),
+        ordinal=shown.get("ordinal", None if "retestOf" in shown else int(shown["number"])),
+        feasible=shown.get("feasible", True) is not False,
+        series=_series(shown.get("series")),
+        repeats=decode_repeats(shown.get("repeats")),
+        retest_of=shown.get("retestOf"),
+    )
+
+
+def _attempt_record(shown: Mapping[str, Any]) -> AttemptRecord:
+    started = _moment(shown.get("started"))
+    return AttemptRecord(
+        number=int(shown["number"]),
+        created=started or 0.0,
+        params_hash="",
+        started=started,
+        ended=_moment(shown.get("ended")),
+        exit_code=shown.get("exitCode"),
+        node=shown.get("node"),
+        outcome=shown.get("outcome"),
+        repeat=int(shown.get("repeat") or 0),
+    )
+
+
+def _moment(text: str | None) -> float | None:
+    return None if text is None else datetime.fromisoformat(text).timestamp()
+
+
+def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "repeat": attempt.repeat,
+        "outcome": attempt.outcome,
+        "exitCode": attempt.exit_code,
+        "started": timestamp(attempt.started),
+        "ended": timestamp(attempt.ended),
+        "node": attempt.node,
+    }
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """RFC 3339 in UTC with milliseconds, or None."""
+    if seconds is None:
+        return None
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def epoch_seconds(moment: datetime | None) -> float | None:
+    """Seconds since the epoch of Optuna's naive local time."""
+    return None if moment is None else moment.timestamp()
+
+
+def _reported(system: Mapping[str, Any]) -> Any:
+    """An ended trial's metrics; of an open one the latest that its log showed."""
+    if METRICS in system:
+        return system[METRICS]
+    return (system.get(LOG) or {}).get("curve", {}).get("latest")
+
+
+def is_own(system: Mapping[str, Any]) -> bool:
+    """Whether these system attributes are those of a trial that an experiment of ours made."""
+    return ORDINAL in system or RETEST in system
+
+
+def decode_trial(trial: FrozenTrial) -> TrialRecord:
+    """The record of one trial as any Optuna storage returns it, ours or a foreign one."""
+    system = trial.system_attrs
+    attempts = decode_attempts(system.get(ATTEMPTS))
+    started = next((a.started for a in attempts if a.started is not None), None)
+    ended = [a.ended for a in attempts if a.ended is not None]
+    finished = trial.state.is_finished()
+    own = is_own(system)
+    violations = system.get(CONSTRAINTS) or ()
+    return TrialRecord(
+        number=trial.number,
+        state=trial.state.name,
+        outcome=system.get(OUTCOME),
+        params=dict(trial.params),
+        values=_finite(trial.values),
+        metrics=_metrics(_reported(system) if own else trial.user_attrs),
+        steps=tuple(sorted(_finite_steps(trial.intermediate_values))),
+        attempts=attempts,
+        started=started if own else epoch_seconds(trial.datetime_start),
+        ended=(ended[-1] if own and ended else epoch_seconds(trial.datetime_complete)) if finished else None,
+        message=str(system.get(MESSAGE, "")),
+        ordinal=system.get(ORDINAL),
+        feasible=all(v <= 0 for v in violations),
+        series=_series(system.get(SERIES)),
+        repeats=decode_repeats(system.get(REPEATS)),
+        retest_of=system.get(RETEST),
+    )
+
+
+def decode_repeats(value: object) -> tuple[Mapping[str, float], ...]:
+    """The metrics of each finished repeat."""
+    return tuple(_metrics(one) for one in value) if isinstance(value, list | tuple) else ()
+
+
+def _finite(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    if values is None or any(v is None or v != v or abs(v) == float("inf") for v in values):
+        return None
+    return tuple(float(v) for v in values)
+
+
+def _finite_steps(values: Mapping[int, float]) -> list[tuple[int, float]]:
+    return [(s, v) for s, v in values.items() if v == v and abs(v) != float("inf")]
+
+
+def _metrics(value: object) -> dict[str, float]:
+    """The numbers among named values; another program may have put anything there."""
+    named = value.items() if isinstance(value, Mapping) else ()
+    return {str(n): v for n, v in named if isinstance(v, int | float) and not isinstance(v, bool)}
+
+
+def _series(value: object) -> dict[str, Sequence[float]]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def bounded(message: str) -> str:
+    """A message short enough for an attribute, a status and an event, without control characters."""
+    clean = "".join(c if c.isprintable() or c == " " else " " for c in message)
+    return clean if len(clean) <= MESSAGE_LIMIT else clean[: MESSAGE_LIMIT - 1] + "…"
+
+
+def outcome_of(text: str | None) -> Outcome | None:
+    """The outcome of that name; None for none, and for one that only a newer version knows."""
+    return Outcome(text) if text in set(Outcome) else None
+
+
+def dumps(value: object) -> str:
+    """JSON as we print it: never NaN or Infinity."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False)

@@ -1,0 +1,106 @@
+"""What the parts of the operator share: connections, the image of the Pods, the background, readers of logs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Engine as Database
+from sqlalchemy import text
+
+from kubetuna.errors import StoreError
+from kubetuna.local.clock import SystemClock
+from kubetuna.store.database import reading
+from kubetuna.store.schema import ensure_schema
+from kubetuna.trials.attempts import AttemptKey, Clock
+from kubetuna_operator.kube.api_client import Api
+from kubetuna_operator.kube.deferred_writes import Background
+from kubetuna_operator.kube.events import Events
+from kubetuna_operator.kube.threads import supervised
+from kubetuna_operator.pods.index import PodIndex
+from kubetuna_operator.telemetry import STORE_ERRORS
+from kubetuna_operator.workloads.manifest import Owner
+
+READERS = 16
+PROBE_SECONDS = 5.0
+
+
+class Store:
+    """The database: its tables made once by whoever needs them first, and whether it answers."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.problem = ""
+        self._lock, self._made = threading.Lock(), False
+
+    def ensure(self) -> None:
+        """Make the tables.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached.
+        """
+        with self._lock:
+            if not self._made:
+                ensure_schema(self.database)
+                self._made = True
+
+    def watch(self) -> None:
+        """Ask again and again, in a thread: an experiment whose trials are silent writes nothing for hours."""
+        supervised("store", self._watch).start()
+
+    def _watch(self) -> None:
+        while True:
+            try:
+                self.ensure()
+                with reading(self.database) as connection:
+                    connection.execute(text("SELECT 1"))
+                self.problem = ""
+            except StoreError as error:
+                STORE_ERRORS.inc()
+                self.problem = str(error)
+            time.sleep(PROBE_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all runners share. ``lost_after``: seconds after which a node that does not answer has lost a Pod."""
+
+    api: Api
+    pods: PodIndex
+    store: Store
+    identity: str
+    background: Background
+    events: Events
+    readers: Executor
+    lost_after: float
+    clock: Clock = field(default_factory=SystemClock)
+
+    @staticmethod
+    def make(api: Api, database: Database, identity: str, lost_after: float) -> Surroundings:
+        """All of it around one connection and one database."""
+        background = Background()
+        readers = ThreadPoolExecutor(READERS, "log-reader")
+        events = Events(api, background)
+        return Surroundings(api, PodIndex(), Store(database), identity, background, events, readers, lost_after)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Which Experiment a runner carries out: its object, its spec's generation, whether it had ended before."""
+
+    owner: Owner
+    generation: int
+    ended_before: bool = False
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """For the log."""
+        return {"experiment": f"{self.owner.namespace}/{self.owner.name}"}
+
+    def attempt(self, key: AttemptKey) -> dict[str, Any]:
+        """For the log, of one attempt."""
+        return {**self.extra, "trial": key.trial, "attempt": key.attempt}

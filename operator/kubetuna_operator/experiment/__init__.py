@@ -1,0 +1,1 @@
+"""From an Experiment object to its trials, its status and its Trial objects."""

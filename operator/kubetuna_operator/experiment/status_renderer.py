@@ -1,0 +1,152 @@
+"""The Experiment's status in the cluster, rendered from snapshots and from what ended trials add up to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kubetuna.errors import Problem
+from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import Unit, resource_unit
+from kubetuna.planning.status import Condition, Moment, render
+from kubetuna.planning.stopping import Ending, is_over
+from kubetuna.study.study import Study
+from kubetuna.trials.outcome import RULES
+from kubetuna.trials.records import TrialRecord, outcome_of, timestamp
+from kubetuna.trials.snapshot import Snapshot
+from kubetuna.trials.totals import Results, ResultsBook
+from kubetuna_operator.context import About, Surroundings
+from kubetuna_operator.experiment.status_writer import StatusWriter
+from kubetuna_operator.telemetry import TRIAL_SECONDS, TRIALS
+
+log = logging.getLogger(__name__)
+
+FAILED = frozenset(outcome for outcome, rule in RULES.items() if rule.failed)
+
+
+MESSAGE_LIMIT = 4_000
+
+
+class Publisher:
+    """Turns snapshots into statuses, with what ended trials add up to. ``stalled`` tells why Pods do not start."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        writer: StatusWriter,
+        spec: Experiment,
+        about: About,
+        study: Study,
+        stalled: Callable[[], str],
+    ) -> None:
+        self._events, self._clock, self._store = around.events, around.clock, around.store
+        self._writer, self._spec, self._about, self._study, self._stalled = writer, spec, about, study, stalled
+        self._book = ResultsBook(spec)
+        self._counted = 0
+        self._results = self._count(loaded=True)
+        self.problem = ""
+
+    def _count(self, loaded: bool = False) -> Results:
+        """Take in the trials that ended since."""
+        best = None if loaded else self._results.best
+        for number in self._study.told[self._counted :]:
+            record = self._study.record(number)
+            self._book.add(record)
+            if not loaded:
+                self._tell(record)
+        self._counted = len(self._study.told)
+        results = self._book.results(sum(len(t.curve) for t in self._study.open.values()))
+        if not loaded and results.best is not None and results.best != best:
+            value = (results.best.values or (0.0,))[0]
+            self._events.tell(self._about.owner, "NewBest", f"trial {results.best.number}: {value:g}")
+        return results
+
+    def _tell(self, record: TrialRecord) -> None:
+        outcome = record.outcome or "Unknown"
+        TRIALS.labels(record.state, outcome).inc()
+        if record.started is not None and record.ended is not None:
+            TRIAL_SECONDS.observe(max(0.0, record.ended - record.started))
+        extra = {**self._about.extra, "trial": record.number, "outcome": outcome}
+        log.info("trial ended: %s %s", outcome, record.message, extra=extra)
+        if outcome_of(record.outcome) in FAILED:
+            text = f"trial {record.number}: {outcome}: {record.message}"
+            self._events.tell(self._about.owner, "TrialFailed", text, warning=True)
+
+    def publish(self, snapshot: Snapshot, end: Ending | None, force: bool = False) -> None:
+        """Show a snapshot soon: once a second, or when a trial ended or the experiment did. ``force``: now."""
+        fresh = len(self._study.told) != self._counted
+        if not (fresh or force or self._writer.due()):
+            return
+        self._results = self._count()
+        status = self.status(snapshot, end)
+        if force:
+            self._writer.write(status)
+        else:
+            self._writer.offer(status)
+
+    def status(self, snapshot: Snapshot, end: Ending | None) -> dict[str, Any]:
+        """The status of a snapshot, with the cluster's own conditions."""
+        stalled = self._stalled()
+        unit = resource_unit(self._spec)
+        moment = Moment(
+            self._clock.now(),
+            self._about.generation,
+            unit,
+            (
+                accepted_condition(self.problem),
+                store_condition(self._store.problem),
+                Condition("Stalled", bool(stalled), "PodsWaiting" if stalled else "NothingWaits", stalled),
+                self._restarting(snapshot, end),
+            ),
+        )
+        status = render(snapshot, end, self._results, moment)
+        return {**status, "progress": _progress(snapshot), "spent": _with_text(status["spent"], unit)}
+
+    def _restarting(self, snapshot: Snapshot, end: Ending | None) -> Condition:
+        """Whether an experiment that had ended goes on, since its counts or its budget were raised."""
+        restarting = self._about.ended_before and not is_over(snapshot, end)
+        return Condition("Restarting", restarting, "ExperimentRestarting" if restarting else "NotRestarting")
+
+
+def _progress(snapshot: Snapshot) -> str:
+    """Trials that ended, of those to make."""
+    limit = snapshot.spec.max_trials
+    return str(snapshot.tally.ended) + (f"/{limit}" if limit is not None else "")
+
+
+def _with_text(spent: Mapping[str, Any], unit: Unit) -> dict[str, Any]:
+    """What was spent, also in one word for people."""
+    return {**spent, "text": f"{spent[unit.hours]:.3g} {unit.noun}-h"}
+
+
+def accepted_condition(problem: str) -> Condition:
+    """Whether the spec as it stands now can be carried out."""
+    return Condition("Accepted", not problem, "SpecInvalid" if problem else "SpecValid", problem[:MESSAGE_LIMIT])
+
+
+def store_condition(problem: str) -> Condition:
+    """Whether the database can be reached."""
+    return Condition("StoreReady", not problem, "StoreUnavailable" if problem else "Connected", problem[:1000])
+
+
+def refusal(problems: tuple[Problem, ...], generation: int, now: float) -> dict[str, Any]:
+    """The status of an Experiment that cannot run: every error at once, each with its field's path."""
+    message = "\n".join(str(problem) for problem in problems)[:MESSAGE_LIMIT]
+    return _bare(accepted_condition(message), "Failed", generation, now, message)
+
+
+def unreachable_store(problem: str, generation: int, now: float) -> dict[str, Any]:
+    """The status while the database cannot be reached for the first time."""
+    return _bare(store_condition(problem), "Created", generation, now, "waiting for the database")
+
+
+def _bare(condition: Condition, state: str, generation: int, now: float, message: str) -> dict[str, Any]:
+    found = {
+        "type": condition.type,
+        "status": "True" if condition.status else "False",
+        "reason": condition.reason,
+        "message": condition.message,
+        "lastTransitionTime": timestamp(now),
+    }
+    return {"conditions": [found], "state": state, "observedGeneration": generation, "message": message}

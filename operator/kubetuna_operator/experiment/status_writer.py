@@ -1,0 +1,128 @@
+"""Writing the status of one Experiment: only where it says something new, with an Event where a condition turns."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kubetuna_operator import FIELD_MANAGER, GROUP, VERSION
+from kubetuna_operator.context import Surroundings
+from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
+from kubetuna_operator.workloads.manifest import Owner
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The Event for a condition's change; ``back``: only after the opposite was so."""
+
+    reason: str
+    warning: bool = False
+    back: bool = False
+
+
+WORTH_AN_EVENT = {
+    ("Accepted", "False"): _Told("SpecInvalid", warning=True),
+    ("StoreReady", "False"): _Told("StoreUnavailable", warning=True),
+    ("StoreReady", "True"): _Told("StoreReady", back=True),
+    ("Stalled", "True"): _Told("Stalled", warning=True),
+    ("Stalled", "False"): _Told("NoLongerStalled", back=True),
+    ("Suspended", "True"): _Told("Suspended"),
+    ("Suspended", "False"): _Told("Resumed", back=True),
+    ("Restarting", "True"): _Told("Restarting"),
+    ("Succeeded", "True"): _Told("Succeeded"),
+    ("Failed", "True"): _Told("Failed", warning=True),
+}
+
+# Status writes would otherwise be most of what a busy experiment asks of the API server.
+SECONDS_BETWEEN = 1.0
+
+
+class StatusWriter:
+    """Applies the status of one Experiment, keeping the times at which conditions last changed."""
+
+    def __init__(self, around: Surroundings, owner: Owner, known: Mapping[str, Any]) -> None:
+        self._api, self._background, self._events = around.api, around.background, around.events
+        self._owner, self._clock = owner, around.clock
+        self._path = f"{collection('experiments', owner.namespace)}/{owner.name}/status"
+        self._wanted: Mapping[str, Any] | None = None
+        self._applied: dict[str, Any] = {}
+        self._conditions = {c["type"]: c for c in known.get("conditions") or []}
+        self._at = 0.0
+        self._lock = threading.Lock()
+
+    def due(self) -> bool:
+        """Whether the last write lies long enough back."""
+        return self._clock.now() >= self._at + SECONDS_BETWEEN
+
+    def offer(self, status: Mapping[str, Any]) -> None:
+        """Apply a status soon, unless another one is offered before."""
+        self._wanted = status
+        delay = max(0.0, self._at + SECONDS_BETWEEN - self._clock.now())
+        self._background.later(("status", self._owner.uid), self._flush, delay)
+
+    def write(self, status: Mapping[str, Any]) -> None:
+        """Apply a status now; where the API server cannot be reached, as soon as it can."""
+        self._wanted = status
+        try:
+            self._flush()
+        except Unreachable:
+            self._background.later(("status", self._owner.uid), self._flush, SECONDS_BETWEEN)
+
+    def _flush(self) -> None:
+        with self._lock:
+            wanted, self._wanted = self._wanted, None
+            if wanted is None:
+                return
+            try:
+                self._apply({**wanted, "conditions": [self._dated(c) for c in wanted.get("conditions") or []]})
+            except Unreachable:
+                self._wanted = self._wanted or wanted
+                raise
+
+    def _apply(self, status: dict[str, Any]) -> None:
+        """Apply a status unless it is as it was, but for the time."""
+        if _without_time(status) == _without_time(self._applied):
+            return
+        body = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "Experiment",
+            "metadata": {"name": self._owner.name, "namespace": self._owner.namespace, "uid": self._owner.uid},
+            "status": status,
+        }
+        try:
+            self._api.apply(self._path, body, FIELD_MANAGER, lazily=True)
+        except Refused as error:
+            # Gone, or another one of the same name: then there is nobody to tell.
+            if error.code not in (404, 409, 422):
+                raise
+        self._applied, self._at = status, self._clock.now()
+        self._tell_changes(status["conditions"])
+
+    def _tell_changes(self, conditions: Sequence[Mapping[str, Any]]) -> None:
+        before = self._conditions
+        self._conditions = {c["type"]: dict(c) for c in conditions}
+        for condition in conditions:
+            told = WORTH_AN_EVENT.get((condition["type"], condition["status"]))
+            known = before.get(condition["type"], {"status": "Unknown"})
+            if told is None or known["status"] == condition["status"]:
+                continue
+            # Only a change for the better is told where there was something wrong before.
+            if told.back and known["status"] == "Unknown":
+                continue
+            message = condition["message"] or condition["reason"]
+            self._events.tell(self._owner, told.reason, message, told.warning)
+
+    def _dated(self, condition: Mapping[str, Any]) -> dict[str, Any]:
+        before = self._conditions.get(condition["type"])
+        if before is not None and before["status"] == condition["status"]:
+            return {**condition, "lastTransitionTime": before["lastTransitionTime"]}
+        return dict(condition)
+
+
+def _without_time(status: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {k: v for k, v in status.items() if k != "lastReconcileTime"}
+    # Time alone moves the clock figures of a running experiment; they come along with the next real change.
+    kept["spent"] = (status.get("spent") or {}).get("steps")
+    return kept

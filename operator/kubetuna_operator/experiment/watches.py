@@ -1,0 +1,75 @@
+"""The watches of one namespace, and whether it can be read: one that cannot stops no other.
+
+Its Role may be missing, or it was deleted. It is asked for again and again, and taken up once it answers. Meanwhile
+none of its Experiments is carried out, since nobody knows which Pods they have.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kubetuna_operator import LABEL_EXPERIMENT
+from kubetuna_operator.context import Surroundings
+from kubetuna_operator.kube.objects import experiment
+from kubetuna_operator.kube.reflector import Key, Reflector
+from kubetuna_operator.pods.status import PodView, view
+
+log = logging.getLogger(__name__)
+
+
+class NamespaceWatches:
+    """Experiments and Pods of a namespace (None: of all). ``look`` is told of each Experiment to look at."""
+
+    def __init__(self, around: Surroundings, namespace: str | None, look: Callable[[Key], None]) -> None:
+        self._name = f"namespace {namespace}" if namespace else "the cluster"
+        self._look, self._lock, self._refused = look, threading.Lock(), False
+        self._experiments: Reflector[Mapping[str, Any]] = Reflector(
+            around.api, "experiments", namespace, experiment, lambda key, *_: look(key), turned=self._turned
+        )
+        self._pods: Reflector[PodView] = Reflector(
+            around.api, "pods", namespace, view, around.pods.update, LABEL_EXPERIMENT, turned=self._turned
+        )
+        around.pods.learn_with(namespace, self._pods.learn)
+
+    @property
+    def _both(self) -> tuple[Reflector[Any], Reflector[Any]]:
+        return self._pods, self._experiments
+
+    @property
+    def readable(self) -> bool:
+        """Whether what is known is what there is."""
+        return not self.refusal and all(watch.synced.is_set() for watch in self._both)
+
+    @property
+    def refusal(self) -> str:
+        """Why the namespace cannot be read; empty where it can, or has not answered yet."""
+        why = next((watch.refusal for watch in self._both if watch.refusal), "")
+        return f"{self._name} cannot be read: {why}" if why else ""
+
+    @property
+    def heard(self) -> float:
+        """When the quieter watch last heard anything, monotonic seconds."""
+        return min(watch.heard for watch in self._both)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        for watch in self._both:
+            watch.start()
+
+    def experiment(self, key: Key) -> Mapping[str, Any] | None:
+        """An Experiment as it is now; none where that cannot be known."""
+        return self._experiments.get(key) if self.readable else None
+
+    def _turned(self) -> None:
+        """What was passed over while the namespace could not be read is due now, and the other way round."""
+        with self._lock:
+            before, self._refused = self._refused, bool(refusal := self.refusal)
+            if self._refused and not before:
+                log.warning("%s; it is tried again", refusal)
+            elif before and not self._refused:
+                log.info("%s can be read", self._name)
+        for key in self._experiments.items():
+            self._look(key)

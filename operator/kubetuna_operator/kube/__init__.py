@@ -1,0 +1,1 @@
+"""Talking to the Kubernetes API: requests, watches, work queue, leader election, Events."""

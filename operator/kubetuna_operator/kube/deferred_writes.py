@@ -1,0 +1,51 @@
+"""Writes that nobody waits for: statuses, Trial objects, Events, Pods that were told.
+
+They have a queue and a budget of their own, so that they never stand between a trial's end and the next Pod. Of
+one key only the latest write counts.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+
+from kubetuna_operator.kube.work_queue import WorkQueue
+
+WORKERS = 3
+
+Write = Callable[[], None]
+
+
+class Background:
+    """Carries out writes, each key's latest, again and later where one fails."""
+
+    def __init__(self) -> None:
+        self._queue: WorkQueue[Hashable] = WorkQueue("background")
+        self._writes: dict[Hashable, Write] = {}
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Begin, in threads."""
+        self._queue.work(self._write, WORKERS)
+
+    def hanging(self) -> float:
+        """For how many seconds the oldest write has been under way."""
+        return self._queue.longest_work()
+
+    def later(self, key: Hashable, write: Write, delay: float = 0.0) -> None:
+        """Do this after ``delay`` seconds, in place of what the key stood for before."""
+        with self._lock:
+            self._writes[key] = write
+        self._queue.add(key, delay)
+
+    def _write(self, key: Hashable) -> None:
+        with self._lock:
+            write = self._writes.pop(key, None)
+        if write is None:
+            return
+        try:
+            write()
+        except Exception:
+            with self._lock:
+                self._writes.setdefault(key, write)
+            raise

@@ -1,0 +1,138 @@
+"""Leader election with a Lease: one operator works, the others wait.
+
+Liveness only: what keeps a stale leader from writing is the study's epoch. A Lease counts as expired by the time
+that *we* saw it unchanged, so clocks need not agree; one whose holder's Pod is gone or ended is taken at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from kubetuna_operator.kube.api_client import Api, Refused, Unreachable, collection
+from kubetuna_operator.kube.threads import supervised
+from kubetuna_operator.telemetry import LEADER
+
+log = logging.getLogger(__name__)
+
+NAME = "kubetuna-operator"
+DURATION, RENEW_WITHIN, RETRY = 15.0, 10.0, 2.0
+# A request that hangs must be given up while the Lease is still ours.
+ANSWER_SECONDS = 3.0
+
+
+class Leadership:
+    """Holds, or waits for, the Lease of a namespace."""
+
+    def __init__(
+        self, api: Api, namespace: str, identity: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._api, self._namespace, self._identity = api.within(ANSWER_SECONDS), namespace, identity
+        self._clock = clock
+        self._tried = clock()
+        self._leases = collection("leases", namespace)
+        self._seen: tuple[str, float] = ("", 0.0)
+        self._ended = threading.Event()
+
+    def acquire(self, stopped: threading.Event) -> bool:
+        """Wait until we hold the Lease; False where ``stopped`` came first."""
+        while not stopped.is_set():
+            if self._try():
+                LEADER.labels(NAME).set(1)
+                return True
+            stopped.wait(RETRY)
+        return False
+
+    def keep(self, lost: Callable[[], None]) -> None:
+        """Renew in a thread of its own; call ``lost`` where that fails for too long."""
+        supervised("lease", self._renew, lost).start()
+
+    def silent(self) -> float:
+        """Seconds since the Lease was last looked at, with or without success."""
+        return self._clock() - self._tried
+
+    def release(self) -> None:
+        """Let the next one take over at once."""
+        self._ended.set()
+        LEADER.labels(NAME).set(0)
+        try:
+            lease = self._api.get(f"{self._leases}/{NAME}")
+            if lease["spec"].get("holderIdentity") == self._identity:
+                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                self._api.replace(f"{self._leases}/{NAME}", lease)
+        except (Refused, Unreachable):
+            # A courtesy on the way out: a Lease that is not given back runs out.
+            pass
+        except Exception:
+            log.exception("the Lease cannot be read")
+
+    def _renew(self, lost: Callable[[], None]) -> None:
+        renewed = self._clock()
+        while not self._ended.wait(RETRY):
+            if self._try():
+                renewed = self._clock()
+            elif self._clock() > renewed + RENEW_WITHIN:
+                LEADER.labels(NAME).set(0)
+                lost()
+                return
+
+    def _try(self) -> bool:
+        try:
+            return self._take()
+        except (Refused, Unreachable):
+            return False
+        except Exception:
+            # A Lease, or a holder's Pod, that cannot be read is nobody's to take, and ours is then not renewed.
+            log.exception("the Lease cannot be read")
+            return False
+        finally:
+            self._tried = self._clock()
+
+    def _take(self) -> bool:
+        try:
+            lease = self._api.get(f"{self._leases}/{NAME}")
+        except Refused as error:
+            if error.code != 404:
+                raise
+            body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": NAME}}
+            self._api.create(self._leases, {**body, "spec": self._spec({}, True)})
+            return True
+        spec = lease.get("spec") or {}
+        holder = spec.get("holderIdentity") or ""
+        if holder not in ("", self._identity) and not self._expired(spec, holder):
+            return False
+        lease["spec"] = self._spec(spec, holder != self._identity)
+        self._api.replace(f"{self._leases}/{NAME}", lease)
+        return True
+
+    def _expired(self, spec: dict[str, Any], holder: str) -> bool:
+        mark = f"{holder} {spec.get('renewTime')}"
+        if mark != self._seen[0]:
+            self._seen = (mark, self._clock())
+        return self._clock() > self._seen[1] + DURATION or self._holder_is_gone(holder)
+
+    def _holder_is_gone(self, holder: str) -> bool:
+        try:
+            pod = self._api.get(f"{collection('pods', self._namespace)}/{holder}")
+        except Refused as error:
+            # A holder outside the cluster has no Pod; only its silence tells.
+            return error.code == 404 and holder.startswith("kubetuna-operator-")
+        status = pod.get("status") or {}
+        states = [c.get("state") or {} for c in status.get("containerStatuses") or []]
+        # Whether it ended or waits to be started again: whoever held the Lease in it is gone.
+        idle = bool(states) and not any("running" in state for state in states)
+        return idle or status.get("phase") in ("Succeeded", "Failed")
+
+    def _spec(self, before: dict[str, Any], taken: bool) -> dict[str, Any]:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": int(DURATION),
+            "acquireTime": now if taken else before.get("acquireTime", now),
+            "renewTime": now,
+            "leaseTransitions": int(before.get("leaseTransitions") or 0) + taken,
+        }

@@ -1,0 +1,134 @@
+"""A queue of keys: each at most once in it and at most once in work, failures waiting longer each time.
+
+What is added while it is being worked on is worked on once more afterwards, so nothing is missed and nothing is
+done twice at once. The metrics carry client-go's names.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from kubetuna_operator.kube.backoff import wait_after
+from kubetuna_operator.kube.threads import supervised
+from kubetuna_operator.telemetry import QUEUE_ADDS, QUEUE_DEPTH, QUEUE_RETRIES, QUEUE_WAIT, QUEUE_WORK, RECONCILED
+
+log = logging.getLogger(__name__)
+
+K = TypeVar("K", bound=Hashable)
+FIRST_WAIT, LONGEST_WAIT = 0.1, 60.0
+
+
+class WorkQueue(Generic[K]):
+    """Keys to work on. ``clock`` gives monotonic seconds."""
+
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.name, self._clock = name, clock
+        self._condition = threading.Condition()
+        self._ready: dict[K, float] = {}
+        self._later: list[tuple[float, int, K]] = []
+        self._due: dict[K, float] = {}
+        self._working: dict[K, float] = {}
+        self._again: set[K] = set()
+        self._failures: dict[K, int] = {}
+        self._order = itertools.count()
+        self._closed = False
+
+    def add(self, key: K, delay: float = 0.0) -> None:
+        """Put a key in, after ``delay`` seconds; where it waits already the earlier moment counts."""
+        with self._condition:
+            QUEUE_ADDS.labels(self.name).inc()
+            if delay > 0:
+                self._wait_until(key, self._clock() + delay)
+            else:
+                self._put(key)
+            self._condition.notify()
+
+    def _put(self, key: K) -> None:
+        self._due.pop(key, None)
+        if key in self._working:
+            self._again.add(key)
+        else:
+            self._ready.setdefault(key, self._clock())
+        QUEUE_DEPTH.labels(self.name).set(len(self._ready))
+
+    def _wait_until(self, key: K, due: float) -> None:
+        if key not in self._ready and due < self._due.get(key, float("inf")):
+            self._due[key] = due
+            heapq.heappush(self._later, (due, next(self._order), key))
+
+    def get(self) -> K | None:
+        """The next key, waited for; None once the queue is closed."""
+        with self._condition:
+            while not self._closed:
+                wait = self._promote()
+                if self._ready:
+                    key = next(iter(self._ready))
+                    QUEUE_WAIT.labels(self.name).observe(self._clock() - self._ready.pop(key))
+                    QUEUE_DEPTH.labels(self.name).set(len(self._ready))
+                    self._working[key] = self._clock()
+                    return key
+                self._condition.wait(wait)
+            return None
+
+    def _promote(self) -> float | None:
+        """Make ready what is due; seconds until the next one is."""
+        now = self._clock()
+        while self._later:
+            due, _, key = self._later[0]
+            if due > now:
+                return due - now
+            heapq.heappop(self._later)
+            if self._due.get(key) == due:
+                self._put(key)
+        return None
+
+    def done(self, key: K, failed: bool = False) -> None:
+        """End the work on a key. A failed one comes again, each time later."""
+        with self._condition:
+            self._working.pop(key, None)
+            if failed:
+                count = self._failures[key] = self._failures.get(key, 0) + 1
+                QUEUE_RETRIES.labels(self.name).inc()
+                self._wait_until(key, self._clock() + wait_after(count, FIRST_WAIT, LONGEST_WAIT))
+            else:
+                self._failures.pop(key, None)
+            if key in self._again:
+                self._again.discard(key)
+                self._put(key)
+            self._condition.notify()
+
+    def longest_work(self) -> float:
+        """For how many seconds the oldest work has been under way; 0 where there is none."""
+        with self._condition:
+            return self._clock() - min(self._working.values()) if self._working else 0.0
+
+    def close(self) -> None:
+        """Let every worker go."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
+    def work(self, handle: Callable[[K], None], workers: int) -> None:
+        """Work in threads until the queue is closed: ``handle`` raises to be called again later."""
+        for number in range(workers):
+            name = f"{self.name}-{number}"
+            supervised(name, self._work, handle).start()
+
+    def _work(self, handle: Callable[[K], None]) -> None:
+        while (key := self.get()) is not None:
+            began = self._clock()
+            try:
+                handle(key)
+                failed = False
+            except Exception as error:
+                failed = True
+                log.warning("%s %s: %s; it is tried again", self.name, key, error)
+            QUEUE_WORK.labels(self.name).observe(self._clock() - began)
+            RECONCILED.labels(self.name, "error" if failed else "success").inc()
+            self.done(key, failed)

@@ -1,0 +1,271 @@
+"""What a Pod's object says of the attempt that it is: one pure projection, and one table of reasons.
+
+Kubernetes tells an end in many places (the container's state, the Pod's reason, its conditions, its deletion);
+here they become the facts that the core's outcome table knows.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptPhase, ExitFacts
+from kubetuna_operator import (
+    ANNOTATION_EXPERIMENT,
+    ANNOTATION_PARAMS,
+    ANNOTATION_TIMEOUT,
+    LABEL_ATTEMPT,
+    LABEL_EXPERIMENT,
+    LABEL_REPEAT,
+    LABEL_TOLD,
+    LABEL_TRIAL,
+)
+from kubetuna_operator.kube.objects import mapping, mappings, required, seconds, text, whole
+
+# The kubelet tries these again for ever, though only another template would help.
+CANNOT_START = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+    }
+)
+# The Pod failed before its container ever ran, and not by its own fault.
+NOT_ADMITTED = {"UnexpectedAdmissionError": "UnexpectedAdmissionError", "NodeAffinity": "NodeAffinity"}
+START_EXITS = frozenset({"StartError", "ContainerCannotRun"})
+# The kubelet says "Evicted" of a node without disk and of a Pod that broke its own limit; the message tells which.
+_OWN_STORAGE = re.compile(r"exceed(s|ed) (its local ephemeral storage|the total|the) limit")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+LOST_SECONDS = 60.0
+# How we stop a Pod; no template has reason to say so.
+STOP_DEADLINE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """What the operator keeps of a Pod; times in seconds since the epoch."""
+
+    namespace: str
+    name: str
+    uid: str
+    owner: str
+    experiment: str
+    key: AttemptKey
+    params_hash: str
+    told: bool
+    created: float
+    phase: str
+    node: str | None
+    deleted: float | None
+    timeout: float | None
+    deadline: int | None
+    started: float | None
+    ended: float | None
+    exit: ExitFacts | None
+    waiting: str | None
+    cannot_start: bool
+    job: Mapping[str, Any] | None = None
+    last_word: str = ""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the API server has what ends it: our deadline, or anyone's deletion."""
+        return self.deadline == STOP_DEADLINE or self.deleted is not None
+
+
+def view(pod: Mapping[str, Any]) -> PodView:
+    """Project a Pod. ``primary`` container: the one that carries our environment, else the first.
+
+    Raises:
+        Unreadable: it has no name or no UID.
+    """
+    metadata, spec, status = (mapping(pod.get(field)) for field in ("metadata", "spec", "status"))
+    labels, notes = mapping(metadata.get("labels")), mapping(metadata.get("annotations"))
+    owner = next(iter(mappings(metadata.get("ownerReferences"))), {})
+    state = _state(primary_container(spec), status)
+    waiting, stuck = _waiting(status)
+    return PodView(
+        namespace=text(metadata.get("namespace")),
+        name=required(metadata, "name"),
+        uid=required(metadata, "uid"),
+        owner=text(notes.get(ANNOTATION_EXPERIMENT)) or text(owner.get("uid")),
+        job=owner if owner.get("kind") == "Job" and text(owner.get("name")) and text(owner.get("uid")) else None,
+        experiment=text(labels.get(LABEL_EXPERIMENT)),
+        key=_key(labels),
+        params_hash=text(notes.get(ANNOTATION_PARAMS)),
+        told=LABEL_TOLD in labels,
+        created=seconds(metadata.get("creationTimestamp")) or 0.0,
+        phase=_phase(status),
+        node=text(spec.get("nodeName")) or None,
+        deleted=seconds(metadata.get("deletionTimestamp")),
+        timeout=_timeout(notes.get(ANNOTATION_TIMEOUT)),
+        deadline=whole(spec.get("activeDeadlineSeconds")),
+        started=_started(state),
+        ended=seconds(mapping(state.get("terminated")).get("finishedAt")),
+        exit=_exit(pod, state),
+        waiting=waiting,
+        cannot_start=stuck,
+        last_word=text(mapping(state.get("terminated")).get("message")),
+    )
+
+
+def facts(pod: PodView, now: float, start_timeout: float, lost_after: float = LOST_SECONDS) -> AttemptFacts:
+    """The attempt as the plan sees it.
+
+    A Pod that cannot start for ``start_timeout`` seconds has failed to; one that should have been gone
+    ``lost_after`` seconds ago is on a node that does not answer.
+    """
+    phase: AttemptPhase = "pending" if pod.started is None else "running"
+    exit_facts = None
+    if pod.phase in ("Succeeded", "Failed") or pod.exit is not None:
+        phase, exit_facts = "ended", pod.exit or ExitFacts()
+    elif pod.deleted is not None and now > pod.deleted + lost_after:
+        phase, exit_facts = "ended", ExitFacts(reason="NodeLost", message="its node does not answer")
+    elif pod.cannot_start and now > pod.created + start_timeout:
+        phase, exit_facts = "ended", ExitFacts(reason="StartError", message=pod.waiting or "")
+    times = (pod.created, pod.started, pod.ended)
+    return AttemptFacts(pod.key, phase, *times, exit_facts, pod.node, pod.waiting, pod.uid, pod.stopping)
+
+
+def primary_container(spec: Mapping[str, Any]) -> str:
+    """The container that carries the trial's environment."""
+    containers = mappings(spec.get("containers")) or [{}]
+    for container in containers:
+        if any(entry.get("name") == "KUBETUNA_TRIAL" for entry in mappings(container.get("env"))):
+            return text(container.get("name"))
+    return text(containers[0].get("name"))
+
+
+def _key(labels: Mapping[str, Any]) -> AttemptKey:
+    # Pods of a version before repeats have no label for theirs.
+    repeat = labels.get(LABEL_REPEAT, "0")
+    return AttemptKey(_number(labels.get(LABEL_TRIAL)), _number(labels.get(LABEL_ATTEMPT)), _number(repeat))
+
+
+def _number(label: object) -> int:
+    return int(text(label)) if _NUMBER.fullmatch(text(label)) else -1
+
+
+def _timeout(note: object) -> float | None:
+    try:
+        found = float(text(note))
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _phase(status: Mapping[str, Any]) -> str:
+    return text(status.get("phase")) or "Pending"
+
+
+def _state(name: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
+    for container in mappings(status.get("containerStatuses")):
+        if container.get("name") == name:
+            return mapping(container.get("state"))
+    return {}
+
+
+def _started(state: Mapping[str, Any]) -> float | None:
+    running = mapping(state.get("running")) or mapping(state.get("terminated"))
+    if text(running.get("reason")) in START_EXITS:
+        return None
+    return seconds(running.get("startedAt"))
+
+
+def _exit(pod: Mapping[str, Any], state: Mapping[str, Any]) -> ExitFacts | None:
+    """How it ended; None while it has not. A disruption counts before what the container made of it."""
+    metadata, status = mapping(pod.get("metadata")), mapping(pod.get("status"))
+    ended = mapping(state.get("terminated"))
+    if not ended and _phase(status) not in ("Failed", "Succeeded"):
+        return None
+    who, ended = ("", ended) if ended else _failed_init(status)
+    code = whole(ended.get("exitCode"))
+    disrupted = next((c for c in mappings(status.get("conditions")) if _is_disruption(c)), None)
+    if disrupted is not None:
+        return ExitFacts(code, None, text(disrupted.get("reason")), text(disrupted.get("message"))[:300])
+    reason = _reason(status, ended)
+    if reason is None and _ended_by_deletion(metadata, ended):
+        reason = "Deleted"
+    if reason is None and _is_being_stopped(pod):
+        reason = "DeadlineExceeded"
+    return ExitFacts(code, None, reason, (who + _message(status, ended))[:300])
+
+
+def _failed_init(status: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The init container that failed, where the primary one therefore never ran."""
+    for container in mappings(status.get("initContainerStatuses")):
+        ended = mapping(mapping(container.get("state")).get("terminated"))
+        if whole(ended.get("exitCode")):
+            return f"init container {container.get('name')!r}: ", ended
+    return "", {}
+
+
+def _is_disruption(condition: Mapping[str, Any]) -> bool:
+    return condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
+
+
+def _is_being_stopped(pod: Mapping[str, Any]) -> bool:
+    """Whether our stop may be what ended the container: the kubelet says so only with the Pod's last phase."""
+    over = _phase(mapping(pod.get("status"))) in ("Succeeded", "Failed")
+    return not over and mapping(pod.get("spec")).get("activeDeadlineSeconds") == STOP_DEADLINE
+
+
+def _ended_by_deletion(metadata: Mapping[str, Any], ended: Mapping[str, Any]) -> bool:
+    """Whether the end followed a deletion: then even exit code 0 only means that it saved and left."""
+    due, finished = seconds(metadata.get("deletionTimestamp")), seconds(ended.get("finishedAt"))
+    if due is None:
+        return False
+    asked = due - (whole(metadata.get("deletionGracePeriodSeconds")) or 0)
+    return finished is None or finished >= asked
+
+
+def _reason(status: Mapping[str, Any], ended: Mapping[str, Any]) -> str | None:
+    pod, own = text(status.get("reason")), text(ended.get("reason"))
+    if own == "OOMKilled":
+        return "OOMKilled"
+    if own in START_EXITS:
+        return "StartError"
+    if own == "ContainerStatusUnknown":
+        return "NodeLost"
+    if pod == "Evicted" and _OWN_STORAGE.search(text(status.get("message"))):
+        return "StorageLimit"
+    if pod in ("DeadlineExceeded", "Evicted", "Preempted", "NodeLost"):
+        return pod
+    if pod in ("NodeShutdown", "Terminated", "Shutdown"):
+        return "NodeShutdown"
+    # A kubelet that restarts may refuse a Pod that has long ended: how it ended stands.
+    if ended:
+        return None
+    return "OutOfGpu" if pod.startswith("OutOf") else NOT_ADMITTED.get(pod)
+
+
+def _message(status: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
+    lines = (text(ended.get("message")) or text(status.get("message"))).strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _waiting(status: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """Why it is still pending, and whether only another template would help."""
+    if _phase(status) != "Pending":
+        return None, False
+    for found in [*mappings(status.get("initContainerStatuses")), *mappings(status.get("containerStatuses"))]:
+        waiting = mapping(mapping(found.get("state")).get("waiting"))
+        if text(waiting.get("reason")) in CANNOT_START:
+            return _why(waiting), True
+    for condition in mappings(status.get("conditions")):
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return _why(condition), False
+    return None, False
+
+
+def _why(said: Mapping[str, Any]) -> str:
+    return f"{text(said.get('reason'))}: {text(said.get('message'))}"[:300]

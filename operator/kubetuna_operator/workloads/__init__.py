@@ -1,0 +1,1 @@
+"""Attempts as Pods and Jobs: made, observed, read, stopped, deleted."""

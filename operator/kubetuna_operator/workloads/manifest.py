@@ -1,0 +1,141 @@
+"""The Pod of an attempt, or its Job: the template with its parameters, our labels, a restricted security context.
+
+What the template says explicitly wins; what it leaves out gets the strictest that Pod Security knows, and never a
+service-account token.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import pod_spec
+from kubetuna.trials.attempts import Launch
+from kubetuna.trials.substitution import substitute
+from kubetuna_operator import (
+    ANNOTATION_EXPERIMENT,
+    ANNOTATION_PARAMS,
+    ANNOTATION_TIMEOUT,
+    GROUP,
+    LABEL_ATTEMPT,
+    LABEL_EXPERIMENT,
+    LABEL_REPEAT,
+    LABEL_TRIAL,
+    VERSION,
+)
+
+USER = 65532
+SCRATCH, CHECKPOINT = "kubetuna-scratch", "kubetuna-checkpoint"
+SCRATCH_PATH = "/kubetuna"
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The Experiment that Pods belong to."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    def reference(self) -> dict[str, Any]:
+        """As an owner reference: Pods go when their Experiment goes."""
+        return {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "Experiment",
+            "name": self.name,
+            "uid": self.uid,
+            "controller": True,
+            "blockOwnerDeletion": False,
+        }
+
+
+def attempt_manifest(spec: Experiment, owner: Owner, order: Launch) -> dict[str, Any]:
+    """The object to create for an attempt: its Pod, or the Job that makes its Pod."""
+    meta = {"name": f"{owner.name}-{order.key.trial}", "namespace": owner.namespace}
+    filled = substitute(spec.template.trial_spec, spec.template.substitutions, order.params, meta)
+    template = filled["spec"]["template"] if spec.template.kind == "Job" else filled
+    body = copy.deepcopy(dict(pod_spec(filled)))
+    _default_pod(body, spec)
+    for container in [*(body.get("initContainers") or []), *body["containers"]]:
+        _default_container(container)
+    primary = next(c for c in body["containers"] if c["name"] == spec.template.primary_container)
+    _give_environment(primary, body, spec, order)
+    metadata = _metadata(template.get("metadata") or {}, spec, owner, order)
+    named = {"name": order.name, "namespace": owner.namespace, "ownerReferences": [owner.reference()]}
+    if spec.template.kind == "Pod":
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, **named}, "spec": body}
+    own = _metadata(filled.get("metadata") or {}, spec, owner, order)
+    job = {**filled["spec"], "backoffLimit": 0, "template": {"metadata": metadata, "spec": body}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {**own, **named}, "spec": job}
+
+
+def _metadata(given: Mapping[str, Any], spec: Experiment, owner: Owner, order: Launch) -> dict[str, Any]:
+    labels = {
+        **(given.get("labels") or {}),
+        LABEL_EXPERIMENT: owner.name,
+        LABEL_TRIAL: str(order.key.trial),
+        LABEL_REPEAT: str(order.key.repeat),
+        LABEL_ATTEMPT: str(order.key.attempt),
+    }
+    if spec.queue_name:
+        labels.setdefault(QUEUE_LABEL, spec.queue_name)
+    notes = {**(given.get("annotations") or {}), ANNOTATION_PARAMS: order.params_hash}
+    notes[ANNOTATION_EXPERIMENT] = owner.uid
+    if order.timeout is not None:
+        notes[ANNOTATION_TIMEOUT] = str(order.timeout)
+    return {"labels": labels, "annotations": notes}
+
+
+def _default_pod(body: dict[str, Any], spec: Experiment) -> None:
+    body["restartPolicy"] = "Never"
+    body.setdefault("automountServiceAccountToken", False)
+    body.setdefault("enableServiceLinks", False)
+    security = body.setdefault("securityContext", {})
+    security.setdefault("runAsNonRoot", True)
+    security.setdefault("seccompProfile", {"type": "RuntimeDefault"})
+    if security["runAsNonRoot"]:
+        for field in ("runAsUser", "runAsGroup", "fsGroup"):
+            security.setdefault(field, USER)
+
+
+def _default_container(container: dict[str, Any]) -> None:
+    security = container.setdefault("securityContext", {})
+    security.setdefault("allowPrivilegeEscalation", False)
+    security.setdefault("capabilities", {"drop": ["ALL"]})
+    container.setdefault("imagePullPolicy", "IfNotPresent")
+    container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
+
+
+def _give_environment(container: dict[str, Any], body: dict[str, Any], spec: Experiment, order: Launch) -> None:
+    """Our variables, with folders behind the two that name one; what the template says of those two wins."""
+    written = {entry.get("name"): entry for entry in container.get("env") or []}
+    own = dict(order.environment)
+    for variable, mount, volume in _folders(spec, order):
+        if variable not in written:
+            own[variable] = str(mount["mountPath"])
+            container.setdefault("volumeMounts", []).append(mount)
+            volumes = body.setdefault("volumes", [])
+            if all(v.get("name") != volume["name"] for v in volumes):
+                volumes.append(volume)
+    kept = [entry for name, entry in written.items() if name not in own]
+    container["env"] = [{"name": name, "value": value} for name, value in own.items()] + kept
+
+
+def _folders(spec: Experiment, order: Launch) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Variable, mount and volume. Folders below a volume, since the kubelet makes those, and for the Pod's user."""
+    scratch = {"name": SCRATCH, "emptyDir": {}}
+    yield "KUBETUNA_OUT", {"name": SCRATCH, "mountPath": f"{SCRATCH_PATH}/out", "subPath": "out"}, scratch
+    checkpoint = spec.checkpoint or {}
+    path = str(checkpoint.get("mountPath") or f"{SCRATCH_PATH}/checkpoint")
+    mount = {"name": SCRATCH, "mountPath": path, "subPath": "checkpoint"}
+    if checkpoint.get("volume"):
+        folder = f"{spec.name}/trial-{order.key.trial}"
+        folder += f"-{order.key.repeat}" if order.key.repeat else ""
+        mount |= {"name": CHECKPOINT, "subPath": folder}
+        yield "KUBETUNA_CHECKPOINT_DIR", mount, {**checkpoint["volume"], "name": CHECKPOINT}
+    else:
+        yield "KUBETUNA_CHECKPOINT_DIR", mount, scratch
