@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kubetuna.analysis.report.text import strict
 from kubetuna.errors import ResultsError
 
 
@@ -21,6 +22,19 @@ def write_whole(path: Path, text: str) -> Path:
 def write_json(path: Path, value: object) -> Path:
     """Write indented JSON; what JSON has no word for becomes null or text."""
     return write_whole(path, json.dumps(strict(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def strict(value: Any) -> Any:
+    """The same as plain JSON values; what JSON has no word for, NaN above all, becomes null or text."""
+    if isinstance(value, Mapping):
+        return {str(k): strict(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(v) for v in value]
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value)
 
 
 def read_object(path: Path) -> dict[str, Any]:

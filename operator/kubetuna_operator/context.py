@@ -13,10 +13,9 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import text
 
 from kubetuna.errors import StoreError
-from kubetuna.local.clock import SystemClock
 from kubetuna.store.database import reading
 from kubetuna.store.schema import ensure_schema
-from kubetuna.trials.attempts import AttemptKey, Clock
+from kubetuna.trials.attempts import AttemptKey, Clock, SystemClock
 from kubetuna_operator.kube.api_client import Api
 from kubetuna_operator.kube.deferred_writes import Background
 from kubetuna_operator.kube.events import Events

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from kubetuna.local.clock import SystemClock
 from kubetuna.local.executor import LocalPlace
 from kubetuna.local.folders import EXIT, attempt_folder
 from kubetuna.local.logs import FileLogs
 from kubetuna.parsing.parse import parse_file_text
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts, Launch, LogSource, Place
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts, Launch, LogSource, Place, SystemClock
 from tests.fakes import FakeClock, FakeLogs, FakePlace, Run
 from tests.local.runs import experiment
 

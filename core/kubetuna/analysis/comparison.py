@@ -14,16 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kubetuna.analysis.report.text import finite
 from kubetuna.errors import ResultsError
 from kubetuna.experiment.model import Direction
-from kubetuna.study.record import Seen
+from kubetuna.study.foreign import UNNAMED
+from kubetuna.study.record import Seen, value_in
 from kubetuna.trials.records import TrialRecord
 from kubetuna.trials.totals import eligible
 
 Floats = NDArray[np.float64]
 CONFIDENCE = 0.95
-UNNAMED = "value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +121,6 @@ def _scores(one: Seen, metric: str, sign: float) -> Floats:
             f"{one.spec.name}: no completed trial has the metric {metric!r}; it knows {', '.join(known[:10])}"
         )
     return np.sort(sign * np.array(values))
-
-
-def value_in(one: Seen, trial: TrialRecord, metric: str) -> float | None:
-    """A trial's value of a metric, its objective's where that is nameless."""
-    for index, objective in enumerate(one.spec.objectives):
-        if objective.metric == metric or (objective.metric == UNNAMED and metric not in trial.metrics):
-            return trial.values[index] if trial.values else None
-    return finite(trial.metrics.get(metric))
 
 
 def _compared(one: Seen, values: Floats, size: int, sign: float, leader: Floats, metric: str) -> Compared:

@@ -19,10 +19,9 @@ from typing import Any
 import yaml
 
 from kubetuna.analysis.best_config import task_of, versions, write_configuration
-from kubetuna.analysis.report.text import strict
 from kubetuna.errors import KubetunaError, ResultsError
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Template
-from kubetuna.files import read_object, read_value, write_json, write_whole
+from kubetuna.files import read_object, read_value, strict, write_json, write_whole
 from kubetuna.finrl.folds_record import walk_of
 from kubetuna.parsing.parse import parse_file_text
 from kubetuna.study.record import Seen

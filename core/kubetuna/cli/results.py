@@ -54,9 +54,9 @@ def tune(
     json: JsonOption = False,
 ) -> None:
     """Tune a task that ships with kubetuna, and leave a folder of results."""
-    from kubetuna.cli.tuning import results_folder
-    from kubetuna.cli.tuning import tune as run_and_keep
     from kubetuna.finrl.shipped import task_experiment
+    from kubetuna.finrl.tuning import results_folder
+    from kubetuna.finrl.tuning import tune as run_and_keep
     from kubetuna.local import runner
     from kubetuna.terminal.live import LiveView
     from kubetuna.terminal.tables import best_line, print_json
@@ -90,8 +90,8 @@ def summary(
 ) -> None:
     """What was found, what it cost, whether to believe it, what to type next."""
     from kubetuna.analysis import summary as summaries
-    from kubetuna.analysis.report.text import strict
     from kubetuna.cli.backends import find
+    from kubetuna.files import strict
     from kubetuna.terminal.tables import print_json
 
     seen = find(study, store, namespace)

@@ -13,10 +13,10 @@ from kubetuna.analysis.overview import write_overview
 from kubetuna.analysis.pictures import write_pictures
 from kubetuna.analysis.report.text import number
 from kubetuna.analysis.summary import summary, summary_text
-from kubetuna.cli.tuning import EXPERIMENTS
 from kubetuna.errors import KubetunaError, ResultsError
 from kubetuna.files import write_whole
 from kubetuna.finrl.sources import Source, read, read_all
+from kubetuna.finrl.tuning import EXPERIMENTS
 from kubetuna.study.record import Seen
 
 

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import optuna
 from rich.console import Console
 
-from kubetuna.cli.tuning import results_folder, tune
 from kubetuna.experiment.model import Experiment
 from kubetuna.finrl.config import HPOConfig
 from kubetuna.finrl.shipped import task_experiment
+from kubetuna.finrl.tuning import results_folder, tune
 from kubetuna.local import runner
 from kubetuna.store.database import parse_url
 from kubetuna.study.record import Seen

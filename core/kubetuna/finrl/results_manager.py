@@ -6,9 +6,9 @@ from pathlib import Path
 
 from kubetuna.analysis.best_config import task_of
 from kubetuna.analysis.folder import SUMMARY, read_results, results_under, write_results
-from kubetuna.cli.tuning import EXPERIMENTS
 from kubetuna.errors import ResultsError
 from kubetuna.finrl.sources import Source, read
+from kubetuna.finrl.tuning import EXPERIMENTS
 from kubetuna.study.record import Seen
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from kubetuna.analysis.best_config import chosen_trial
-from kubetuna.cli.tuning import results_folder
 from kubetuna.finrl.evaluate import evaluate
 from kubetuna.finrl.sources import Source, read
+from kubetuna.finrl.tuning import results_folder
 from kubetuna.training.overrides import overridden
 from kubetuna.training.train import Trained, seeds_of, train
 

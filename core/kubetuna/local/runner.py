@@ -19,7 +19,6 @@ from typing import Any
 from kubetuna.errors import ForeignTrials, Problem, SpecError
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import resource_unit, resource_units
-from kubetuna.local.clock import SystemClock
 from kubetuna.local.executor import LocalPlace
 from kubetuna.local.logs import FileLogs
 from kubetuna.parsing.parse import parse_file_text
@@ -32,7 +31,7 @@ from kubetuna.store.reader import read_study
 from kubetuna.store.schema import ensure_schema
 from kubetuna.study.open import Opened, open_study
 from kubetuna.study.record import Seen, folder_of, kept_folder, seen_of
-from kubetuna.trials.attempts import Launch
+from kubetuna.trials.attempts import Launch, SystemClock
 from kubetuna.trials.records import FOLDER, TrialRecord
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna.trials.substitution import substitute

@@ -10,6 +10,7 @@ from kubetuna.experiment import quantities
 from kubetuna.experiment.expressions import Expression, ExpressionError, parse_expression
 from kubetuna.experiment.model import Parameter, Scalar
 from kubetuna.parsing.fields import Fields, shown
+from kubetuna.trials.environment import variable
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 NAME_LIMIT = 128
@@ -17,11 +18,6 @@ KINDS = ("double", "int", "discrete", "categorical")
 INT_LIMIT = 2**53
 LIST_LIMIT = 1000
 PARAMETER_LIMIT = 200
-
-
-def variable(name: str) -> str:
-    """The environment variable that carries a parameter."""
-    return "KUBETUNA_PARAM_" + re.sub(r"[-.]", "_", name).upper()
 
 
 def parse_parameters(spec: Fields) -> tuple[Parameter, ...]:

@@ -18,6 +18,8 @@ from kubetuna.trials.records import AttemptRecord, TrialRecord
 
 METRIC_NAMES = "study:metric_names"
 FOREIGN = "foreign"
+# What the only objective of a study without names is called.
+UNNAMED = "value"
 _OUTCOMES = {"COMPLETE": Outcome.SUCCEEDED, "PRUNED": Outcome.PRUNED, "FAIL": Outcome.CRASHED}
 
 
@@ -45,7 +47,7 @@ def _objectives(found: ReadStudy) -> tuple[Objective, ...]:
     names = found.system_attrs.get(METRIC_NAMES)
     count = len(found.directions)
     if not isinstance(names, list) or len(names) != count:
-        names = ["value"] if count == 1 else [f"value_{i}" for i in range(count)]
+        names = [UNNAMED] if count == 1 else [f"{UNNAMED}_{i}" for i in range(count)]
     return tuple(
         Objective(str(name), "maximize" if direction is StudyDirection.MAXIMIZE else "minimize")
         for name, direction in zip(names, found.directions, strict=True)

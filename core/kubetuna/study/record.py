@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +11,12 @@ from typing import Any
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import resource_unit, resource_units
-from kubetuna.local.clock import SystemClock
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.planning.status import Moment, render
 from kubetuna.store.reader import ReadStudy
-from kubetuna.study.foreign import adopt, foreign_experiment
+from kubetuna.study.foreign import UNNAMED, adopt, foreign_experiment
 from kubetuna.study.replay import ending_of, snapshot_of
+from kubetuna.trials.attempts import SystemClock
 from kubetuna.trials.records import (
     EXPERIMENT,
     FINAL,
@@ -108,3 +109,12 @@ def status_of(
     snapshot = snapshot_of(spec, trials, started, resource_units(spec), Counter(spec), unsearchable)
     end = ending_of(snapshot, results.ended_at, now)
     return render(snapshot, end, results, Moment(now, unit=resource_unit(spec)))
+
+
+def value_in(one: Seen, trial: TrialRecord, metric: str) -> float | None:
+    """A trial's value of a metric, its objective's where that is nameless."""
+    for index, objective in enumerate(one.spec.objectives):
+        if objective.metric == metric or (objective.metric == UNNAMED and metric not in trial.metrics):
+            return trial.values[index] if trial.values else None
+    found = trial.metrics.get(metric)
+    return found if found is not None and math.isfinite(found) else None

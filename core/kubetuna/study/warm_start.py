@@ -13,14 +13,13 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import Engine
 
-from kubetuna.analysis.comparison import value_in
 from kubetuna.errors import StudyMismatch, StudyNotFound
 from kubetuna.experiment.model import EarlierStudy, Experiment, Scalar
 from kubetuna.parsing.warm_start import point_value
 from kubetuna.search.space import distribution, exists, ordered
 from kubetuna.store.database import place
 from kubetuna.store.reader import read_study
-from kubetuna.study.record import Seen, seen_of
+from kubetuna.study.record import Seen, seen_of, value_in
 from kubetuna.trials.records import TrialRecord
 from kubetuna.trials.totals import eligible
 

@@ -8,6 +8,7 @@ Times are seconds since the epoch, UTC, as floats.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -130,3 +131,11 @@ class Clock(Protocol):
 
     def now(self) -> float:
         """Seconds since the epoch, UTC."""
+
+
+class SystemClock:
+    """Wall-clock time of this machine."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, UTC."""
+        return time.time()

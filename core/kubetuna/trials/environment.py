@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from kubetuna.parsing.parameters import variable
 from kubetuna.trials.attempts import AttemptKey
 
 
@@ -22,6 +22,11 @@ def environment(experiment: str, params: Mapping[str, Any], key: AttemptKey, see
         "KUBETUNA_PARAMS": json.dumps(dict(params), ensure_ascii=False),
         **{variable(name): bare(value) for name, value in params.items()},
     }
+
+
+def variable(name: str) -> str:
+    """The environment variable that carries a parameter."""
+    return "KUBETUNA_PARAM_" + re.sub(r"[-.]", "_", name).upper()
 
 
 def bare(value: Any) -> str:

@@ -16,9 +16,10 @@ from kubetuna.analysis.best_config import shipped_task
 from kubetuna.analysis.report.chart import table
 from kubetuna.analysis.report.kinds import KINDS, trial_kind
 from kubetuna.analysis.report.repeats import runs_of
-from kubetuna.analysis.report.text import count, cut, duration, esc, finite, moment, number, scalar, strict
+from kubetuna.analysis.report.text import count, cut, duration, esc, finite, moment, number, scalar
 from kubetuna.analysis.report.view import View, better_word, thinned, value_of
 from kubetuna.experiment.resources import unit_of
+from kubetuna.files import strict
 from kubetuna.planning.stopping import SECONDS_PER_HOUR
 from kubetuna.trials.records import TrialRecord
 

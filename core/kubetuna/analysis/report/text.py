@@ -9,9 +9,7 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from kubetuna.parsing.yaml_text import plain
 
@@ -51,17 +49,6 @@ def safe_json(value: object) -> str:
     """JSON that may stand inside a script element; never NaN or Infinity."""
     text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     return text.translate(_SCRIPT).encode("utf-8", "replace").decode("utf-8")
-
-
-def strict(value: Any) -> Any:
-    """The same as plain JSON values; what JSON has no word for, NaN above all, becomes null or text."""
-    if isinstance(value, Mapping):
-        return {str(k): strict(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [strict(v) for v in value]
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    return finite(value) if isinstance(value, float) else str(value)
 
 
 def finite(value: object) -> float | None:
