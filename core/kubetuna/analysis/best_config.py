@@ -7,31 +7,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from kubetuna.analysis.extensions import task_of
 from kubetuna.analysis.report.view import View, view_of
 from kubetuna.errors import ResultsError
-from kubetuna.experiment.model import Experiment
-from kubetuna.experiment.resources import pod_spec
 from kubetuna.files import write_json
 from kubetuna.study.record import Seen
 from kubetuna.trials.environment import trial_seed
 from kubetuna.trials.records import TrialRecord
 
 PACKAGES = ("kubetuna", "kubetuna-trial", "optuna", "torch")
-TRAINERS = "kubetuna_trial."
-
-
-def task_of(seen: Seen) -> str:
-    """``task1`` or ``task2`` where one of the shipped trainers was tuned, else the study's name."""
-    return shipped_task(seen.spec) or seen.spec.name
-
-
-def shipped_task(spec: Experiment) -> str | None:
-    """The shipped trainer that an experiment tunes: what it trains can be judged; None where it is another."""
-    for container in pod_spec(spec.template.trial_spec).get("containers") or ():
-        for word in (*(container.get("command") or ()), *(container.get("args") or ())):
-            if isinstance(word, str) and word.startswith(TRAINERS):
-                return word.removeprefix(TRAINERS).partition(".")[0]
-    return None
 
 
 def best_trial(seen: Seen) -> TrialRecord:
@@ -76,7 +60,7 @@ def configuration(seen: Seen, trial: TrialRecord) -> dict[str, Any]:
     values = trial.values or ()
     objective = seen.spec.objectives[0]
     return {
-        "task": task_of(seen),
+        "task": task_of(seen.spec),
         "best_params": dict(trial.params),
         "metric": objective.metric,
         "direction": objective.direction,
@@ -113,9 +97,8 @@ def versions() -> dict[str, str]:
 
 def write_configuration(seen: Seen, folder: Path, number: int | None = None) -> Path:
     """Write ``TASK_best_config.json`` into a folder."""
-    return write_json(
-        folder / f"{_file_name(task_of(seen))}_best_config.json", configuration(seen, chosen_trial(seen, number))
-    )
+    path = folder / f"{_file_name(task_of(seen.spec))}_best_config.json"
+    return write_json(path, configuration(seen, chosen_trial(seen, number)))
 
 
 def _file_name(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
@@ -18,11 +19,12 @@ from typing import Any
 
 import yaml
 
-from kubetuna.analysis.best_config import task_of, versions, write_configuration
+from kubetuna.analysis.best_config import versions, write_configuration
+from kubetuna.analysis.extensions import checks_of, commands_of, sections_of, task_of
+from kubetuna.analysis.report.view import view_of
 from kubetuna.errors import KubetunaError, ResultsError
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Template
 from kubetuna.files import read_object, read_value, strict, write_json, write_whole
-from kubetuna.finrl.folds_record import walk_of
 from kubetuna.parsing.parse import parse_file_text
 from kubetuna.study.record import Seen
 from kubetuna.trials.records import TrialRecord, from_json
@@ -74,8 +76,9 @@ def write_report(seen: Seen, path: Path) -> Path:
     # The import alone takes a while; whoever asks for no page should not wait for it.
     from kubetuna.analysis.report.page import render_report
 
-    page = render_report(seen.spec, seen.status, seen.trials, time.time(), seen.final, walk_of(seen))
-    return write_whole(path, page)
+    view = view_of(seen.spec, seen.status, seen.trials, time.time())
+    commands = tuple(commands_of(view.spec, shlex.quote(view.spec.name)))
+    return write_whole(path, render_report(view, sections_of(seen), checks_of(seen, view), commands))
 
 
 def _set_aside(seen: Seen, folder: Path) -> None:
@@ -95,7 +98,7 @@ def _set_aside(seen: Seen, folder: Path) -> None:
 def _summary(seen: Seen) -> dict[str, Any]:
     return {
         "study": seen.spec.name,
-        "task": task_of(seen),
+        "task": task_of(seen.spec),
         "uid": seen.uid,
         "store": seen.store,
         "seed": seen.seed,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kubetuna.analysis.comparison import compare
+from kubetuna.analysis.extensions import checks_of
 from kubetuna.analysis.folder import REPORT, read_results, results_under, write_report
 from kubetuna.analysis.report.chart import Section, table
 from kubetuna.analysis.report.overview import Entry, render_overview
@@ -15,7 +16,6 @@ from kubetuna.analysis.report.text import esc, number
 from kubetuna.analysis.report.view import view_of
 from kubetuna.analysis.summary import next_commands
 from kubetuna.errors import ResultsError
-from kubetuna.finrl.folds_record import walk_of
 from kubetuna.study.record import Seen
 from kubetuna.trials.totals import eligible
 
@@ -101,4 +101,4 @@ def _entry(seen: Seen, place: Path, page: Path, now: float) -> Entry:
     view = view_of(seen.spec, seen.status, seen.trials, now)
     target = str(place) if (place / "summary.json").exists() else seen.spec.name
     link = os.path.relpath(str(report), str(page.parent))
-    return Entry(view, link, seen.final, tuple(next_commands(view, target)), walk_of(seen))
+    return Entry(view, link, next_commands(view, target), checks_of(seen, view))

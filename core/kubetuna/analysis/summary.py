@@ -6,23 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from kubetuna.analysis.best_config import configuration, task_of
+from kubetuna.analysis.best_config import configuration
+from kubetuna.analysis.extensions import checks_of, commands_of, figures_of, task_of
 from kubetuna.analysis.report.checks import MARKS, checks
 from kubetuna.analysis.report.headline import hours_text, with_the_winner
 from kubetuna.analysis.report.overfitting import Luck, luck_of
 from kubetuna.analysis.report.text import count, number, scalar
 from kubetuna.analysis.report.view import View, view_of
-from kubetuna.finrl.folds_record import walk_of
 from kubetuna.study.record import Seen
 
 
 def summary(seen: Seen, target: str, now: float) -> dict[str, Any]:
     """The summary in the documented JSON shape. ``target`` is how the user named the study."""
     view = view_of(seen.spec, seen.status, seen.trials, now)
-    luck, walk = luck_of(view), walk_of(seen)
+    luck = luck_of(view)
     return {
         "study": seen.spec.name,
-        "task": task_of(seen),
+        "task": task_of(seen.spec),
         "state": seen.status.get("state"),
         "message": seen.status.get("message"),
         "objectives": [asdict(o) for o in seen.spec.objectives],
@@ -33,10 +33,9 @@ def summary(seen: Seen, target: str, now: float) -> dict[str, Any]:
         "trials": _counts(seen.status),
         "spent": seen.status.get("spent"),
         "savedByPruning": seen.status.get("savedByPruning"),
-        "belief": [asdict(check) for check in checks(view, luck, seen.final, walk)],
+        "belief": [asdict(check) for check in checks(view, luck, checks_of(seen, view))],
         "luck": None if luck is None else _luck(luck),
-        "final": seen.final,
-        "walkForward": None if walk is None else walk.as_json(),
+        **figures_of(seen),
         "next": [{"command": command, "what": what} for command, what in next_commands(view, target)],
     }
 
@@ -85,7 +84,7 @@ def next_commands(view: View, target: str) -> list[tuple[str, str]]:
     """What to type next, with what it does."""
     found: list[tuple[str, str]] = []
     if view.best is not None:
-        found += with_the_winner(view, target)
+        found += [*with_the_winner(view, target), *commands_of(view.spec, target)]
         found.append((f"kubetuna export {target} --out production_configs", "the best parameters as a file"))
     return [*found, (f"kubetuna report {target} --open", "one page with every chart")]
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kubetuna.analysis.best_config import best_trial, configuration, task_of, write_configuration
+from kubetuna.analysis.best_config import best_trial, configuration, write_configuration
 from kubetuna.analysis.comparison import Comparison, compare
+from kubetuna.analysis.extensions import task_of
 from kubetuna.analysis.overview import write_overview
 from kubetuna.analysis.pictures import write_pictures
 from kubetuna.analysis.report.text import number
@@ -38,7 +39,7 @@ class HPOAnalyzer:
     @property
     def names(self) -> list[str]:
         """What the studies can be called: their tasks, or their own names."""
-        return [task_of(seen) for seen in self._studies]
+        return [task_of(seen.spec) for seen in self._studies]
 
     @property
     def task1_results(self) -> Mapping[str, Any]:
@@ -60,7 +61,7 @@ class HPOAnalyzer:
         return configuration(seen, best_trial(seen))
 
     def _study(self, name: str) -> Seen:
-        found = [seen for seen in self._studies if name in (task_of(seen), seen.spec.name)]
+        found = [seen for seen in self._studies if name in (task_of(seen.spec), seen.spec.name)]
         if not found:
             raise ResultsError(f"there is no study of {name!r} here; there is {', '.join(self.names) or 'none'}")
         return found[-1]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from kubetuna.errors import ResultsError
+from kubetuna.errors import BackendMissing, ResultsError
 from kubetuna.files import read_object
+from kubetuna.local.command import inherited
 from kubetuna.training.train import RECORD
 
 # How to tell whose model a folder holds: what its trainer leaves there.
@@ -53,9 +57,6 @@ def evaluate(folder: Path, split: str | None = None, data: Path | None = None) -
     Raises:
         ResultsError: there is no model, or the trainer refused.
     """
-    # Here, not above: who only looks for models need not load what starts processes.
-    from kubetuna.training.process import ask_trainer
-
     runs = []
     for place in models_in(folder):
         task = task_in(place)
@@ -126,3 +127,24 @@ def beaten(found: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     sign = -1 if found.get("direction") == "minimize" else 1
     better = [n for n, v in known.items() if sign * own > sign * v]
     return better, [n for n in known if n not in better]
+
+
+def ask_trainer(task: str, words: Sequence[str]) -> dict[str, Any]:
+    """Run a shipped trainer's verb that answers with one JSON object.
+
+    Raises:
+        BackendMissing: the trainers are not installed.
+        ResultsError: it refused; the message is its own.
+    """
+    argv = [sys.executable, "-m", f"kubetuna_trial.{task}", *words]
+    done = subprocess.run(argv, env=inherited(), capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    said = done.stderr.decode("utf-8", "replace").strip()
+    if done.returncode and "No module named" in said:
+        raise BackendMissing("the trainers are not installed here: pip install kubetuna-trial")
+    if done.returncode:
+        raise ResultsError(said.splitlines()[-1].removeprefix("error: ") if said else f"{' '.join(argv)} failed")
+    try:
+        found = json.loads(done.stdout.decode().strip().splitlines()[-1])
+    except (ValueError, IndexError) as error:
+        raise ResultsError(f"{' '.join(argv)}: gave no JSON object") from error
+    return dict(found)

@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from kubetuna.analysis.best_config import shipped_task
 from kubetuna.errors import ResultsError
 from kubetuna.finrl.evaluate import evaluate
+from kubetuna.finrl.shipped import shipped_task
 from kubetuna.study.record import Seen
 from kubetuna.training.process import Say
 from kubetuna.training.train import Trained, seeds_of, train

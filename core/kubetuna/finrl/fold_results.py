@@ -12,7 +12,12 @@ from statistics import fmean
 from typing import Any
 
 from kubetuna.analysis.statistics.ranks import Order
+from kubetuna.errors import ResultsError
+from kubetuna.files import read_object
+from kubetuna.study.record import Seen
 
+# In the folder of results that a person named, else beside the runs.
+RECORD = "walkforward.json"
 # Of fewer trials a rank correlation says nothing: two are in order or not.
 FEWEST_RANKED = 3
 # An order holds where a fold foretells at least a quarter of another's variance, and chance hardly ever would.
@@ -166,3 +171,21 @@ def _order(walk: WalkForward) -> str:
         f"the order of the {count} trials from fold to fold {words} (mean rank correlation "
         f"{order.correlation:.2f}; random orders reach that in {order.chance:.2g} of cases)"
     )
+
+
+def walk_of(seen: Seen) -> WalkForward | None:
+    """What ``kubetuna walkforward`` found; None before it was asked, or where it was of another study.
+
+    Raises:
+        ResultsError: the record is damaged.
+    """
+    places = [folder / RECORD for folder in (seen.results, seen.folder) if folder is not None]
+    path = next((place for place in places if place.exists()), None)
+    if path is None:
+        return None
+    try:
+        found = from_json(read_object(path))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        remedy = "delete it, and 'kubetuna walkforward' makes it again"
+        raise ResultsError(f"{path}: is damaged: {type(error).__name__}: {str(error)[:100]}; {remedy}") from error
+    return found if (found.study, found.uid) == (seen.spec.name, seen.uid) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kubetuna.analysis.best_config import task_of
+from kubetuna.analysis.extensions import task_of
 from kubetuna.analysis.folder import SUMMARY, read_results, results_under, write_results
 from kubetuna.errors import ResultsError
 from kubetuna.finrl.sources import Source, read
@@ -33,7 +33,7 @@ class HPOResultsManager:
         ``study`` is an Optuna study, a store's URL (with ``study_name``), another folder, or results.
         """
         seen = read(study, study_name)
-        return write_results(seen, self.folder / (name or f"{task_of(seen)}_hpo_results"))
+        return write_results(seen, self.folder / (name or f"{task_of(seen.spec)}_hpo_results"))
 
     def load(self, name: str) -> Seen:
         """Read the results of this name back.
@@ -60,6 +60,6 @@ class HPOResultsManager:
         names = sorted(self.list(), key=lambda n: (self.folder / n / SUMMARY).stat().st_mtime, reverse=True)
         for name in names:
             seen = self.load(name)
-            if task in (None, task_of(seen)):
+            if task in (None, task_of(seen.spec)):
                 return seen
         raise ResultsError(f"{self.folder}: holds no results{f' of {task}' if task else ''} yet")

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from kubetuna.analysis.best_config import best_trial, shipped_task
+from kubetuna.analysis.best_config import best_trial
 from kubetuna.analysis.report.view import value_of
 from kubetuna.analysis.statistics.ranks import Order, order_of
 from kubetuna.errors import ResultsError
 from kubetuna.files import write_json
 from kubetuna.finrl.evaluate import evaluate
-from kubetuna.finrl.fold_results import FEWEST_RANKED, Block, Walked, WalkForward
-from kubetuna.finrl.folds_record import RECORD
+from kubetuna.finrl.fold_results import FEWEST_RANKED, RECORD, Block, Walked, WalkForward
+from kubetuna.finrl.shipped import shipped_task
 from kubetuna.study.record import Seen
 from kubetuna.training.process import Say
 from kubetuna.training.retest import best_trials

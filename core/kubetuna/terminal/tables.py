@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.engine import make_url
 
+from kubetuna.analysis.extensions import closing_of
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import unit_of
-from kubetuna.finrl.baselines import BASELINES, own_return
 from kubetuna.trials.records import TrialRecord, dumps
 
 
@@ -188,7 +188,7 @@ def closing_words(
             f"\nGo on with:  {command()} run {again}{then}{with_store}"
         )
     lines = ["", f"{spec.name}: {status['state']}. {status.get('message', '')}".rstrip()]
-    lines += [best_text(spec, status), *_against_baselines(status)]
+    lines += [best_text(spec, status), *_of_the_best(status)]
     verbs = {
         f"report {spec.name} --open": "one page with every chart",
         f"trials {spec.name}": "every trial",
@@ -201,18 +201,7 @@ def closing_words(
     return "\n".join(lines)
 
 
-def _against_baselines(status: Mapping[str, Any]) -> list[str]:
-    """By how much the best trial beats the baselines that it printed itself (``*_return`` metrics)."""
+def _of_the_best(status: Mapping[str, Any]) -> list[str]:
+    """What domains say of the best trial."""
     found = status.get("currentOptimalTrial")
-    if not found:
-        return []
-    metrics = {m["name"]: float(m["latest"]) for m in found["observation"]["metrics"]}
-    own = own_return(metrics)
-    if own is None:
-        return []
-    names = [name for name in BASELINES if name in metrics]
-    return ["On the validation window:"] * bool(names) + [
-        f"  return {own:+.4%} against {name.removesuffix('_return').replace('_', ' ')} "
-        f"{metrics[name]:+.4%}: {own - metrics[name]:+.4%}"
-        for name in names
-    ]
+    return closing_of({m["name"]: float(m["latest"]) for m in found["observation"]["metrics"]}) if found else []

@@ -5,41 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kubetuna.analysis.best_config import task_of
+from kubetuna.analysis.extensions import card_of, task_of
 from kubetuna.analysis.report.overfitting import choice, luck_of, verdict
 from kubetuna.analysis.report.text import printable, scalar
 from kubetuna.analysis.report.view import view_of
 from kubetuna.study.record import Seen
 
-LOADING = {
-    "task1": """\
-```python
-import json
-from safetensors.numpy import load_file
-tensors = load_file("ensemble.safetensors")     # "<member>.trunk.<layer>.weight", "<member>.heads.<head>.…"
-about = json.load(open("ensemble.json"))        # widths, kinds of agents, inputs and their scale
-print(about["inputs"], {name: t.shape for name, t in tensors.items()})
-```""",
-    "task2": """\
-```python
-import json
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
-base = json.load(open("adapter/adapter_config.json"))["base_model_name_or_path"]
-model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), "adapter")
-```""",
-}
-LIMITS = {
-    "task1": "One asset and one stretch of time are one regime. The protocol's slippage is far below what most "
-    "exchanges take; `kubetuna evaluate` shows what is left at others.",
-    "task2": "The same news may have been in the base model's own training data; unseen dates after its "
-    "release are the only fair test.",
-}
+ELSEWHERE = "See the trainer of the experiment."
 
 
 def model_card(seen: Seen, record: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
     """The card in Markdown."""
-    task = task_of(seen)
+    words = card_of(task_of(seen.spec))
     params = "\n".join(f"| {_cell(n)} | {_cell(scalar(v))} |" for n, v in record["params"].items())
     figures = "\n".join(f"| {_cell(n)} | {v:.6g} |" for n, v in metrics.items())
     changed = record["params"] != record["best_params"]
@@ -54,8 +31,8 @@ def model_card(seen: Seen, record: Mapping[str, Any], metrics: Mapping[str, floa
         f"## Figures on validation data\n\nChosen on these data, so they flatter. Protocol of evaluation: "
         f"`{record.get('protocol') or 'not told'}`.\n\n| figure | value |\n|---|---|\n{figures}",
         f"## Whether to believe it\n\n{_belief(seen)}",
-        f"## Loading it\n\n{LOADING.get(task, 'See the trainer of the experiment.')}",
-        f"## Limits\n\n{LIMITS.get(task, 'See the trainer of the experiment.')} No advice to invest.",
+        f"## Loading it\n\n{words.get('loading', ELSEWHERE)}",
+        f"## Limits\n\n{words.get('limits', ELSEWHERE)} No advice to invest.",
         f"## Versions\n\n{versions}; {record['machine']}.",
         f"Command: `{' '.join(record['command'])}` with the parameters and the seed in its environment.",
     ]

@@ -6,18 +6,16 @@ on as they come; what it prints for the tuner is kept in a log and read for the 
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubetuna.errors import BackendMissing, ResultsError
+from kubetuna.errors import ResultsError
 from kubetuna.experiment.model import Experiment
-from kubetuna.local.command import command_of, inherited
+from kubetuna.local.command import command_of
 from kubetuna.metrics.curve import json_speaks_for, without
 from kubetuna.metrics.lines import LineReader, MetricLine, Protocol
 from kubetuna.trials.attempts import AttemptKey
@@ -135,27 +133,6 @@ def _started(argv: Sequence[str], variables: Mapping[str, str]) -> subprocess.Po
 def _last_words(log: Path) -> str:
     lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line and not line.startswith("{")]
     return " / ".join(lines[-ERROR_LINES:])[-500:] or "it said nothing"
-
-
-def ask_trainer(task: str, words: Sequence[str]) -> dict[str, Any]:
-    """Run a shipped trainer's verb that answers with one JSON object.
-
-    Raises:
-        BackendMissing: the trainers are not installed.
-        ResultsError: it refused; the message is its own.
-    """
-    argv = [sys.executable, "-m", f"kubetuna_trial.{task}", *words]
-    done = subprocess.run(argv, env=inherited(), capture_output=True, stdin=subprocess.DEVNULL, check=False)
-    said = done.stderr.decode("utf-8", "replace").strip()
-    if done.returncode and "No module named" in said:
-        raise BackendMissing("the trainers are not installed here: pip install kubetuna-trial")
-    if done.returncode:
-        raise ResultsError(said.splitlines()[-1].removeprefix("error: ") if said else f"{' '.join(argv)} failed")
-    try:
-        found = json.loads(done.stdout.decode().strip().splitlines()[-1])
-    except (ValueError, IndexError) as error:
-        raise ResultsError(f"{' '.join(argv)}: gave no JSON object") from error
-    return dict(found)
 
 
 def machine() -> str:

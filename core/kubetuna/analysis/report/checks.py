@@ -7,20 +7,16 @@ still improving, results that a trivial strategy reaches as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from kubetuna.analysis.report.axes import parameter_axis
 from kubetuna.analysis.report.failures import summary
 from kubetuna.analysis.report.overfitting import MANY_SPLITS, Luck, choice, verdict
 from kubetuna.analysis.report.repeats import Runs, rivals, runs_of
-from kubetuna.analysis.report.text import count, cut, esc, finite, number
+from kubetuna.analysis.report.text import count, cut, esc, number
 from kubetuna.analysis.report.view import View, value_of
-from kubetuna.finrl.baselines import BASELINES, own_return
-from kubetuna.finrl.fold_results import WalkForward
-from kubetuna.finrl.fold_results import verdict as walked
 from kubetuna.trials.records import TrialRecord
 
 # Random search finds one of the best 5 % with probability 0.95 after 59 trials (0.95 ** 59 < 0.05).
@@ -45,36 +41,26 @@ MARKS = {"good": "✓", "care": "!", "note": "i"}
 WORDS = {"good": "speaks for it", "care": "take care", "note": "to know"}
 
 
-def belief_card(
-    view: View, luck: Luck | None, final: Mapping[str, Any] | None = None, walk: WalkForward | None = None
-) -> str:
+def checks_card(view: View, luck: Luck | None, added: Sequence[Check] = ()) -> str:
     """The checks as a card."""
-    return f'<section class="card"><h2>Whether to believe it</h2>{check_list(view, luck, final, walk)}</section>'
+    return f'<section class="card"><h2>Whether to believe it</h2>{check_list(view, luck, added)}</section>'
 
 
-def check_list(
-    view: View, luck: Luck | None, final: Mapping[str, Any] | None = None, walk: WalkForward | None = None
-) -> str:
+def check_list(view: View, luck: Luck | None, added: Sequence[Check] = ()) -> str:
     """The checks as a list."""
     items = "".join(
         f'<li class="{c.mark}"><span class="mark" role="img" aria-label="{WORDS[c.mark]}">{MARKS[c.mark]}</span>'
         f"<span>{esc(c.text)}</span></li>"
-        for c in checks(view, luck, final, walk)
+        for c in checks(view, luck, added)
     )
     return f'<ul class="checks">{items}</ul>'
 
 
-def checks(
-    view: View,
-    luck: Luck | None = None,
-    final: Mapping[str, Any] | None = None,
-    walk: WalkForward | None = None,
-) -> list[Check]:
-    """All findings: held-out test, walking forward, luck, then the rest, what calls for care first."""
+def checks(view: View, luck: Luck | None = None, added: Sequence[Check] = ()) -> list[Check]:
+    """All findings: a domain's own, luck, then the rest, what calls for care first."""
     if not view.scored:
         return [Check("care", "There is nothing to believe yet: no trial has completed."), *_failures(view)]
     found = [
-        *_baselines(view),
         *_trials(view),
         *_gap(view),
         *_edges(view),
@@ -84,38 +70,7 @@ def checks(
         *_noise(view),
     ]
     order = ("care", "good", "note")
-    return [*_final(final), *_walk(view, walk), *_luck(luck), *sorted(found, key=lambda c: order.index(c.mark))]
-
-
-def _final(final: Mapping[str, Any] | None) -> Iterator[Check]:
-    """What the held-out test said: the one figure that the search could not bend."""
-    if final is None:
-        return
-    if not final.get("runs"):
-        yield Check("care", "The held-out test was begun and not finished; see finalize --again.")
-        return
-    low, high = final["interval"]
-    sign = -1 if final.get("direction") == "minimize" else 1
-    beaten = all(sign * final["mean"] > sign * value for value in final["baselines"].values())
-    text = (
-        f"On the held-out test, scored once with {count(len(final['runs']), 'seed')}: {final['metric']} "
-        f"{number(final['mean'])} (95 %: {number(low)} to {number(high)})"
-    )
-    others = ", ".join(f"{name.replace('_', ' ')} {number(v)}" for name, v in final["baselines"].items())
-    yield Check("good" if beaten else "care", f"{text}, against {others}." if others else f"{text}.")
-
-
-def _walk(view: View, walk: WalkForward | None) -> Iterator[Check]:
-    """Whether the winner leads in other stretches of time too."""
-    if walk is None:
-        return
-    text = walked(walk)
-    if view.best is not None and view.best.number != walk.winner.trial:
-        yield Check("note", f"{text} Since then trial {view.best.number} became the best.")
-    elif walk.contenders:
-        yield Check("care" if walk.behind else "good", text)
-    else:
-        yield Check("note", text)
+    return [*added, *_luck(luck), *sorted(found, key=lambda c: order.index(c.mark))]
 
 
 def _luck(luck: Luck | None) -> Iterator[Check]:
@@ -129,20 +84,6 @@ def _luck(luck: Luck | None) -> Iterator[Check]:
 def _interim(view: View) -> Iterator[Check]:
     if not view.over:
         yield Check("note", "The experiment has not ended; the best may still change.")
-
-
-def _baselines(view: View) -> Iterator[Check]:
-    """The best against trivial strategies that its own trial measured on the same data."""
-    metrics = view.best.metrics if view.best else {}
-    own = finite(own_return(metrics))
-    for name in BASELINES if own is not None else ():
-        other = finite(metrics.get(name))
-        if other is None or own is None:
-            continue
-        words = name.removesuffix("_return").replace("_", " ")
-        verb = "beats" if own > other else "does not beat"
-        text = f"Its return of {own:+.4%} {verb} {words} ({other:+.4%}): {own - other:+.4%}."
-        yield Check("good" if own > other else "care", text)
 
 
 def _trials(view: View) -> Iterator[Check]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
-from kubetuna.analysis.best_config import shipped_task
 from kubetuna.analysis.report.chart import table
 from kubetuna.analysis.report.kinds import KINDS, trial_kind
 from kubetuna.analysis.report.repeats import runs_of
@@ -27,6 +26,9 @@ FRONT_ROWS = 10
 # As many as leave the other cards on the first screen.
 PARAMETER_ROWS = 20
 NAME_LIMIT = 50
+
+# Commands to type, each with a word on what it does.
+Commands: TypeAlias = Sequence[tuple[str, str]]
 
 
 def head(view: View) -> str:
@@ -210,16 +212,16 @@ def _forecast(view: View) -> list[tuple[str, str]]:
     return [("expected in all", hours_text(found))]
 
 
-def next_card(view: View) -> str:
-    """The commands that come next, each with a word on what it does."""
+def next_card(view: View, more: Commands = ()) -> str:
+    """The commands that come next; ``more`` are a domain's."""
     return _card(
         "What to type next",
-        f"{command_list(_commands(view))}"
+        f"{command_list(_commands(view, more))}"
         '<p class="small">Add <code>--store URL</code> where the study is not in the default store.</p>',
     )
 
 
-def command_list(commands: Sequence[tuple[str, str]]) -> str:
+def command_list(commands: Commands) -> str:
     """Commands that can be copied, each with a word on what it does."""
     lines = "".join(
         f'<li><div class="copyable"><pre>{esc(command)}</pre>'
@@ -229,13 +231,13 @@ def command_list(commands: Sequence[tuple[str, str]]) -> str:
     return f'<ul class="commands">{lines}</ul>'
 
 
-def _commands(view: View) -> Sequence[tuple[str, str]]:
+def _commands(view: View, more: Commands) -> Commands:
     name = shlex.quote(view.spec.name)
     found = [] if view.over else [(f"kubetuna status {name}", "how it goes right now")]
     if view.winners:
         found.append((f"kubetuna best {name} --json", "the best parameters for a script"))
     if view.best is not None:
-        found += with_the_winner(view, name)
+        found += [*with_the_winner(view, name), *more]
         found.append((f"kubetuna logs {name} {view.best.number}", "what the best trial printed"))
     failed = next((t for t in view.trials if trial_kind(t).word == "failed"), None)
     if failed is not None:
@@ -248,13 +250,7 @@ def with_the_winner(view: View, name: str) -> list[tuple[str, str]]:
     if not view.spec.template.trial_spec:
         return []
     model = shlex.quote(f"{view.spec.name}_final")
-    found = [
+    return [
         (f"kubetuna train {name} --save-path {model}", "train with the winner"),
         (f"kubetuna retest {name}", "the best trials again, with further seeds"),
     ]
-    if shipped_task(view.spec) is not None:
-        found += [
-            (f"kubetuna walkforward {name}", "the best trials on one stretch of time after another"),
-            (f"kubetuna finalize {name}", "score the held-out test, once"),
-        ]
-    return found

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 from kubetuna.analysis.report import history, parameter_influence
 from kubetuna.analysis.report.chart import Chart, Drawing, Section, table
-from kubetuna.analysis.report.checks import check_list
-from kubetuna.analysis.report.headline import answer, command_list, hours_text
+from kubetuna.analysis.report.checks import Check, check_list
+from kubetuna.analysis.report.headline import Commands, answer, command_list, hours_text
 from kubetuna.analysis.report.importance import importances
 from kubetuna.analysis.report.overfitting import Luck, luck_of
 from kubetuna.analysis.report.page import document
 from kubetuna.analysis.report.text import count, esc, moment, number
 from kubetuna.analysis.report.view import View, value_of
-from kubetuna.finrl.fold_results import WalkForward
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +23,8 @@ class Entry:
 
     view: View
     link: str
-    final: Mapping[str, Any] | None
-    commands: Sequence[tuple[str, str]]
-    walk: WalkForward | None = None
+    commands: Commands
+    checks: Sequence[Check] = ()
 
 
 def render_overview(
@@ -89,7 +86,7 @@ def _damaged(damaged: Sequence[str]) -> str:
 def _study(index: int, entry: Entry, luck: Luck | None) -> Iterator[Section]:
     """A study: its answer and checks, then how the search went and what mattered."""
     view = entry.view
-    words = f'<p class="answer">{answer(view)}</p>{check_list(view, luck, entry.final, entry.walk)}'
+    words = f'<p class="answer">{answer(view)}</p>{check_list(view, luck, entry.checks)}'
     charts = [chart for section in _sections(view) for chart in section.blocks if isinstance(chart, Chart)]
     link = f'<p><a href="{esc(quote(entry.link))}">The whole report</a></p>'
     commands = command_list(entry.commands)

@@ -17,7 +17,6 @@ from kubetuna.analysis.report import (
     cost,
     curves,
     failures,
-    held_out,
     history,
     parallel,
     parameter_influence,
@@ -27,38 +26,25 @@ from kubetuna.analysis.report import (
     selection_bias,
     slices,
     timeline,
-    walkforward,
 )
 from kubetuna.analysis.report.chart import Drawing, Section, without
-from kubetuna.analysis.report.checks import belief_card
-from kubetuna.analysis.report.headline import cost_card, found_card, head, next_card
+from kubetuna.analysis.report.checks import Check, checks_card
+from kubetuna.analysis.report.headline import Commands, cost_card, found_card, head, next_card
 from kubetuna.analysis.report.importance import Importance, importances
 from kubetuna.analysis.report.overfitting import Luck, luck_of
 from kubetuna.analysis.report.text import esc, safe_json
-from kubetuna.analysis.report.view import View, view_of
-from kubetuna.experiment.model import Experiment
-from kubetuna.finrl.fold_results import WalkForward
-from kubetuna.trials.records import TrialRecord
+from kubetuna.analysis.report.view import View
 
 
 def render_report(
-    spec: Experiment,
-    status: Mapping[str, Any],
-    trials: Sequence[TrialRecord],
-    generated: float,
-    final: Mapping[str, Any] | None = None,
-    walk: WalkForward | None = None,
+    view: View, added: Sequence[Section] = (), checks: Sequence[Check] = (), more: Commands = ()
 ) -> str:
-    """The page for a study, whatever state it is in. ``generated`` is the time now, in epoch seconds.
-
-    ``final`` is what ``finalize`` found on the held-out test, ``walk`` what ``walkforward`` found, once they have.
-    """
-    view = view_of(spec, status, trials, generated)
+    """The page for a study, whatever state it is in, with what a domain adds: sections, checks, next commands."""
     drawing, luck = Drawing(), luck_of(view)
-    sections = _sections(view, luck, final, walk)
+    sections = _sections(view, luck, added)
     drawn = [s for s in sections if not s.missing]
     body = "".join(drawing.section(s) for s in drawn) + without(s for s in sections if s.missing)
-    cards = found_card(view) + cost_card(view) + belief_card(view, luck, final, walk) + next_card(view)
+    cards = found_card(view) + cost_card(view) + checks_card(view, luck, checks) + next_card(view, more)
     return document(
         f"{view.spec.name}: tuning report",
         f'{head(view)}<main><div class="cards">{cards}</div>{_contents(drawn)}{body}</main>',
@@ -66,18 +52,15 @@ def render_report(
     )
 
 
-def _sections(
-    view: View, luck: Luck | None, final: Mapping[str, Any] | None, walk: WalkForward | None
-) -> list[Section]:
+def _sections(view: View, luck: Luck | None, added: Sequence[Section]) -> list[Section]:
     """The charts in the order of the questions that a reader has."""
     found = [importances(view, index) for index in range(len(view.spec.objectives))]
     weight = _weights(found)
     sections = [
         pareto.section(view) if view.spec.multi_objective else None,
         history.section(view),
-        held_out.section(final),
+        *added,
         repeats.section(view),
-        walkforward.section(walk),
         selection_bias.section(view, luck),
         ranking.section(view),
         parameter_influence.section(view, found),

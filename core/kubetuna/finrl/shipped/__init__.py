@@ -13,6 +13,7 @@ from typing import Any
 
 from kubetuna.errors import Problem, SpecError
 from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import pod_spec
 from kubetuna.parsing.fields import shown
 from kubetuna.parsing.overrides import with_metric, with_sets
 from kubetuna.parsing.parse import NAME_LIMIT, parse_experiment
@@ -23,6 +24,9 @@ COUNTS: Mapping[str, Mapping[str, int]] = {
     "task1": {"quick": 20, "thorough": 200, "production": 500},
     "task2": {"quick": 15, "thorough": 100, "production": 200},
 }
+
+
+TRAINERS = "kubetuna_trial."
 
 
 def tasks() -> list[str]:
@@ -110,3 +114,12 @@ def _fitting(made: dict[str, Any], problems: Sequence[Problem]) -> dict[str, Any
         if isinstance(limit, int) and isinstance(spec.get(field), int):
             spec[field] = min(spec[field], limit)
     return made
+
+
+def shipped_task(spec: Experiment) -> str | None:
+    """The shipped trainer that an experiment tunes: what it trains can be judged; None where it is another."""
+    for container in pod_spec(spec.template.trial_spec).get("containers") or ():
+        for word in (*(container.get("command") or ()), *(container.get("args") or ())):
+            if isinstance(word, str) and word.startswith(TRAINERS):
+                return word.removeprefix(TRAINERS).partition(".")[0]
+    return None

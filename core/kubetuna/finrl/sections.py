@@ -1,8 +1,8 @@
-"""Walking forward, once it was done: the best trials and what needs no training, on one block after another."""
+"""Sections that the contest adds to a report: the held-out test, once it was scored, and the walk-forward folds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -11,7 +11,59 @@ from kubetuna.analysis.report.kinds import BEST, BLUE, GREY, ORANGE, PURPLE, SKY
 from kubetuna.analysis.report.text import count, esc, label, number
 from kubetuna.finrl.fold_results import Walked, WalkForward, verdict
 
-LEAD = (
+TEST_LEAD = (
+    "No trial has read these data. The winner was trained again with several seeds, so that the spread shows what "
+    "chance alone does to it."
+)
+
+
+def test_section(final: Mapping[str, Any] | None) -> Section | None:
+    """What the test said; nothing before it was scored."""
+    if final is None or not final.get("runs"):
+        return None
+    looks = int(final.get("looks", 1))
+    again = f" This was look number {looks}: the test is no longer unseen." if looks > 1 else ""
+    blocks = [_contenders(final), _validation(final), _costs(final)]
+    return Section("test", "On the held-out test", TEST_LEAD + again, [block for block in blocks if block])
+
+
+def _contenders(final: Mapping[str, Any]) -> str:
+    low, high = final["interval"]
+    runs = final["runs"]
+    rows = [["<b>the winner</b>", f"<b>{esc(number(final['mean']))}</b>",
+             f"{esc(number(low))} to {esc(number(high))}, {count(len(runs), 'seed')}"]]  # fmt: skip
+    rows += [
+        [f"seed {esc(run['seed'])}", esc(number(run["metrics"].get(final["metric"]))), ""]
+        for run in (runs if len(runs) > 1 else ())
+    ]
+    others = sorted(final["baselines"].items(), key=lambda item: -item[1])
+    rows += [[esc(name.replace("_", " ")), esc(number(value)), ""] for name, value in others]
+    return table(("", str(final["metric"]), "95 % interval"), rows, frozenset((1,)))
+
+
+def _validation(final: Mapping[str, Any]) -> str:
+    """The winner's curse: what was chosen for being best was lucky to be."""
+    won, again = final["validation"]["winner"], final["validation"]["mean"]
+    if won is None or again is None:
+        return ""
+    return (
+        f"<p>On validation data the winner had {esc(number(won))}; trained again with these seeds it has "
+        f"{esc(number(again))} there, and {esc(number(final['mean']))} on the test.</p>"
+    )
+
+
+def _costs(final: Mapping[str, Any]) -> str:
+    """What is left at other trading costs, of the first seed."""
+    costs = final.get("costs") or ()
+    if not costs:
+        return ""
+    first = "slippage" if "slippage" in costs[0] else "cost"
+    heads = (first, *(name for name in costs[0] if name != first))
+    rows = [[esc(number(cost[name])) for name in heads] for cost in costs]
+    return f"<h3>At other costs</h3>{table(heads, rows, frozenset(range(len(heads))))}"
+
+
+FOLDS_LEAD = (
     "Each fold trains the same parameters again on all that lies before its block, and is judged on the block; the "
     "held-out test is in none of them. A winner that leads in one stretch of time only was fitted to it."
 )
@@ -19,13 +71,13 @@ LEAD = (
 OTHERS = ((BLUE, "circle"), (ORANGE, "diamond"), (PURPLE, "square"), (SKY, "triangle-up"))
 
 
-def section(walk: WalkForward | None) -> Section | None:
+def folds_section(walk: WalkForward | None) -> Section | None:
     """What the folds said; nothing before anybody walked forward."""
     if walk is None:
         return None
     mark = "care" if walk.behind or not walk.contenders else "good"
     words = f'<p class="{mark}"><b>{esc(verdict(walk))}</b></p>'
-    return Section("walkforward", "Walk-forward", LEAD, [words, _chart(walk), _table(walk)])
+    return Section("walkforward", "Walk-forward", FOLDS_LEAD, [words, _chart(walk), _folds_table(walk)])
 
 
 def _chart(walk: WalkForward) -> Chart:
@@ -71,7 +123,7 @@ def _line(
     }
 
 
-def _table(walk: WalkForward) -> str:
+def _folds_table(walk: WalkForward) -> str:
     heads = ("", "in the search", "mean", "worst", *(f"fold {n}" for n in range(1, len(walk.blocks) + 1)))
     rows = [_trial(walk, one) for one in walk.trials]
     rows += [

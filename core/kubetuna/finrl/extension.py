@@ -1,0 +1,84 @@
+"""The contest's part in what is shown of a study: an extension under the entry point group ``kubetuna.extensions``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kubetuna.analysis.extensions import Extension
+from kubetuna.analysis.report.chart import Section
+from kubetuna.analysis.report.checks import Check
+from kubetuna.analysis.report.view import View
+from kubetuna.experiment.model import Experiment
+from kubetuna.finrl.baselines import baseline_checks, closing_lines, folds_checks, test_checks
+from kubetuna.finrl.fold_results import walk_of
+from kubetuna.finrl.sections import folds_section, test_section
+from kubetuna.finrl.shipped import shipped_task
+from kubetuna.study.record import Seen
+
+LOADING = {
+    "task1": """\
+```python
+import json
+from safetensors.numpy import load_file
+tensors = load_file("ensemble.safetensors")     # "<member>.trunk.<layer>.weight", "<member>.heads.<head>.…"
+about = json.load(open("ensemble.json"))        # widths, kinds of agents, inputs and their scale
+print(about["inputs"], {name: t.shape for name, t in tensors.items()})
+```""",
+    "task2": """\
+```python
+import json
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+base = json.load(open("adapter/adapter_config.json"))["base_model_name_or_path"]
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), "adapter")
+```""",
+}
+LIMITS = {
+    "task1": "One asset and one stretch of time are one regime. The protocol's slippage is far below what most "
+    "exchanges take; `kubetuna evaluate` shows what is left at others.",
+    "task2": "The same news may have been in the base model's own training data; unseen dates after its "
+    "release are the only fair test.",
+}
+
+
+class Contest(Extension):
+    """Held-out test, walk-forward, baselines, and how to load the shipped trainers' models."""
+
+    def task(self, spec: Experiment) -> str | None:
+        """``task1`` or ``task2`` where one of the shipped trainers is tuned."""
+        return shipped_task(spec)
+
+    def sections(self, seen: Seen) -> Iterator[Section]:
+        """The held-out test and the folds, once there are results of them."""
+        found = (test_section(seen.final), folds_section(walk_of(seen)))
+        return (section for section in found if section is not None)
+
+    def checks(self, seen: Seen, view: View) -> Iterator[Check]:
+        """What the held-out test, the folds and the baselines say."""
+        if view.scored:
+            yield from test_checks(seen.final)
+            yield from folds_checks(view, walk_of(seen))
+            yield from baseline_checks(view)
+
+    def figures(self, seen: Seen) -> Mapping[str, Any]:
+        """``final`` and ``walkForward``, null before they were asked for."""
+        walk = walk_of(seen)
+        return {"final": seen.final, "walkForward": None if walk is None else walk.as_json()}
+
+    def commands(self, spec: Experiment, study: str) -> Iterator[tuple[str, str]]:
+        """What only the shipped trainers can do."""
+        if shipped_task(spec) is not None:
+            yield f"kubetuna walkforward {study}", "the best trials on one stretch of time after another"
+            yield f"kubetuna finalize {study}", "score the held-out test, once"
+
+    def closing(self, metrics: Mapping[str, float]) -> Iterator[str]:
+        """The best trial against the baselines."""
+        return closing_lines(metrics)
+
+    def card(self, task: str) -> Mapping[str, str]:
+        """How to load a model without us, and what it is not good for."""
+        return {"loading": LOADING[task], "limits": LIMITS[task]} if task in LOADING else {}
+
+
+EXTENSION = Contest()
