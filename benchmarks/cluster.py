@@ -36,7 +36,8 @@ from kubetuna.trials.outcome import Classified, Outcome
 from kubetuna.trials.records import AttemptRecord
 from kubetuna_operator.experiment.reconcile import study_name
 from kubetuna_operator.kube.api_client import Api, Refused, Unreachable, collection, split_lines
-from kubetuna_operator.workloads.manifest import Owner, attempt_manifest
+from kubetuna_operator.kube.objects import Owner
+from kubetuna_operator.workloads.manifest import attempt_manifest
 
 SCRIPT = "import time; time.sleep(1); print('loss=1', flush=True)"
 FINISHED, ROUNDS = 1_000, 3

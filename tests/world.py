@@ -15,10 +15,11 @@ from kubetuna.reconciling.reconciler import Engine, Ports
 from kubetuna.store.database import open_engine
 from kubetuna.store.reader import read_study
 from kubetuna.store.schema import ensure_schema
+from kubetuna.study.decoding import decode_trial
 from kubetuna.study.open import open_study
 from kubetuna.study.study import Study
 from kubetuna.trials.attempts import Launch
-from kubetuna.trials.records import TrialRecord, decode_trial
+from kubetuna.trials.records import TrialRecord
 from kubetuna.trials.snapshot import Snapshot
 from tests.fakes import FakeClock, FakeLogs, FakePlace, Run
 

@@ -19,10 +19,10 @@ from kubetuna.trials.attempts import AttemptKey, Clock, SystemClock
 from kubetuna_operator.kube.api_client import Api
 from kubetuna_operator.kube.deferred_writes import Background
 from kubetuna_operator.kube.events import Events
+from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.kube.threads import supervised
 from kubetuna_operator.pods.index import PodIndex
 from kubetuna_operator.telemetry import STORE_ERRORS
-from kubetuna_operator.workloads.manifest import Owner
 
 READERS = 16
 PROBE_SECONDS = 5.0

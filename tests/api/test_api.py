@@ -30,7 +30,7 @@ from tests.report.studies import SEVERAL, failed_trial, study, trial
 from tests.report.test_page import two_values
 from tests.results.studies import plain_optuna, seen
 
-MODULES = ("config", "spaces", "kept_results", "trainer", "analyzer")
+MODULES = ("config", "spaces", "results_manager", "trainer", "analyzer")
 SMALL = ["--budget", "4000", "--rows", "12000", "--reports", "2"]
 
 
@@ -64,7 +64,7 @@ def test_every_name_is_there_and_documented_with_an_example() -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_in_the_docstrings_run(name: str, results: Path) -> None:
-    module = import_module(f"kubetuna.api.{name}")
+    module = import_module(f"kubetuna.finrl.{name}")
     space = vars(module) | {n: getattr(kubetuna, n) for n in kubetuna.__all__}
     if name == "spaces":
         space |= vars(module)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from kubetuna.analysis.statistics.bootstrap import reality_check, resample_counts, sharpe_interval
+from kubetuna.analysis.statistics.intervals import reality_check, resample_counts, sharpe_interval
 from kubetuna.analysis.statistics.overfitting import block_count, probability_of_overfitting
 from kubetuna.analysis.statistics.ranks import order_of
 from kubetuna.analysis.statistics.sharpe import (

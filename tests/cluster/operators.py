@@ -17,7 +17,8 @@ import yaml
 
 from kubetuna.store.database import open_engine
 from kubetuna.store.reader import read_study, study_names
-from kubetuna.trials.records import TrialRecord, decode_trial
+from kubetuna.study.decoding import decode_trial
+from kubetuna.trials.records import TrialRecord
 from kubetuna_operator.kube.api_client import Api, Refused, collection
 from kubetuna_operator.kube.reflector import Reflector
 from tests.cluster.conftest import Cluster

@@ -76,7 +76,7 @@ class Study:
 
     def page(self) -> str:
         """The report."""
-        return render_report(self.spec, self.status(), self.trials, self.generated)
+        return render_report(self.view())
 
     def view(self) -> View:
         """What the report's parts look at."""

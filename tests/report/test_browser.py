@@ -10,7 +10,7 @@ import pytest
 
 from kubetuna.analysis.folder import write_report
 from kubetuna.files import write_json
-from kubetuna.finrl.folds_record import RECORD
+from kubetuna.finrl.fold_results import RECORD
 from tests.report.chrome import Page, opened
 from tests.report.studies import SEVERAL, SINGLE, Study, failed_trial, many, study, trial
 from tests.results.studies import WALKED, seen, walk

@@ -17,8 +17,8 @@ from kubetuna.analysis.report.text import (
     number,
     safe_json,
     scalar,
-    strict,
 )
+from kubetuna.files import strict
 
 
 def test_html_is_escaped_and_control_characters_go() -> None:

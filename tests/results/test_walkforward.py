@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from kubetuna.analysis.folder import read_results, write_report, write_results
-from kubetuna.analysis.report.checks import checks
 from kubetuna.analysis.statistics.ranks import Order
 from kubetuna.errors import ResultsError
 from kubetuna.files import write_json
-from kubetuna.finrl.fold_results import Block, WalkForward, from_json, verdict
-from kubetuna.finrl.folds_record import RECORD, walk_of
+from kubetuna.finrl.baselines import folds_checks
+from kubetuna.finrl.fold_results import RECORD, Block, WalkForward, from_json, verdict, walk_of
 from kubetuna.finrl.walkforward import chosen_trials
 from tests.report.studies import study, trial
 from tests.results.studies import WALKED as STUDY
@@ -54,14 +53,14 @@ def test_an_order_is_called_one_only_where_chance_hardly_makes_it() -> None:
 def test_without_a_baseline_in_the_metric_nothing_is_claimed() -> None:
     made = walk(blocks=tuple(Block("x", {}) for _ in range(3)))
     assert "has no baseline to beat in sharpe_ratio" in verdict(made)
-    assert checks(STUDY.view(), walk=made)[0].mark == "note"
+    assert next(folds_checks(STUDY.view(), made)).mark == "note"
 
 
 def test_the_check_says_whether_the_winner_stays_ahead_and_whether_it_is_still_the_winner() -> None:
-    assert checks(STUDY.view(), walk=walk())[0].mark == "good"
-    assert checks(STUDY.view(), walk=with_winner(0.3, -1.0, 0.1))[0].mark == "care"
+    assert next(folds_checks(STUDY.view(), walk())).mark == "good"
+    assert next(folds_checks(STUDY.view(), with_winner(0.3, -1.0, 0.1))).mark == "care"
     later = study([*STUDY.trials, trial(6, 9.0)]).view()
-    first = checks(later, walk=walk())[0]
+    first = next(folds_checks(later, walk()))
     assert first.mark == "note" and "Since then trial 6 became the best" in first.text
 
 

@@ -1,4 +1,4 @@
-"""The contest's part in what is shown of a study: an extension under the entry point group ``kubetuna.extensions``."""
+"""The contest's part in what is shown of a study, registered as an extension (``kubetuna.analysis.extensions``)."""
 
 from __future__ import annotations
 

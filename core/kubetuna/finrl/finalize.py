@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from kubetuna.analysis.statistics.intervals import mean_interval
 from kubetuna.errors import ResultsError
 from kubetuna.finrl.evaluate import evaluate
 from kubetuna.finrl.shipped import shipped_task
@@ -19,7 +20,6 @@ from kubetuna.study.record import Seen
 from kubetuna.training.process import Say
 from kubetuna.training.train import Trained, seeds_of, train
 from kubetuna.trials.records import TrialRecord
-from kubetuna.trials.repeats import interval
 
 SEEDS = 5
 MODELS = "final"
@@ -87,7 +87,7 @@ def _scored(
     validation = [t.metrics[metric] for t in trained if metric in t.metrics]
     return {
         "mean": fmean(values),
-        "interval": list(interval(values)),
+        "interval": list(mean_interval(values)),
         "metrics": found["metrics"],
         "baselines": {n: f[metric] for n, f in found["baselines"].items() if metric in f},
         "validation": {

@@ -14,6 +14,7 @@ from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.planning.status import Moment, render
 from kubetuna.store.reader import ReadStudy
+from kubetuna.study.decoding import decode_trial
 from kubetuna.study.foreign import UNNAMED, adopt, foreign_experiment
 from kubetuna.study.replay import ending_of, snapshot_of
 from kubetuna.trials.attempts import SystemClock
@@ -28,7 +29,6 @@ from kubetuna.trials.records import (
     UNSEARCHABLE,
     WARM_START,
     TrialRecord,
-    decode_trial,
 )
 from kubetuna.trials.tallying import Counter
 from kubetuna.trials.totals import results_of

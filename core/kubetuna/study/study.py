@@ -21,10 +21,11 @@ from kubetuna.experiment.model import Experiment
 from kubetuna.search.pruners import build_pruner
 from kubetuna.search.samplers import Proposer
 from kubetuna.search.space import distribution
+from kubetuna.study.decoding import decode_trial, epoch_seconds
 from kubetuna.study.telling import told_values, violations
 from kubetuna.trials import records
 from kubetuna.trials.outcome import RULES, Classified, Outcome
-from kubetuna.trials.records import AttemptRecord, TrialRecord, decode_trial
+from kubetuna.trials.records import AttemptRecord, TrialRecord
 from kubetuna.trials.repeats import means
 from kubetuna.trials.retesting import Candidates
 from kubetuna.trials.snapshot import Tally
@@ -334,7 +335,7 @@ class Study:
 
 
 def _told_order(trial: FrozenTrial) -> tuple[bool, float, int]:
-    ended = records.epoch_seconds(trial.datetime_complete)
+    ended = epoch_seconds(trial.datetime_complete)
     return (ended is None, ended or 0.0, trial.number)
 
 

@@ -13,13 +13,13 @@ from statistics import fmean
 from typing import Any
 
 from kubetuna.analysis.report.view import value_of, view_of
+from kubetuna.analysis.statistics.intervals import mean_interval
 from kubetuna.errors import ResultsError
 from kubetuna.files import write_json
 from kubetuna.study.record import Seen
 from kubetuna.training.process import Say
 from kubetuna.training.train import seeds_of, train
 from kubetuna.trials.records import TrialRecord
-from kubetuna.trials.repeats import interval
 
 RECORD, MODELS = "retest.json", "retest"
 
@@ -89,7 +89,7 @@ def _retested(seen: Seen, trial: TrialRecord, seeds: int, folder: Path, say: Say
     values = tuple(one.metrics[metric] for one in done if metric in one.metrics)
     if not values:
         raise ResultsError(f"trial {trial.number}: the trainer printed no {metric}")
-    low, high = interval(values)
+    low, high = mean_interval(values)
     return Retested(trial.number, value_of(trial), values, fmean(values), low, high)
 
 

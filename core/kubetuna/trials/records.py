@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from optuna.trial import FrozenTrial
-
 from kubetuna.trials.attempts import AttemptKey
 from kubetuna.trials.outcome import Outcome
 
@@ -156,7 +154,7 @@ def from_json(shown: Mapping[str, Any]) -> TrialRecord:
         message=str(shown.get("message") or ""),
         ordinal=shown.get("ordinal", None if "retestOf" in shown else int(shown["number"])),
         feasible=shown.get("feasible", True) is not False,
-        series=_series(shown.get("series")),
+        series=series_of(shown.get("series")),
         repeats=decode_repeats(shown.get("repeats")),
         retest_of=shown.get("retestOf"),
     )
@@ -201,74 +199,23 @@ def timestamp(seconds: float | None) -> str | None:
     return text.replace("+00:00", "Z")
 
 
-def epoch_seconds(moment: datetime | None) -> float | None:
-    """Seconds since the epoch of Optuna's naive local time."""
-    return None if moment is None else moment.timestamp()
-
-
-def _reported(system: Mapping[str, Any]) -> Any:
-    """An ended trial's metrics; of an open one the latest that its log showed."""
-    if METRICS in system:
-        return system[METRICS]
-    return (system.get(LOG) or {}).get("curve", {}).get("latest")
-
-
 def is_own(system: Mapping[str, Any]) -> bool:
     """Whether these system attributes are those of a trial that an experiment of ours made."""
     return ORDINAL in system or RETEST in system
 
 
-def decode_trial(trial: FrozenTrial) -> TrialRecord:
-    """The record of one trial as any Optuna storage returns it, ours or a foreign one."""
-    system = trial.system_attrs
-    attempts = decode_attempts(system.get(ATTEMPTS))
-    started = next((a.started for a in attempts if a.started is not None), None)
-    ended = [a.ended for a in attempts if a.ended is not None]
-    finished = trial.state.is_finished()
-    own = is_own(system)
-    violations = system.get(CONSTRAINTS) or ()
-    return TrialRecord(
-        number=trial.number,
-        state=trial.state.name,
-        outcome=system.get(OUTCOME),
-        params=dict(trial.params),
-        values=_finite(trial.values),
-        metrics=_metrics(_reported(system) if own else trial.user_attrs),
-        steps=tuple(sorted(_finite_steps(trial.intermediate_values))),
-        attempts=attempts,
-        started=started if own else epoch_seconds(trial.datetime_start),
-        ended=(ended[-1] if own and ended else epoch_seconds(trial.datetime_complete)) if finished else None,
-        message=str(system.get(MESSAGE, "")),
-        ordinal=system.get(ORDINAL),
-        feasible=all(v <= 0 for v in violations),
-        series=_series(system.get(SERIES)),
-        repeats=decode_repeats(system.get(REPEATS)),
-        retest_of=system.get(RETEST),
-    )
-
-
 def decode_repeats(value: object) -> tuple[Mapping[str, float], ...]:
     """The metrics of each finished repeat."""
-    return tuple(_metrics(one) for one in value) if isinstance(value, list | tuple) else ()
+    return tuple(metrics_of(one) for one in value) if isinstance(value, list | tuple) else ()
 
 
-def _finite(values: Sequence[float] | None) -> tuple[float, ...] | None:
-    if values is None or any(v is None or v != v or abs(v) == float("inf") for v in values):
-        return None
-    return tuple(float(v) for v in values)
-
-
-def _finite_steps(values: Mapping[int, float]) -> list[tuple[int, float]]:
-    return [(s, v) for s, v in values.items() if v == v and abs(v) != float("inf")]
-
-
-def _metrics(value: object) -> dict[str, float]:
+def metrics_of(value: object) -> dict[str, float]:
     """The numbers among named values; another program may have put anything there."""
     named = value.items() if isinstance(value, Mapping) else ()
     return {str(n): v for n, v in named if isinstance(v, int | float) and not isinstance(v, bool)}
 
 
-def _series(value: object) -> dict[str, Sequence[float]]:
+def series_of(value: object) -> dict[str, Sequence[float]]:
     return dict(value) if isinstance(value, Mapping) else {}
 
 

@@ -8,13 +8,9 @@ best, is the mean over all.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean, stdev
 
 from kubetuna.experiment.model import Experiment
-
-CONFIDENCE = 0.95
 
 
 def repeats_of(spec: Experiment, retest_of: int | None) -> int:
@@ -31,15 +27,3 @@ def means(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
         return {}
     shared = [name for name in runs[0] if all(name in run for run in runs)]
     return {name: sum(run[name] for run in runs) / len(runs) for name in shared}
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Student's 95 % interval for the mean of values; of a single one, it is all that is known."""
-    mean = fmean(values)
-    if len(values) < 2:
-        return mean, mean
-    # Here, not above: who only runs an experiment need not load it.
-    from scipy.stats import t
-
-    half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
-    return mean - half, mean + half

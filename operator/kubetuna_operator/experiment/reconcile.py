@@ -35,10 +35,10 @@ from kubetuna_operator.experiment.status_renderer import Publisher, refusal, unr
 from kubetuna_operator.experiment.status_writer import StatusWriter
 from kubetuna_operator.experiment.trial_objects import TrialProjection
 from kubetuna_operator.failpoints import failpoint
+from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.kube.threads import supervised
 from kubetuna_operator.telemetry import COMMIT_SECONDS, EXPERIMENTS, RECONCILE_SECONDS, STORE_ERRORS
 from kubetuna_operator.workloads.executor import PodPlace
-from kubetuna_operator.workloads.manifest import Owner
 from kubetuna_operator.workloads.pod_logs import PodLogs
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 from kubetuna_operator import FIELD_MANAGER, GROUP, VERSION
 from kubetuna_operator.context import Surroundings
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
-from kubetuna_operator.workloads.manifest import Owner
+from kubetuna_operator.kube.objects import Owner
 
 
 @dataclass(frozen=True, slots=True)

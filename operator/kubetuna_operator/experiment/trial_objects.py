@@ -16,9 +16,8 @@ from kubetuna.trials.records import TrialRecord
 from kubetuna_operator import FIELD_MANAGER, GROUP, LABEL_EXPERIMENT, LABEL_TRIAL, VERSION
 from kubetuna_operator.context import Surroundings
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
-from kubetuna_operator.kube.objects import mapping, mappings, whole
+from kubetuna_operator.kube.objects import Owner, mapping, mappings, whole
 from kubetuna_operator.kube.reflector import PAGE
-from kubetuna_operator.workloads.manifest import Owner
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from typing import Any
 from kubetuna_operator import GROUP, VERSION
 from kubetuna_operator.kube.api_client import Api, Refused, collection
 from kubetuna_operator.kube.deferred_writes import Background
+from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.telemetry import EVENTS_DROPPED
-from kubetuna_operator.workloads.manifest import Owner
 
 COMPONENT = "kubetuna-operator"
 AT_ONCE, SECONDS_EACH = 25.0, 10.0

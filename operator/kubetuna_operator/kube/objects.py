@@ -1,4 +1,4 @@
-"""Reading the API server's objects: every field has the type that it should have, or reads as absent.
+"""The API server's objects: every field has the type that it should have, or reads as absent; and references.
 
 People and other controllers write into the objects that we watch. None of them may stop an operator that works for
 a whole cluster, so nothing here raises but ``Unreadable``, for an object that does not even say which one it is.
@@ -7,10 +7,12 @@ a whole cluster, so nothing here raises but ``Unreadable``, for an object that d
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from kubetuna.errors import KubetunaError
+from kubetuna_operator import GROUP, VERSION
 
 # Kubernetes' own integers are of 64 bits.
 LARGEST = 2**63
@@ -18,6 +20,26 @@ LARGEST = 2**63
 
 class Unreadable(KubetunaError):
     """The object lacks what every object of its kind has; others of its kind are read all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The Experiment that Pods belong to."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    def reference(self) -> dict[str, Any]:
+        """As an owner reference: Pods go when their Experiment goes."""
+        return {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "Experiment",
+            "name": self.name,
+            "uid": self.uid,
+            "controller": True,
+            "blockOwnerDeletion": False,
+        }
 
 
 def mapping(value: object) -> Mapping[str, Any]:

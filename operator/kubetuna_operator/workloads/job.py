@@ -14,8 +14,8 @@ from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts, Launch
 from kubetuna_operator.context import Surroundings
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
-from kubetuna_operator.kube.objects import mapping, mappings
-from kubetuna_operator.workloads.manifest import Owner, attempt_manifest
+from kubetuna_operator.kube.objects import Owner, mapping, mappings
+from kubetuna_operator.workloads.manifest import attempt_manifest
 
 ASK_SECONDS = 5.0
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kubetuna.experiment.model import Experiment
@@ -19,38 +18,17 @@ from kubetuna_operator import (
     ANNOTATION_EXPERIMENT,
     ANNOTATION_PARAMS,
     ANNOTATION_TIMEOUT,
-    GROUP,
     LABEL_ATTEMPT,
     LABEL_EXPERIMENT,
     LABEL_REPEAT,
     LABEL_TRIAL,
-    VERSION,
 )
+from kubetuna_operator.kube.objects import Owner
 
 USER = 65532
 SCRATCH, CHECKPOINT = "kubetuna-scratch", "kubetuna-checkpoint"
 SCRATCH_PATH = "/kubetuna"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The Experiment that Pods belong to."""
-
-    namespace: str
-    name: str
-    uid: str
-
-    def reference(self) -> dict[str, Any]:
-        """As an owner reference: Pods go when their Experiment goes."""
-        return {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "Experiment",
-            "name": self.name,
-            "uid": self.uid,
-            "controller": True,
-            "blockOwnerDeletion": False,
-        }
 
 
 def attempt_manifest(spec: Experiment, owner: Owner, order: Launch) -> dict[str, Any]:

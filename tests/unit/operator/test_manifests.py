@@ -7,7 +7,8 @@ from typing import Any
 
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.trials.attempts import AttemptKey, Launch
-from kubetuna_operator.workloads.manifest import Owner, attempt_manifest
+from kubetuna_operator.kube.objects import Owner
+from kubetuna_operator.workloads.manifest import attempt_manifest
 from tests.spec_table import JOB, TRIAL, document
 
 OWNER = Owner("lab", "small", "uid-1")

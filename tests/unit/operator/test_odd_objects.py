@@ -21,11 +21,10 @@ from kubetuna_operator.experiment.trial_objects import _status, written
 from kubetuna_operator.kube import reflector
 from kubetuna_operator.kube.api_client import Api
 from kubetuna_operator.kube.leader import Leadership
-from kubetuna_operator.kube.objects import Unreadable, experiment, text
+from kubetuna_operator.kube.objects import Owner, Unreadable, experiment, text
 from kubetuna_operator.kube.reflector import Reflector
 from kubetuna_operator.pods.status import facts, view
 from kubetuna_operator.workloads.job import Jobs
-from kubetuna_operator.workloads.manifest import Owner
 from tests.report.studies import trial
 from tests.spec_table import document
 from tests.unit.operator.pods import DELETED, RUNNING, STARTED, disruption, ended, pod, waiting

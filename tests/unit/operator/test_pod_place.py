@@ -12,10 +12,10 @@ from kubetuna.trials.attempts import AttemptFacts, AttemptKey, Launch
 from kubetuna_operator import ANNOTATION_TIMEOUT
 from kubetuna_operator.context import About, Surroundings
 from kubetuna_operator.kube.api_client import Refused, Unreachable
+from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.pods.index import PodIndex
 from kubetuna_operator.pods.status import seconds, view
 from kubetuna_operator.workloads.executor import RETRY_SECONDS, PodPlace
-from kubetuna_operator.workloads.manifest import Owner
 from tests.fakes import FakeClock
 from tests.spec_table import JOB, TRIAL, document
 from tests.unit.operator.pods import RUNNING, STARTED, pod

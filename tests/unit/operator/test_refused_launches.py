@@ -15,9 +15,9 @@ from kubetuna_operator.context import About, Store, Surroundings
 from kubetuna_operator.kube.api_client import Api, Refused
 from kubetuna_operator.kube.deferred_writes import Background
 from kubetuna_operator.kube.events import Events
+from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.pods.index import PodIndex
 from kubetuna_operator.workloads.executor import PodPlace
-from kubetuna_operator.workloads.manifest import Owner
 from tests.fakes import FakeClock
 from tests.spec_table import JOB, TRIAL, document
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from kubetuna.analysis.report.text import count, number
 from kubetuna.analysis.report.view import View, thinned
-from kubetuna.analysis.statistics.bootstrap import reality_check, sharpe_interval
+from kubetuna.analysis.statistics.intervals import reality_check, sharpe_interval
 from kubetuna.analysis.statistics.overfitting import Overfitting, block_count, probability_of_overfitting
 from kubetuna.analysis.statistics.sharpe import (
     Floats,

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from kubetuna.analysis.report.chart import Section, table
 from kubetuna.analysis.report.text import esc, number
 from kubetuna.analysis.report.view import View, sign_of, value_of
+from kubetuna.analysis.statistics.intervals import mean_interval
 from kubetuna.trials.records import TrialRecord
-from kubetuna.trials.repeats import interval, means
+from kubetuna.trials.repeats import means
 
 ROWS = 10
 LEAD = (
@@ -46,7 +47,7 @@ def _runs(view: View, ran: TrialRecord, trial: int | None, chosen: TrialRecord |
     values = tuple(run[metric] for run in ran.repeats if metric in run)
     if len(values) < 2 or trial is None or ran.state != "COMPLETE":
         return None
-    low, high = interval(values)
+    low, high = mean_interval(values)
     return Runs(trial, value_of(chosen) if chosen else None, values, means(ran.repeats)[metric], low, high)
 
 

@@ -1,4 +1,4 @@
-"""What chance alone would have shown, by the stationary bootstrap (Politis and Romano, 1994).
+"""Intervals: Student's for a mean over seeds, and the stationary bootstrap (Politis and Romano, 1994) for returns.
 
 Blocks of random length keep the dependence between neighbouring returns, which drawing single ones would destroy.
 Each resample is a row of counts, so that the ratios of many strategies are one matrix product.
@@ -7,12 +7,25 @@ Each resample is a row of counts, so that the ratios of many strategies are one 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
 
 import numpy as np
+from scipy.stats import t
 
 from kubetuna.analysis.statistics.sharpe import SMALLEST_DEVIATION, Floats, sharpe_ratios
 
+CONFIDENCE = 0.95
 RESAMPLES = 1000
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Student's 95 % interval for the mean of values; of a single one, it is all that is known."""
+    mean = fmean(values)
+    if len(values) < 2:
+        return mean, mean
+    half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    return mean - half, mean + half
 
 
 def mean_block(length: int) -> float:
