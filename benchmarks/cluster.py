@@ -31,7 +31,7 @@ from kubetuna.parsing.parse import parse_experiment
 from kubetuna.store.database import open_engine
 from kubetuna.store.schema import ensure_schema
 from kubetuna.study.open import open_study
-from kubetuna.trials.attempts import AttemptKey, Launch
+from kubetuna.trials.attempts import AttemptKey, AttemptRequest
 from kubetuna.trials.outcome import Classified, Outcome
 from kubetuna.trials.records import AttemptRecord
 from kubetuna_operator.experiment.reconcile import study_name
@@ -233,7 +233,7 @@ def _bare(world: World, watch: Watch, count: int, parallel: int) -> float:
         while number - len(watch.ended) >= parallel:
             watch.changed.wait(5)
             watch.changed.clear()
-        order = Launch(AttemptKey(number, 0), f"bare-{number}", {"x": 0.5}, "", {"KUBETUNA_PARAM_X": "0.5"})
+        order = AttemptRequest(AttemptKey(number, 0), f"bare-{number}", {"x": 0.5}, "", {"KUBETUNA_PARAM_X": "0.5"})
         body = attempt_manifest(spec, owner, order)
         del body["metadata"]["ownerReferences"]
         world.until("the service account", lambda body=body: _created(world.api, path, body))

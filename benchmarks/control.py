@@ -13,7 +13,7 @@ from tests.local.runs import KUBETUNA, experiment
 from tests.world import World
 
 from benchmarks.measure import Row, medians, seconds
-from kubetuna.trials.attempts import Launch
+from kubetuna.trials.attempts import AttemptRequest
 
 ALGORITHM = {"algorithmName": "tpe", "algorithmSettings": [{"name": "seed", "value": 1}]}
 
@@ -55,7 +55,7 @@ def _optuna(trials: int) -> float:
 
 
 def _engine(trials: int) -> float:
-    def program(launch: Launch) -> Run:
+    def program(launch: AttemptRequest) -> Run:
         return Run((f"loss={launch.params['x']}".encode(),))
 
     world = World(experiment("", maxTrialCount=trials, algorithm=ALGORITHM), program)

@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.measure import Row, medians, say, seconds
 from kubetuna.analysis.folder import write_results
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 from kubetuna_trial.task1.agents import KINDS, network
 from kubetuna_trial.task1.book import SECONDS_HELD_AT_MOST, Rules, empty_book, trade
 from kubetuna_trial.task1.data import planted_dataset
@@ -69,7 +69,7 @@ def _study(trials: int) -> Any:
         for t, own in zip(many(trials), returns, strict=True)
     ]
     whole = study(made)
-    return Seen(whole.spec, whole.status(), whole.trials, Path("runs"), 1, "u")
+    return StudyRecord(whole.spec, whole.status(), whole.trials, Path("runs"), 1, "u")
 
 
 def _call(verb: str, folder: Path, page: Path) -> tuple[float, float]:

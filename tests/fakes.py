@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts, Launch, LogChunk
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts, LogChunk
 
 
 class FakeClock:
@@ -34,13 +34,13 @@ class Run:
 class FakeAttempt:
     """One attempt with what it has printed so far."""
 
-    order: Launch
+    order: AttemptRequest
     run: Run
     facts: AttemptFacts
     printed: int = 0
 
 
-Program = Callable[[Launch], Run]
+Program = Callable[[AttemptRequest], Run]
 
 
 class FakePlace:
@@ -54,7 +54,7 @@ class FakePlace:
         # Seconds that go by at least while nothing is to be done: a test need not turn through every one of them.
         self.idle = 0.0
 
-    def launch(self, order: Launch) -> None:
+    def launch(self, order: AttemptRequest) -> None:
         if order.key in self.attempts:
             return
         now = self._clock.now()

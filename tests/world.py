@@ -6,19 +6,19 @@ import json
 import tempfile
 from typing import Any
 
-from sqlalchemy import Engine as Database
+from sqlalchemy import Reconciler as Database
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.parsing.parse import parse_file_text
-from kubetuna.planning.stopping import Ending
-from kubetuna.reconciling.reconciler import Engine, Ports
+from kubetuna.planning.stopping import StopDecision
+from kubetuna.reconciling.reconciler import Ports, Reconciler
 from kubetuna.store.database import open_engine
 from kubetuna.store.reader import read_study
 from kubetuna.store.schema import ensure_schema
 from kubetuna.study.decoding import decode_trial
 from kubetuna.study.open import open_study
 from kubetuna.study.study import Study
-from kubetuna.trials.attempts import Launch
+from kubetuna.trials.attempts import AttemptRequest
 from kubetuna.trials.records import TrialRecord
 from kubetuna.trials.snapshot import Snapshot
 from tests.fakes import FakeClock, FakeLogs, FakePlace, Run
@@ -34,7 +34,7 @@ class World:
         self.spec: Experiment = parse_file_text(text)
         self.clock = FakeClock()
         self.place = FakePlace(program, self.clock)
-        self.ending: Ending | None = None
+        self.ending: StopDecision | None = None
         self.start()
 
     def start(self) -> None:
@@ -42,7 +42,7 @@ class World:
         opened = open_study(self.database, self.spec, self.spec.name, "test", self.clock.now(), lambda: 7)
         self.study: Study = opened.study
         ports = Ports(self.place, FakeLogs(self.place, 3), self.clock, lambda s, e: None)
-        self.engine = Engine(self.spec, self.study, ports, opened.started, 1.0)
+        self.engine = Reconciler(self.spec, self.study, ports, opened.started, 1.0)
 
     def turn(self) -> Snapshot:
         """One turn of the loop, and time passes."""
@@ -52,7 +52,7 @@ class World:
         self.place.step()
         return snapshot
 
-    def finish(self) -> Ending:
+    def finish(self) -> StopDecision:
         """Turn until the experiment has ended, past what a trial waits before it is tried again."""
         self.place.idle, limit = 60.0, self.clock.now() + 100_000.0
         found = self.engine.run(lambda: self.clock.now() > limit)
@@ -68,7 +68,7 @@ class World:
         self.folder.cleanup()
 
 
-def curve(launch: Launch) -> Run:
+def curve(launch: AttemptRequest) -> Run:
     """Five steps whose level is the parameter."""
     level = float(launch.params["x"])
     lines = [json.dumps({"step": s, "loss": level + 1 / s}).encode() for s in range(1, 6)]

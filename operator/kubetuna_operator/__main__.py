@@ -12,7 +12,7 @@ import time
 
 from kubetuna.errors import KubetunaError
 from kubetuna.store.database import open_engine
-from kubetuna_operator.context import Surroundings
+from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.endpoints import serve
 from kubetuna_operator.experiment.controller import Controller
 from kubetuna_operator.health import Sign, alive
@@ -67,14 +67,14 @@ def main() -> None:
 def run(settings: Settings, stopped: threading.Event) -> int:
     """Work until ``stopped``."""
     api = Api.connect(settings.kubeconfig)
-    around = Surroundings.make(api, open_engine(settings.store), settings.identity, settings.node_grace)
-    controller = Controller(around, settings.namespaces, lambda: end_process("another operator took a study over"))
+    context = OperatorContext.make(api, open_engine(settings.store), settings.identity, settings.node_grace)
+    controller = Controller(context, settings.namespaces, lambda: end_process("another operator took a study over"))
     controller.watch()
     leadership = Leadership(api, settings.own_namespace, settings.identity)
     signs = [
-        Sign("watches", lambda: time.monotonic() - controller.heard(), HEARING_SECONDS),
+        Sign("watches", lambda: time.monotonic() - controller.last_event_at(), HEARING_SECONDS),
         Sign("experiments", controller.hanging, HEARING_SECONDS),
-        Sign("writers", around.background.hanging, HEARING_SECONDS),
+        Sign("writers", context.deferred.hanging, HEARING_SECONDS),
         *([Sign("lease", leadership.silent, LEASE_SECONDS)] if settings.elect else []),
     ]
     server = serve(
@@ -87,8 +87,8 @@ def run(settings: Settings, stopped: threading.Event) -> int:
     if settings.elect:
         leadership.keep(lambda: end_process("the lease was lost"))
     try:
-        around.background.start()
-        around.store.watch()
+        context.deferred.start()
+        context.store.watch()
         controller.run(stopped)
     finally:
         server.shutdown()

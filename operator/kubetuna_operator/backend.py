@@ -14,7 +14,7 @@ from kubernetes import config
 from kubetuna.errors import KubetunaError, StudyNotFound
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.planning.status import Moment, render
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 from kubetuna.trials.records import from_json
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna.trials.totals import Results
@@ -33,7 +33,7 @@ class ClusterBackend:
     def __init__(self) -> None:
         self._api = Api.connect()
 
-    def look(self, namespace: str | None, name: str) -> Seen:
+    def look(self, namespace: str | None, name: str) -> StudyRecord:
         """An experiment with its status and trials."""
         space = namespace or _current_namespace()
         obj = self._experiment(space, name)
@@ -42,7 +42,9 @@ class ClusterBackend:
         status = {**render(Snapshot(spec), None, Results(), Moment(0.0)), **(obj.get("status") or {})}
         trials = tuple(sorted((from_json(t["status"]) for t in self._trials(space, name)), key=lambda t: t.number))
         folder = Path("kubetuna-runs") / f"{space}-{name}"
-        return Seen(spec, status, trials, folder, seed=spec.algorithm.seed, uid=obj["metadata"].get("uid", ""))
+        return StudyRecord(
+            spec, status, trials, folder, seed=spec.algorithm.seed, uid=obj["metadata"].get("uid", "")
+        )
 
     def _experiment(self, namespace: str, name: str) -> dict[str, Any]:
         try:

@@ -17,7 +17,7 @@ from kubetuna.store.database import reading
 from kubetuna.store.schema import ensure_schema
 from kubetuna.trials.attempts import AttemptKey, Clock, SystemClock
 from kubetuna_operator.kube.api_client import Api
-from kubetuna_operator.kube.deferred_writes import Background
+from kubetuna_operator.kube.deferred_writes import DeferredWrites
 from kubetuna_operator.kube.events import Events
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.kube.threads import supervised
@@ -65,30 +65,30 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class OperatorContext:
     """What all runners share. ``lost_after``: seconds after which a node that does not answer has lost a Pod."""
 
     api: Api
     pods: PodIndex
     store: Store
     identity: str
-    background: Background
+    deferred: DeferredWrites
     events: Events
     readers: Executor
     lost_after: float
     clock: Clock = field(default_factory=SystemClock)
 
     @staticmethod
-    def make(api: Api, database: Database, identity: str, lost_after: float) -> Surroundings:
+    def make(api: Api, database: Database, identity: str, lost_after: float) -> OperatorContext:
         """All of it around one connection and one database."""
-        background = Background()
+        deferred = DeferredWrites()
         readers = ThreadPoolExecutor(READERS, "log-reader")
-        events = Events(api, background)
-        return Surroundings(api, PodIndex(), Store(database), identity, background, events, readers, lost_after)
+        events = Events(api, deferred)
+        return OperatorContext(api, PodIndex(), Store(database), identity, deferred, events, readers, lost_after)
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class ExperimentRef:
     """Which Experiment a runner carries out: its object, its spec's generation, whether it had ended before."""
 
     owner: Owner

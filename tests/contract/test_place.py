@@ -11,11 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from kubetuna.local.executor import LocalPlace
+from kubetuna.local.executor import ProcessExecutor
 from kubetuna.local.folders import EXIT, attempt_folder
 from kubetuna.local.logs import FileLogs
 from kubetuna.parsing.parse import parse_file_text
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts, Launch, LogSource, Place, SystemClock
+from kubetuna.trials.attempts import (
+    AttemptFacts,
+    AttemptKey,
+    AttemptRequest,
+    Executor,
+    ExitFacts,
+    LogSource,
+    SystemClock,
+)
 from tests.fakes import FakeClock, FakeLogs, FakePlace, Run
 from tests.local.runs import experiment
 
@@ -26,7 +34,7 @@ KEY = AttemptKey(trial=0, attempt=0)
 class World:
     """A place with its logs. ``order`` makes the order for one of the programs below."""
 
-    place: Place
+    place: Executor
     logs: LogSource
 
     def until(self, condition: Callable[[], bool]) -> None:
@@ -63,8 +71,8 @@ PROGRAMS = {
 }
 
 
-def order(program: str, key: AttemptKey = KEY, params_hash: str = "h") -> Launch:
-    return Launch(key, "small-0-0-0", {"program": program}, params_hash, {"KUBETUNA_TRIAL": "0"})
+def order(program: str, key: AttemptKey = KEY, params_hash: str = "h") -> AttemptRequest:
+    return AttemptRequest(key, "small-0-0-0", {"program": program}, params_hash, {"KUBETUNA_TRIAL": "0"})
 
 
 @pytest.fixture(params=["local", "fake"])
@@ -78,15 +86,15 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     local.close()
 
 
-def local_place(folder: Path) -> LocalPlace:
+def local_place(folder: Path) -> ProcessExecutor:
     spec = parse_file_text(experiment("", command=["python"]))
 
-    def render(launch: Launch) -> dict[str, object]:
+    def render(launch: AttemptRequest) -> dict[str, object]:
         script = PROGRAMS[str(launch.params["program"])][0]
         container = {"name": "trial", "command": ["python", "-u", "-c", script]}
         return {"kind": "Pod", "spec": {"containers": [container], "terminationGracePeriodSeconds": 1}}
 
-    return LocalPlace(folder, spec, render, SystemClock())
+    return ProcessExecutor(folder, spec, render, SystemClock())
 
 
 def test_an_attempt_runs_to_its_end_and_its_log_reads_back(world: World) -> None:

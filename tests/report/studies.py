@@ -14,7 +14,7 @@ from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.parsing.parse import parse_file_text
 from kubetuna.planning.status import Moment, render
-from kubetuna.planning.stopping import ending
+from kubetuna.planning.stopping import stop_decision
 from kubetuna.study.replay import snapshot_of
 from kubetuna.trials.records import AttemptRecord, TrialRecord
 from kubetuna.trials.tallying import Counter
@@ -72,7 +72,7 @@ class Study:
         counter = Counter(self.spec)
         snapshot = snapshot_of(self.spec, self.trials, START, resource_units(self.spec), counter)
         moment = Moment(self.generated, unit=resource_unit(self.spec))
-        return render(snapshot, ending(snapshot, self.generated), results_of(self.spec, self.trials), moment)
+        return render(snapshot, stop_decision(snapshot, self.generated), results_of(self.spec, self.trials), moment)
 
     def page(self) -> str:
         """The report."""

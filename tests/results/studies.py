@@ -10,7 +10,7 @@ import optuna
 
 from kubetuna.analysis.statistics.ranks import Order
 from kubetuna.finrl.fold_results import Block, Walked, WalkForward
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 from kubetuna.trials.records import TrialRecord
 from tests.report.studies import Study, failed_trial, study, trial
 
@@ -28,10 +28,12 @@ def trials(count: int = 14, seed: int = 0) -> list[TrialRecord]:
     return [*done, pruned, failed_trial(count - 1)]
 
 
-def seen(made: Study | None = None, **changes: object) -> Seen:
+def seen(made: Study | None = None, **changes: object) -> StudyRecord:
     """A study as it is read back."""
     made = made or study(trials())
-    found = Seen(made.spec, made.status(), made.trials, Path("kubetuna-runs/x"), 42, "u1", "sqlite:///x.db", "abc")
+    found = StudyRecord(
+        made.spec, made.status(), made.trials, Path("kubetuna-runs/x"), 42, "u1", "sqlite:///x.db", "abc"
+    )
     return replace(found, **changes)  # type: ignore[arg-type]
 
 

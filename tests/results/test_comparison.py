@@ -13,12 +13,12 @@ from kubetuna.analysis.folder import read_results, write_results
 from kubetuna.analysis.summary import summary, summary_text
 from kubetuna.errors import ResultsError
 from kubetuna.local.runner import look_by_name
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 from tests.report.studies import SEVERAL, SINGLE, study, trial
 from tests.results.studies import plain_optuna, seen
 
 
-def named(name: str, values: list[float], text: str = SINGLE) -> Seen:
+def named(name: str, values: list[float], text: str = SINGLE) -> StudyRecord:
     return seen(study([trial(n, v) for n, v in enumerate(values)], text.replace("trading-ensemble", name)))
 
 

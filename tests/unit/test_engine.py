@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from kubetuna.errors import StoreUnavailable
 from kubetuna.planning.plan import RESEND_SECONDS
 from kubetuna.reconciling.reconciler import Ports
-from kubetuna.trials.attempts import AttemptKey, ExitFacts, Launch
+from kubetuna.trials.attempts import AttemptKey, AttemptRequest, ExitFacts
 from kubetuna.trials.records import TrialRecord
 from kubetuna.trials.repeats import repeats_of
 from tests.fakes import FakeLogs, Run
@@ -76,7 +76,7 @@ def test_a_crash_around_a_launch_starts_that_attempt_once(moment: str) -> None:
     world = World(experiment("", maxTrialCount=1), curve)
     launch = world.place.launch
 
-    def dies(order: Launch) -> None:
+    def dies(order: AttemptRequest) -> None:
         if moment == "after":
             launch(order)
         raise Killed
@@ -175,7 +175,7 @@ def test_a_stop_that_was_lost_is_sent_again_and_not_at_every_turn() -> None:
 def test_a_turn_that_only_repeats_the_one_before_waits_for_its_effect() -> None:
     """An attempt that takes long to go does not keep the runner busy."""
     world = World(experiment("", maxTrialCount=1), curve)
-    stray = Launch(AttemptKey(7, 0), "stray", {"x": 0.5}, "hash", {})
+    stray = AttemptRequest(AttemptKey(7, 0), "stray", {"x": 0.5}, "hash", {})
     world.place.launch(stray)
     world.place.delete = lambda key: None  # type: ignore[method-assign]
     progressed = [world.engine.turn(world.engine.observe(), world.clock.now())[0] for _ in range(4)]
@@ -241,7 +241,7 @@ class Chaos(RuleBasedStateMachine):
         self.away = False
 
     @staticmethod
-    def program(launch: Launch) -> Run:
+    def program(launch: AttemptRequest) -> Run:
         kind = launch.key.trial % 4
         if kind == 1 and launch.key.attempt == 0:
             return Run((b'{"step": 1, "loss": 5}',), ExitFacts(exit_code=2))

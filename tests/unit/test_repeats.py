@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubetuna.trials.attempts import AttemptKey, ExitFacts, Launch
+from kubetuna.trials.attempts import AttemptKey, AttemptRequest, ExitFacts
 from kubetuna.trials.repeats import means
 from tests.fakes import Run
 from tests.local.runs import experiment
@@ -16,7 +16,7 @@ from tests.world import World
 PRUNER = {"algorithmName": "threshold", "algorithmSettings": [{"name": "upper", "value": 100}]}
 
 
-def noisy(launch: Launch) -> Run:
+def noisy(launch: AttemptRequest) -> Run:
     """A loss of 1, 2, 3 by the repeat, and a metric that the last repeat lacks."""
     repeat = launch.key.repeat
     metrics = {"step": 1, "loss": 1.0 + repeat} | ({"extra": 1.0} if repeat < 2 else {})
@@ -40,9 +40,9 @@ def test_the_mean_of_all_repeats_is_told() -> None:
 
 
 def test_each_repeat_has_a_seed_and_a_name_of_its_own() -> None:
-    orders: list[Launch] = []
+    orders: list[AttemptRequest] = []
 
-    def program(launch: Launch) -> Run:
+    def program(launch: AttemptRequest) -> Run:
         orders.append(launch)
         return noisy(launch)
 
@@ -55,7 +55,7 @@ def test_each_repeat_has_a_seed_and_a_name_of_its_own() -> None:
 def test_a_configuration_that_fails_with_one_seed_has_failed() -> None:
     """A mean over the seeds that happened to survive would favour what crashes."""
 
-    def program(launch: Launch) -> Run:
+    def program(launch: AttemptRequest) -> Run:
         return Run((), ExitFacts(exit_code=3)) if launch.key.repeat == 1 else noisy(launch)
 
     world = run(program)
@@ -66,7 +66,7 @@ def test_a_configuration_that_fails_with_one_seed_has_failed() -> None:
 
 
 def test_a_repeat_is_retried_as_a_trial_is() -> None:
-    def program(launch: Launch) -> Run:
+    def program(launch: AttemptRequest) -> Run:
         return Run((), ExitFacts(exit_code=3)) if launch.key.attempt in (0, 2) else noisy(launch)
 
     world = run(program, retryPolicy={"limit": 1})
@@ -79,7 +79,7 @@ def test_a_repeat_is_retried_as_a_trial_is() -> None:
 
 
 def test_a_pruned_first_run_costs_no_further_one() -> None:
-    def program(launch: Launch) -> Run:
+    def program(launch: AttemptRequest) -> Run:
         return Run(tuple(json.dumps({"step": s, "loss": 200.0}).encode() for s in range(3)))
 
     world = run(program, earlyStopping=PRUNER)
@@ -91,7 +91,7 @@ def test_a_pruned_first_run_costs_no_further_one() -> None:
 def test_only_the_first_run_is_shown_to_the_pruner() -> None:
     """Its curve is the trial's; a further run's steps would come a second time."""
 
-    def program(launch: Launch) -> Run:
+    def program(launch: AttemptRequest) -> Run:
         value = 200.0 if launch.key.repeat else 1.0
         return Run((json.dumps({"step": 1, "loss": value}).encode(),))
 
@@ -104,7 +104,7 @@ def test_only_the_first_run_is_shown_to_the_pruner() -> None:
 def test_what_an_earlier_repeat_printed_speaks_for_no_later_one() -> None:
     """I8: a run without a metric is a failure, not the value of the run before."""
 
-    def program(launch: Launch) -> Run:
+    def program(launch: AttemptRequest) -> Run:
         return Run((b"nothing",)) if launch.key.repeat == 1 else noisy(launch)
 
     world = run(program)
@@ -125,7 +125,7 @@ def test_a_runner_that_dies_at_any_turn_changes_nothing(turns: int) -> None:
 
 
 def test_a_trial_whose_experiment_ends_between_repeats_has_no_mean() -> None:
-    def program(launch: Launch) -> Run:
+    def program(launch: AttemptRequest) -> Run:
         slow = launch.key.trial == 1 and launch.key.repeat == 1
         return Run((json.dumps({"step": 1, "loss": 5.0 if slow else 0.0}).encode(),), endless=slow)
 

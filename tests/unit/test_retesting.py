@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from kubetuna.planning.status import Moment, render
-from kubetuna.planning.stopping import ending
+from kubetuna.planning.stopping import stop_decision
 from kubetuna.store.reader import read_study
-from kubetuna.study.record import seen_of
-from kubetuna.trials.attempts import ExitFacts, Launch
+from kubetuna.study.record import study_record
+from kubetuna.trials.attempts import AttemptRequest, ExitFacts
 from kubetuna.trials.totals import best_of, results_of
 from tests.fakes import Run
 from tests.local.runs import experiment
@@ -23,7 +23,7 @@ from tests.world import World
 RETEST = {"top": 2, "repeats": 3}
 
 
-def lucky(launch: Launch) -> Run:
+def lucky(launch: AttemptRequest) -> Run:
     """Trial 1 has the best loss in the search and a bad one ever after; all others have what they have."""
     search = launch.key.trial < 4
     values = {0: 0.2, 1: 0.1, 2: 0.5, 3: 0.6}
@@ -39,7 +39,7 @@ def run(program: Any = lucky, **fields: Any) -> World:
 
 
 def status_of(world: World) -> dict[str, Any]:
-    return dict(seen_of(read_study(world.database, world.spec.name), "").status)
+    return dict(study_record(read_study(world.database, world.spec.name), "").status)
 
 
 def test_the_best_are_run_again_and_the_best_of_those_wins() -> None:
@@ -81,7 +81,7 @@ def test_a_goal_ends_the_search_and_not_the_retest() -> None:
 
 
 def test_a_retest_is_no_sign_of_a_broken_template() -> None:
-    def program(launch: Launch) -> Run:
+    def program(launch: AttemptRequest) -> Run:
         return Run((), ExitFacts(exit_code=3)) if launch.key.trial >= 4 else lucky(launch)
 
     world = run(program, maxFailedTrialCount=1)
@@ -101,7 +101,7 @@ def test_no_pruner_ends_a_retest() -> None:
 def test_more_trials_after_the_end_retest_only_what_is_new() -> None:
     """A raised count takes the search up; candidates that were run again keep what they have."""
 
-    def program(launch: Launch) -> Run:
+    def program(launch: AttemptRequest) -> Run:
         loss = {0: 0.3, 1: 0.2, 4: 0.1}.get(launch.key.trial, 0.5)
         return Run((json.dumps({"step": 1, "loss": loss}).encode(),))
 
@@ -116,7 +116,7 @@ def test_more_trials_after_the_end_retest_only_what_is_new() -> None:
 
 def test_a_hard_end_leaves_no_room_for_a_retest() -> None:
     spec = plain(retest=None, shutdown=True)
-    end = ending(snapshot(trial(5, retest=True), spec=spec, retests_due=(1,)), 2_000.0)
+    end = stop_decision(snapshot(trial(5, retest=True), spec=spec, retests_due=(1,)), 2_000.0)
     assert end is not None and (end.reason, end.retesting) == ("ExperimentShutdown", False)
 
 
@@ -126,7 +126,7 @@ def test_while_the_best_are_run_again_the_experiment_is_not_over() -> None:
         seen = world.turn()
         if any(t.retest for t in seen.trials):
             break
-    end = ending(seen, world.clock.now())
+    end = stop_decision(seen, world.clock.now())
     shown = render(seen, end, results_of(world.spec, world.stored()), Moment(world.clock.now()))
     assert shown["state"] == "Running" and "completionTime" not in shown
     assert shown["message"] == "4 trials were made; the best are run again"

@@ -11,14 +11,14 @@ from kubetuna.analysis.extensions import task_of
 from kubetuna.analysis.report.view import View, view_of
 from kubetuna.errors import ResultsError
 from kubetuna.files import write_json
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 from kubetuna.trials.environment import trial_seed
 from kubetuna.trials.records import TrialRecord
 
 PACKAGES = ("kubetuna", "kubetuna-trial", "optuna", "torch")
 
 
-def best_trial(seen: Seen) -> TrialRecord:
+def best_trial(seen: StudyRecord) -> TrialRecord:
     """The best trial of a single objective.
 
     Raises:
@@ -45,7 +45,7 @@ def _why_none(view: View) -> str:
     return f"no trial has completed with a valid value, so there is no best ({counts or 'none counts'})"
 
 
-def chosen_trial(seen: Seen, number: int | None) -> TrialRecord:
+def chosen_trial(seen: StudyRecord, number: int | None) -> TrialRecord:
     """The trial of that number, else the best."""
     if number is None:
         return best_trial(seen)
@@ -55,7 +55,7 @@ def chosen_trial(seen: Seen, number: int | None) -> TrialRecord:
     return trial
 
 
-def configuration(seen: Seen, trial: TrialRecord) -> dict[str, Any]:
+def configuration(seen: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
     """One trial's parameters with everything that is needed to make it again."""
     values = trial.values or ()
     objective = seen.spec.objectives[0]
@@ -77,7 +77,7 @@ def configuration(seen: Seen, trial: TrialRecord) -> dict[str, Any]:
     }
 
 
-def _runs(seen: Seen, trial: TrialRecord) -> dict[str, Any]:
+def _runs(seen: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
     """The metrics of each run, and of the re-test, where there were several."""
     again = next((t for t in seen.trials if t.retest_of == trial.number and t.repeats), None)
     found = {"repeats": trial.repeats, "retest": again.repeats if again else ()}
@@ -95,7 +95,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_configuration(seen: Seen, folder: Path, number: int | None = None) -> Path:
+def write_configuration(seen: StudyRecord, folder: Path, number: int | None = None) -> Path:
     """Write ``TASK_best_config.json`` into a folder."""
     path = folder / f"{_file_name(task_of(seen.spec))}_best_config.json"
     return write_json(path, configuration(seen, chosen_trial(seen, number)))

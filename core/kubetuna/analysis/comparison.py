@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kubetuna.errors import ResultsError
 from kubetuna.experiment.model import Direction
 from kubetuna.study.foreign import UNNAMED
-from kubetuna.study.record import Seen, value_in
+from kubetuna.study.record import StudyRecord, value_in
 from kubetuna.trials.records import TrialRecord
 from kubetuna.trials.totals import eligible
 
@@ -80,7 +80,7 @@ class Comparison:
         return f"{leader.study} is better than the others, at equal numbers of trials, at 95 %."
 
 
-def compare(seen: Sequence[Seen], metric: str | None = None) -> Comparison:
+def compare(seen: Sequence[StudyRecord], metric: str | None = None) -> Comparison:
     """Compare studies by a metric, else by their common objective.
 
     Raises:
@@ -96,7 +96,7 @@ def compare(seen: Sequence[Seen], metric: str | None = None) -> Comparison:
     return Comparison(chosen, direction, tuple(sorted(found, key=lambda c: (-sign * c.likely, c.chance != 0.5))))
 
 
-def _common_metric(seen: Sequence[Seen]) -> str:
+def _common_metric(seen: Sequence[StudyRecord]) -> str:
     names = {tuple(o.metric for o in one.spec.objectives) for one in seen}
     if len(names) == 1 and len(only := next(iter(names))) == 1:
         return only[0]
@@ -104,7 +104,7 @@ def _common_metric(seen: Sequence[Seen]) -> str:
     raise ResultsError(f"the studies have no single objective in common ({each}); give --metric NAME")
 
 
-def _direction(seen: Sequence[Seen], metric: str) -> Direction:
+def _direction(seen: Sequence[StudyRecord], metric: str) -> Direction:
     """The direction that the studies agree on; those that have the metric as no objective follow the others."""
     found = {o.direction for one in seen for o in one.spec.objectives if o.metric in (metric, UNNAMED)}
     if len(found) > 1:
@@ -112,7 +112,7 @@ def _direction(seen: Sequence[Seen], metric: str) -> Direction:
     return next(iter(found)) if found else "maximize"
 
 
-def _scores(one: Seen, metric: str, sign: float) -> Floats:
+def _scores(one: StudyRecord, metric: str, sign: float) -> Floats:
     """The values of the eligible trials in order of goodness, worst first, larger is better."""
     values = [v for t in filter(eligible, one.trials) if (v := value_in(one, t, metric)) is not None]
     if not values:
@@ -123,7 +123,7 @@ def _scores(one: Seen, metric: str, sign: float) -> Floats:
     return np.sort(sign * np.array(values))
 
 
-def _compared(one: Seen, values: Floats, size: int, sign: float, leader: Floats, metric: str) -> Compared:
+def _compared(one: StudyRecord, values: Floats, size: int, sign: float, leader: Floats, metric: str) -> Compared:
     tail = (1 - CONFIDENCE) / 2
     ends = sorted(sign * _quantile(values, size, q) for q in (tail, 1 - tail))
     best = max(filter(eligible, one.trials), key=lambda t: (_goodness(one, t, metric, sign), -t.number))
@@ -142,7 +142,7 @@ def _compared(one: Seen, values: Floats, size: int, sign: float, leader: Floats,
     )
 
 
-def _goodness(one: Seen, trial: TrialRecord, metric: str, sign: float) -> float:
+def _goodness(one: StudyRecord, trial: TrialRecord, metric: str, sign: float) -> float:
     value = value_in(one, trial, metric)
     return -math.inf if value is None else sign * value
 

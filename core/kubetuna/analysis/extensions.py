@@ -16,7 +16,7 @@ from kubetuna.analysis.report.chart import Section
 from kubetuna.analysis.report.checks import Check
 from kubetuna.analysis.report.view import View
 from kubetuna.experiment.model import Experiment
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 
 GROUP = "kubetuna.extensions"
 
@@ -28,15 +28,15 @@ class Extension:
         """The domain's name for what an experiment tunes; None where it is not the domain's."""
         return None
 
-    def sections(self, seen: Seen) -> Iterable[Section]:
+    def sections(self, seen: StudyRecord) -> Iterable[Section]:
         """Further sections of the report."""
         return ()
 
-    def checks(self, seen: Seen, view: View) -> Iterable[Check]:
+    def checks(self, seen: StudyRecord, view: View) -> Iterable[Check]:
         """Further reliability checks, the weightiest first."""
         return ()
 
-    def figures(self, seen: Seen) -> Mapping[str, Any]:
+    def figures(self, seen: StudyRecord) -> Mapping[str, Any]:
         """Further fields of the summary."""
         return {}
 
@@ -64,17 +64,17 @@ def task_of(spec: Experiment) -> str:
     return next((task for one in extensions() if (task := one.task(spec))), spec.name)
 
 
-def sections_of(seen: Seen) -> list[Section]:
+def sections_of(seen: StudyRecord) -> list[Section]:
     """The sections that domains add to a study's report."""
     return list(chain.from_iterable(one.sections(seen) for one in extensions()))
 
 
-def checks_of(seen: Seen, view: View) -> list[Check]:
+def checks_of(seen: StudyRecord, view: View) -> list[Check]:
     """The reliability checks that domains add."""
     return list(chain.from_iterable(one.checks(seen, view) for one in extensions()))
 
 
-def figures_of(seen: Seen) -> dict[str, Any]:
+def figures_of(seen: StudyRecord) -> dict[str, Any]:
     """The fields that domains add to a study's summary."""
     return {name: value for one in extensions() for name, value in one.figures(seen).items()}
 

@@ -26,7 +26,7 @@ from kubetuna.errors import KubetunaError, ResultsError
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Template
 from kubetuna.files import read_object, read_value, strict, write_json, write_whole
 from kubetuna.parsing.parse import parse_file_text
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 from kubetuna.trials.records import TrialRecord, from_json
 
 SUMMARY, EXPERIMENT, TRIALS, SERIES, FINAL = (
@@ -50,7 +50,7 @@ def results_under(folder: Path) -> list[Path]:
     return [place for place in places if is_results(place)]
 
 
-def write_results(seen: Seen, folder: Path) -> Path:
+def write_results(seen: StudyRecord, folder: Path) -> Path:
     """Write a study into a folder, over what it holds of the same study; another study's are moved aside."""
     _set_aside(seen, folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def write_results(seen: Seen, folder: Path) -> Path:
     return folder
 
 
-def write_report(seen: Seen, path: Path) -> Path:
+def write_report(seen: StudyRecord, path: Path) -> Path:
     """Write the page with every chart."""
     # The import alone takes a while; whoever asks for no page should not wait for it.
     from kubetuna.analysis.report.page import render_report
@@ -81,7 +81,7 @@ def write_report(seen: Seen, path: Path) -> Path:
     return write_whole(path, render_report(view, sections_of(seen), checks_of(seen, view), commands))
 
 
-def _set_aside(seen: Seen, folder: Path) -> None:
+def _set_aside(seen: StudyRecord, folder: Path) -> None:
     """Keep another study's results: what they say may be found nowhere else."""
     if not is_results(folder):
         return
@@ -95,7 +95,7 @@ def _set_aside(seen: Seen, folder: Path) -> None:
         folder.rename(next(place for place in free if not place.exists()))
 
 
-def _summary(seen: Seen) -> dict[str, Any]:
+def _summary(seen: StudyRecord) -> dict[str, Any]:
     return {
         "study": seen.spec.name,
         "task": task_of(seen.spec),
@@ -121,7 +121,7 @@ def _lines(records: Iterator[dict[str, Any]]) -> str:
     return f"[\n{inner}\n]\n"
 
 
-def trials_csv(seen: Seen) -> str:
+def trials_csv(seen: StudyRecord) -> str:
     """A row per trial: number, state, outcome, values, metrics, parameters."""
     trials, spec = seen.trials, seen.spec
     objectives = [o.metric for o in spec.objectives]
@@ -143,7 +143,7 @@ def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" else value
 
 
-def read_results(folder: Path) -> Seen:
+def read_results(folder: Path) -> StudyRecord:
     """Read a folder of results.
 
     Raises:
@@ -160,9 +160,9 @@ def read_results(folder: Path) -> Seen:
         raise ResultsError(f"{folder}: is damaged: {type(error).__name__}: {str(error)[:200]}") from error
 
 
-def _seen(folder: Path, summary: Mapping[str, Any]) -> Seen:
+def _seen(folder: Path, summary: Mapping[str, Any]) -> StudyRecord:
     final = folder / FINAL
-    return Seen(
+    return StudyRecord(
         spec=_experiment(folder, summary),
         status=dict(summary["status"]),
         trials=tuple(_trials(folder)),

@@ -16,7 +16,7 @@ from kubetuna.analysis.report.text import esc, number
 from kubetuna.analysis.report.view import view_of
 from kubetuna.analysis.summary import next_commands
 from kubetuna.errors import ResultsError
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 from kubetuna.trials.totals import eligible
 
 PAGE = "dashboard.html"
@@ -48,13 +48,13 @@ def write_overview(folder: Path, path: Path | None = None) -> Path:
     return _write(readable, damaged, path or folder / PAGE, str(folder))
 
 
-def write_overview_of(seen: Seen, folder: Path | None, path: Path | None = None) -> Path:
+def write_overview_of(seen: StudyRecord, folder: Path | None, path: Path | None = None) -> Path:
     """Write the page over one study, whose results lie in ``folder`` or are in a store only."""
     place = folder or seen.folder
     return _write([(seen, place)], [], path or place / PAGE, seen.spec.name)
 
 
-def _write(found: Sequence[tuple[Seen, Path]], damaged: Sequence[str], page: Path, title: str) -> Path:
+def _write(found: Sequence[tuple[StudyRecord, Path]], damaged: Sequence[str], page: Path, title: str) -> Path:
     from kubetuna.files import write_whole
 
     now = time.time()
@@ -63,9 +63,9 @@ def _write(found: Sequence[tuple[Seen, Path]], damaged: Sequence[str], page: Pat
     return write_whole(page, render_overview(title, entries, damaged, now, comparisons))
 
 
-def _groups(studies: Sequence[Seen]) -> list[list[Seen]]:
+def _groups(studies: Sequence[StudyRecord]) -> list[list[StudyRecord]]:
     """Studies that can be compared: those with one and the same objective, and a result, where there are two."""
-    groups: dict[object, list[Seen]] = {}
+    groups: dict[object, list[StudyRecord]] = {}
     for seen in studies:
         if len(seen.spec.objectives) == 1 and any(map(eligible, seen.trials)):
             objective = seen.spec.objectives[0]
@@ -73,7 +73,7 @@ def _groups(studies: Sequence[Seen]) -> list[list[Seen]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _compared(index: int, group: Sequence[Seen]) -> Section:
+def _compared(index: int, group: Sequence[StudyRecord]) -> Section:
     found = compare(group)
     size = found.studies[0].of
     heads = ("study", "completed", "best", "median", f"likely best of {size}", "95 % interval", "chance to lead")
@@ -94,7 +94,7 @@ def _compared(index: int, group: Sequence[Seen]) -> Section:
     return Section(f"compared-{index}", title, COMPARED, [words, table(heads, rows, frozenset(range(1, 7)))])
 
 
-def _entry(seen: Seen, place: Path, page: Path, now: float) -> Entry:
+def _entry(seen: StudyRecord, place: Path, page: Path, now: float) -> Entry:
     report = place / REPORT
     if not report.exists():
         write_report(seen, report)

@@ -17,7 +17,7 @@ from kubetuna.analysis.report.text import cut, number
 from kubetuna.analysis.report.view import View, better_word, thinned, value_of, view_of
 from kubetuna.errors import ResultsError
 from kubetuna.experiment.model import Objective, Parameter
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 from kubetuna.trials.records import TrialRecord
 from kubetuna.trials.tallying import better
 
@@ -39,7 +39,7 @@ BARS = 10
 Panel = Callable[[Any, View], None]
 
 
-def write_pictures(seen: Seen, path: Path) -> Path:
+def write_pictures(seen: StudyRecord, path: Path) -> Path:
     """Draw a study into a file; its ending says how.
 
     Raises:

@@ -13,10 +13,10 @@ from kubetuna.analysis.report.headline import hours_text, with_the_winner
 from kubetuna.analysis.report.overfitting import Luck, luck_of
 from kubetuna.analysis.report.text import count, number, scalar
 from kubetuna.analysis.report.view import View, view_of
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 
 
-def summary(seen: Seen, target: str, now: float) -> dict[str, Any]:
+def summary(seen: StudyRecord, target: str, now: float) -> dict[str, Any]:
     """The summary in the documented JSON shape. ``target`` is how the user named the study."""
     view = view_of(seen.spec, seen.status, seen.trials, now)
     luck = luck_of(view)

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Protocol
 
 from kubetuna.errors import BackendMissing
 from kubetuna.local.runner import look, store_url, study_name
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 
 GROUP = "kubetuna.backends"
 _IN_CLUSTER = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
@@ -24,7 +24,7 @@ _IN_CLUSTER = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z
 class Backend(Protocol):
     """Experiments of one cluster, as the user's kubeconfig allows."""
 
-    def look(self, namespace: str | None, name: str) -> Seen:
+    def look(self, namespace: str | None, name: str) -> StudyRecord:
         """An experiment with its status and trials."""
 
     def copy_log(
@@ -65,7 +65,7 @@ def in_cluster(target: str, namespace: str | None) -> tuple[str | None, str] | N
     return None
 
 
-def find(target: str, store: str | None, namespace: str | None) -> Seen:
+def find(target: str, store: str | None, namespace: str | None) -> StudyRecord:
     """The experiment that a target means, wherever it is: in a cluster, a folder of results, or a store."""
     place = in_cluster(target, namespace)
     if place is not None:
@@ -77,7 +77,7 @@ def find(target: str, store: str | None, namespace: str | None) -> Seen:
     return look(target, store_url(store))
 
 
-def _with_final(seen: Seen) -> Seen:
+def _with_final(seen: StudyRecord) -> StudyRecord:
     """A cluster's experiment with what ``finalize`` found on this machine, since it writes nothing there."""
     from kubetuna.analysis.folder import FINAL
     from kubetuna.files import read_object

@@ -18,10 +18,10 @@ from kubetuna.finrl.finalize import Keep
 from kubetuna.local.runner import look_by_name, store_url
 from kubetuna.store.database import open_engine
 from kubetuna.store.reader import keep_final
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 
 
-def keeper(target: str, seen: Seen, store: str | None, namespace: str | None) -> tuple[Path, Keep, Any]:
+def keeper(target: str, seen: StudyRecord, store: str | None, namespace: str | None) -> tuple[Path, Keep, Any]:
     """The folder for the final models, what keeps their record, and the record that is there already."""
     folder = seen.home
     places: list[Callable[[Mapping[str, Any]], None]] = [lambda record: _into_folder(folder, seen, record)]
@@ -38,12 +38,12 @@ def keeper(target: str, seen: Seen, store: str | None, namespace: str | None) ->
     return folder, keep, max((k for k in known if k), key=lambda k: int(k.get("looks", 1)), default=None)
 
 
-def _into_folder(folder: Path, seen: Seen, record: Mapping[str, Any]) -> None:
+def _into_folder(folder: Path, seen: StudyRecord, record: Mapping[str, Any]) -> None:
     write_json(folder / FINAL, record)
     write_report(replace(seen, final=record), folder / "report.html")
 
 
-def _store_of(seen: Seen, store: str | None) -> str | None:
+def _store_of(seen: StudyRecord, store: str | None) -> str | None:
     """The store that still holds this very study; None where it is gone, or is another one's."""
     for url in (store, seen.store if "***" not in seen.store else None, store_url(None)):
         try:

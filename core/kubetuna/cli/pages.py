@@ -9,10 +9,10 @@ from pathlib import Path
 from kubetuna.analysis import folder
 from kubetuna.analysis.folder import REPORT
 from kubetuna.errors import BackendMissing, KubetunaError
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 
 
-def write_report(seen: Seen, path: Path | None) -> Path:
+def write_report(seen: StudyRecord, path: Path | None) -> Path:
     """Write the report, whole or not at all, to ``path`` or into the folder of the study's runs."""
     return folder.write_report(seen, path or seen.folder / REPORT)
 

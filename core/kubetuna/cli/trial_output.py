@@ -7,11 +7,11 @@ from typing import BinaryIO
 
 from kubetuna.errors import KubetunaError
 from kubetuna.local.folders import LOG, attempt_folder
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 from kubetuna.trials.attempts import AttemptKey
 
 
-def copy_log(seen: Seen, number: int, attempt: int | None, out: BinaryIO) -> None:
+def copy_log(seen: StudyRecord, number: int, attempt: int | None, out: BinaryIO) -> None:
     """Copy an attempt's log to ``out``.
 
     Raises:

@@ -18,7 +18,7 @@ from kubetuna.errors import KubetunaError, ResultsError
 from kubetuna.files import write_whole
 from kubetuna.finrl.sources import Source, read, read_all
 from kubetuna.finrl.tuning import EXPERIMENTS
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 
 
 class HPOAnalyzer:
@@ -60,7 +60,7 @@ class HPOAnalyzer:
         seen = self._study(name)
         return configuration(seen, best_trial(seen))
 
-    def _study(self, name: str) -> Seen:
+    def _study(self, name: str) -> StudyRecord:
         found = [seen for seen in self._studies if name in (task_of(seen.spec), seen.spec.name)]
         if not found:
             raise ResultsError(f"there is no study of {name!r} here; there is {', '.join(self.names) or 'none'}")
@@ -102,7 +102,7 @@ class HPOAnalyzer:
         return written
 
 
-def _compared(studies: Sequence[Seen]) -> str:
+def _compared(studies: Sequence[StudyRecord]) -> str:
     try:
         found = compare(studies)
     except KubetunaError as error:

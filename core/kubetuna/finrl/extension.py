@@ -14,7 +14,7 @@ from kubetuna.finrl.baselines import baseline_checks, closing_lines, folds_check
 from kubetuna.finrl.fold_results import walk_of
 from kubetuna.finrl.sections import folds_section, test_section
 from kubetuna.finrl.shipped import shipped_task
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 
 LOADING = {
     "task1": """\
@@ -49,19 +49,19 @@ class Contest(Extension):
         """``task1`` or ``task2`` where one of the shipped trainers is tuned."""
         return shipped_task(spec)
 
-    def sections(self, seen: Seen) -> Iterator[Section]:
+    def sections(self, seen: StudyRecord) -> Iterator[Section]:
         """The held-out test and the folds, once there are results of them."""
         found = (test_section(seen.final), folds_section(walk_of(seen)))
         return (section for section in found if section is not None)
 
-    def checks(self, seen: Seen, view: View) -> Iterator[Check]:
+    def checks(self, seen: StudyRecord, view: View) -> Iterator[Check]:
         """What the held-out test, the folds and the baselines say."""
         if view.scored:
             yield from test_checks(seen.final)
             yield from folds_checks(view, walk_of(seen))
             yield from baseline_checks(view)
 
-    def figures(self, seen: Seen) -> Mapping[str, Any]:
+    def figures(self, seen: StudyRecord) -> Mapping[str, Any]:
         """``final`` and ``walkForward``, null before they were asked for."""
         walk = walk_of(seen)
         return {"final": seen.final, "walkForward": None if walk is None else walk.as_json()}

@@ -16,7 +16,7 @@ from kubetuna.analysis.statistics.intervals import mean_interval
 from kubetuna.errors import ResultsError
 from kubetuna.finrl.evaluate import evaluate
 from kubetuna.finrl.shipped import shipped_task
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 from kubetuna.training.process import Say
 from kubetuna.training.train import Trained, seeds_of, train
 from kubetuna.trials.records import TrialRecord
@@ -28,7 +28,7 @@ Keep = Callable[[Mapping[str, Any]], None]
 
 
 def finalize(
-    seen: Seen,
+    seen: StudyRecord,
     trial: TrialRecord,
     folder: Path,
     keep: Keep,
@@ -66,7 +66,7 @@ def finalize(
     return done
 
 
-def _refuse_second_look(seen: Seen, again: bool) -> int:
+def _refuse_second_look(seen: StudyRecord, again: bool) -> int:
     """How often the test was looked at before."""
     if seen.final is None:
         return 0

@@ -14,7 +14,7 @@ from typing import Any
 from kubetuna.analysis.statistics.ranks import Order
 from kubetuna.errors import ResultsError
 from kubetuna.files import read_object
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 
 # In the folder of results that a person named, else beside the runs.
 RECORD = "walkforward.json"
@@ -173,7 +173,7 @@ def _order(walk: WalkForward) -> str:
     )
 
 
-def walk_of(seen: Seen) -> WalkForward | None:
+def walk_of(seen: StudyRecord) -> WalkForward | None:
     """What ``kubetuna walkforward`` found; None before it was asked, or where it was of another study.
 
     Raises:

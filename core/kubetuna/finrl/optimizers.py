@@ -15,7 +15,7 @@ from kubetuna.finrl.shipped import task_experiment
 from kubetuna.finrl.tuning import results_folder, tune
 from kubetuna.local import runner
 from kubetuna.store.database import parse_url
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 from kubetuna.terminal.live import LiveView
 
 
@@ -73,7 +73,7 @@ class Optimizer:
         storage = optuna.storages.RDBStorage(parse_url(url).render_as_string(hide_password=False))
         return optuna.load_study(study_name=spec.name, storage=storage)
 
-    def _tune(self, spec: Experiment, url: str) -> Seen:
+    def _tune(self, spec: Experiment, url: str) -> StudyRecord:
         main = threading.current_thread() is threading.main_thread()
         interrupt = runner.install_interrupt() if main else threading.Event()
         with LiveView(Console(stderr=True, quiet=not self.verbose, highlight=False)) as view:

@@ -9,7 +9,7 @@ from kubetuna.analysis.folder import SUMMARY, read_results, results_under, write
 from kubetuna.errors import ResultsError
 from kubetuna.finrl.sources import Source, read
 from kubetuna.finrl.tuning import EXPERIMENTS
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 
 
 class HPOResultsManager:
@@ -35,7 +35,7 @@ class HPOResultsManager:
         seen = read(study, study_name)
         return write_results(seen, self.folder / (name or f"{task_of(seen.spec)}_hpo_results"))
 
-    def load(self, name: str) -> Seen:
+    def load(self, name: str) -> StudyRecord:
         """Read the results of this name back.
 
         Raises:
@@ -51,7 +51,7 @@ class HPOResultsManager:
         found = results_under(self.folder) if self.folder.is_dir() else []
         return [place.name for place in found if place != self.folder]
 
-    def latest(self, task: str | None = None) -> Seen:
+    def latest(self, task: str | None = None) -> StudyRecord:
         """The results that were written last, of one task or of any.
 
         Raises:

@@ -11,12 +11,12 @@ from kubetuna.analysis.folder import is_results, read_results, results_under
 from kubetuna.errors import ResultsError
 from kubetuna.local.runner import look_by_name
 from kubetuna.store.reader import ReadStudy, existing_store, study_names
-from kubetuna.study.record import Seen, seen_of
+from kubetuna.study.record import StudyRecord, study_record
 
-Source: TypeAlias = "str | Path | Study | Seen | tuple[str | Path, str]"
+Source: TypeAlias = "str | Path | Study | StudyRecord | tuple[str | Path, str]"
 
 
-def read(source: Source, study_name: str | None = None) -> Seen:
+def read(source: Source, study_name: str | None = None) -> StudyRecord:
     """The one study that ``source`` means.
 
     Raises:
@@ -29,13 +29,13 @@ def read(source: Source, study_name: str | None = None) -> Seen:
     return found[0][0]
 
 
-def read_all(source: Source, study_name: str | None = None) -> list[tuple[Seen, Path | None]]:
+def read_all(source: Source, study_name: str | None = None) -> list[tuple[StudyRecord, Path | None]]:
     """Every study that ``source`` means, each with its folder where it has one.
 
     Raises:
         KubetunaError: there is none, or it is damaged.
     """
-    if isinstance(source, Seen):
+    if isinstance(source, StudyRecord):
         return [(source, None)]
     if isinstance(source, Study):
         return [(_of_optuna(source), None)]
@@ -51,7 +51,7 @@ def store_of(source: str | Path) -> str:
     return str(source) if "://" in str(source) else f"sqlite:///{source}"
 
 
-def _in_store(url: str, name: str | None) -> list[Seen]:
+def _in_store(url: str, name: str | None) -> list[StudyRecord]:
     if name is not None:
         return [look_by_name(name, url)]
     names = study_names(existing_store(url))
@@ -60,13 +60,13 @@ def _in_store(url: str, name: str | None) -> list[Seen]:
     return [look_by_name(one, url) for one in names]
 
 
-def _in_folder(folder: Path, name: str | None) -> list[tuple[Seen, Path | None]]:
+def _in_folder(folder: Path, name: str | None) -> list[tuple[StudyRecord, Path | None]]:
     if not folder.is_dir():
         raise ResultsError(
             f"{folder}: there is no such folder; give a folder of results, or a store's URL and a name"
         )
     places = [folder] if is_results(folder) else results_under(folder)
-    found: list[tuple[Seen, Path | None]] = [(read_results(place), place) for place in places]
+    found: list[tuple[StudyRecord, Path | None]] = [(read_results(place), place) for place in places]
     chosen = [(seen, place) for seen, place in found if name in (None, seen.spec.name)]
     if not chosen:
         known = ", ".join(seen.spec.name for seen, _ in found)
@@ -74,7 +74,7 @@ def _in_folder(folder: Path, name: str | None) -> list[tuple[Seen, Path | None]]
     return chosen
 
 
-def _of_optuna(study: Study) -> Seen:
+def _of_optuna(study: Study) -> StudyRecord:
     storage, study_id = study._storage, study._study_id
     read_study = ReadStudy(
         study_id,
@@ -84,4 +84,4 @@ def _of_optuna(study: Study) -> Seen:
         storage.get_study_system_attrs(study_id),
         tuple(study.get_trials(deepcopy=False)),
     )
-    return seen_of(read_study, "")
+    return study_record(read_study, "")

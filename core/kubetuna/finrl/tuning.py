@@ -8,7 +8,7 @@ from pathlib import Path
 from kubetuna.analysis.folder import write_results
 from kubetuna.experiment.model import Experiment
 from kubetuna.local import runner
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 
 EXPERIMENTS = Path("hpo_experiments")
 
@@ -20,7 +20,7 @@ def results_folder(task: str) -> Path:
 
 def tune(
     spec: Experiment, url: str, watchers: runner.Watchers, interrupt: threading.Event, folder: Path
-) -> tuple[runner.Told, Seen]:
+) -> tuple[runner.RunResult, StudyRecord]:
     """Run an experiment, or take it up where it was, and write what is known of it into a folder."""
     told = runner.run(spec, url, watchers, interrupt)
     seen = runner.look_by_name(spec.name, url)

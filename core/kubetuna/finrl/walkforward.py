@@ -19,7 +19,7 @@ from kubetuna.files import write_json
 from kubetuna.finrl.evaluate import evaluate
 from kubetuna.finrl.fold_results import FEWEST_RANKED, RECORD, Block, Walked, WalkForward
 from kubetuna.finrl.shipped import shipped_task
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 from kubetuna.training.process import Say
 from kubetuna.training.retest import best_trials
 from kubetuna.training.train import seeds_of, train
@@ -30,7 +30,7 @@ FEWEST, MOST = 2, 10
 
 
 def walk_forward(
-    seen: Seen, folds: int, top: int, folder: Path, models: Path, say: Say, words: Sequence[str] = ()
+    seen: StudyRecord, folds: int, top: int, folder: Path, models: Path, say: Say, words: Sequence[str] = ()
 ) -> WalkForward:
     """Train the ``top`` best trials once per fold, each with its own seed, into ``models``.
 
@@ -66,7 +66,7 @@ def walk_forward(
     return found
 
 
-def chosen_trials(seen: Seen, top: int) -> list[TrialRecord]:
+def chosen_trials(seen: StudyRecord, top: int) -> list[TrialRecord]:
     """The best trials of the search; the winner first, which a re-test may have chosen from among them.
 
     Raises:
@@ -81,7 +81,7 @@ def _place(models: Path, trial: TrialRecord, fold: int, folds: int) -> Path:
 
 
 def _trained(
-    seen: Seen, trial: TrialRecord, fold: int, folds: int, models: Path, say: Say, words: Sequence[str]
+    seen: StudyRecord, trial: TrialRecord, fold: int, folds: int, models: Path, say: Say, words: Sequence[str]
 ) -> float:
     """The objective on the fold's block."""
     say(f"trial {trial.number}, fold {fold} of {folds}")

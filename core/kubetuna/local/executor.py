@@ -35,16 +35,16 @@ from kubetuna.local.folders import (
     write_json,
 )
 from kubetuna.local.slots import machine_cores, machine_devices, slots_of
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptPhase, Clock, ExitFacts, Launch
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptPhase, AttemptRequest, Clock, ExitFacts
 
-Render = Callable[[Launch], Mapping[str, Any]]
+Render = Callable[[AttemptRequest], Mapping[str, Any]]
 
 LOG_LIMIT = 256 * 1024 * 1024
 LOOK_SECONDS = 0.05
 CLOSE_SECONDS = 5.0
 
 
-class LocalPlace:
+class ProcessExecutor:
     """Processes of this machine, under ``root``. ``render`` fills the template in for one attempt."""
 
     def __init__(
@@ -59,40 +59,42 @@ class LocalPlace:
         self._sizes: dict[AttemptKey, int] = {}
         self._host = socket.gethostname()
 
-    def launch(self, order: Launch) -> None:
+    def launch(self, request: AttemptRequest) -> None:
         """Start the attempt, or do nothing where exactly this one exists already."""
-        known = self._orders.get(order.key)
-        if known is not None and known.get("hash") == order.params_hash:
+        known = self._orders.get(request.key)
+        if known is not None and known.get("hash") == request.params_hash:
             return
-        folder = attempt_folder(self._root, order.key)
+        folder = attempt_folder(self._root, request.key)
         given = self._slots.free(self._taken())
-        rendered = self._render(order)
-        own = self._own_variables(folder, order)
+        rendered = self._render(request)
+        own = self._own_variables(folder, request)
         command = command_of(rendered, self._spec.template.primary_container, own)
-        note = {"hash": order.params_hash, "created": self._clock.now(), "devices": list(given)}
+        note = {"hash": request.params_hash, "created": self._clock.now(), "devices": list(given)}
         write_json(folder / ORDER, note)
-        self._orders[order.key] = note
-        self._start(order, folder, command, grace_seconds(rendered), given)
+        self._orders[request.key] = note
+        self._start(request, folder, command, grace_seconds(rendered), given)
 
-    def _own_variables(self, folder: Path, order: Launch) -> dict[str, str]:
-        out, checkpoint = folder / "out", checkpoint_folder(self._root, order.key)
+    def _own_variables(self, folder: Path, request: AttemptRequest) -> dict[str, str]:
+        out, checkpoint = folder / "out", checkpoint_folder(self._root, request.key)
         for path in (out, checkpoint):
             path.mkdir(parents=True, exist_ok=True)
         return {
-            **order.environment,
+            **request.environment,
             "KUBETUNA_CHECKPOINT_DIR": str(checkpoint),
             "KUBETUNA_OUT": str(out),
         }
 
-    def _start(self, order: Launch, folder: Path, command: Command, grace: float, given: tuple[str, ...]) -> None:
+    def _start(
+        self, request: AttemptRequest, folder: Path, command: Command, grace: float, given: tuple[str, ...]
+    ) -> None:
         share = self._slots.environment(given, command.environment)
         work = {
             "folder": str(folder),
-            "hash": order.params_hash,
+            "hash": request.params_hash,
             "argv": list(command.argv),
             "environment": {**command.environment, **share},
             "cwd": str(command.folder),
-            "timeout": order.timeout,
+            "timeout": request.timeout,
             "grace": grace,
             "log_limit": self._log_limit,
         }
@@ -103,7 +105,7 @@ class LocalPlace:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._processes[order.key] = process
+        self._processes[request.key] = process
         assert process.stdin is not None and process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
         self._say(process, json.dumps(work))
@@ -117,9 +119,9 @@ class LocalPlace:
     def _taken(self) -> list[str]:
         return [
             device
-            for key, order in self._orders.items()
+            for key, request in self._orders.items()
             if key not in self._ended
-            for device in order.get("devices", ())
+            for device in request.get("devices", ())
         ]
 
     def stop(self, key: AttemptKey, why: str) -> None:

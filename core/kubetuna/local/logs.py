@@ -16,7 +16,7 @@ LONGEST = 64 * 1024
 
 
 class FileLogs:
-    """The logs of attempts under a folder, as ``LocalPlace`` lays them out."""
+    """The logs of attempts under a folder, as ``ProcessExecutor`` lays them out."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -19,19 +19,19 @@ from typing import Any
 from kubetuna.errors import ForeignTrials, Problem, SpecError
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import resource_unit, resource_units
-from kubetuna.local.executor import LocalPlace
+from kubetuna.local.executor import ProcessExecutor
 from kubetuna.local.logs import FileLogs
 from kubetuna.parsing.parse import parse_file_text
 from kubetuna.planning.status import Moment, render
-from kubetuna.planning.stopping import Ending
-from kubetuna.reconciling.reconciler import Engine, Ports
+from kubetuna.planning.stopping import StopDecision
+from kubetuna.reconciling.reconciler import Ports, Reconciler
 from kubetuna.store.database import open_engine, place
-from kubetuna.store.lock import Held, Holder, hold
+from kubetuna.store.lock import Holder, StudyLock, hold
 from kubetuna.store.reader import read_study
 from kubetuna.store.schema import ensure_schema
 from kubetuna.study.open import Opened, open_study
-from kubetuna.study.record import Seen, folder_of, kept_folder, seen_of
-from kubetuna.trials.attempts import Launch, SystemClock
+from kubetuna.study.record import StudyRecord, folder_of, kept_folder, study_record
+from kubetuna.trials.attempts import AttemptRequest, SystemClock
 from kubetuna.trials.records import FOLDER, TrialRecord
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna.trials.substitution import substitute
@@ -41,7 +41,7 @@ DEFAULT_STORE = "sqlite:///kubetuna.db"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RunResult:
     """What a finished, or interrupted, run leaves: the last status and where its files lie."""
 
     status: dict[str, Any]
@@ -64,7 +64,7 @@ class Watchers:
     noted: Callable[[str], None] = lambda _note: None
 
 
-def run(spec: Experiment, url: str, watchers: Watchers, interrupt: threading.Event) -> Told:
+def run(spec: Experiment, url: str, watchers: Watchers, interrupt: threading.Event) -> RunResult:
     """Run an experiment to its end, or until ``interrupt`` is set."""
     engine = open_engine(url)
     ensure_schema(engine)
@@ -86,13 +86,13 @@ def _run_opened(
     clock: SystemClock,
     watchers: Watchers,
     interrupt: threading.Event,
-    held: Held,
-) -> Told:
+    held: StudyLock,
+) -> RunResult:
     folder = _folder(spec, opened)
-    place = LocalPlace(folder, spec, _render(spec), clock)
+    place = ProcessExecutor(folder, spec, _render(spec), clock)
     session = _Session(spec, opened.study.records, watchers, clock, held)
     ports = Ports(place, FileLogs(folder), clock, session.publish, session.unavailable)
-    runner = Engine(spec, opened.study, ports, opened.started, resource_units(spec))
+    runner = Reconciler(spec, opened.study, ports, opened.started, resource_units(spec))
     watchers.started(spec, folder)
     for note in opened.notes:
         watchers.noted(note)
@@ -101,7 +101,7 @@ def _run_opened(
     finally:
         place.close()
     snapshot = runner.observe() if end is None else session.last
-    return Told(session.status(snapshot, end), end is None, folder)
+    return RunResult(session.status(snapshot, end), end is None, folder)
 
 
 def _folder(spec: Experiment, opened: Opened) -> Path:
@@ -114,10 +114,10 @@ def _folder(spec: Experiment, opened: Opened) -> Path:
     return folder
 
 
-def _render(spec: Experiment) -> Callable[[Launch], dict[str, Any]]:
-    def rendered(order: Launch) -> dict[str, Any]:
-        meta = {"name": f"{spec.name}-{order.key.trial}", "namespace": spec.namespace}
-        return substitute(spec.template.trial_spec, spec.template.substitutions, order.params, meta)
+def _render(spec: Experiment) -> Callable[[AttemptRequest], dict[str, Any]]:
+    def rendered(request: AttemptRequest) -> dict[str, Any]:
+        meta = {"name": f"{spec.name}-{request.key.trial}", "namespace": spec.namespace}
+        return substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta)
 
     return rendered
 
@@ -131,7 +131,7 @@ class _Session:
         records: Callable[[], tuple[TrialRecord, ...]],
         watchers: Watchers,
         clock: SystemClock,
-        held: Held,
+        held: StudyLock,
     ) -> None:
         self._spec, self._records, self._watchers, self._clock = spec, records, watchers, clock
         self._held, self._lost = held, False
@@ -151,7 +151,7 @@ class _Session:
         running = any(a and a.facts and not (a.facts.phase == "ended" and a.drained) for a in attempts)
         return self._spec.suspend and self._shown > 0 and not running
 
-    def publish(self, snapshot: Snapshot, end: Ending | None) -> None:
+    def publish(self, snapshot: Snapshot, end: StopDecision | None) -> None:
         """Show the state at most ten times a second."""
         self.last = snapshot
         if self._lost:
@@ -162,7 +162,7 @@ class _Session:
             self._shown = now
             self._watchers.changed(self.status(snapshot, end), snapshot)
 
-    def status(self, snapshot: Snapshot, end: Ending | None) -> dict[str, Any]:
+    def status(self, snapshot: Snapshot, end: StopDecision | None) -> dict[str, Any]:
         """The status of a snapshot."""
         if _ended(snapshot) != self._ended:
             self._results = results_of(self._spec, self._records())
@@ -197,15 +197,15 @@ def read_text(path: Path) -> str:
         raise SpecError((Problem(str(path), f"cannot be read: {error.strerror}"),)) from error
 
 
-def look(target: str, url: str) -> Seen:
+def look(target: str, url: str) -> StudyRecord:
     """Read a study while it runs or after, without disturbing it."""
     return look_by_name(study_name(target), url)
 
 
-def look_by_name(name: str, url: str) -> Seen:
+def look_by_name(name: str, url: str) -> StudyRecord:
     """Read the study of that name."""
     engine = open_engine(url)
-    return seen_of(read_study(engine, name), place(engine.url))
+    return study_record(read_study(engine, name), place(engine.url))
 
 
 def install_interrupt() -> threading.Event:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kubetuna.planning.stopping import SECONDS_PER_HOUR, Ending, ending
+from kubetuna.planning.stopping import SECONDS_PER_HOUR, StopDecision, stop_decision
 from kubetuna.trials.attempts import AttemptKey, ExitFacts
 from kubetuna.trials.outcome import RULES, STOPPED_AT_END, UNCOUNTED_REASONS, Classified, Outcome, Retry, classify
 from kubetuna.trials.snapshot import AttemptView, Snapshot, TrialView
@@ -92,7 +92,7 @@ class Delete:
 class Publish:
     """Show the state to whoever looks."""
 
-    ending: Ending | None
+    ending: StopDecision | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ Action = Ask | Retest | LaunchAttempt | Report | Stop | Tell | Delete | Publish 
 
 def plan(snapshot: Snapshot, now: float) -> tuple[Action, ...]:
     """All actions that may be taken now, and last when to look again."""
-    end = ending(snapshot, now)
+    end = stop_decision(snapshot, now)
     actions: list[Action] = [Delete(key) for key in snapshot.strays]
     for trial in snapshot.trials:
         actions.extend(_advance(trial, snapshot, end, now))
@@ -117,13 +117,13 @@ def plan(snapshot: Snapshot, now: float) -> tuple[Action, ...]:
     return tuple(actions)
 
 
-def finished(snapshot: Snapshot, now: float) -> Ending | None:
+def finished(snapshot: Snapshot, now: float) -> StopDecision | None:
     """The ending, once nothing is open any more; None while anything is left to do."""
-    end = None if snapshot.trials or snapshot.strays else ending(snapshot, now)
+    end = None if snapshot.trials or snapshot.strays else stop_decision(snapshot, now)
     return None if end is not None and end.retesting else end
 
 
-def _advance(trial: TrialView, snapshot: Snapshot, end: Ending | None, now: float) -> Iterator[Action]:
+def _advance(trial: TrialView, snapshot: Snapshot, end: StopDecision | None, now: float) -> Iterator[Action]:
     for old in trial.attempts[:-1]:
         if old.facts is not None:
             yield Delete(_key(trial, old))
@@ -142,27 +142,27 @@ def _advance(trial: TrialView, snapshot: Snapshot, end: Ending | None, now: floa
         yield from _running(trial, attempt, snapshot, end, now)
 
 
-def _first_attempt(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> Iterator[Action]:
-    if end is not None and end.over(trial):
+def _first_attempt(trial: TrialView, snapshot: Snapshot, end: StopDecision | None) -> Iterator[Action]:
+    if end is not None and end.stops(trial):
         yield Tell(trial.number, _cut_short(snapshot, "never started: "))
     elif not snapshot.spec.suspend:
         yield LaunchAttempt(AttemptKey(trial.number, 0))
 
 
 def _lost_launch(
-    trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: Ending | None
+    trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: StopDecision | None
 ) -> Iterator[Action]:
     """Recorded but unknown to its place: a crash fell between the two, so start that same attempt."""
     if attempt.stop == "Pruned" or trial.verdict == "prune":
         yield Tell(trial.number, Classified(Outcome.PRUNED, "pruned"))
-    elif attempt.stop in ("Stopped", "Deleted") or (end is not None and end.over(trial)):
+    elif attempt.stop in ("Stopped", "Deleted") or (end is not None and end.stops(trial)):
         yield Tell(trial.number, _cut_short(snapshot))
     elif not snapshot.spec.suspend:
         yield LaunchAttempt(_key(trial, attempt))
 
 
 def _running(
-    trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: Ending | None, now: float
+    trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: StopDecision | None, now: float
 ) -> Iterator[Action]:
     why = attempt.stop or _stop_reason(trial, snapshot, end)
     if why is not None and (attempt.stop is None or _stop_is_due(attempt, now)):
@@ -176,13 +176,13 @@ def _stop_is_due(attempt: AttemptView, now: float) -> bool:
     return attempt.stop_sent is None or now >= attempt.stop_sent + RESEND_SECONDS
 
 
-def _stop_reason(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> str | None:
+def _stop_reason(trial: TrialView, snapshot: Snapshot, end: StopDecision | None) -> str | None:
     if trial.verdict == "prune":
         return "Pruned"
     if trial.reading.protocol:
         # Whatever it goes on to print cannot be compared.
         return "OtherProtocol"
-    if end is not None and end.over(trial):
+    if end is not None and end.stops(trial):
         return "Deleted" if snapshot.deleted else "Stopped"
     if snapshot.spec.suspend and snapshot.spec.suspend_policy == "stop":
         return "Suspended"
@@ -190,13 +190,13 @@ def _stop_reason(trial: TrialView, snapshot: Snapshot, end: Ending | None) -> st
 
 
 def _ended(
-    trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: Ending | None, now: float
+    trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: StopDecision | None, now: float
 ) -> Iterator[Action]:
     assert attempt.facts is not None
     facts = attempt.facts.exit or ExitFacts()
     result = classify(facts, attempt.stop, trial.verdict, trial.reading)
     retry = RULES[result.outcome].retry
-    over = end is not None and end.over(trial)
+    over = end is not None and end.stops(trial)
     if result.outcome is Outcome.SUCCEEDED and attempt.repeat + 1 < trial.repeats:
         if trial.verdict == "prune":
             yield Tell(trial.number, Classified(Outcome.PRUNED, "pruned"))
@@ -255,7 +255,7 @@ def _count(trial: TrialView, retry: Retry) -> int:
     )
 
 
-def _asks(snapshot: Snapshot, end: Ending | None) -> Iterator[Action]:
+def _asks(snapshot: Snapshot, end: StopDecision | None) -> Iterator[Action]:
     spec = snapshot.spec
     if spec.suspend or snapshot.blocked:
         return

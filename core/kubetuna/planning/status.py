@@ -13,7 +13,7 @@ from typing import Any
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import SLOT, Unit
-from kubetuna.planning.stopping import SECONDS_PER_HOUR, Ending, is_over
+from kubetuna.planning.stopping import SECONDS_PER_HOUR, StopDecision, is_over
 from kubetuna.trials.records import TrialRecord, timestamp
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna.trials.totals import FAILURE_LIMIT, Results
@@ -43,7 +43,7 @@ class Moment:
     conditions: tuple[Condition, ...] = field(default=())
 
 
-def render(snapshot: Snapshot, end: Ending | None, results: Results, moment: Moment) -> dict[str, Any]:
+def render(snapshot: Snapshot, end: StopDecision | None, results: Results, moment: Moment) -> dict[str, Any]:
     """The status. ``end`` is set once nothing more starts; the experiment is over when nothing is open."""
     over = is_over(snapshot, end)
     ended = results.ended_at or snapshot.started or moment.now
@@ -69,7 +69,7 @@ def render(snapshot: Snapshot, end: Ending | None, results: Results, moment: Mom
     return {k: v for k, v in status.items() if v is not None}
 
 
-def state(snapshot: Snapshot, end: Ending | None) -> str:
+def state(snapshot: Snapshot, end: StopDecision | None) -> str:
     """One word for people: Created, Running, Suspended, Stopping, Succeeded or Failed."""
     if end is not None and is_over(snapshot, end):
         return "Failed" if failed(snapshot, end) else "Succeeded"
@@ -80,12 +80,12 @@ def state(snapshot: Snapshot, end: Ending | None) -> str:
     return "Running" if snapshot.tally.numbered else "Created"
 
 
-def failed(snapshot: Snapshot, end: Ending) -> bool:
+def failed(snapshot: Snapshot, end: StopDecision) -> bool:
     """An ended experiment has failed where its ending says so, or where no trial ever completed."""
     return end.failed or snapshot.tally.complete == 0
 
 
-def conditions(snapshot: Snapshot, end: Ending | None, moment: Moment, since: float) -> list[dict[str, Any]]:
+def conditions(snapshot: Snapshot, end: StopDecision | None, moment: Moment, since: float) -> list[dict[str, Any]]:
     """Katib's conditions and ours; ``since`` is when the experiment started, or ended once it is over."""
     word = state(snapshot, end)
     reason = end.reason if end else "ExperimentRunning"
@@ -135,7 +135,7 @@ def optimal(spec: Experiment, trial: TrialRecord | None) -> dict[str, Any] | Non
     return shown
 
 
-def _message(end: Ending | None) -> str:
+def _message(end: StopDecision | None) -> str:
     if end is None:
         return ""
     return f"{end.message}; the best are run again" if end.retesting else end.message

@@ -18,7 +18,7 @@ SECONDS_PER_HOUR = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class StopDecision:
     """Why nothing new starts. ``stop_running``: open trials are stopped now rather than left to finish.
 
     ``retesting``: the search is over, and its best trials are still to be run again.
@@ -30,17 +30,17 @@ class Ending:
     failed: bool = False
     retesting: bool = False
 
-    def over(self, trial: TrialView) -> bool:
+    def stops(self, trial: TrialView) -> bool:
         """Whether an open trial is to be stopped: a re-test outlives the end of the search."""
         return self.stop_running and not (self.retesting and trial.retest)
 
 
-def is_over(snapshot: Snapshot, end: Ending | None) -> bool:
+def is_over(snapshot: Snapshot, end: StopDecision | None) -> bool:
     """Whether an experiment with that ending has nothing left to do, the re-test included."""
     return end is not None and not end.retesting and not snapshot.trials
 
 
-def ending(snapshot: Snapshot, now: float) -> Ending | None:
+def stop_decision(snapshot: Snapshot, now: float) -> StopDecision | None:
     """The first rule that ends the experiment, in the order in which Katib and then ours are checked.
 
     What only ends the search leaves room for the re-test; budgets, failures and a person's word do not.
@@ -52,7 +52,7 @@ def ending(snapshot: Snapshot, now: float) -> Ending | None:
     return hard or replace(end, retesting=True)
 
 
-def _first(snapshot: Snapshot, now: float) -> Ending | None:
+def _first(snapshot: Snapshot, now: float) -> StopDecision | None:
     return (
         _broken(snapshot)
         or _asked(snapshot)
@@ -64,65 +64,65 @@ def _first(snapshot: Snapshot, now: float) -> Ending | None:
     )
 
 
-def _broken(snapshot: Snapshot) -> Ending | None:
+def _broken(snapshot: Snapshot) -> StopDecision | None:
     tally = snapshot.tally
     if snapshot.unsearchable:
-        return Ending("SearchExhausted", snapshot.unsearchable, stop_running=True, failed=True)
+        return StopDecision("SearchExhausted", snapshot.unsearchable, stop_running=True, failed=True)
     if tally.start_errors:
-        return Ending("TemplateCannotStart", tally.last_failure, stop_running=True, failed=True)
+        return StopDecision("TemplateCannotStart", tally.last_failure, stop_running=True, failed=True)
     return None
 
 
-def _asked(snapshot: Snapshot) -> Ending | None:
+def _asked(snapshot: Snapshot) -> StopDecision | None:
     if snapshot.deleted:
-        return Ending("ExperimentDeleted", "the Experiment was deleted", stop_running=True)
+        return StopDecision("ExperimentDeleted", "the Experiment was deleted", stop_running=True)
     if snapshot.spec.shutdown:
-        return Ending("ExperimentShutdown", "spec.shutdown is true", stop_running=True)
+        return StopDecision("ExperimentShutdown", "spec.shutdown is true", stop_running=True)
     return None
 
 
-def _goal(snapshot: Snapshot) -> Ending | None:
+def _goal(snapshot: Snapshot) -> StopDecision | None:
     if not snapshot.tally.goal_reached:
         return None
-    return Ending("ExperimentGoalReached", "the objective's goal is reached", stop_running=True)
+    return StopDecision("ExperimentGoalReached", "the objective's goal is reached", stop_running=True)
 
 
-def _failures(snapshot: Snapshot) -> Ending | None:
+def _failures(snapshot: Snapshot) -> StopDecision | None:
     limit, tally = snapshot.spec.max_failed, snapshot.tally
     if limit is not None and tally.failed and tally.failed >= limit:
         text = f"{tally.failed} trials failed, spec.maxFailedTrialCount is {limit}; last: {tally.last_failure}"
-        return Ending("ExperimentFailed", text, stop_running=True, failed=True)
+        return StopDecision("ExperimentFailed", text, stop_running=True, failed=True)
     if limit is None and tally.identical_failures >= IDENTICAL_FAILURES:
         text = f"{tally.identical_failures} trials in a row failed alike: {tally.last_failure}"
-        return Ending("IdenticalFailures", text, stop_running=True, failed=True)
+        return StopDecision("IdenticalFailures", text, stop_running=True, failed=True)
     return None
 
 
-def _budget(snapshot: Snapshot, now: float) -> Ending | None:
+def _budget(snapshot: Snapshot, now: float) -> StopDecision | None:
     budget = snapshot.spec.budget
     if budget.gpu_hours is not None:
         spent = snapshot.spent(now) / SECONDS_PER_HOUR
         if spent >= budget.gpu_hours:
             text = f"{spent:.3g} of spec.budget.gpuHours {budget.gpu_hours:g} are spent"
-            return Ending("BudgetExhausted", text, stop_running=True)
+            return StopDecision("BudgetExhausted", text, stop_running=True)
     limit = budget.wall_clock
     if limit is not None and snapshot.started and now - snapshot.started >= limit:
         text = f"spec.budget.wallClock of {limit:g} s is over"
-        return Ending("BudgetExhausted", text, stop_running=True)
+        return StopDecision("BudgetExhausted", text, stop_running=True)
     return None
 
 
-def _stagnation(snapshot: Snapshot) -> Ending | None:
+def _stagnation(snapshot: Snapshot) -> StopDecision | None:
     limit, tally = snapshot.spec.stop_when.no_improvement, snapshot.tally
     if limit is not None and tally.since_improvement >= limit:
-        return Ending("NoImprovement", f"no better value in {limit} trials", stop_running=True)
+        return StopDecision("NoImprovement", f"no better value in {limit} trials", stop_running=True)
     return None
 
 
-def _counts(snapshot: Snapshot) -> Ending | None:
+def _counts(snapshot: Snapshot) -> StopDecision | None:
     limit, tally = snapshot.spec.max_trials, snapshot.tally
     if limit is not None and tally.numbered >= limit:
-        return Ending("ExperimentMaxTrialsReached", f"{tally.numbered} trials were made", stop_running=False)
+        return StopDecision("ExperimentMaxTrialsReached", f"{tally.numbered} trials were made", stop_running=False)
     if snapshot.exhausted:
-        return Ending("SearchSpaceExhausted", "every point was tried", stop_running=False)
+        return StopDecision("SearchSpaceExhausted", "every point was tried", stop_running=False)
     return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from kubetuna.experiment.model import Experiment
 from kubetuna.metrics.collector import TrialLog
 from kubetuna.study.study import OpenTrial, Study
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, Clock, ExitFacts, LogSource, Place
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, Clock, Executor, ExitFacts, LogSource
 from kubetuna.trials.end_times import EndTimes
 from kubetuna.trials.outcome import Reading
 from kubetuna.trials.records import AttemptRecord, outcome_of
@@ -36,7 +36,7 @@ class Observer:
     """Looks at one experiment. ``stop_sent`` says when the place was last asked to end an attempt."""
 
     def __init__(
-        self, spec: Experiment, study: Study, world: tuple[Place, LogSource, Clock], around: Circumstances
+        self, spec: Experiment, study: Study, world: tuple[Executor, LogSource, Clock], around: Circumstances
     ) -> None:
         self._spec, self._study, self._around = spec, study, around
         self._place, self._source, clock = world

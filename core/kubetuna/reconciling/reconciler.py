@@ -29,16 +29,16 @@ from kubetuna.planning.plan import (
     finished,
     plan,
 )
-from kubetuna.planning.stopping import Ending
+from kubetuna.planning.stopping import StopDecision
 from kubetuna.reconciling.observer import Circumstances, Observer
 from kubetuna.study.study import OpenTrial, Study
-from kubetuna.trials.attempts import AttemptKey, Clock, ExitFacts, Launch, LogSource, Place
+from kubetuna.trials.attempts import AttemptKey, AttemptRequest, Clock, Executor, ExitFacts, LogSource
 from kubetuna.trials.environment import environment, params_hash, trial_seed
 from kubetuna.trials.outcome import Classified
 from kubetuna.trials.records import AttemptRecord, bounded
 from kubetuna.trials.snapshot import Snapshot
 
-Publisher = Callable[[Snapshot, Ending | None], None]
+Publisher = Callable[[Snapshot, StopDecision | None], None]
 Effect = Callable[[], None]
 
 # A lost database is tried again after one second, then two, and so on up to this many.
@@ -49,14 +49,14 @@ RETRY_SECONDS = 10.0
 class Ports:
     """The world as the engine sees it."""
 
-    place: Place
+    place: Executor
     logs: LogSource
     clock: Clock
     publish: Publisher
     unavailable: Callable[[str], None] = lambda _message: None
 
 
-class Engine:
+class Reconciler:
     """Runs one experiment's plan against a study and its ports."""
 
     def __init__(
@@ -75,7 +75,7 @@ class Engine:
         self._failures = 0
         self._before: set[object] = set()
 
-    def run(self, interrupted: Callable[[], bool]) -> Ending | None:
+    def run(self, interrupted: Callable[[], bool]) -> StopDecision | None:
         """Turn until the experiment has ended (its ending) or ``interrupted`` says so (None)."""
         while not interrupted():
             snapshot = self.observe()
@@ -180,7 +180,7 @@ class Engine:
                 self.study.keep_repeat(key.trial, self._world.log(trial).reading().values)
         digest = params_hash(trial.params)
         self.study.begin_attempt(key.trial, AttemptRecord(key.attempt, now, digest, repeat=key.repeat))
-        order = Launch(
+        request = AttemptRequest(
             key=key,
             name=f"{self.spec.name}-{key.trial}-{key.repeat}-{key.attempt}",
             params=dict(trial.params),
@@ -190,7 +190,7 @@ class Engine:
             ),
             timeout=self.spec.budget.trial_timeout,
         )
-        return [lambda: self.ports.place.launch(order)]
+        return [lambda: self.ports.place.launch(request)]
 
     def _report(self, number: int, finished: bool) -> None:
         trial = self.study.open[number]

@@ -20,7 +20,7 @@ EPOCH = "kubetuna:epoch"
 
 
 @dataclass(frozen=True, slots=True)
-class EnrolledStudy:
+class ClaimedStudy:
     """A study as loaded by its new writer."""
 
     study_id: int
@@ -32,7 +32,7 @@ class EnrolledStudy:
     trials: Sequence[FrozenTrial]
 
 
-def enrol(engine: Engine, name: str, directions: tuple[StudyDirection, ...], writer: str) -> EnrolledStudy:
+def claim(engine: Engine, name: str, directions: tuple[StudyDirection, ...], writer: str) -> ClaimedStudy:
     """Create or load the study ``name`` and raise its epoch."""
     with writing(engine) as connection:
         study_id = _find(connection, name)
@@ -49,7 +49,7 @@ def enrol(engine: Engine, name: str, directions: tuple[StudyDirection, ...], wri
         _write_epoch(connection, study_id, epoch, writer)
         trials = load_trials(connection, study_id)
         _check_numbers(name, trials)
-        return EnrolledStudy(study_id, name, epoch, found, user, system, trials)
+        return ClaimedStudy(study_id, name, epoch, found, user, system, trials)
 
 
 def _find(connection: Connection, name: str) -> int | None:
@@ -89,7 +89,7 @@ _EPOCH_ROW = (
 )
 
 
-def check_epoch(connection: Connection, study: EnrolledStudy) -> None:
+def check_epoch(connection: Connection, study: ClaimedStudy) -> None:
     """Lock the study and make sure that it is still ours: first in every writing transaction.
 
     Raises:

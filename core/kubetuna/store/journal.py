@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
 
 from kubetuna.errors import ForeignTrials
 from kubetuna.store.database import writing
-from kubetuna.store.fencing import EnrolledStudy, check_epoch
+from kubetuna.store.fencing import ClaimedStudy, check_epoch
 from kubetuna.store.tables import (
     INTERMEDIATE,
     PARAMS,
@@ -99,7 +99,7 @@ class Changes:
 
 
 def write(
-    engine: Engine, study: EnrolledStudy, memory: InMemoryStorage, changes: Changes, ids: dict[int, int]
+    engine: Engine, study: ClaimedStudy, memory: InMemoryStorage, changes: Changes, ids: dict[int, int]
 ) -> None:
     """Write ``changes`` in one transaction; ``ids`` (number to trial id) learns the new trials' ids."""
     with writing(engine) as connection:
@@ -120,7 +120,7 @@ _WITHDRAWN = delete(INTERMEDIATE).where(
 _NUMBERED = insert(TRIALS).returning(TRIALS.c.number, TRIALS.c.trial_id)
 
 
-def _admit(connection: Connection, study: EnrolledStudy, memory: InMemoryStorage, new: list[int]) -> dict[int, int]:
+def _admit(connection: Connection, study: ClaimedStudy, memory: InMemoryStorage, new: list[int]) -> dict[int, int]:
     if not new:
         return {}
     found = connection.execute(_PRESENT, {"study": study.study_id, "first": min(new)})
@@ -212,7 +212,7 @@ def _intermediate_rows(
 
 def _write_states(
     connection: Connection,
-    study: EnrolledStudy,
+    study: ClaimedStudy,
     memory: InMemoryStorage,
     changes: Changes,
     ids: Mapping[int, int],
@@ -238,7 +238,7 @@ def _write_states(
     upsert(connection, VALUES, values, ("trial_id", "objective"), ("value", "value_type"))
 
 
-def _write_study(connection: Connection, study: EnrolledStudy, memory: InMemoryStorage, changes: Changes) -> None:
+def _write_study(connection: Connection, study: ClaimedStudy, memory: InMemoryStorage, changes: Changes) -> None:
     for table, keys, attrs in (
         (STUDY_USER, changes.study_user, memory.get_study_user_attrs(0)),
         (STUDY_SYSTEM, changes.study_system, memory.get_study_system_attrs(0)),

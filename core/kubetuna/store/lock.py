@@ -38,7 +38,7 @@ class Holder:
         return f"process {self.pid} on {self.host} since {timestamp(self.since)}"
 
 
-class Held(Protocol):
+class StudyLock(Protocol):
     """A hold on a study."""
 
     def renew(self) -> None:
@@ -51,7 +51,7 @@ class Held(Protocol):
 
 
 @contextmanager
-def hold(engine: Engine, study_name: str, holder: Holder) -> Iterator[Held]:
+def hold(engine: Engine, study_name: str, holder: Holder) -> Iterator[StudyLock]:
     """Hold a study for as long as the context lasts.
 
     Raises:
@@ -70,7 +70,7 @@ class _File:
 
 
 @contextmanager
-def _hold_file(engine: Engine, study_name: str, holder: Holder) -> Iterator[Held]:
+def _hold_file(engine: Engine, study_name: str, holder: Holder) -> Iterator[StudyLock]:
     digest = hashlib.sha256(study_name.encode()).hexdigest()[:12]
     path = Path(f"{engine.url.database}.{digest}.lock")
     try:
@@ -105,7 +105,7 @@ def _held(study_name: str, who: object) -> StudyHeld:
 
 
 @contextmanager
-def _hold_session(engine: Engine, study_name: str, holder: Holder) -> Iterator[Held]:
+def _hold_session(engine: Engine, study_name: str, holder: Holder) -> Iterator[StudyLock]:
     held = _Session(engine, study_name, holder)
     try:
         yield held

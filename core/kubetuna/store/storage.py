@@ -19,7 +19,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Engine
 
-from kubetuna.store.fencing import EPOCH, enrol
+from kubetuna.store.fencing import EPOCH, claim
 from kubetuna.store.journal import Changes, write
 
 
@@ -79,7 +79,7 @@ class JournaledStorage(BaseStorage):
             StoreError: it exists with other directions, or the database refuses.
             StoreUnavailable: the database cannot be reached.
         """
-        study = enrol(engine, study_name, tuple(directions), writer)
+        study = claim(engine, study_name, tuple(directions), writer)
         return cls(engine, study, seen_as or study_name)
 
     @property

@@ -16,7 +16,7 @@ from kubetuna.planning.status import Moment, render
 from kubetuna.store.reader import ReadStudy
 from kubetuna.study.decoding import decode_trial
 from kubetuna.study.foreign import UNNAMED, adopt, foreign_experiment
-from kubetuna.study.replay import ending_of, snapshot_of
+from kubetuna.study.replay import decision_of, snapshot_of
 from kubetuna.trials.attempts import SystemClock
 from kubetuna.trials.records import (
     EXPERIMENT,
@@ -35,7 +35,7 @@ from kubetuna.trials.totals import results_of
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class StudyRecord:
     """A study with its trials.
 
     ``folder``: where its attempts keep their files. ``store``: where it was read, without a password. ``final``:
@@ -60,7 +60,7 @@ class Seen:
         return self.results or self.folder
 
 
-def seen_of(found: ReadStudy, store: str) -> Seen:
+def study_record(found: ReadStudy, store: str) -> StudyRecord:
     """What a store holds of a study; one that another program made gets an experiment that describes it."""
     attrs = found.system_attrs
     trials = tuple(decode_trial(t) for t in found.trials)
@@ -73,7 +73,7 @@ def seen_of(found: ReadStudy, store: str) -> Seen:
         spec = foreign_experiment(found)
         status = status_of(spec, adopt(trials), min((t.started for t in trials if t.started), default=0.0))
     uid = str(attrs.get(UID, ""))
-    return Seen(
+    return StudyRecord(
         spec,
         status,
         trials,
@@ -107,11 +107,11 @@ def status_of(
     """The status that a runner would publish now."""
     now, results = SystemClock().now(), results_of(spec, trials)
     snapshot = snapshot_of(spec, trials, started, resource_units(spec), Counter(spec), unsearchable)
-    end = ending_of(snapshot, results.ended_at, now)
+    end = decision_of(snapshot, results.ended_at, now)
     return render(snapshot, end, results, Moment(now, unit=resource_unit(spec)))
 
 
-def value_in(one: Seen, trial: TrialRecord, metric: str) -> float | None:
+def value_in(one: StudyRecord, trial: TrialRecord, metric: str) -> float | None:
     """A trial's value of a metric, its objective's where that is nameless."""
     for index, objective in enumerate(one.spec.objectives):
         if objective.metric == metric or (objective.metric == UNNAMED and metric not in trial.metrics):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kubetuna.experiment.model import Experiment
-from kubetuna.planning.stopping import Ending, ending
+from kubetuna.planning.stopping import StopDecision, stop_decision
 from kubetuna.search.samplers import Proposer
 from kubetuna.trials.attempts import AttemptFacts, ExitFacts
 from kubetuna.trials.outcome import Reading
@@ -51,13 +51,13 @@ def snapshot_of(
     )
 
 
-def ending_of(snapshot: Snapshot, last_ended: float | None, now: float) -> Ending | None:
+def decision_of(snapshot: Snapshot, last_ended: float | None, now: float) -> StopDecision | None:
     """How the experiment ended; one with nothing open is judged by the moment at which its last trial ended.
 
     Else a clock that went on would find another reason, an exhausted ``wallClock``, for what was over before.
     """
-    then = ending(snapshot, last_ended) if last_ended is not None and not snapshot.trials else None
-    return then or ending(snapshot, now)
+    then = stop_decision(snapshot, last_ended) if last_ended is not None and not snapshot.trials else None
+    return then or stop_decision(snapshot, now)
 
 
 def _view(spec: Experiment, trial: TrialRecord) -> TrialView:

@@ -19,7 +19,7 @@ from kubetuna.parsing.warm_start import point_value
 from kubetuna.search.space import distribution, exists, ordered
 from kubetuna.store.database import place
 from kubetuna.store.reader import read_study
-from kubetuna.study.record import Seen, seen_of, value_in
+from kubetuna.study.record import StudyRecord, study_record, value_in
 from kubetuna.trials.records import TrialRecord
 from kubetuna.trials.totals import eligible
 
@@ -63,9 +63,9 @@ def take_over(engine: Engine, spec: Experiment) -> Earlier:
     return found
 
 
-def _read(engine: Engine, wanted: EarlierStudy, path: str, spec: Experiment) -> Seen:
+def _read(engine: Engine, wanted: EarlierStudy, path: str, spec: Experiment) -> StudyRecord:
     try:
-        seen = seen_of(read_study(engine, wanted.study), place(engine.url))
+        seen = study_record(read_study(engine, wanted.study), place(engine.url))
     except StudyNotFound as error:
         raise StudyMismatch(f"{path}: {error}") from error
     metric, direction = spec.objectives[0].metric, spec.objectives[0].direction
@@ -74,7 +74,7 @@ def _read(engine: Engine, wanted: EarlierStudy, path: str, spec: Experiment) -> 
     return seen
 
 
-def _ranked(seen: Seen, spec: Experiment) -> list[tuple[TrialRecord, float]]:
+def _ranked(seen: StudyRecord, spec: Experiment) -> list[tuple[TrialRecord, float]]:
     """The trials with a value of the new objective, best first."""
     objective = spec.objectives[0]
     sign = -1.0 if objective.direction == "maximize" else 1.0

@@ -9,12 +9,12 @@ from kubetuna.analysis.extensions import card_of, task_of
 from kubetuna.analysis.report.overfitting import choice, luck_of, verdict
 from kubetuna.analysis.report.text import printable, scalar
 from kubetuna.analysis.report.view import view_of
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 
 ELSEWHERE = "See the trainer of the experiment."
 
 
-def model_card(seen: Seen, record: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
+def model_card(seen: StudyRecord, record: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
     """The card in Markdown."""
     words = card_of(task_of(seen.spec))
     params = "\n".join(f"| {_cell(n)} | {_cell(scalar(v))} |" for n, v in record["params"].items())
@@ -39,7 +39,7 @@ def model_card(seen: Seen, record: Mapping[str, Any], metrics: Mapping[str, floa
     return "\n\n".join(parts) + "\n"
 
 
-def _belief(seen: Seen) -> str:
+def _belief(seen: StudyRecord) -> str:
     luck = luck_of(view_of(seen.spec, seen.status, seen.trials, 0.0))
     if luck is None:
         return "Not tested: the trials printed no returns."

@@ -16,7 +16,7 @@ from kubetuna.analysis.report.view import value_of, view_of
 from kubetuna.analysis.statistics.intervals import mean_interval
 from kubetuna.errors import ResultsError
 from kubetuna.files import write_json
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 from kubetuna.training.process import Say
 from kubetuna.training.train import seeds_of, train
 from kubetuna.trials.records import TrialRecord
@@ -47,7 +47,7 @@ class Retested:
 
 
 def retest(
-    seen: Seen, top: int, seeds: int, folder: Path, say: Say, words: Sequence[str] = ()
+    seen: StudyRecord, top: int, seeds: int, folder: Path, say: Say, words: Sequence[str] = ()
 ) -> tuple[Retested, ...]:
     """Train the ``top`` best trials with ``seeds`` seeds each; the best by its mean first.
 
@@ -65,7 +65,7 @@ def retest(
     return ranked
 
 
-def best_trials(seen: Seen, top: int) -> list[TrialRecord]:
+def best_trials(seen: StudyRecord, top: int) -> list[TrialRecord]:
     """The ``top`` best trials, or as many as there are, the best first.
 
     Raises:
@@ -82,7 +82,9 @@ def best_trials(seen: Seen, top: int) -> list[TrialRecord]:
     return ranked[:top]
 
 
-def _retested(seen: Seen, trial: TrialRecord, seeds: int, folder: Path, say: Say, words: Sequence[str]) -> Retested:
+def _retested(
+    seen: StudyRecord, trial: TrialRecord, seeds: int, folder: Path, say: Say, words: Sequence[str]
+) -> Retested:
     metric = seen.spec.objectives[0].metric
     place = folder / MODELS / f"trial-{trial.number}"
     done = train(seen, trial, trial.params, place, seeds_of(seen, trial, seeds), say, words)

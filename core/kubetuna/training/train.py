@@ -15,7 +15,7 @@ from typing import Any
 from kubetuna.analysis.best_config import configuration
 from kubetuna.errors import ResultsError
 from kubetuna.files import read_object, write_json, write_whole
-from kubetuna.study.record import Seen
+from kubetuna.study.record import StudyRecord
 from kubetuna.training.card import model_card
 from kubetuna.training.process import Curve, Order, Say, argv_of, machine, run_trainer
 from kubetuna.trials.environment import trial_seed
@@ -34,7 +34,7 @@ class Trained:
     metrics: Mapping[str, float]
 
 
-def seeds_of(seen: Seen, trial: TrialRecord, count: int) -> list[int]:
+def seeds_of(seen: StudyRecord, trial: TrialRecord, count: int) -> list[int]:
     """The trial's own seed first, then others that follow from it.
 
     Raises:
@@ -47,7 +47,7 @@ def seeds_of(seen: Seen, trial: TrialRecord, count: int) -> list[int]:
 
 
 def train(
-    seen: Seen,
+    seen: StudyRecord,
     trial: TrialRecord,
     params: Mapping[str, Any],
     folder: Path,
@@ -84,7 +84,7 @@ def _refuse_another(order: Order) -> None:
         raise ResultsError(f"{order.folder}: holds a model of another training; give another --save-path")
 
 
-def _train_one(seen: Seen, trial: TrialRecord, order: Order, say: Say) -> Trained:
+def _train_one(seen: StudyRecord, trial: TrialRecord, order: Order, say: Say) -> Trained:
     path = order.folder / RECORD
     known = read_object(path) if path.exists() else {}
     if known.get("finished"):

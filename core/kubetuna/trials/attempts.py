@@ -24,7 +24,7 @@ class AttemptKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class AttemptRequest:
     """Everything a place needs to start an attempt. ``params_hash`` guards against adopting a stranger."""
 
     key: AttemptKey
@@ -79,10 +79,10 @@ class AttemptFacts:
     stopping: bool = False
 
 
-class Place(Protocol):
+class Executor(Protocol):
     """Where attempts run: processes on this machine, or Pods. Every call is safe to repeat."""
 
-    def launch(self, order: Launch) -> None:
+    def launch(self, order: AttemptRequest) -> None:
         """Start the attempt, or do nothing where exactly this one (same hash) exists already."""
 
     def stop(self, key: AttemptKey, why: str) -> None:

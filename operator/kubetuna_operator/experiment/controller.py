@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubetuna_operator import FINALIZER
-from kubetuna_operator.context import Surroundings
+from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.experiment.reconcile import Runner
 from kubetuna_operator.experiment.watches import NamespaceWatches
 from kubetuna_operator.health import Report
@@ -28,14 +28,14 @@ WORKERS = 4
 class Controller:
     """Watches namespaces (none: all) and keeps runners. ``fenced`` ends the process."""
 
-    def __init__(self, around: Surroundings, namespaces: tuple[str, ...], fenced: Callable[[], None]) -> None:
-        self._around, self._fenced = around, fenced
+    def __init__(self, context: OperatorContext, namespaces: tuple[str, ...], fenced: Callable[[], None]) -> None:
+        self._around, self._fenced = context, fenced
         self._queue: WorkQueue[Key] = WorkQueue("experiment")
         self._lock = threading.Lock()
         self._runners: dict[str, Runner] = {}
         self._finished: dict[str, int] = {}
         self._failures: dict[Key, int] = {}
-        self._watches = {n: NamespaceWatches(around, n, self._queue.add) for n in namespaces or (None,)}
+        self._watches = {n: NamespaceWatches(context, n, self._queue.add) for n in namespaces or (None,)}
         UNREADABLE_NAMESPACES.set_function(lambda: len(self._refusals()))
 
     def _refusals(self) -> tuple[str, ...]:
@@ -47,9 +47,9 @@ class Controller:
         answered = all(w.readable or w.refusal for w in watches)
         return Report(answered and any(w.readable for w in watches), self._refusals())
 
-    def heard(self) -> float:
+    def last_event_at(self) -> float:
         """When the quietest watch last heard anything, monotonic seconds."""
-        return min(watches.heard for watches in self._watches.values())
+        return min(watches.last_event_at for watches in self._watches.values())
 
     def hanging(self) -> float:
         """For how many seconds the oldest step of an Experiment has been under way."""

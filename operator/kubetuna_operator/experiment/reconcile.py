@@ -24,21 +24,21 @@ from kubetuna.errors import (
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import pod_spec, resource_units
 from kubetuna.parsing.parse import parse_experiment
-from kubetuna.planning.stopping import Ending, is_over
-from kubetuna.reconciling.reconciler import Engine, Ports
+from kubetuna.planning.stopping import StopDecision, is_over
+from kubetuna.reconciling.reconciler import Ports, Reconciler
 from kubetuna.store.reader import read_study
 from kubetuna.study.open import Opened, open_study
 from kubetuna.trials.records import EXPERIMENT
 from kubetuna.trials.snapshot import Snapshot
-from kubetuna_operator.context import About, Store, Surroundings
+from kubetuna_operator.context import ExperimentRef, OperatorContext, Store
 from kubetuna_operator.experiment.status_renderer import Publisher, refusal, unreachable_store
 from kubetuna_operator.experiment.status_writer import StatusWriter
-from kubetuna_operator.experiment.trial_objects import TrialProjection
+from kubetuna_operator.experiment.trial_objects import TrialObjects
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.kube.threads import supervised
 from kubetuna_operator.telemetry import COMMIT_SECONDS, EXPERIMENTS, RECONCILE_SECONDS, STORE_ERRORS
-from kubetuna_operator.workloads.executor import PodPlace
+from kubetuna_operator.workloads.executor import PodExecutor
 from kubetuna_operator.workloads.pod_logs import PodLogs
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Runner:
 
     def __init__(
         self,
-        around: Surroundings,
+        context: OperatorContext,
         obj: Mapping[str, Any],
         done: Callable[[Runner], None],
         fenced: Callable[[], None],
@@ -69,14 +69,14 @@ class Runner:
         self.owner = Owner(metadata["namespace"], metadata["name"], metadata["uid"])
         self.generation = int(metadata.get("generation", 1))
         ended = status.get("state") in ("Succeeded", "Failed") and bool(status.get("trials"))
-        self.about = About(self.owner, self.generation, ended)
-        self._around, self._obj, self._done, self._fenced = around, obj, done, fenced
+        self.ref = ExperimentRef(self.owner, self.generation, ended)
+        self._around, self._obj, self._done, self._fenced = context, obj, done, fenced
         self.failed = False
         self._left = threading.Event()
         self._deleted_at: float | None = None
-        self._wake = around.pods.changes(self.owner.uid)
-        self._writer = StatusWriter(around, self.owner, status)
-        self._log = logging.LoggerAdapter(log, self.about.extra)
+        self._wake = context.pods.changes(self.owner.uid)
+        self._writer = StatusWriter(context, self.owner, status)
+        self._log = logging.LoggerAdapter(log, self.ref.extra)
         self._thread = supervised(f"run-{self.owner.name}", self._run)
 
     def start(self) -> None:
@@ -158,26 +158,31 @@ class Runner:
         return found
 
     def _open(self, spec: Experiment) -> Opened | None:
-        around, name = self._around, study_name(self.owner)
+        context, name = self._around, study_name(self.owner)
         return self._patiently(
             lambda: open_study(
-                around.store.database, spec, name, around.identity, around.clock.now(), lambda: secrets.randbits(31)
+                context.store.database,
+                spec,
+                name,
+                context.identity,
+                context.clock.now(),
+                lambda: secrets.randbits(31),
             )
         )
 
     def _patiently(self, ask: Callable[[], T]) -> T | None:
         """Ask the database, waiting for it as long as it takes, or as long as a deletion may."""
-        around = self._around
+        context = self._around
         while not self._left.is_set():
             try:
-                around.store.ensure()
+                context.store.ensure()
                 return ask()
             except (StoreFenced, StudyMismatch, ForeignTrials, StudyNotFound):
                 raise
             except StoreError as error:
                 STORE_ERRORS.inc()
                 self._log.warning("%s", error)
-                self._writer.write(unreachable_store(str(error), self.generation, around.clock.now()))
+                self._writer.write(unreachable_store(str(error), self.generation, context.clock.now()))
             if self._deletion_is_late(0.0):
                 return None
             self._left.wait(STORE_RETRY_SECONDS)
@@ -187,41 +192,41 @@ class Runner:
         since = self._deleted_at
         return since is not None and self._around.clock.now() > since + DELETION_SECONDS + grace
 
-    def _run_opened(self, spec: Experiment, opened: Opened, problems: tuple[Problem, ...]) -> Ending | None:
-        around = self._around
-        place = PodPlace(around, spec, self.about)
-        logs = PodLogs(around, self.about, spec.template.primary_container, place)
-        publisher = Publisher(around, self._writer, spec, self.about, opened.study, place.stalled)
+    def _run_opened(self, spec: Experiment, opened: Opened, problems: tuple[Problem, ...]) -> StopDecision | None:
+        context = self._around
+        place = PodExecutor(context, spec, self.ref)
+        logs = PodLogs(context, self.ref, spec.template.primary_container, place)
+        publisher = Publisher(context, self._writer, spec, self.ref, opened.study, place.stalled)
         publisher.problem = "\n".join(str(problem) for problem in problems)
-        projection = TrialProjection(around, self.owner, opened.study)
+        projection = TrialObjects(context, self.owner, opened.study)
         grace = float(pod_spec(spec.template.trial_spec).get("terminationGracePeriodSeconds") or GRACE_SECONDS)
 
-        def show(snapshot: Snapshot, end: Ending | None) -> None:
+        def show(snapshot: Snapshot, end: StopDecision | None) -> None:
             if not is_over(snapshot, end):
                 projection.refresh()
                 publisher.publish(snapshot, end)
 
         def unavailable(message: str) -> None:
             STORE_ERRORS.inc()
-            around.store.problem = message
+            context.store.problem = message
             publisher.publish(engine.last, None, force=True)
 
-        ports = Ports(place, logs, around.clock, show, unavailable)
+        ports = Ports(place, logs, context.clock, show, unavailable)
         engine = _MeasuredEngine(
             spec, opened.study, ports, opened.started, resource_units(spec), lambda: self._deleted_at is not None
         )
-        engine.store = around.store
+        engine.store = context.store
         end = engine.run(lambda: self._left.is_set() or self._deletion_is_late(grace))
         if end is not None:
             # Trials first: whoever sees the end in the status finds all of them.
             projection.refresh(now=True)
             publisher.publish(engine.observe(), end, force=True)
         elif not self._left.is_set():
-            end = Ending("ExperimentDeleted", "", stop_running=True)
+            end = StopDecision("ExperimentDeleted", "", stop_running=True)
         return end
 
 
-class _MeasuredEngine(Engine):
+class _MeasuredEngine(Reconciler):
     """The core's engine, its turns and commits measured. A commit that went through shows the store to be back."""
 
     store: Store

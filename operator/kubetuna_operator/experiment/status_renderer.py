@@ -10,13 +10,13 @@ from kubetuna.errors import Problem
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import Unit, resource_unit
 from kubetuna.planning.status import Condition, Moment, render
-from kubetuna.planning.stopping import Ending, is_over
+from kubetuna.planning.stopping import StopDecision, is_over
 from kubetuna.study.study import Study
 from kubetuna.trials.outcome import RULES
 from kubetuna.trials.records import TrialRecord, outcome_of, timestamp
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna.trials.totals import Results, ResultsBook
-from kubetuna_operator.context import About, Surroundings
+from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.experiment.status_writer import StatusWriter
 from kubetuna_operator.telemetry import TRIAL_SECONDS, TRIALS
 
@@ -33,15 +33,15 @@ class Publisher:
 
     def __init__(
         self,
-        around: Surroundings,
+        context: OperatorContext,
         writer: StatusWriter,
         spec: Experiment,
-        about: About,
+        ref: ExperimentRef,
         study: Study,
         stalled: Callable[[], str],
     ) -> None:
-        self._events, self._clock, self._store = around.events, around.clock, around.store
-        self._writer, self._spec, self._about, self._study, self._stalled = writer, spec, about, study, stalled
+        self._events, self._clock, self._store = context.events, context.clock, context.store
+        self._writer, self._spec, self._about, self._study, self._stalled = writer, spec, ref, study, stalled
         self._book = ResultsBook(spec)
         self._counted = 0
         self._results = self._count(loaded=True)
@@ -73,7 +73,7 @@ class Publisher:
             text = f"trial {record.number}: {outcome}: {record.message}"
             self._events.tell(self._about.owner, "TrialFailed", text, warning=True)
 
-    def publish(self, snapshot: Snapshot, end: Ending | None, force: bool = False) -> None:
+    def publish(self, snapshot: Snapshot, end: StopDecision | None, force: bool = False) -> None:
         """Show a snapshot soon: once a second, or when a trial ended or the experiment did. ``force``: now."""
         fresh = len(self._study.told) != self._counted
         if not (fresh or force or self._writer.due()):
@@ -85,7 +85,7 @@ class Publisher:
         else:
             self._writer.offer(status)
 
-    def status(self, snapshot: Snapshot, end: Ending | None) -> dict[str, Any]:
+    def status(self, snapshot: Snapshot, end: StopDecision | None) -> dict[str, Any]:
         """The status of a snapshot, with the cluster's own conditions."""
         stalled = self._stalled()
         unit = resource_unit(self._spec)
@@ -103,7 +103,7 @@ class Publisher:
         status = render(snapshot, end, self._results, moment)
         return {**status, "progress": _progress(snapshot), "spent": _with_text(status["spent"], unit)}
 
-    def _restarting(self, snapshot: Snapshot, end: Ending | None) -> Condition:
+    def _restarting(self, snapshot: Snapshot, end: StopDecision | None) -> Condition:
         """Whether an experiment that had ended goes on, since its counts or its budget were raised."""
         restarting = self._about.ended_before and not is_over(snapshot, end)
         return Condition("Restarting", restarting, "ExperimentRestarting" if restarting else "NotRestarting")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubetuna_operator import FIELD_MANAGER, GROUP, VERSION
-from kubetuna_operator.context import Surroundings
+from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
 from kubetuna_operator.kube.objects import Owner
 
@@ -42,9 +42,9 @@ SECONDS_BETWEEN = 1.0
 class StatusWriter:
     """Applies the status of one Experiment, keeping the times at which conditions last changed."""
 
-    def __init__(self, around: Surroundings, owner: Owner, known: Mapping[str, Any]) -> None:
-        self._api, self._background, self._events = around.api, around.background, around.events
-        self._owner, self._clock = owner, around.clock
+    def __init__(self, context: OperatorContext, owner: Owner, known: Mapping[str, Any]) -> None:
+        self._api, self._background, self._events = context.api, context.deferred, context.events
+        self._owner, self._clock = owner, context.clock
         self._path = f"{collection('experiments', owner.namespace)}/{owner.name}/status"
         self._wanted: Mapping[str, Any] | None = None
         self._applied: dict[str, Any] = {}
@@ -92,7 +92,7 @@ class StatusWriter:
             "status": status,
         }
         try:
-            self._api.apply(self._path, body, FIELD_MANAGER, lazily=True)
+            self._api.apply(self._path, body, FIELD_MANAGER, low_priority=True)
         except Refused as error:
             # Gone, or another one of the same name: then there is nobody to tell.
             if error.code not in (404, 409, 422):

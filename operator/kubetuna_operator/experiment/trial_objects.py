@@ -14,7 +14,7 @@ from typing import Any
 from kubetuna.study.study import Study
 from kubetuna.trials.records import TrialRecord
 from kubetuna_operator import FIELD_MANAGER, GROUP, LABEL_EXPERIMENT, LABEL_TRIAL, VERSION
-from kubetuna_operator.context import Surroundings
+from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
 from kubetuna_operator.kube.objects import Owner, mapping, mappings, whole
 from kubetuna_operator.kube.reflector import PAGE
@@ -31,11 +31,11 @@ OPEN_SECONDS, SOON = 5.0, 1.0
 SERIES_POINTS = 250
 
 
-class TrialProjection:
+class TrialObjects:
     """Keeps the Trial objects of one Experiment in step with its study."""
 
-    def __init__(self, around: Surroundings, owner: Owner, study: Study) -> None:
-        self._api, self._background, self._clock = around.api, around.background, around.clock
+    def __init__(self, context: OperatorContext, owner: Owner, study: Study) -> None:
+        self._api, self._background, self._clock = context.api, context.deferred, context.clock
         self._owner, self._study = owner, study
         self._path = collection("trials", owner.namespace)
         self._counted = max(0, len(study.told) - LATEST)
@@ -101,7 +101,7 @@ class TrialProjection:
                     self._write(changed[number])
                     del changed[number]
                 for number in sorted(dropped):
-                    self._api.delete(f"{self._path}/{self._owner.name}-{number}", lazily=True)
+                    self._api.delete(f"{self._path}/{self._owner.name}-{number}", low_priority=True)
                     self._written.pop(number, None)
                     dropped.discard(number)
             except Refused as error:
@@ -142,7 +142,7 @@ class TrialProjection:
             },
             "status": status,
         }
-        self._api.apply(f"{self._path}/{name}", body, FIELD_MANAGER, lazily=True)
+        self._api.apply(f"{self._path}/{name}", body, FIELD_MANAGER, low_priority=True)
         self._written[record.number] = status
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubetuna_operator import LABEL_EXPERIMENT
-from kubetuna_operator.context import Surroundings
+from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.kube.objects import experiment
 from kubetuna_operator.kube.reflector import Key, Reflector
 from kubetuna_operator.pods.status import PodView, view
@@ -23,16 +23,16 @@ log = logging.getLogger(__name__)
 class NamespaceWatches:
     """Experiments and Pods of a namespace (None: of all). ``look`` is told of each Experiment to look at."""
 
-    def __init__(self, around: Surroundings, namespace: str | None, look: Callable[[Key], None]) -> None:
+    def __init__(self, context: OperatorContext, namespace: str | None, look: Callable[[Key], None]) -> None:
         self._name = f"namespace {namespace}" if namespace else "the cluster"
         self._look, self._lock, self._refused = look, threading.Lock(), False
         self._experiments: Reflector[Mapping[str, Any]] = Reflector(
-            around.api, "experiments", namespace, experiment, lambda key, *_: look(key), turned=self._turned
+            context.api, "experiments", namespace, experiment, lambda key, *_: look(key), turned=self._turned
         )
         self._pods: Reflector[PodView] = Reflector(
-            around.api, "pods", namespace, view, around.pods.update, LABEL_EXPERIMENT, turned=self._turned
+            context.api, "pods", namespace, view, context.pods.update, LABEL_EXPERIMENT, turned=self._turned
         )
-        around.pods.learn_with(namespace, self._pods.learn)
+        context.pods.learn_with(namespace, self._pods.learn)
 
     @property
     def _both(self) -> tuple[Reflector[Any], Reflector[Any]]:
@@ -50,9 +50,9 @@ class NamespaceWatches:
         return f"{self._name} cannot be read: {why}" if why else ""
 
     @property
-    def heard(self) -> float:
+    def last_event_at(self) -> float:
         """When the quieter watch last heard anything, monotonic seconds."""
-        return min(watch.heard for watch in self._both)
+        return min(watch.last_event_at for watch in self._both)
 
     def start(self) -> None:
         """Begin to watch."""

@@ -107,29 +107,31 @@ class Api:
         """Read one object, or a list of them."""
         return self._json("GET", path, query)
 
-    def create(self, path: str, body: Mapping[str, Any], lazily: bool = False, **query: object) -> dict[str, Any]:
+    def create(
+        self, path: str, body: Mapping[str, Any], low_priority: bool = False, **query: object
+    ) -> dict[str, Any]:
         """Create an object in the collection at ``path``."""
-        return self._json("POST", path, query, body, lazily=lazily)
+        return self._json("POST", path, query, body, low_priority=low_priority)
 
-    def apply(self, path: str, body: Mapping[str, Any], manager: str, lazily: bool = False) -> dict[str, Any]:
+    def apply(self, path: str, body: Mapping[str, Any], manager: str, low_priority: bool = False) -> dict[str, Any]:
         """Server-side apply: make these fields so, creating the object where it is missing."""
-        return self._json("PATCH", path, {"fieldManager": manager, "force": "true"}, body, APPLY, lazily)
+        return self._json("PATCH", path, {"fieldManager": manager, "force": "true"}, body, APPLY, low_priority)
 
-    def merge(self, path: str, body: Mapping[str, Any], lazily: bool = False) -> dict[str, Any]:
+    def merge(self, path: str, body: Mapping[str, Any], low_priority: bool = False) -> dict[str, Any]:
         """Merge patch."""
-        return self._json("PATCH", path, {}, body, MERGE, lazily)
+        return self._json("PATCH", path, {}, body, MERGE, low_priority)
 
     def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Replace an object; refused with 409 where its resourceVersion has moved."""
         return self._json("PUT", path, {}, body)
 
-    def delete(self, path: str, uid: str | None = None, lazily: bool = False, **body: object) -> None:
+    def delete(self, path: str, uid: str | None = None, low_priority: bool = False, **body: object) -> None:
         """Delete one object, only the one with this UID where it is given. None there is no error."""
         options: dict[str, object] = {"apiVersion": "v1", "kind": "DeleteOptions", **body}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
         try:
-            self._json("DELETE", path, {}, options, lazily=lazily)
+            self._json("DELETE", path, {}, options, low_priority=low_priority)
         except Refused as error:
             if error.code not in (404, 409):
                 raise
@@ -148,10 +150,10 @@ class Api:
         query: Mapping[str, object],
         body: Mapping[str, Any] | None = None,
         content_type: str | None = None,
-        lazily: bool = False,
+        low_priority: bool = False,
     ) -> dict[str, Any]:
         if method != "GET":
-            (self._lazy if lazily else self._writes).take()
+            (self._lazy if low_priority else self._writes).take()
         response = self._send(method, path, query, body, content_type, self._patience)
         with _as_unreachable(f"{method} {path}"):
             return _object(response.data)

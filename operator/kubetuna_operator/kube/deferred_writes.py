@@ -16,7 +16,7 @@ WORKERS = 3
 Write = Callable[[], None]
 
 
-class Background:
+class DeferredWrites:
     """Carries out writes, each key's latest, again and later where one fails."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from kubetuna_operator import GROUP, VERSION
 from kubetuna_operator.kube.api_client import Api, Refused, collection
-from kubetuna_operator.kube.deferred_writes import Background
+from kubetuna_operator.kube.deferred_writes import DeferredWrites
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.telemetry import EVENTS_DROPPED
 
@@ -37,8 +37,8 @@ class _Budget:
 class Events:
     """Writes Events in the background. ``clock`` gives monotonic seconds."""
 
-    def __init__(self, api: Api, background: Background, clock: Callable[[], float] = time.monotonic) -> None:
-        self._api, self._background, self._clock = api, background, clock
+    def __init__(self, api: Api, deferred: DeferredWrites, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api, self._background, self._clock = api, deferred, clock
         self._budgets: dict[str, _Budget] = {}
         self._lock = threading.Lock()
 
@@ -67,7 +67,7 @@ class Events:
     def _write(self, owner: Owner, event: dict[str, Any]) -> None:
         path = collection("events", owner.namespace)
         try:
-            self._api.create(path, event, lazily=True)
+            self._api.create(path, event, low_priority=True)
         except Refused as error:
             if error.code == 409:
                 self._count_up(f"{path}/{event['metadata']['name']}", event["lastTimestamp"])
@@ -78,7 +78,7 @@ class Events:
     def _count_up(self, path: str, at: str) -> None:
         try:
             count = int(self._api.get(path).get("count") or 1)
-            self._api.merge(path, {"count": count + 1, "lastTimestamp": at}, lazily=True)
+            self._api.merge(path, {"count": count + 1, "lastTimestamp": at}, low_priority=True)
         except Refused:
             EVENTS_DROPPED.inc()
 

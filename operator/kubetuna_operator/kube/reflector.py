@@ -59,7 +59,7 @@ class Reflector(Generic[T]):
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self.synced = threading.Event()
-        self.heard = self._opened = time.monotonic()
+        self.last_event_at = self._opened = time.monotonic()
 
     def start(self) -> None:
         """Begin, in a thread of its own."""
@@ -121,7 +121,7 @@ class Reflector(Generic[T]):
 
     def _note_refusal(self, why: str) -> None:
         """Take in why the server refuses, or that it does not. A refusal is an answer too: the watch is alive."""
-        self.heard = time.monotonic()
+        self.last_event_at = time.monotonic()
         before, self.refusal = self.refusal, why
         if bool(before) != bool(why):
             self._turned()
@@ -142,7 +142,7 @@ class Reflector(Generic[T]):
             if before.get(key) != found.get(key):
                 self._tell(key, before.get(key), found.get(key))
         self._revision = revision_of(page)
-        self.heard = time.monotonic()
+        self.last_event_at = time.monotonic()
         self.synced.set()
         self._turned()
 
@@ -164,7 +164,7 @@ class Reflector(Generic[T]):
             self._event(read_event(line, self._path))
 
     def _event(self, event: Mapping[str, Any]) -> None:
-        self.heard = time.monotonic()
+        self.last_event_at = time.monotonic()
         kind, obj = event["type"], mapping(event["object"])
         if kind == "ERROR":
             if obj.get("code") == 410:

@@ -1,4 +1,4 @@
-"""Pods as a place where attempts run: the core's ``Place`` over the API server and the image of its Pods.
+"""Pods as a place where attempts run: the core's ``Executor`` over the API server and the image of its Pods.
 
 A launch that the API server does not take is kept as a pending attempt with the reason, and tried again, so that a
 full quota or an absent server is waited for and a template that is refused shows as such.
@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kubetuna.experiment.model import Experiment
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts, Launch
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts
 from kubetuna_operator import ANNOTATION_PARAMS, LABEL_TOLD
-from kubetuna_operator.context import About, Surroundings
+from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
 from kubetuna_operator.kube.objects import mapping, mappings, text
@@ -33,24 +33,24 @@ FAILED_KEPT = 3
 class _Refusal:
     """A launch that did not come about: since when, why, and whether only another template would help."""
 
-    order: Launch
+    request: AttemptRequest
     since: float
     tried: float
     why: str
     final: bool
 
 
-class PodPlace:
+class PodExecutor:
     """The Pods of one Experiment. ``changed`` is set whenever one of them does."""
 
-    def __init__(self, around: Surroundings, spec: Experiment, about: About) -> None:
-        self._api, self._pods, self._clock = around.api, around.pods, around.clock
-        self._background = around.background
-        self._spec, self._about, self._owner, self._lost_after = spec, about, about.owner, around.lost_after
+    def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> None:
+        self._api, self._pods, self._clock = context.api, context.pods, context.clock
+        self._background = context.deferred
+        self._spec, self._about, self._owner, self._lost_after = spec, ref, ref.owner, context.lost_after
         self._path = self._objects = collection("pods", self._owner.namespace)
         self._jobs: Jobs | None = None
         if spec.template.kind == "Job":
-            self._jobs = Jobs(around, spec, self._owner)
+            self._jobs = Jobs(context, spec, self._owner)
             self._objects = self._jobs.path
         self._refused: dict[AttemptKey, _Refusal] = {}
         self._told: set[str] = set()
@@ -59,56 +59,58 @@ class PodPlace:
         self._failed: list[PodView] = []
         self.changed = self._pods.changes(self._owner.uid)
 
-    def launch(self, order: Launch) -> None:
+    def launch(self, request: AttemptRequest) -> None:
         """Create the Pod; one that exists already is ours only with our UID and these parameters."""
         failpoint("launching")
         try:
-            made = self._api.create(self._objects, attempt_manifest(self._spec, self._owner, order))
+            made = self._api.create(self._objects, attempt_manifest(self._spec, self._owner, request))
         except Refused as error:
             if error.code == 409 and error.reason == "AlreadyExists":
-                self._adopt(order)
+                self._adopt(request)
                 return
-            self._refuse(order, error.message, final=not _passing(error))
+            self._refuse(request, error.message, final=not _passing(error))
         except Unreachable as error:
-            self._refuse(order, str(error), final=False)
+            self._refuse(request, str(error), final=False)
         else:
-            self._accept(order, made)
-            log.info("attempt started", extra=self._about.attempt(order.key))
+            self._accept(request, made)
+            log.info("attempt started", extra=self._about.attempt(request.key))
         failpoint("launched")
 
-    def _accept(self, order: Launch, made: Mapping[str, Any]) -> None:
-        self._refused.pop(order.key, None)
+    def _accept(self, request: AttemptRequest, made: Mapping[str, Any]) -> None:
+        self._refused.pop(request.key, None)
         if self._jobs is None:
             self._pods.learn(made)
         else:
-            self._jobs.expect(order)
+            self._jobs.expect(request)
 
-    def _adopt(self, order: Launch) -> None:
+    def _adopt(self, request: AttemptRequest) -> None:
         try:
-            found = self._api.get(f"{self._objects}/{order.name}")
+            found = self._api.get(f"{self._objects}/{request.name}")
         except (Refused, Unreachable) as error:
-            self._refuse(order, str(error), final=False)
+            self._refuse(request, str(error), final=False)
             return
-        if not self._is_ours(found, order):
-            self._refuse(order, f"{self._spec.template.kind} {order.name!r} is there and is not ours", final=False)
-        elif self._jobs is not None and self._jobs.is_over(found) and order.key not in self._own():
-            self._jobs.remove(order.name, text(mapping(found.get("metadata")).get("uid")))
-            self._refuse(order, "its Job ended without a Pod, and is made again", final=False)
+        if not self._is_ours(found, request):
+            self._refuse(
+                request, f"{self._spec.template.kind} {request.name!r} is there and is not ours", final=False
+            )
+        elif self._jobs is not None and self._jobs.is_over(found) and request.key not in self._own():
+            self._jobs.remove(request.name, text(mapping(found.get("metadata")).get("uid")))
+            self._refuse(request, "its Job ended without a Pod, and is made again", final=False)
         else:
-            self._accept(order, found)
+            self._accept(request, found)
 
-    def _is_ours(self, found: Mapping[str, Any], order: Launch) -> bool:
+    def _is_ours(self, found: Mapping[str, Any], request: AttemptRequest) -> bool:
         """A name alone says nothing: a recreated Experiment never adopts a stranger's."""
         metadata = mapping(found.get("metadata"))
         owners, notes = mappings(metadata.get("ownerReferences")), mapping(metadata.get("annotations"))
         ours = bool(owners) and owners[0].get("uid") == self._owner.uid
-        ours = ours and notes.get(ANNOTATION_PARAMS) == order.params_hash
+        ours = ours and notes.get(ANNOTATION_PARAMS) == request.params_hash
         return ours and not metadata.get("deletionTimestamp")
 
-    def _refuse(self, order: Launch, why: str, final: bool) -> None:
-        now, before = self._clock.now(), self._refused.get(order.key)
+    def _refuse(self, request: AttemptRequest, why: str, final: bool) -> None:
+        now, before = self._clock.now(), self._refused.get(request.key)
         since = before.since if before else now
-        self._refused[order.key] = _Refusal(order, since, now, why[:300], final)
+        self._refused[request.key] = _Refusal(request, since, now, why[:300], final)
 
     def stop(self, key: AttemptKey, why: str) -> None:
         """Let the kubelet end it, which keeps its log; a Pod without a node has none and is deleted."""
@@ -183,12 +185,12 @@ class PodPlace:
         if self._jobs is not None and pod.job is not None:
             self._jobs.remove(pod.job["name"], pod.job["uid"])
         else:
-            self._api.delete(self._named(pod), uid=pod.uid, lazily=True)
+            self._api.delete(self._named(pod), uid=pod.uid, low_priority=True)
 
     def _mark(self, pod: PodView) -> None:
         try:
             change = {"metadata": {"uid": pod.uid, "labels": {LABEL_TOLD: "true"}}}
-            self._api.merge(self._named(pod), change, lazily=True)
+            self._api.merge(self._named(pod), change, low_priority=True)
         except Refused as error:
             if error.code not in (404, 409):
                 log.warning("Pod %s cannot be marked: %s", pod.name, error, extra=self._about.attempt(pod.key))
@@ -203,8 +205,8 @@ class PodPlace:
         if self._jobs is not None:
             found |= self._jobs.awaited(found, now)
         for refusal in list(self._refused.values()):
-            if refusal.order.key not in found:
-                found[refusal.order.key] = self._waiting(refusal, now)
+            if refusal.request.key not in found:
+                found[refusal.request.key] = self._waiting(refusal, now)
         return tuple(found.values())
 
     def _facts(self, pod: PodView, now: float) -> AttemptFacts:
@@ -236,11 +238,11 @@ class PodPlace:
     def _waiting(self, refusal: _Refusal, now: float) -> AttemptFacts:
         if refusal.final and now > refusal.since + self._spec.start_timeout:
             end = ExitFacts(reason="StartError", message=refusal.why)
-            return AttemptFacts(refusal.order.key, "ended", refusal.since, exit=end, waiting=refusal.why)
+            return AttemptFacts(refusal.request.key, "ended", refusal.since, exit=end, waiting=refusal.why)
         if now > refusal.tried + RETRY_SECONDS:
-            self._refused[refusal.order.key] = replace(refusal, tried=now)
-            self.launch(refusal.order)
-        return AttemptFacts(refusal.order.key, "pending", refusal.since, waiting=refusal.why)
+            self._refused[refusal.request.key] = replace(refusal, tried=now)
+            self.launch(refusal.request)
+        return AttemptFacts(refusal.request.key, "pending", refusal.since, waiting=refusal.why)
 
     def capacity(self) -> int | None:
         """Only the scheduler knows."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kubetuna.experiment.model import Experiment
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts, Launch
-from kubetuna_operator.context import Surroundings
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts
+from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
 from kubetuna_operator.kube.objects import Owner, mapping, mappings
 from kubetuna_operator.workloads.manifest import attempt_manifest
@@ -24,7 +24,7 @@ ASK_SECONDS = 5.0
 class _Awaited:
     """A Job whose Pod has not been seen: since when, when we last asked why, and what we were told."""
 
-    order: Launch
+    request: AttemptRequest
     since: float
     asked: float
     why: str = ""
@@ -35,15 +35,15 @@ class _Awaited:
 class Jobs:
     """The Jobs of one Experiment that have no Pod yet."""
 
-    def __init__(self, around: Surroundings, spec: Experiment, owner: Owner) -> None:
-        self._api, self._clock, self._spec, self._owner = around.api, around.clock, spec, owner
+    def __init__(self, context: OperatorContext, spec: Experiment, owner: Owner) -> None:
+        self._api, self._clock, self._spec, self._owner = context.api, context.clock, spec, owner
         self.path = collection("jobs", owner.namespace)
         self._awaited: dict[AttemptKey, _Awaited] = {}
 
-    def expect(self, order: Launch) -> None:
+    def expect(self, request: AttemptRequest) -> None:
         """Its Job is there; its Pod will come."""
         now = self._clock.now()
-        self._awaited.setdefault(order.key, _Awaited(order, now, now))
+        self._awaited.setdefault(request.key, _Awaited(request, now, now))
 
     def awaited(self, seen: Container[AttemptKey], now: float) -> dict[AttemptKey, AttemptFacts]:
         """Attempts whose Pod is not among those ``seen``."""
@@ -57,15 +57,15 @@ class Jobs:
     def _facts(self, wait: _Awaited, now: float) -> AttemptFacts:
         if wait.final and now > wait.since + self._spec.start_timeout:
             end = ExitFacts(reason="StartError", message=wait.why)
-            return AttemptFacts(wait.order.key, "ended", wait.since, exit=end, waiting=wait.why)
-        return AttemptFacts(wait.order.key, "pending", wait.since, waiting=wait.why or None)
+            return AttemptFacts(wait.request.key, "ended", wait.since, exit=end, waiting=wait.why)
+        return AttemptFacts(wait.request.key, "pending", wait.since, waiting=wait.why or None)
 
     def _ask(self, wait: _Awaited, now: float) -> _Awaited:
-        job = attempt_manifest(self._spec, self._owner, wait.order)
+        job = attempt_manifest(self._spec, self._owner, wait.request)
         pod = {"apiVersion": "v1", "kind": "Pod", **job["spec"]["template"]}
-        pod["metadata"] = {**pod["metadata"], "name": wait.order.name}
+        pod["metadata"] = {**pod["metadata"], "name": wait.request.name}
         try:
-            self._api.create(collection("pods", self._owner.namespace), pod, lazily=True, dryRun="All")
+            self._api.create(collection("pods", self._owner.namespace), pod, low_priority=True, dryRun="All")
         except Refused as error:
             passing = error.code == 409 or (error.code == 403 and "quota" in error.message)
             return replace(wait, asked=now, why=error.message[:300], final=not passing)
@@ -84,13 +84,13 @@ class Jobs:
         if wait is None or (wait.recalled is not None and now < wait.recalled + ASK_SECONDS):
             return
         self._awaited[key] = replace(wait, recalled=now)
-        path = f"{self.path}/{wait.order.name}"
-        self._api.delete(path, lazily=True, propagationPolicy="Background")
+        path = f"{self.path}/{wait.request.name}"
+        self._api.delete(path, low_priority=True, propagationPolicy="Background")
         del self._awaited[key]
 
     def remove(self, name: str, uid: str) -> None:
         """Delete a Job, and with it its Pod."""
-        self._api.delete(f"{self.path}/{name}", uid=uid, lazily=True, propagationPolicy="Background")
+        self._api.delete(f"{self.path}/{name}", uid=uid, low_priority=True, propagationPolicy="Background")
 
     @staticmethod
     def is_over(job: Mapping[str, Any]) -> bool:

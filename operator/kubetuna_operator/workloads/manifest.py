@@ -12,7 +12,7 @@ from typing import Any
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import pod_spec
-from kubetuna.trials.attempts import Launch
+from kubetuna.trials.attempts import AttemptRequest
 from kubetuna.trials.substitution import substitute
 from kubetuna_operator import (
     ANNOTATION_EXPERIMENT,
@@ -31,40 +31,40 @@ SCRATCH_PATH = "/kubetuna"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 
-def attempt_manifest(spec: Experiment, owner: Owner, order: Launch) -> dict[str, Any]:
+def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) -> dict[str, Any]:
     """The object to create for an attempt: its Pod, or the Job that makes its Pod."""
-    meta = {"name": f"{owner.name}-{order.key.trial}", "namespace": owner.namespace}
-    filled = substitute(spec.template.trial_spec, spec.template.substitutions, order.params, meta)
+    meta = {"name": f"{owner.name}-{request.key.trial}", "namespace": owner.namespace}
+    filled = substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta)
     template = filled["spec"]["template"] if spec.template.kind == "Job" else filled
     body = copy.deepcopy(dict(pod_spec(filled)))
     _default_pod(body, spec)
     for container in [*(body.get("initContainers") or []), *body["containers"]]:
         _default_container(container)
     primary = next(c for c in body["containers"] if c["name"] == spec.template.primary_container)
-    _give_environment(primary, body, spec, order)
-    metadata = _metadata(template.get("metadata") or {}, spec, owner, order)
-    named = {"name": order.name, "namespace": owner.namespace, "ownerReferences": [owner.reference()]}
+    _give_environment(primary, body, spec, request)
+    metadata = _metadata(template.get("metadata") or {}, spec, owner, request)
+    named = {"name": request.name, "namespace": owner.namespace, "ownerReferences": [owner.reference()]}
     if spec.template.kind == "Pod":
         return {"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, **named}, "spec": body}
-    own = _metadata(filled.get("metadata") or {}, spec, owner, order)
+    own = _metadata(filled.get("metadata") or {}, spec, owner, request)
     job = {**filled["spec"], "backoffLimit": 0, "template": {"metadata": metadata, "spec": body}}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {**own, **named}, "spec": job}
 
 
-def _metadata(given: Mapping[str, Any], spec: Experiment, owner: Owner, order: Launch) -> dict[str, Any]:
+def _metadata(given: Mapping[str, Any], spec: Experiment, owner: Owner, request: AttemptRequest) -> dict[str, Any]:
     labels = {
         **(given.get("labels") or {}),
         LABEL_EXPERIMENT: owner.name,
-        LABEL_TRIAL: str(order.key.trial),
-        LABEL_REPEAT: str(order.key.repeat),
-        LABEL_ATTEMPT: str(order.key.attempt),
+        LABEL_TRIAL: str(request.key.trial),
+        LABEL_REPEAT: str(request.key.repeat),
+        LABEL_ATTEMPT: str(request.key.attempt),
     }
     if spec.queue_name:
         labels.setdefault(QUEUE_LABEL, spec.queue_name)
-    notes = {**(given.get("annotations") or {}), ANNOTATION_PARAMS: order.params_hash}
+    notes = {**(given.get("annotations") or {}), ANNOTATION_PARAMS: request.params_hash}
     notes[ANNOTATION_EXPERIMENT] = owner.uid
-    if order.timeout is not None:
-        notes[ANNOTATION_TIMEOUT] = str(order.timeout)
+    if request.timeout is not None:
+        notes[ANNOTATION_TIMEOUT] = str(request.timeout)
     return {"labels": labels, "annotations": notes}
 
 
@@ -88,11 +88,13 @@ def _default_container(container: dict[str, Any]) -> None:
     container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
 
 
-def _give_environment(container: dict[str, Any], body: dict[str, Any], spec: Experiment, order: Launch) -> None:
+def _give_environment(
+    container: dict[str, Any], body: dict[str, Any], spec: Experiment, request: AttemptRequest
+) -> None:
     """Our variables, with folders behind the two that name one; what the template says of those two wins."""
     written = {entry.get("name"): entry for entry in container.get("env") or []}
-    own = dict(order.environment)
-    for variable, mount, volume in _folders(spec, order):
+    own = dict(request.environment)
+    for variable, mount, volume in _folders(spec, request):
         if variable not in written:
             own[variable] = str(mount["mountPath"])
             container.setdefault("volumeMounts", []).append(mount)
@@ -103,7 +105,7 @@ def _give_environment(container: dict[str, Any], body: dict[str, Any], spec: Exp
     container["env"] = [{"name": name, "value": value} for name, value in own.items()] + kept
 
 
-def _folders(spec: Experiment, order: Launch) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+def _folders(spec: Experiment, request: AttemptRequest) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Variable, mount and volume. Folders below a volume, since the kubelet makes those, and for the Pod's user."""
     scratch = {"name": SCRATCH, "emptyDir": {}}
     yield "KUBETUNA_OUT", {"name": SCRATCH, "mountPath": f"{SCRATCH_PATH}/out", "subPath": "out"}, scratch
@@ -111,8 +113,8 @@ def _folders(spec: Experiment, order: Launch) -> Iterator[tuple[str, dict[str, A
     path = str(checkpoint.get("mountPath") or f"{SCRATCH_PATH}/checkpoint")
     mount = {"name": SCRATCH, "mountPath": path, "subPath": "checkpoint"}
     if checkpoint.get("volume"):
-        folder = f"{spec.name}/trial-{order.key.trial}"
-        folder += f"-{order.key.repeat}" if order.key.repeat else ""
+        folder = f"{spec.name}/trial-{request.key.trial}"
+        folder += f"-{request.key.repeat}" if request.key.repeat else ""
         mount |= {"name": CHECKPOINT, "subPath": folder}
         yield "KUBETUNA_CHECKPOINT_DIR", mount, {**checkpoint["volume"], "name": CHECKPOINT}
     else:

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Protocol
 
 from kubetuna.trials.attempts import AttemptKey, LogChunk
-from kubetuna_operator.context import About, Surroundings
+from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection, split_lines
 from kubetuna_operator.pods.status import PodView
@@ -92,9 +92,9 @@ class Pods(Protocol):
 class PodLogs:
     """Logs of the Pods of ``pods``. ``container`` names the primary one."""
 
-    def __init__(self, around: Surroundings, about: About, container: str, pods: Pods) -> None:
-        self._api, self._readers, self._events = around.api, around.readers, around.events
-        self._about, self._path, self._container = about, collection("pods", about.owner.namespace), container
+    def __init__(self, context: OperatorContext, ref: ExperimentRef, container: str, pods: Pods) -> None:
+        self._api, self._readers, self._events = context.api, context.readers, context.events
+        self._about, self._path, self._container = ref, collection("pods", ref.owner.namespace), container
         self._pods = pods
         self._readings: dict[str, _Reading] = {}
 

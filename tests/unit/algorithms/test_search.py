@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pytest
 
-from kubetuna.trials.attempts import Launch
+from kubetuna.trials.attempts import AttemptRequest
 from tests.fakes import Run
 from tests.local.runs import experiment
 from tests.world import World, curve
@@ -33,7 +33,7 @@ def algorithm(name: str, **settings: Any) -> dict[str, Any]:
     return {"algorithm": {"algorithmName": name, "algorithmSettings": items}}
 
 
-def bowl(launch: Launch) -> Run:
+def bowl(launch: AttemptRequest) -> Run:
     p = launch.params
     value = float(p["x"]) ** 2 + float(p["n"])
     return Run((json.dumps({"loss": value, "acc": float(p["lr"])}).encode(),))
@@ -184,7 +184,7 @@ def values(x: float) -> list[tuple[int, float]]:
     return [(step, x + (1 if x < 0.5 else -0.1) / step) for step in range(1, 6)]
 
 
-def wavy(launch: Launch) -> Run:
+def wavy(launch: AttemptRequest) -> Run:
     return Run(tuple(json.dumps({"step": s, "loss": v}).encode() for s, v in values(float(launch.params["x"]))))
 
 

@@ -75,13 +75,13 @@ def test_the_state_reads_back() -> None:
     assert feed(again, (None, 5.0), known={0: 3.0, 1: 1.0, 2: 2.0}) == [(3, 5.0, True)]
 
 
-class Told:
+class RunResult:
     """A curve as the engine keeps it: the points that stand, after every line a restart of its reader."""
 
     def __init__(self, **strategies: str) -> None:
         self.strategies, self.state, self.points = strategies, dict[str, Any](), dict[int, float]()
 
-    def hear(self, *lines: str | MetricLine, attempt: bool = False) -> Told:
+    def hear(self, *lines: str | MetricLine, attempt: bool = False) -> RunResult:
         for number, line in enumerate(lines):
             read = LineReader(("loss", "acc")).read(line.encode()) if isinstance(line, str) else line
             assert isinstance(read, MetricLine)
@@ -107,15 +107,15 @@ CHANCE = ("patience=5 loss=99", "loss=nan", "loss=-7", "acc=0 loss=0.01")
 def test_text_never_changes_what_json_reports(strategy: str, chance: str) -> None:
     """Between, before and after the reports, and in a later attempt: a bar, a word on early stopping."""
     reports = ('{"step": 0, "loss": 0.5, "acc": 0.6}', '{"step": 1, "loss": 0.3, "acc": 0.8}')
-    plain = Told(loss=strategy).hear(*reports)
-    mixed = Told(loss=strategy).hear(chance, chance, chance, reports[0], chance, chance, reports[1], chance)
+    plain = RunResult(loss=strategy).hear(*reports)
+    mixed = RunResult(loss=strategy).hear(chance, chance, chance, reports[0], chance, chance, reports[1], chance)
     assert (mixed.points, mixed.values, mixed.invalid) == (plain.points, plain.values, {})
     mixed.hear(chance, chance, chance, attempt=True)
     assert (mixed.points, mixed.values, mixed.invalid) == (plain.points, plain.values, {})
 
 
 def test_json_reports_without_a_step_make_the_curve_from_the_second_on() -> None:
-    told = Told().hear("warmup: loss=9", '{"loss": 0.5}')
+    told = RunResult().hear("warmup: loss=9", '{"loss": 0.5}')
     assert told.points == {0: 9.0, 1: 0.5} and told.values == {"loss": 0.5}
     told.hear("loss=99", '{"loss": 0.3}', "loss=99")
     assert told.points == {1: 0.5, 2: 0.3} and told.values == {"loss": 0.3}
@@ -124,7 +124,7 @@ def test_json_reports_without_a_step_make_the_curve_from_the_second_on() -> None
 @pytest.mark.parametrize(("strategy", "value"), [("latest", 0.31), ("min", 0.31), ("max", 0.31)])
 def test_one_json_summary_gives_the_value_and_leaves_the_curve_that_text_gave(strategy: str, value: float) -> None:
     """As the last line of the log or the termination message: pruning was on the text, and goes on so."""
-    told = Told(loss=strategy).hear("loss=0.9", "loss=0.2", '{"loss": 0.31}')
+    told = RunResult(loss=strategy).hear("loss=0.9", "loss=0.2", '{"loss": 0.31}')
     assert told.points == {0: 0.9, 1: 0.2, 2: 0.31} and told.values == {"loss": value}
 
 
@@ -139,7 +139,7 @@ def test_points_from_json_are_in_order_however_many_lines_of_text_came_before() 
 
 
 def test_a_metric_that_json_never_names_is_read_from_text() -> None:
-    told = Told().hear('{"step": 0, "loss": 0.3}', "acc=0.7 loss=99")
+    told = RunResult().hear('{"step": 0, "loss": 0.3}', "acc=0.7 loss=99")
     assert told.values == {"loss": 0.3, "acc": 0.7} and told.points == {0: 0.3}
     told.hear('{"acc": 0.9}', "acc=0.1")
     assert told.values == {"loss": 0.3, "acc": 0.9}
@@ -147,8 +147,8 @@ def test_a_metric_that_json_never_names_is_read_from_text() -> None:
 
 def test_a_word_in_json_is_no_report_that_would_silence_text() -> None:
     """``{"loss": "cross_entropy"}`` is a configuration; NaN is a number, and no bar may stand in for it."""
-    assert Told().hear('{"loss": "cross_entropy"}', "loss=0.3").values == {"loss": 0.3}
-    told = Told().hear('{"loss": NaN}', "patience=5 loss=99")
+    assert RunResult().hear('{"loss": "cross_entropy"}', "loss=0.3").values == {"loss": 0.3}
+    told = RunResult().hear('{"loss": NaN}', "patience=5 loss=99")
     assert told.values == {} and told.invalid == {"loss": "nan"}
 
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from kubetuna.parsing.parse import parse_experiment
-from kubetuna.trials.attempts import AttemptKey, Launch
+from kubetuna.trials.attempts import AttemptKey, AttemptRequest
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.workloads.manifest import attempt_manifest
 from tests.spec_table import JOB, TRIAL, document
 
 OWNER = Owner("lab", "small", "uid-1")
-ORDER = Launch(AttemptKey(3, 1), "small-3-0-1", {"x": 0.5}, "hash", {"KUBETUNA_TRIAL": "3"}, timeout=90.0)
+ORDER = AttemptRequest(AttemptKey(3, 1), "small-3-0-1", {"x": 0.5}, "hash", {"KUBETUNA_TRIAL": "3"}, timeout=90.0)
 
 
 def manifest(**edits: Any) -> dict[str, Any]:

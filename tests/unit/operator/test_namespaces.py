@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from kubetuna_operator import FINALIZER
-from kubetuna_operator.context import Surroundings
+from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.experiment import controller, watches
 from kubetuna_operator.experiment.controller import Controller
 from kubetuna_operator.kube import reflector
@@ -76,7 +76,9 @@ class Cluster(Api):
 class Runs:
     """Stands for a runner: it runs until it is left."""
 
-    def __init__(self, around: object, obj: Mapping[str, Any], done: Callable[[Any], None], fenced: object) -> None:
+    def __init__(
+        self, context: object, obj: Mapping[str, Any], done: Callable[[Any], None], fenced: object
+    ) -> None:
         metadata = obj["metadata"]
         self.owner = SimpleNamespace(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
         self.generation, self.failed, self.left, self._done = 1, False, False, done
@@ -111,7 +113,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     stopped, threads = threading.Event(), []
 
     def begin(api: Cluster) -> Controller:
-        made = Controller(Surroundings.make(api, cast(Any, None), "me", 60.0), ("a", "b", "c"), lambda: None)
+        made = Controller(OperatorContext.make(api, cast(Any, None), "me", 60.0), ("a", "b", "c"), lambda: None)
         made.watch()
         threads.append(threading.Thread(target=made.run, args=(stopped,), daemon=True))
         threads[0].start()

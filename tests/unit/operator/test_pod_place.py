@@ -8,14 +8,14 @@ from typing import Any, cast
 import pytest
 
 from kubetuna.parsing.parse import parse_experiment
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, Launch
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest
 from kubetuna_operator import ANNOTATION_TIMEOUT
-from kubetuna_operator.context import About, Surroundings
+from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.kube.api_client import Refused, Unreachable
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.pods.index import PodIndex
 from kubetuna_operator.pods.status import seconds, view
-from kubetuna_operator.workloads.executor import RETRY_SECONDS, PodPlace
+from kubetuna_operator.workloads.executor import RETRY_SECONDS, PodExecutor
 from tests.fakes import FakeClock
 from tests.spec_table import JOB, TRIAL, document
 from tests.unit.operator.pods import RUNNING, STARTED, pod
@@ -41,10 +41,10 @@ class ScriptedApi:
         self._take("create", path)
         return body
 
-    def merge(self, path: str, body: Mapping[str, Any], lazily: bool = False) -> None:
+    def merge(self, path: str, body: Mapping[str, Any], low_priority: bool = False) -> None:
         self._take("merge", path)
 
-    def delete(self, path: str, uid: str | None = None, lazily: bool = False, **body: object) -> None:
+    def delete(self, path: str, uid: str | None = None, low_priority: bool = False, **body: object) -> None:
         self._take("delete", path)
 
 
@@ -54,12 +54,12 @@ class Cluster:
     def __init__(self, edits: Mapping[str, Any] | None = None) -> None:
         self.api, self.clock, self.index = ScriptedApi(), FakeClock(seconds(STARTED) or 0.0), PodIndex()
         owner = Owner("lab", "small", "owner")
-        around = Surroundings(
+        context = OperatorContext(
             cast(Any, self.api), self.index, cast(Any, None), "me", cast(Any, None), cast(Any, None),
             cast(Any, None), 60.0, self.clock,
         )  # fmt: skip
         spec = parse_experiment(document(dict(edits or {})))
-        self.place = PodPlace(around, spec, About(owner, 1))
+        self.place = PodExecutor(context, spec, ExperimentRef(owner, 1))
 
     def show(self, **spec: Any) -> None:
         """The watch shows the Pod so."""
@@ -115,7 +115,7 @@ def test_a_pod_past_its_time_is_told_so_again_and_not_at_every_look() -> None:
 
 def test_a_job_without_a_pod_is_awaited_until_its_deletion_was_taken() -> None:
     cluster = Cluster({TRIAL: JOB})
-    cluster.place.launch(Launch(KEY, "small-3-0-1", {"x": 0.5}, "hash", {}))
+    cluster.place.launch(AttemptRequest(KEY, "small-3-0-1", {"x": 0.5}, "hash", {}))
     cluster.api.faults = [BUSY]
     cluster.api.sent.clear()
     for _ in range(3):

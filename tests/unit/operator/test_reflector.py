@@ -163,16 +163,16 @@ def test_a_list_that_is_none_forgets_nothing(odd: Any) -> None:
 
 
 def test_a_change_that_is_not_taken_in_does_not_keep_back_the_others() -> None:
-    api, heard = Script(page(7, pod("a", 1, "1"), pod("b", 2, "1")), [event("ADDED", pod("c", 8, "1"))]), []
+    api, last_event_at = Script(page(7, pod("a", 1, "1"), pod("b", 2, "1")), [event("ADDED", pod("c", 8, "1"))]), []
 
     def changed(key: tuple[str, str], before: str | None, after: str | None) -> None:
-        heard.append(key[1])
+        last_event_at.append(key[1])
         raise KeyError(key)
 
     watch: Reflector[str] = Reflector(api, "pods", "lab", lambda obj: str(obj["value"]), changed)
     watch.start()
     assert api.over.wait(10)
-    assert sorted(heard) == ["a", "b", "c"]
+    assert sorted(last_event_at) == ["a", "b", "c"]
 
 
 def test_a_watch_goes_on_after_thousands_of_failures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def test_a_watch_of_a_kind_without_objects_is_alive_though_it_is_silent(monkeypa
     monkeypatch.setattr(watch._ended, "wait", lambda seconds=None: waits.append(seconds))
     watch.start()
     assert api.over.wait(10)
-    assert clock[0] - watch.heard <= reflector.SILENCE and not waits
+    assert clock[0] - watch.last_event_at <= reflector.SILENCE and not waits
     assert [q.get("resourceVersion") for q in api.asked[1:]] == ["7"] * 4
 
 
@@ -227,4 +227,4 @@ def test_a_refusal_is_a_sign_of_life_and_ends_only_when_the_watch_is_open(monkey
     watch.start()
     assert api.over.wait(10)
     assert seen == [str(refused), str(refused), str(refused), ""]
-    assert clock[0] == 1300.0 and watch.heard == 1300.0
+    assert clock[0] == 1300.0 and watch.last_event_at == 1300.0

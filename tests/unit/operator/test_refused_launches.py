@@ -10,19 +10,19 @@ import pytest
 from sqlalchemy import create_engine
 
 from kubetuna.parsing.parse import parse_experiment
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, Launch
-from kubetuna_operator.context import About, Store, Surroundings
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest
+from kubetuna_operator.context import ExperimentRef, OperatorContext, Store
 from kubetuna_operator.kube.api_client import Api, Refused
-from kubetuna_operator.kube.deferred_writes import Background
+from kubetuna_operator.kube.deferred_writes import DeferredWrites
 from kubetuna_operator.kube.events import Events
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.pods.index import PodIndex
-from kubetuna_operator.workloads.executor import PodPlace
+from kubetuna_operator.workloads.executor import PodExecutor
 from tests.fakes import FakeClock
 from tests.spec_table import JOB, TRIAL, document
 
-ABOUT = About(Owner("lab", "small", "uid-1"), 1)
-ORDER = Launch(AttemptKey(3, 1), "small-3-0-1", {"x": 0.5}, "hash", {"KUBETUNA_TRIAL": "3"})
+ABOUT = ExperimentRef(Owner("lab", "small", "uid-1"), 1)
+ORDER = AttemptRequest(AttemptKey(3, 1), "small-3-0-1", {"x": 0.5}, "hash", {"KUBETUNA_TRIAL": "3"})
 
 
 class RefusingApi(Api):
@@ -31,19 +31,21 @@ class RefusingApi(Api):
     def __init__(self) -> None:
         """Connects to nothing."""
 
-    def create(self, path: str, body: Mapping[str, Any], lazily: bool = False, **query: object) -> dict[str, Any]:
+    def create(
+        self, path: str, body: Mapping[str, Any], low_priority: bool = False, **query: object
+    ) -> dict[str, Any]:
         if body["kind"] == "Pod":
             raise Refused(422, "Invalid", "spec.containers[0].image: must not be empty")
         return dict(body)
 
 
-def place(template: dict[str, Any], clock: FakeClock) -> PodPlace:
-    api, background = RefusingApi(), Background()
-    around = Surroundings(
-        api, PodIndex(), Store(create_engine("sqlite://")), "me", background, Events(api, background),
+def place(template: dict[str, Any], clock: FakeClock) -> PodExecutor:
+    api, deferred = RefusingApi(), DeferredWrites()
+    context = OperatorContext(
+        api, PodIndex(), Store(create_engine("sqlite://")), "me", deferred, Events(api, deferred),
         ThreadPoolExecutor(1), 60.0, clock,
     )  # fmt: skip
-    return PodPlace(around, parse_experiment(document(template)), ABOUT)
+    return PodExecutor(context, parse_experiment(document(template)), ABOUT)
 
 
 @pytest.mark.parametrize("template", [{}, {TRIAL: JOB}], ids=["Pod", "Job"])

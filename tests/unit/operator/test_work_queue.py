@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from kubetuna_operator.kube.deferred_writes import Background
+from kubetuna_operator.kube.deferred_writes import DeferredWrites
 from kubetuna_operator.kube.work_queue import FIRST_WAIT, LONGEST_WAIT, WorkQueue
 
 
@@ -99,7 +99,7 @@ def test_workers_try_again_what_failed_and_end_with_the_queue() -> None:
 
 
 def test_of_one_key_only_the_latest_write_counts_and_a_failed_one_is_kept() -> None:
-    background, seen, over = Background(), [], threading.Event()
+    deferred, seen, over = DeferredWrites(), [], threading.Event()
 
     def fails_once() -> None:
         seen.append("second")
@@ -107,8 +107,8 @@ def test_of_one_key_only_the_latest_write_counts_and_a_failed_one_is_kept() -> N
             raise OSError("away")
         over.set()
 
-    background.later("status", lambda: seen.append("first"))
-    background.later("status", fails_once)
-    background.start()
+    deferred.later("status", lambda: seen.append("first"))
+    deferred.later("status", fails_once)
+    deferred.start()
     assert over.wait(10)
     assert seen == ["second", "second"]

@@ -22,7 +22,7 @@ from kubetuna.planning.plan import (
     finished,
     plan,
 )
-from kubetuna.planning.stopping import IDENTICAL_FAILURES, ending
+from kubetuna.planning.stopping import IDENTICAL_FAILURES, stop_decision
 from kubetuna.trials.attempts import AttemptKey
 from kubetuna.trials.outcome import Classified, Outcome
 from kubetuna.trials.snapshot import Snapshot, Tally
@@ -271,7 +271,7 @@ def test_told_attempts_are_forgotten() -> None:
 )
 def test_how_experiments_end(changes: dict[str, object], tally: Tally, reason: str, stops: bool) -> None:
     state = snapshot(spec=experiment(**changes), tally=tally)
-    end = ending(state, NOW)
+    end = stop_decision(state, NOW)
     assert end is not None
     assert (end.reason, end.stop_running) == (reason, stops)
     assert finished(state, NOW) == end
@@ -279,7 +279,7 @@ def test_how_experiments_end(changes: dict[str, object], tally: Tally, reason: s
 
 
 def test_max_failed_zero_without_failures_goes_on() -> None:
-    assert ending(snapshot(spec=experiment(max_failed=0)), NOW) is None
+    assert stop_decision(snapshot(spec=experiment(max_failed=0)), NOW) is None
 
 
 def test_a_spent_budget_stops_running_trials_and_tells_them_stopped() -> None:
