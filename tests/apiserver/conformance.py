@@ -154,7 +154,7 @@ def a_status_is_apart_and_only_the_spec_is_a_generation(s: Subject) -> None:
     assert made["metadata"]["generation"] == 1 and "status" not in made
     named = {n: body[n] for n in ("apiVersion", "kind", "metadata")}
     one, two = ({"type": t, "status": "True", "reason": "x", "message": ""} for t in ("Created", "Running"))
-    status = {"state": "Running", "conditions": [one, two], "spent": {"a": 1.0}, "failures": ["x"]}
+    status = {"state": "Running", "conditions": [one, two], "extra": {"a": 1.5}, "list": ["x"]}
     shown = s.api.apply(f"{where}/status", {**named, "status": status, "spec": {"maxTrialCount": 9}}, "kubetuna")
     assert (shown["status"], shown["spec"]) == (status, made["spec"]) and shown["metadata"]["generation"] == 1
     later = {"state": "Running", "conditions": [{**one, "status": "False"}]}
