@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from kubetuna_operator.transport import Api
+from kubetuna_operator.pods import Owner
+from kubetuna_operator.transport import Api, collection
 from tests.apiserver.job_controller import JobController
 from tests.apiserver.kubelet import Kubelet
 from tests.apiserver.pool import connect
@@ -32,6 +33,11 @@ class Cluster:
     def api(self, handle: Handler | None = None) -> Api:
         """A connection, through ``handle`` where faults are to stand in between."""
         return connect(handle or self.server.handle, self.server.wait)
+
+    def make_owner(self, document: Mapping[str, Any]) -> Owner:
+        """Create an Experiment, to whom Pods can belong."""
+        made = self.api().create(collection("experiments", NAMESPACE), document)
+        return Owner(NAMESPACE, made["metadata"]["name"], made["metadata"]["uid"])
 
     def step(self) -> None:
         """Let the controllers and kubelets do all that is to be done now."""

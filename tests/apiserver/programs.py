@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.kubelet import is_new, name_of
@@ -38,3 +40,10 @@ class Nodes:
                     kubelet.print(name_of(pod), *program.lines)
                 elif program.code is not None:
                     kubelet.exit(name_of(pod), program.code)
+
+
+def params_of(pod: Object) -> dict[str, Any]:
+    """The parameters that a trial's Pod was given."""
+    environment = {e["name"]: e.get("value", "") for c in pod["spec"]["containers"] for e in c.get("env") or []}
+    found: dict[str, Any] = json.loads(environment["KUBETUNA_PARAMS"])
+    return found

@@ -1,0 +1,89 @@
+"""The operator's own parts over the cluster in memory, as one process of it has them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any
+
+from kubetuna.store.engine import open_engine
+from kubetuna_operator import LABEL_EXPERIMENT
+from kubetuna_operator.background import Background
+from kubetuna_operator.controller import Controller
+from kubetuna_operator.events import Events
+from kubetuna_operator.pod_facts import PodView, view
+from kubetuna_operator.pod_index import PodIndex
+from kubetuna_operator.reflector import Reflector
+from kubetuna_operator.surroundings import Store, Surroundings
+from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.server import Query, Response
+
+LOST_AFTER = 60.0
+
+
+class Here(Executor):
+    """Does what it is given at once, in the thread that asks."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Do it."""
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+class Process:
+    """What one operator process shares among its parts. It can be cut off from the API server, or killed."""
+
+    def __init__(
+        self, cluster: Cluster, store: str, identity: str = "one", readers: Executor | None = None
+    ) -> None:
+        self._cluster = cluster
+        self.cut_off = False
+        self.asked: list[tuple[str, str]] = []
+        api, background = cluster.api(self._handle), Background()
+        self.around = Surroundings(
+            api, PodIndex(), Store(open_engine(store)), identity, background, Events(api, background),
+            readers or Here(), LOST_AFTER, cluster.clock,
+        )  # fmt: skip
+        background.start()
+
+    def _handle(self, method: str, path: str, query: Query, body: bytes, headers: Mapping[str, str]) -> Response:
+        if self.cut_off:
+            raise ConnectionRefusedError("connection refused")
+        self.asked.append((method, path))
+        return self._cluster.server.handle(method, path, query, body, headers)
+
+    def watch_pods(self) -> Reflector[PodView]:
+        """Keep the index of Pods fed, as the controller does."""
+        index = self.around.pods
+        watch = Reflector(self.around.api, "pods", NAMESPACE, view, index.update, LABEL_EXPERIMENT)
+        index.learn_with(NAMESPACE, watch.learn)
+        watch.start()
+        assert watch.synced.wait(10)
+        return watch
+
+
+class Operator(Process):
+    """A whole operator but for its leader election: watches, work queues and a runner for every Experiment."""
+
+    def __init__(self, cluster: Cluster, store: str, identity: str = "one") -> None:
+        super().__init__(cluster, store, identity, ThreadPoolExecutor(4))
+        self.fenced, self._stopped = threading.Event(), threading.Event()
+        self.controller = Controller(self.around, (NAMESPACE,), self.fenced.set)
+        self.controller.watch()
+        self._thread = threading.Thread(target=self.controller.run, args=(self._stopped,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """As on SIGTERM: what runs goes on running."""
+        self._stopped.set()
+        for watch in self.controller._watches:
+            watch.stop()
+        self._cluster.server.cut_watches()
+        self._thread.join(10)
+
+    def kill(self) -> None:
+        """Nothing of it reaches the API server any more, whatever its threads try."""
+        self.cut_off = True
+        self.stop()
