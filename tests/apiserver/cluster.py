@@ -46,7 +46,7 @@ class Cluster:
                 pass
 
     def advance(self, seconds: float) -> None:
-        """Let time go by."""
+        """Let time go by, and what is due then happen."""
         with self.server.changed:
             self.clock.time += seconds
             self.server.tick()

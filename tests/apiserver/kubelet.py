@@ -38,6 +38,8 @@ class Kubelet:
     def __init__(self, server: Server, namespace: str) -> None:
         self._server, self._namespace = server, namespace
         self._heeds: dict[str, Heed] = {}
+        # Nodes that cannot be reached: whatever is to be done there waits.
+        self.silent: set[str] = set()
         # When a Pod got SIGTERM, by UID.
         self._terminated: dict[str, float] = {}
 
@@ -129,10 +131,9 @@ class Kubelet:
             self._server.writes.remove(PODS, self.pod(name))
 
     def rotate(self, name: str) -> None:
-        """Begin a new log file: what was printed so far can't be read any more."""
-        pod = self.pod(name)
+        """Begin new log files: what was printed so far can't be read any more."""
         with self._server.changed:
-            self._server.logs.rotate(pod["metadata"]["uid"], pod["spec"]["containers"][0]["name"])
+            self._server.logs.rotate(self.pod(name)["metadata"]["uid"])
 
     def heed(self, name: str, code: int | None, *lines: str) -> None:
         """What a Pod's containers will do at SIGTERM; code None: nothing."""
@@ -140,7 +141,7 @@ class Kubelet:
 
     def tick(self) -> bool:
         """Do what is due. Whether there was anything."""
-        did = [self._tick(pod) for pod in self.pods() if pod["spec"].get("nodeName")]
+        did = [self._tick(p) for p in self.pods() if p["spec"].get("nodeName") not in (None, *self.silent)]
         return any(did)
 
     def _tick(self, pod: Object) -> bool:

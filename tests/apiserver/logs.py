@@ -36,9 +36,10 @@ class Logs:
         for stream, stamped in log.followers:
             stream.push(_shown(stamp, line, stamped))
 
-    def rotate(self, uid: str, container: str) -> None:
-        """Begin a new file, as a kubelet does whose container printed much: the old one can't be read any more."""
-        self._logs[(uid, container)].lines.clear()
+    def rotate(self, uid: str) -> None:
+        """Begin new files, as a kubelet does whose containers printed much: the old ones can't be read any more."""
+        for log in [log for key, log in self._logs.items() if key[0] == uid]:
+            log.lines.clear()
 
     def end(self, uid: str, container: str) -> None:
         """The container has ended: who follows is told."""

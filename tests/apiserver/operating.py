@@ -33,14 +33,15 @@ class Here(Executor):
 
 
 class Process:
-    """What one operator process shares among its parts. It can be cut off from the API server, or killed."""
+    """What one operator process shares among its parts. It can be cut off, or lose answers to writes."""
 
     def __init__(
         self, cluster: Cluster, store: str, identity: str = "one", readers: Executor | None = None
     ) -> None:
         self._cluster = cluster
-        self.cut_off = False
+        self.cut_off, self.lost = False, 0
         self.asked: list[tuple[str, str]] = []
+        self._watches: list[Reflector[Any]] = []
         api, background = cluster.api(self._handle), Background()
         self.around = Surroundings(
             api, PodIndex(), Store(open_engine(store)), identity, background, Events(api, background),
@@ -52,7 +53,11 @@ class Process:
         if self.cut_off:
             raise ConnectionRefusedError("connection refused")
         self.asked.append((method, path))
-        return self._cluster.server.handle(method, path, query, body, headers)
+        answer = self._cluster.server.handle(method, path, query, body, headers)
+        if method != "GET" and self.lost:
+            self.lost -= 1
+            raise ConnectionResetError("connection reset by peer")
+        return answer
 
     def watch_pods(self) -> Reflector[PodView]:
         """Keep the index of Pods fed, as the controller does."""
@@ -61,7 +66,18 @@ class Process:
         index.learn_with(NAMESPACE, watch.learn)
         watch.start()
         assert watch.synced.wait(10)
+        self._watches.append(watch)
         return watch
+
+    def close(self) -> None:
+        """End its threads."""
+        for watch in self._watches:
+            watch.stop()
+        self._cluster.server.cut_watches()
+        # A real process has no need to: its background ends with it.
+        self.around.background._queue.close()
+        self.around.readers.shutdown(wait=False)
+        self.around.store.database.dispose()
 
 
 class Operator(Process):
@@ -71,6 +87,7 @@ class Operator(Process):
         super().__init__(cluster, store, identity, ThreadPoolExecutor(4))
         self.fenced, self._stopped = threading.Event(), threading.Event()
         self.controller = Controller(self.around, (NAMESPACE,), self.fenced.set)
+        self._watches += self.controller._watches
         self.controller.watch()
         self._thread = threading.Thread(target=self.controller.run, args=(self._stopped,), daemon=True)
         self._thread.start()
@@ -78,10 +95,8 @@ class Operator(Process):
     def stop(self) -> None:
         """As on SIGTERM: what runs goes on running."""
         self._stopped.set()
-        for watch in self.controller._watches:
-            watch.stop()
-        self._cluster.server.cut_watches()
         self._thread.join(10)
+        self.close()
 
     def kill(self) -> None:
         """Nothing of it reaches the API server any more, whatever its threads try."""

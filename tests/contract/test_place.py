@@ -91,7 +91,7 @@ def in_pods(folder: Path) -> Iterator[World]:
     """Pods of a cluster in memory. The operator knows of them what its watch tells."""
     cluster = Cluster()
     process = Process(cluster, f"sqlite:///{folder}/study.db")
-    watch = process.watch_pods()
+    process.watch_pods()
     spec, about = parse_file_text(experiment("")), About(cluster.make_owner(json.loads(experiment(""))), 1)
     place = PodPlace(process.around, spec, about)
     nodes = Nodes(cluster, pod_program)
@@ -101,8 +101,7 @@ def in_pods(folder: Path) -> Iterator[World]:
         cluster.advance(1.0)
 
     yield World(place, PodLogs(process.around, about, "trial", place), drive)
-    watch.stop()
-    cluster.server.cut_watches()
+    process.close()
 
 
 def pod_program(pod: Object) -> Program:
