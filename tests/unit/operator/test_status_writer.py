@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kubetuna_operator import status_writer
 from kubetuna_operator.pods import Owner
 from kubetuna_operator.status_writer import StatusWriter
 from kubetuna_operator.transport import collection
@@ -50,7 +51,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setattr(status_writer, "SECONDS_BETWEEN", 0.2)
     made = Desk(tmp_path)
     yield made
     made.process.close()

@@ -46,7 +46,8 @@ class Showcase:
 
 
 @pytest.fixture
-def showcase(tmp_path: Path) -> Iterator[Showcase]:
+def showcase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Showcase]:
+    monkeypatch.setattr(projection, "SOON", 0.05)
     made = Showcase(tmp_path)
     yield made
     made.close()
