@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -92,7 +93,7 @@ class Objects:
         """
         if revision < self.compacted:
             raise expired(f"too old resource version: {revision} ({self.compacted})")
-        return [change for change in self._history if change.revision > revision]
+        return self._history[bisect_right(self._history, revision, key=lambda change: change.revision) :]
 
     def at(self, revision: int, resource: Resource, namespace: str | None) -> list[Object]:
         """All of a kind as they were at a revision, which must not be older than what is kept."""

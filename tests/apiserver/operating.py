@@ -41,6 +41,9 @@ class Process:
         self._cluster = cluster
         self.cut_off, self.lost = False, 0
         self.asked: list[tuple[str, str]] = []
+        self.queries: list[Query] = []
+        # Called before each request: what others do at just that moment.
+        self.before: Callable[[str, str], None] = lambda method, path: None
         self._watches: list[Reflector[Any]] = []
         api, background = cluster.api(self._handle), Background()
         self.around = Surroundings(
@@ -53,6 +56,8 @@ class Process:
         if self.cut_off:
             raise ConnectionRefusedError("connection refused")
         self.asked.append((method, path))
+        self.queries.append(query)
+        self.before(method, path)
         answer = self._cluster.server.handle(method, path, query, body, headers)
         if method != "GET" and self.lost:
             self.lost -= 1

@@ -236,6 +236,33 @@ def test_a_finished_experiment_goes_on_when_it_is_given_more_trials(lab: Lab) ->
     assert "Restarting" in lab.events()
 
 
+def test_an_edit_of_a_running_experiment_takes_effect_on_what_runs(lab: Lab) -> None:
+    lab.program = hangs
+    lab.operator()
+    lab.apply(maxTrialCount=2)
+    lab.until(lab.running(2))
+    lab.api.merge(SMALL, {"spec": {"shutdown": True}})
+    status = lab.ended()
+    assert (status["state"], status["observedGeneration"]) == ("Failed", 2)
+    assert [(t.state, t.outcome) for t in lab.trials()] == [("PRUNED", "Stopped")] * 2
+
+
+def test_the_finalizers_of_others_are_not_lost_even_where_they_come_in_between(lab: Lab) -> None:
+    operator = lab.operator()
+
+    def add_another(method: str, path: str) -> None:
+        if (method, path) == ("PATCH", SMALL):
+            operator.before = lambda *_: None
+            lab.api.merge(SMALL, {"metadata": {"finalizers": ["example.com/other"]}})
+
+    operator.before = add_another
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.ended()
+    assert set(lab.api.get(SMALL)["metadata"]["finalizers"]) == {"example.com/other", FINALIZER}
+    lab.api.delete(SMALL)
+    lab.until(lambda: lab.api.get(SMALL)["metadata"]["finalizers"] == ["example.com/other"])
+
+
 def test_failures_end_an_experiment_and_their_pods_stay_to_be_looked_at(lab: Lab) -> None:
     lab.program = lambda pod: Program(("starting",), 3)
     lab.operator()

@@ -17,6 +17,7 @@ from kubetuna_operator.pod_logs import PodLogs
 from kubetuna_operator.surroundings import About
 from kubetuna_operator.transport import collection
 from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.objects import timestamp
 from tests.apiserver.operating import Process
 from tests.local.runs import experiment
 
@@ -108,6 +109,15 @@ def test_every_line_comes_once_though_the_server_repeats_whole_seconds(reading: 
     reading.kubelet.exit(NAME)
     last = reading.chunk()
     assert read + [line.decode() for line in last.lines] == said and last.drained and not last.gap
+
+
+def test_what_was_read_is_not_asked_for_again_but_for_its_last_second(reading: Reading) -> None:
+    start(reading)
+    say(reading, "one")
+    reading.chunk()
+    reading.chunk()
+    first, second = (query.get("sinceTime") for query in reading.process.queries[-2:])
+    assert first is None and second == timestamp(reading.cluster.clock.now())
 
 
 def test_a_reader_that_starts_anew_goes_on_from_its_cursor(reading: Reading) -> None:

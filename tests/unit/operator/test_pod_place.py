@@ -148,7 +148,10 @@ def test_a_pod_made_anew_under_the_same_name_is_not_stopped(room: Room) -> None:
     before = room.kubelet.pod(NAME)
     room.process.cut_off = False
     room.place.stop(KEY, "Pruned")
+    deletions = room.process.asked.count(("DELETE", POD))
     room.place.delete(KEY)
+    room.cluster.until(lambda: room.process.asked.count(("DELETE", POD)) > deletions)
+    room.cluster.advance(60)
     assert room.kubelet.pod(NAME) == before
 
 
