@@ -6,7 +6,7 @@ import json
 import tempfile
 from typing import Any
 
-from sqlalchemy import Reconciler as Database
+from sqlalchemy import Engine as Database
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.parsing.parse import parse_file_text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -24,6 +25,13 @@ from kubetuna.trials.attempts import (
     LogSource,
     SystemClock,
 )
+from kubetuna_operator.context import ExperimentRef
+from kubetuna_operator.workloads.executor import PodExecutor
+from kubetuna_operator.workloads.pod_logs import PodLogs
+from tests.apiserver.cluster import Cluster
+from tests.apiserver.operating import Process
+from tests.apiserver.programs import Nodes, Program, params_of
+from tests.apiserver.resources import Object
 from tests.fakes import FakeClock, FakeLogs, FakePlace, Run
 from tests.local.runs import experiment
 
@@ -32,15 +40,17 @@ KEY = AttemptKey(trial=0, attempt=0)
 
 @dataclass
 class World:
-    """A place with its logs. ``order`` makes the order for one of the programs below."""
+    """A place with its logs. ``drive`` carries on a world that does not turn by itself."""
 
     place: Executor
     logs: LogSource
+    drive: Callable[[], None] = lambda: None
 
     def until(self, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + 30
         while not condition():
             assert time.monotonic() < end, "what was waited for did not happen"
+            self.drive()
             self.place.wait(0.2)
 
     def facts(self, key: AttemptKey = KEY) -> AttemptFacts | None:
@@ -51,7 +61,7 @@ class World:
         return facts is not None and facts.phase == "ended"
 
     def lines(self, key: AttemptKey = KEY) -> list[bytes]:
-        cursor, found = "", []
+        cursor, found = "", list[bytes]()
         while True:
             chunk = self.logs.read(key, cursor)
             found += chunk.lines
@@ -72,18 +82,45 @@ PROGRAMS = {
 
 
 def order(program: str, key: AttemptKey = KEY, params_hash: str = "h") -> AttemptRequest:
-    return AttemptRequest(key, "small-0-0-0", {"program": program}, params_hash, {"KUBETUNA_TRIAL": "0"})
+    """The request for one of the programs above."""
+    environment = {"KUBETUNA_TRIAL": "0", "KUBETUNA_PARAMS": json.dumps({"program": program})}
+    return AttemptRequest(key, f"small-0-0-{key.attempt}", {"program": program}, params_hash, environment)
 
 
-@pytest.fixture(params=["local", "fake"])
+@pytest.fixture(params=["local", "fake", "pods"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "fake":
         place = FakePlace(lambda launch: PROGRAMS[str(launch.params["program"])][1], FakeClock())
         yield World(place, FakeLogs(place))
         return
+    if request.param == "pods":
+        yield from in_pods(tmp_path)
+        return
     local = local_place(tmp_path)
     yield World(local, FileLogs(tmp_path))
     local.close()
+
+
+def in_pods(folder: Path) -> Iterator[World]:
+    """Pods of a cluster in memory. The operator knows of them what its watch tells."""
+    cluster = Cluster()
+    process = Process(cluster, f"sqlite:///{folder}/study.db")
+    process.watch_pods()
+    spec, ref = parse_file_text(experiment("")), ExperimentRef(cluster.make_owner(json.loads(experiment(""))), 1)
+    place = PodExecutor(process.context, spec, ref)
+    nodes = Nodes(cluster, pod_program)
+
+    def drive() -> None:
+        nodes.drive()
+        cluster.advance(1.0)
+
+    yield World(place, PodLogs(process.context, ref, "trial", place), drive)
+    process.close()
+
+
+def pod_program(pod: Object) -> Program:
+    run = PROGRAMS[params_of(pod)["program"]][1]
+    return Program(tuple(line.decode() for line in run.lines), None if run.endless else run.exit.exit_code)
 
 
 def local_place(folder: Path) -> ProcessExecutor:
@@ -147,7 +184,8 @@ def test_deleting_what_runs_stops_it_first(world: World) -> None:
     world.place.launch(order("hangs"))
     world.until(lambda: world.lines() == [b"one"])
     world.place.delete(KEY)
-    world.until(world.ended)
+    # Whether it is still shown while it ends is the place's choice.
+    world.until(lambda: world.facts() is None or world.ended())
     world.place.delete(KEY)
     assert world.facts() is None
 

@@ -64,12 +64,14 @@ class TokenBucket:
 
 
 class Api:
-    """A connection to one cluster, for any number of threads."""
+    """A connection to one cluster, for any number of threads. ``pool`` stands in for urllib3's."""
 
-    def __init__(self, configuration: client.Configuration) -> None:
+    def __init__(self, configuration: client.Configuration, pool: Any = None) -> None:
         configuration.connection_pool_maxsize = 64
         configuration.retries = False
         self._client = client.ApiClient(configuration)
+        if pool is not None:
+            self._client.rest_client.pool_manager = pool
         self._writes = TokenBucket(WRITES_PER_SECOND, WRITES_AT_ONCE)
         self._lazy = TokenBucket(LAZY_PER_SECOND, LAZY_AT_ONCE)
         self._patience = ANSWER_SECONDS

@@ -1,0 +1,92 @@
+"""The end of objects: grace, finalizers, preconditions, and what goes with its owner or its namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.apiserver import pod_rules
+from tests.apiserver.failures import conflict, wrong_uid
+from tests.apiserver.objects import Objects, key_of
+from tests.apiserver.resources import BY_KIND, NAMESPACES, PODS, Object, Resource
+from tests.apiserver.writes import Writes
+
+
+class Deletion:
+    """Deletes on request; ``collect`` is the garbage collector and the namespace controller, one round of them."""
+
+    def __init__(self, objects: Objects, writes: Writes) -> None:
+        self._objects, self._writes = objects, writes
+
+    def delete(self, resource: Resource, obj: Object, options: Mapping[str, Any]) -> Object | None:
+        """Delete; the object where its end is only begun, None where it is gone.
+
+        Raises:
+            Failure: 409, another object or another revision is meant.
+        """
+        _check_preconditions(resource, obj, options.get("preconditions") or {})
+        if options.get("propagationPolicy", "Background") != "Background":
+            raise NotImplementedError("only background propagation is known here")
+        grace = pod_rules.grace(obj, options) if resource == PODS else 0
+        metadata = obj["metadata"]
+        if metadata.get("deletionTimestamp") and grace >= (metadata.get("deletionGracePeriodSeconds") or 0):
+            return obj
+        if not grace and not metadata.get("finalizers") and resource != NAMESPACES:
+            self._writes.remove(resource, obj)
+            return None
+        return self._objects.put(resource, self._marked(obj, grace))
+
+    def _marked(self, obj: Object, grace: int) -> Object:
+        metadata = obj["metadata"]
+        marks = {"deletionTimestamp": self._objects.now(grace), "deletionGracePeriodSeconds": grace}
+        # As on a real server, the wish to delete an object is a new generation of it.
+        if "generation" in metadata and not metadata.get("deletionTimestamp"):
+            marks["generation"] = metadata["generation"] + 1
+        return {**obj, "metadata": {**metadata, **marks}}
+
+    def collect(self) -> bool:
+        """Delete what has lost its owners or its namespace. Whether there was anything."""
+        orphans = [(r, o) for r, o in self._objects.all() if self._is_orphan(o) or self._is_homeless(o)]
+        began = [r for r, o in orphans if not o["metadata"].get("deletionTimestamp") and not self._gone(r, o)]
+        return bool(began) | self._end_namespaces()
+
+    def _gone(self, resource: Resource, obj: Object) -> bool:
+        """Delete one object; whether something else had taken it away before."""
+        if self._objects.get(resource, key_of(obj)) is None:
+            return True
+        self.delete(resource, obj, {})
+        return False
+
+    def _is_orphan(self, obj: Object) -> bool:
+        owners = obj["metadata"].get("ownerReferences") or []
+        return bool(owners) and not any(self._exists(owner, key_of(obj)[0]) for owner in owners)
+
+    def _exists(self, owner: Mapping[str, Any], namespace: str) -> bool:
+        resource = BY_KIND.get((owner.get("apiVersion", ""), owner.get("kind", "")))
+        # Of what it does not know the garbage collector deletes nothing.
+        if resource is None:
+            return True
+        found = self._objects.get(resource, (namespace if resource.namespaced else "", owner["name"]))
+        return found is not None and found["metadata"]["uid"] == owner["uid"]
+
+    def _is_homeless(self, obj: Object) -> bool:
+        space = self._objects.get(NAMESPACES, ("", obj["metadata"].get("namespace", "")))
+        return space is not None and "deletionTimestamp" in space["metadata"]
+
+    def _end_namespaces(self) -> bool:
+        ending = [o for o in self._objects.of(NAMESPACES) if o["metadata"].get("deletionTimestamp")]
+        used = {key_of(obj)[0] for _, obj in self._objects.all()}
+        empty = [o for o in ending if o["metadata"]["name"] not in used]
+        for space in empty:
+            self._writes.remove(NAMESPACES, space)
+        return bool(empty)
+
+
+def _check_preconditions(resource: Resource, obj: Object, wanted: Mapping[str, str]) -> None:
+    metadata = obj["metadata"]
+    if wanted.get("uid", metadata["uid"]) != metadata["uid"]:
+        raise wrong_uid(resource, metadata["name"], wanted["uid"], metadata["uid"])
+    if wanted.get("resourceVersion", metadata["resourceVersion"]) != metadata["resourceVersion"]:
+        why = (f"Precondition failed: ResourceVersion in precondition: {wanted['resourceVersion']}, "
+               f"ResourceVersion in object meta: {metadata['resourceVersion']}")  # fmt: skip
+        raise conflict(resource, metadata["name"], why)

@@ -1,0 +1,80 @@
+"""The kinds that the server knows, and which of them a path names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind. ``status``: a subresource of its own; ``generation``: counted; ``keyed``: lists that are maps."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+    status: bool = False
+    generation: bool = False
+    unconditional: bool = True
+    keyed: tuple[tuple[str, str], ...] = (("metadata.ownerReferences", "uid"),)
+
+    @property
+    def api_version(self) -> str:
+        """As objects carry it."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def qualified(self) -> str:
+        """As messages name it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def key_of(self, path: tuple[str, ...]) -> str | None:
+        """The field by which the items of a list are told apart; None where the list is one value."""
+        return dict(self.keyed).get(".".join(path))
+
+
+_CONDITIONS = (("metadata.ownerReferences", "uid"), ("status.conditions", "type"))
+
+PODS = Resource("", "v1", "pods", "Pod", status=True, keyed=_CONDITIONS)
+EVENTS = Resource("", "v1", "events", "Event")
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", unconditional=False)
+JOBS = Resource("batch", "v1", "jobs", "Job", status=True, generation=True, keyed=_CONDITIONS)
+EXPERIMENTS = Resource(
+    "kubetuna.dev", "v1alpha1", "experiments", "Experiment",
+    status=True, generation=True, unconditional=False, keyed=_CONDITIONS,
+)  # fmt: skip
+TRIALS = Resource("kubetuna.dev", "v1alpha1", "trials", "Trial", generation=True, unconditional=False)
+
+_KNOWN = (PODS, EVENTS, NAMESPACES, QUOTAS, CONFIG_MAPS, LEASES, JOBS, EXPERIMENTS, TRIALS)
+_BY_PATH = {(r.group, r.version, r.plural): r for r in _KNOWN}
+BY_KIND = {(r.api_version, r.kind): r for r in _KNOWN}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path names: a collection, an object of it, or a part of that object."""
+
+    resource: Resource
+    namespace: str | None = None
+    name: str | None = None
+    part: str | None = None
+
+
+def find_target(path: str) -> Target | None:
+    """The target of ``/api/v1/…`` or ``/apis/GROUP/VERSION/…``; None where there is no such kind."""
+    words = [word for word in path.split("/") if word]
+    group, version, *rest = ["", *words[1:]] if words[:1] == ["api"] else words[1:] or [""]
+    namespace = None
+    if len(rest) > 2 and rest[0] == "namespaces":
+        namespace, rest = rest[1], rest[2:]
+    resource = _BY_PATH.get((group, version, rest[0])) if rest and len(rest) <= 3 else None
+    if resource is None or (namespace is not None and not resource.namespaced):
+        return None
+    return Target(resource, namespace, *rest[1:])

@@ -1,0 +1,139 @@
+"""Jobs between an order and its Pod: what is awaited, what is asked, what is taken back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.trials.attempts import AttemptFacts
+from kubetuna_operator.context import ExperimentRef
+from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.workloads.executor import PodExecutor
+from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.failures import forbidden
+from tests.apiserver.operating import Process
+from tests.apiserver.resources import JOBS, PODS, Object, Resource
+from tests.local.runs import experiment
+from tests.unit.operator.test_pod_executor import KEY, NAME, order
+
+
+class Works:
+    """A place that makes Jobs. ``closed``: no Pod is admitted."""
+
+    def __init__(self, folder: Path) -> None:
+        document = json.loads(experiment("", startTimeout="60s"))
+        template = document["spec"]["trialTemplate"]
+        pod = template["trialSpec"]["spec"]
+        template["trialSpec"] = {"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": pod}}}
+        self.cluster, self.closed = Cluster(), False
+        self.cluster.server.writes.admissions.append(self._admit)
+        ref = ExperimentRef(self.cluster.make_owner(document), 1)
+        self.process = Process(self.cluster, f"sqlite:///{folder}/study.db")
+        self.process.watch_pods()
+        self._spec, self._about = parse_experiment(document), ref
+        self.place = self.take_over()
+
+    def take_over(self) -> PodExecutor:
+        """A place that remembers nothing."""
+        return PodExecutor(self.process.context, self._spec, self._about)
+
+    def _admit(self, resource: Resource, obj: Object) -> None:
+        if resource == PODS and self.closed:
+            raise forbidden(PODS, obj["metadata"]["name"], 'violates PodSecurity "restricted"')
+
+    def jobs(self) -> list[Object]:
+        return self.cluster.server.objects.of(JOBS)
+
+    def facts(self) -> AttemptFacts | None:
+        return next((f for f in self.place.observe() if f.key == KEY), None)
+
+    def until(self, check: Any) -> AttemptFacts:
+        found: AttemptFacts = self.cluster.until(lambda: (f := self.facts()) and check(f) and f)
+        return found
+
+    def later(self, seconds: float) -> AttemptFacts:
+        self.cluster.clock.time += seconds
+        facts = self.facts()
+        assert facts is not None
+        return facts
+
+
+@pytest.fixture
+def works(tmp_path: Path) -> Iterator[Works]:
+    made = Works(tmp_path)
+    yield made
+    made.process.close()
+
+
+def test_a_job_is_pending_until_its_pod_is_there_and_then_the_pod_counts(works: Works) -> None:
+    works.place.launch(order())
+    works.place.launch(order())
+    facts = works.facts()
+    assert facts is not None and (facts.phase, facts.uid) == ("pending", None)
+    facts = works.until(lambda f: f.uid)
+    (pod,) = works.cluster.kubelet.pods()
+    assert facts.uid == pod["metadata"]["uid"] and len(works.jobs()) == 1
+    assert pod["metadata"]["ownerReferences"][0]["kind"] == "Job"
+
+
+def test_why_a_job_makes_no_pod_is_asked_of_the_server(works: Works) -> None:
+    works.closed = True
+    works.place.launch(order())
+    assert works.later(4).waiting is None
+    facts = works.later(2)
+    assert facts.phase == "pending" and "PodSecurity" in str(facts.waiting)
+    assert "PodSecurity" in works.place.stalled() and not works.cluster.kubelet.pods()
+    facts = works.later(60)
+    assert facts.exit is not None and facts.exit.reason == "StartError"
+
+
+def test_a_job_that_ended_without_a_pod_is_made_again_by_who_takes_over(works: Works) -> None:
+    works.place.launch(order())
+    (job,) = works.jobs()
+    failed = {"conditions": [{"type": "Failed", "status": "True"}]}
+    works.cluster.server.change(job, lambda j: j.update(status=failed), JOBS)
+    works.place = works.take_over()
+    works.place.launch(order())
+    assert "made again" in str(works.place.stalled())
+    works.cluster.until(lambda: not works.jobs())
+    works.later(6)
+    (made,) = works.jobs()
+    assert made["metadata"]["uid"] != job["metadata"]["uid"]
+
+
+def test_a_job_that_is_stopped_before_its_pod_came_is_deleted(works: Works) -> None:
+    works.place.launch(order())
+    works.place.stop(KEY, "Stopped")
+    assert not works.jobs() and works.facts() is None
+
+
+def test_the_pod_is_stopped_and_not_the_job_whose_deadline_would_delete_the_log(works: Works) -> None:
+    works.place.launch(order())
+    works.cluster.step()
+    (pod,) = works.cluster.kubelet.pods()
+    name = pod["metadata"]["name"]
+    works.cluster.kubelet.schedule(name)
+    works.cluster.kubelet.start(name)
+    works.until(lambda f: f.phase == "running")
+    works.place.stop(KEY, "Pruned")
+    works.cluster.advance(1)
+    assert "activeDeadlineSeconds" not in works.jobs()[0]["spec"]
+    facts = works.until(lambda f: f.phase == "ended")
+    assert facts.exit is not None and facts.exit.reason == "DeadlineExceeded"
+    works.place.delete(KEY)
+    works.cluster.until(lambda: not works.jobs() and not works.cluster.kubelet.pods())
+
+
+def test_a_strangers_job_is_not_adopted(works: Works) -> None:
+    spec = {"template": {"spec": {"containers": [{"name": "other"}]}}}
+    made = works.cluster.api().create(collection("jobs", NAMESPACE), {"metadata": {"name": NAME}, "spec": spec})
+    works.place.launch(order())
+    facts = works.facts()
+    assert facts is not None and "is not ours" in str(facts.waiting)
+    works.place.delete(KEY)
+    assert works.jobs()[0]["metadata"]["uid"] == made["metadata"]["uid"]

@@ -1,0 +1,137 @@
+"""One of several operators works: over a Lease, with what a real server says to the second writer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from kubetuna_operator.kube import leader
+from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.kube.leader import NAME, Leadership
+from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.server import Response
+
+LEASE = f"{collection('leases', NAMESPACE)}/{NAME}"
+OTHER = "kubetuna-operator-other"
+
+
+class Election:
+    """Candidates around one Lease. A candidate in ``cut_off`` does not reach the server."""
+
+    def __init__(self) -> None:
+        self.cluster, self.cut_off = Cluster(), set[str]()
+        self.ended: list[threading.Event] = []
+        self.candidates: list[Leadership] = []
+
+    def candidate(self, identity: str) -> Leadership:
+        def handle(*request: object) -> Response:
+            if identity in self.cut_off:
+                raise ConnectionRefusedError("connection refused")
+            return self.cluster.server.handle(*request)  # type: ignore[arg-type]
+
+        self.candidates.append(Leadership(self.cluster.api(handle), NAMESPACE, identity))
+        return self.candidates[-1]
+
+    def waits(self, candidate: Leadership) -> threading.Event:
+        """Let a candidate wait for the Lease; set once it holds it."""
+        stopped, held = threading.Event(), threading.Event()
+        self.ended.append(stopped)
+
+        def wait() -> None:
+            if candidate.acquire(stopped):
+                held.set()
+
+        threading.Thread(target=wait, daemon=True).start()
+        return held
+
+    def holder(self) -> str:
+        return str(self.cluster.api().get(LEASE)["spec"]["holderIdentity"])
+
+    def pod(self, name: str) -> None:
+        body = {"metadata": {"name": name}, "spec": {"containers": [{"name": "operator"}]}}
+        self.cluster.api().create(collection("pods", NAMESPACE), body)
+        self.cluster.kubelet.schedule(name)
+        self.cluster.kubelet.start(name)
+
+    def close(self) -> None:
+        for stopped in self.ended:
+            stopped.set()
+        for candidate in self.candidates:
+            candidate.release()
+
+
+@pytest.fixture
+def election(monkeypatch: pytest.MonkeyPatch) -> Iterator[Election]:
+    monkeypatch.setattr(leader, "RETRY", 0.01)
+    made = Election()
+    yield made
+    made.close()
+
+
+def test_the_first_one_leads_and_the_second_waits_until_it_is_let_in(election: Election) -> None:
+    first = election.candidate("first")
+    assert first.acquire(threading.Event())
+    held = election.waits(election.candidate("second"))
+    assert not held.wait(0.1) and election.holder() == "first"
+    first.release()
+    assert held.wait(10) and election.holder() == "second"
+    assert election.cluster.api().get(LEASE)["spec"]["leaseTransitions"] == 2
+
+
+def test_who_held_it_before_goes_on_at_once(election: Election) -> None:
+    assert election.candidate("first").acquire(threading.Event())
+    assert election.candidate("first").acquire(threading.Event())
+
+
+def test_a_wait_ends_when_it_is_asked_to(election: Election) -> None:
+    assert election.candidate("first").acquire(threading.Event())
+    stopped = threading.Event()
+    stopped.set()
+    assert not election.candidate("second").acquire(stopped)
+
+
+def test_of_two_that_find_it_free_one_gets_it(election: Election) -> None:
+    """The second one's write is on old knowledge, as the server sees it."""
+    candidates = [election.candidate(name) for name in ("first", "second")]
+    held = [election.waits(candidate) for candidate in candidates]
+    election.cluster.until(lambda: any(event.is_set() for event in held))
+    assert not all(event.wait(0.05) for event in held)
+
+
+def test_a_silent_holder_is_followed_after_the_leases_time(
+    election: Election, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leader, "DURATION", 0.2)
+    assert election.candidate("first").acquire(threading.Event())
+    held = election.waits(election.candidate("second"))
+    assert held.wait(10) and election.holder() == "second"
+
+
+@pytest.mark.parametrize("end", ["gone", "ended"])
+def test_a_holder_whose_pod_is_no_more_is_followed_at_once(election: Election, end: str) -> None:
+    election.pod(OTHER)
+    assert election.candidate(OTHER).acquire(threading.Event())
+    held = election.waits(election.candidate("second"))
+    assert not held.wait(0.1)
+    if end == "gone":
+        election.cluster.kubelet.lose(OTHER)
+    else:
+        election.cluster.kubelet.exit(OTHER, 1)
+    assert held.wait(10)
+
+
+def test_who_cannot_renew_is_told_that_it_leads_no_longer(
+    election: Election, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leader, "RENEW_WITHIN", 0.2)
+    lost = threading.Event()
+    first = election.candidate("first")
+    assert first.acquire(threading.Event())
+    first.keep(lost.set)
+    renewed = election.cluster.api().get(LEASE)["metadata"]["resourceVersion"]
+    election.cluster.until(lambda: election.cluster.api().get(LEASE)["metadata"]["resourceVersion"] != renewed)
+    assert not lost.is_set()
+    election.cut_off.add("first")
+    assert lost.wait(10)

@@ -1,0 +1,347 @@
+"""Whole experiments under the operator's own threads, study and transport, with no cluster but one in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubetuna.store.database import open_engine
+from kubetuna.store.reader import read_study, study_names
+from kubetuna.study.decoding import decode_trial
+from kubetuna.trials.records import TrialRecord
+from kubetuna_operator import FINALIZER, LABEL_TOLD
+from kubetuna_operator.experiment import reconcile
+from kubetuna_operator.kube.api_client import Refused, collection
+from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.objects import Change
+from tests.apiserver.operating import Operator
+from tests.apiserver.programs import Nodes, Program, params_of
+from tests.apiserver.resources import PODS, Object
+from tests.local.runs import experiment
+
+EXPERIMENTS = collection("experiments", NAMESPACE)
+SMALL = f"{EXPERIMENTS}/small"
+
+
+def curve(pod: Object) -> Program:
+    """Five steps whose level is the parameter."""
+    x = params_of(pod)["x"]
+    return Program(tuple(json.dumps({"step": s, "loss": x + 1 / s}) for s in range(1, 6)))
+
+
+def hangs(pod: Object) -> Program:
+    """The same, and then it works on for ever."""
+    return Program(curve(pod).lines, None)
+
+
+class Lab:
+    """A cluster with nodes, a store, and operators that come and go. ``pods`` are all that there ever were."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cluster, self.store = Cluster(), f"sqlite:///{folder}/study.db"
+        self.program: Callable[[Object], Program | None] = curve
+        self.api, self.operators = self.cluster.api(), list[Operator]()
+        self.made: list[str] = []
+        self.cluster.server.objects.listen(
+            lambda change: (
+                self.made.append(change.key[1]) if change.resource == PODS and change.before is None else None
+            )
+        )
+        self._nodes = Nodes(self.cluster, lambda pod: self.program(pod))
+
+    def _note(self, change: Change) -> None:
+        if change.resource == PODS and change.before is None:
+            self.made.append(change.key[1])
+
+    def operator(self, identity: str = "one") -> Operator:
+        self.operators.append(Operator(self.cluster, self.store, identity))
+        return self.operators[-1]
+
+    def apply(self, **spec: Any) -> None:
+        self.put(json.loads(experiment("", **spec)))
+
+    def put(self, document: dict[str, Any]) -> None:
+        self.api.apply(SMALL, document, "test")
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.api.get(SMALL).get("status") or {}
+        return found
+
+    def conditions(self) -> dict[str, tuple[str, str]]:
+        return {c["type"]: (c["status"], c["message"]) for c in self.status().get("conditions") or []}
+
+    def until(self, check: Callable[[], Any]) -> Any:
+        return self.cluster.until(check, self._drive)
+
+    def _drive(self) -> None:
+        self._nodes.drive()
+        self.cluster.advance(0.1)
+
+    def ended(self) -> dict[str, Any]:
+        self.until(lambda: self.status().get("state") in ("Succeeded", "Failed"))
+        return self.status()
+
+    def pods(self) -> list[Object]:
+        return self.cluster.kubelet.pods()
+
+    def running(self, count: int) -> Callable[[], bool]:
+        return lambda: [p["status"]["phase"] for p in self.pods()] == ["Running"] * count
+
+    def shown(self) -> list[Object]:
+        found: list[Object] = self.api.get(collection("trials", NAMESPACE))["items"]
+        return found
+
+    def trials(self) -> list[TrialRecord]:
+        engine = open_engine(self.store)
+        (name,) = study_names(engine)
+        return [decode_trial(t) for t in read_study(engine, name).trials]
+
+    def events(self) -> dict[str, str]:
+        return {e["reason"]: e["message"] for e in self.api.get(collection("events", NAMESPACE))["items"]}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    made = Lab(tmp_path)
+    yield made
+    for operator in made.operators:
+        operator.kill()
+
+
+def test_an_experiment_goes_from_apply_to_its_best_parameters(lab: Lab) -> None:
+    lab.operator()
+    lab.apply(maxTrialCount=4)
+    status = lab.ended()
+    trials = lab.trials()
+    assert (status["state"], status["trials"], status["trialsSucceeded"]) == ("Succeeded", 4, 4)
+    lowest = min(trials, key=lambda t: (t.values or (9.0,))[0])
+    assert status["currentOptimalTrial"]["number"] == lowest.number
+    assert [[step for step, _ in t.steps] for t in trials] == [[1, 2, 3, 4, 5]] * 4
+    assert sorted(lab.made) == [f"small-{number}-0-0" for number in range(4)]
+    assert lab.api.get(SMALL)["metadata"]["finalizers"] == [FINALIZER]
+    assert {name: value for name, (value, _) in lab.conditions().items()} == {
+        "Accepted": "True", "Created": "True", "Running": "False", "Succeeded": "True", "Failed": "False",
+        "Suspended": "False", "StoreReady": "True", "Stalled": "False", "Restarting": "False",
+    }  # fmt: skip
+    assert [t["status"]["state"] for t in lab.shown()] == ["COMPLETE"] * 4
+    lab.until(lambda: not lab.pods())
+    assert {"Succeeded", "NewBest"} <= lab.events().keys()
+
+
+def test_lines_are_read_while_a_trial_runs_and_a_pruned_one_is_stopped_through_its_deadline(lab: Lab) -> None:
+    lab.program = hangs
+    pruner = {"algorithmName": "threshold", "algorithmSettings": [{"name": "upper", "value": 0.0}]}
+    lab.operator()
+    lab.apply(maxTrialCount=1, parallelTrialCount=1, earlyStopping=pruner)
+    assert lab.until(lambda: [p["status"]["reason"] for p in lab.pods() if p["status"].get("reason")]) == [
+        "DeadlineExceeded"
+    ]
+    lab.ended()
+    (trial,) = lab.trials()
+    assert (trial.state, trial.outcome) == ("PRUNED", "Pruned") and trial.steps
+
+
+def test_another_operator_takes_over_what_runs_and_the_first_one_is_fenced(lab: Lab) -> None:
+    lab.program = hangs
+    first = lab.operator("first")
+    lab.apply(maxTrialCount=2)
+    lab.until(lab.running(2))
+    second = lab.operator("second")
+    lab.until(lambda: ("GET", f"{collection('pods', NAMESPACE)}/small-0-0-0/log") in second.asked)
+    lab.program = curve
+    status = lab.ended()
+    assert (status["trialsSucceeded"], sorted(lab.made)) == (2, ["small-0-0-0", "small-1-0-0"])
+    assert lab.until(first.fenced.is_set) and not second.fenced.is_set()
+    assert {len(t.attempts) for t in lab.trials()} == {1}
+
+
+def test_an_operator_that_was_killed_is_followed_by_one_that_loses_and_repeats_nothing(lab: Lab) -> None:
+    lab.program = hangs
+    first = lab.operator("first")
+    lab.apply(maxTrialCount=3)
+    lab.until(lab.running(2))
+    first.kill()
+    lab.program = curve
+    lab.until(lambda: all(p["status"]["phase"] == "Succeeded" for p in lab.pods()))
+    lab.operator("second")
+    assert lab.ended()["trialsSucceeded"] == 3
+    assert sorted(lab.made) == [f"small-{number}-0-0" for number in range(3)]
+
+
+def test_a_job_template_makes_one_job_for_every_attempt(lab: Lab) -> None:
+    document = json.loads(experiment("", maxTrialCount=3))
+    template = document["spec"]["trialTemplate"]
+    pod = template["trialSpec"]["spec"]
+    template["trialSpec"] = {"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": pod}}}
+    lab.operator()
+    lab.put(document)
+    jobs: dict[str, Any] = {}
+
+    def watched() -> bool:
+        jobs.update({j["metadata"]["name"]: j["spec"] for j in lab.api.get(collection("jobs", NAMESPACE))["items"]})
+        return lab.status().get("state") == "Succeeded"
+
+    lab.until(watched)
+    assert sorted(jobs) == ["small-0-0-0", "small-1-0-0", "small-2-0-0"]
+    assert {spec["backoffLimit"] for spec in jobs.values()} == {0} and len(lab.made) == 3
+    assert [len(t.steps) for t in lab.trials()] == [5, 5, 5]
+    lab.until(lambda: not lab.pods() and not lab.api.get(collection("jobs", NAMESPACE))["items"])
+
+
+def test_deleting_an_experiment_stops_its_pods_tells_its_trials_and_keeps_its_study(lab: Lab) -> None:
+    lab.program = hangs
+    lab.operator()
+    lab.apply(maxTrialCount=2)
+    lab.until(lab.running(2))
+    lab.api.delete(SMALL)
+    lab.until(lambda: gone(lab) and not lab.pods() and not lab.shown())
+    assert [(t.state, len(t.attempts)) for t in lab.trials()] == [("FAIL", 1), ("FAIL", 1)]
+
+
+def gone(lab: Lab) -> bool:
+    try:
+        lab.api.get(SMALL)
+    except Refused as error:
+        return error.code == 404
+    return False
+
+
+def test_an_experiment_made_anew_under_the_same_name_starts_afresh(lab: Lab) -> None:
+    lab.operator()
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.ended()
+    lab.api.delete(SMALL)
+    lab.until(lambda: gone(lab))
+    lab.apply(maxTrialCount=2)
+    assert lab.ended()["trials"] == 2
+    assert len(study_names(open_engine(lab.store))) == 2
+
+
+def test_a_spec_that_cannot_be_is_told_with_its_field(lab: Lab) -> None:
+    lab.operator()
+    lab.apply(parameters=[{"name": "x", "parameterType": "double", "feasibleSpace": {"min": 2, "max": 1}}])
+    lab.until(lambda: lab.conditions().get("Accepted", ("", ""))[0] == "False")
+    assert lab.conditions()["Accepted"][1].startswith("spec.parameters[0]") and not lab.made
+    assert "SpecInvalid" in lab.until(lab.events)
+
+
+def test_a_finished_experiment_goes_on_when_it_is_given_more_trials(lab: Lab) -> None:
+    lab.operator()
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    assert lab.ended()["trials"] == 1
+    lab.api.merge(SMALL, {"spec": {"maxTrialCount": 3}})
+    lab.until(lambda: lab.status().get("trialsSucceeded") == 3 and lab.status()["state"] == "Succeeded")
+    assert "Restarting" in lab.events()
+
+
+def test_an_edit_of_a_running_experiment_takes_effect_on_what_runs(lab: Lab) -> None:
+    lab.program = hangs
+    lab.operator()
+    lab.apply(maxTrialCount=2)
+    lab.until(lab.running(2))
+    lab.api.merge(SMALL, {"spec": {"shutdown": True}})
+    status = lab.ended()
+    assert (status["state"], status["observedGeneration"]) == ("Failed", 2)
+    assert [(t.state, t.outcome) for t in lab.trials()] == [("PRUNED", "Stopped")] * 2
+
+
+def test_the_finalizers_of_others_are_not_lost_even_where_they_come_in_between(lab: Lab) -> None:
+    operator = lab.operator()
+
+    def add_another(method: str, path: str) -> None:
+        if (method, path) == ("PATCH", SMALL):
+            operator.before = lambda *_: None
+            lab.api.merge(SMALL, {"metadata": {"finalizers": ["example.com/other"]}})
+
+    operator.before = add_another
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.ended()
+    assert set(lab.api.get(SMALL)["metadata"]["finalizers"]) == {"example.com/other", FINALIZER}
+    lab.api.delete(SMALL)
+    lab.until(lambda: lab.api.get(SMALL)["metadata"]["finalizers"] == ["example.com/other"])
+
+
+def test_failures_end_an_experiment_and_their_pods_stay_to_be_looked_at(lab: Lab) -> None:
+    lab.program = lambda pod: Program(("starting",), 3)
+    lab.operator()
+    lab.apply(maxTrialCount=4, parallelTrialCount=1, maxFailedTrialCount=2)
+    assert lab.ended()["state"] == "Failed"
+    assert {t.outcome for t in lab.trials()} == {"Crashed"}
+    lab.until(lambda: {LABEL_TOLD in p["metadata"]["labels"] for p in lab.pods()} == {True})
+    assert "TrialFailed" in lab.events()
+
+
+def test_a_lost_pod_is_a_new_attempt_and_costs_nothing(lab: Lab) -> None:
+    lab.program = hangs
+    lab.operator()
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lab.running(1))
+    lab.cluster.kubelet.evict("small-0-0-0")
+    lab.program = curve
+    assert lab.ended()["trialsSucceeded"] == 1
+    (trial,) = lab.trials()
+    assert [a.outcome for a in trial.attempts] == ["Infrastructure", "Succeeded"]
+
+
+def test_an_api_server_that_was_away_costs_nothing(lab: Lab) -> None:
+    lab.program = hangs
+    operator = lab.operator()
+    lab.apply(maxTrialCount=2)
+    lab.until(lab.running(2))
+    operator.cut_off = True
+    lab.cluster.server.cut_watches(ConnectionResetError("reset"))
+    lab.program = curve
+    lab.until(lambda: all(p["status"]["phase"] == "Succeeded" for p in lab.pods()))
+    lab.cluster.server.objects.compact()
+    operator.cut_off = False
+    assert lab.ended()["trialsSucceeded"] == 2 and len(lab.made) == 2
+
+
+def test_pods_that_find_no_node_are_said_so_and_waited_for(lab: Lab) -> None:
+    lab.program = lambda pod: None
+    lab.operator()
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lambda: lab.pods())
+    lab.cluster.kubelet.find_no_node("small-0-0-0")
+    lab.until(lambda: lab.conditions().get("Stalled", ("", ""))[0] == "True")
+    assert "Insufficient nvidia.com/gpu" in lab.conditions()["Stalled"][1]
+    lab.program = curve
+    assert lab.ended()["state"] == "Succeeded"
+    lab.until(lambda: "NoLongerStalled" in lab.events())
+
+
+@pytest.fixture
+def lab_without_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    """Its database can be reached once there is a folder for it."""
+    monkeypatch.setattr(reconcile, "STORE_RETRY_SECONDS", 0.05)
+    made = Lab(tmp_path / "later")
+    made.operator()
+    made.apply(maxTrialCount=1, parallelTrialCount=1)
+    made.until(lambda: made.conditions().get("StoreReady", ("", ""))[0] == "False")
+    yield made
+    for operator in made.operators:
+        operator.kill()
+
+
+def test_nothing_is_started_before_the_database_answers(lab_without_store: Lab, tmp_path: Path) -> None:
+    lab = lab_without_store
+    assert not lab.made
+    (tmp_path / "later").mkdir()
+    assert lab.ended()["trialsSucceeded"] == 1 and lab.conditions()["StoreReady"][0] == "True"
+    lab.until(lambda: "StoreUnavailable" in lab.events())
+
+
+def test_an_experiment_can_be_deleted_though_the_database_never_answers(lab_without_store: Lab) -> None:
+    lab = lab_without_store
+    lab.api.delete(SMALL)
+    # It is counted from when the operator hears of the deletion.
+
+    def much_later() -> bool:
+        lab.cluster.advance(reconcile.DELETION_SECONDS / 10)
+        return gone(lab)
+
+    lab.until(much_later)

@@ -1,0 +1,252 @@
+"""Pods as a place, where Kubernetes has its own say: taken names, quotas, deadlines, silent nodes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest
+from kubetuna_operator import LABEL_TOLD
+from kubetuna_operator.context import ExperimentRef
+from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.workloads.executor import PodExecutor
+from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.failures import invalid
+from tests.apiserver.operating import Process
+from tests.apiserver.resources import PODS, Object, Resource
+from tests.local.runs import experiment
+
+NAME = "small-0-0-0"
+KEY = AttemptKey(0, 0)
+POD = f"{collection('pods', NAMESPACE)}/{NAME}"
+
+
+def order(params_hash: str = "h", timeout: float | None = None, trial: int = 0) -> AttemptRequest:
+    environment = {"KUBETUNA_TRIAL": str(trial)}
+    return AttemptRequest(AttemptKey(trial, 0), f"small-{trial}-0-0", {"x": 0.5}, params_hash, environment, timeout)
+
+
+@dataclass
+class Room:
+    """A place in a cluster. ``document`` is the Experiment that owns its Pods."""
+
+    cluster: Cluster
+    process: Process
+    place: PodExecutor
+    store: str
+
+    @property
+    def kubelet(self) -> Any:
+        return self.cluster.kubelet
+
+    def again(self) -> PodExecutor:
+        """The same place as another process sees it that knows nothing yet."""
+        process = Process(self.cluster, self.store, "two")
+        spec, ref = self.place._spec, self.place._about
+        return PodExecutor(process.context, spec, ref)
+
+    def facts(self, key: AttemptKey = KEY) -> AttemptFacts | None:
+        return next((f for f in self.place.observe() if f.key == key), None)
+
+    def until(self, check: Callable[[AttemptFacts], Any], key: AttemptKey = KEY) -> AttemptFacts:
+        """Wait until the watch has brought it."""
+        found: AttemptFacts = self.cluster.until(lambda: (f := self.facts(key)) and check(f) and f)
+        return found
+
+    def names(self) -> list[str]:
+        return [p["metadata"]["name"] for p in self.kubelet.pods()]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    made = make_room(tmp_path)
+    yield made
+    made.process.close()
+
+
+def make_room(folder: Path, **spec: Any) -> Room:
+    cluster, store = Cluster(), f"sqlite:///{folder}/study.db"
+    document = json.loads(experiment("", **spec))
+    ref = ExperimentRef(cluster.make_owner(document), 1)
+    process = Process(cluster, store)
+    process.watch_pods()
+    return Room(cluster, process, PodExecutor(process.context, parse_experiment(document), ref), store)
+
+
+def start(room: Room, name: str = NAME) -> None:
+    room.kubelet.schedule(name)
+    room.kubelet.start(name)
+
+
+def test_a_pod_is_adopted_by_who_ordered_just_this_one(room: Room) -> None:
+    room.place.launch(order())
+    uid = room.kubelet.pod(NAME)["metadata"]["uid"]
+    room.place.launch(order())
+    room.again().launch(order())
+    assert room.names() == [NAME] and room.until(lambda f: f.uid == uid).waiting is None
+
+
+@pytest.mark.parametrize("difference", ["owner", "parameters", "leaving"])
+def test_a_stranger_of_the_same_name_is_neither_adopted_nor_touched_and_outwaited(
+    room: Room, difference: str
+) -> None:
+    room.place.launch(order("other" if difference == "parameters" else "h"))
+    start(room)
+    if difference == "leaving":
+        room.kubelet.heed(NAME, None)
+        room.cluster.api().delete(POD)
+    stranger = room.again()
+    if difference == "owner":
+        room.cluster.server.change(room.kubelet.pod(NAME), lambda p: p["metadata"].pop("ownerReferences"))
+    before = room.kubelet.pod(NAME)
+    stranger.launch(order())
+    (waiting,) = stranger.observe()
+    assert waiting.phase == "pending" and "is there and is not ours" in str(waiting.waiting)
+    assert stranger.stalled() == waiting.waiting and room.kubelet.pod(NAME) == before
+    room.kubelet.lose(NAME)
+    room.cluster.clock.time += 6
+    stranger.observe()
+    assert room.kubelet.pod(NAME)["metadata"]["uid"] != before["metadata"]["uid"]
+
+
+def test_a_stopped_pod_saves_and_leaves_within_its_grace(room: Room) -> None:
+    room.place.launch(order())
+    start(room)
+    room.until(lambda f: f.phase == "running")
+    room.kubelet.heed(NAME, 0, "saved")
+    room.place.stop(KEY, "Pruned")
+    assert room.kubelet.pod(NAME)["spec"]["activeDeadlineSeconds"] == 1
+    room.cluster.advance(1)
+    facts = room.until(lambda f: f.phase == "ended")
+    assert facts.exit is not None and (facts.exit.exit_code, facts.exit.reason) == (0, "DeadlineExceeded")
+    assert b"".join(room.cluster.api().stream(f"{POD}/log", {}, 1.0)) == b"saved\n"
+
+
+def test_a_pod_on_no_node_has_no_kubelet_to_stop_it_and_is_deleted(room: Room) -> None:
+    room.place.launch(order())
+    room.until(lambda f: f.phase == "pending")
+    room.place.stop(KEY, "Stopped")
+    assert room.names() == []
+
+
+def test_a_pod_made_anew_under_the_same_name_is_not_stopped(room: Room) -> None:
+    room.place.launch(order())
+    start(room)
+    room.until(lambda f: f.phase == "running")
+    room.process.cut_off = True
+    room.cluster.server.cut_watches()
+    room.kubelet.lose(NAME)
+    room.cluster.api().create(
+        collection("pods", NAMESPACE), {"metadata": {"name": NAME}, "spec": {"containers": [{}]}}
+    )
+    before = room.kubelet.pod(NAME)
+    room.process.cut_off = False
+    room.place.stop(KEY, "Pruned")
+    deletions = room.process.asked.count(("DELETE", POD))
+    room.place.delete(KEY)
+    room.cluster.until(lambda: room.process.asked.count(("DELETE", POD)) > deletions)
+    room.cluster.advance(60)
+    assert room.kubelet.pod(NAME) == before
+
+
+def test_the_timeout_counts_from_the_containers_start(room: Room) -> None:
+    room.place.launch(order(timeout=30.0))
+    room.cluster.advance(100)
+    start(room)
+    room.until(lambda f: f.phase == "running")
+    room.cluster.advance(29)
+    room.place.observe()
+    assert "activeDeadlineSeconds" not in room.kubelet.pod(NAME)["spec"]
+    room.cluster.advance(1)
+    room.place.observe()
+    assert room.kubelet.pod(NAME)["spec"]["activeDeadlineSeconds"] == 1
+
+
+def test_a_full_quota_is_waited_for(room: Room) -> None:
+    quotas = collection("resourcequotas", NAMESPACE)
+    room.cluster.api().create(quotas, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": 0}}})
+    room.place.launch(order())
+    room.cluster.clock.time += 100_000
+    facts = room.facts()
+    assert facts is not None and facts.phase == "pending" and "exceeded quota" in str(facts.waiting)
+    room.cluster.api().delete(f"{quotas}/none")
+    room.cluster.clock.time += 6
+    room.place.observe()
+    assert room.names() == [NAME] and room.until(lambda f: f.uid is not None).waiting is None
+
+
+def test_a_pod_that_the_server_takes_for_invalid_fails_after_the_start_timeout(tmp_path: Path) -> None:
+    room = make_room(tmp_path, startTimeout="60s")
+
+    def refuse(resource: Resource, obj: Object) -> None:
+        if resource == PODS:
+            raise invalid(resource, obj["metadata"]["name"], "spec.containers[0].resources", "no such resource")
+
+    room.cluster.server.writes.admissions.append(refuse)
+    room.place.launch(order())
+    facts = room.facts()
+    assert facts is not None and facts.phase == "pending" and "no such resource" in room.place.stalled()
+    room.cluster.clock.time += 61
+    facts = room.facts()
+    assert facts is not None and facts.exit is not None and facts.exit.reason == "StartError"
+    room.process.close()
+
+
+def test_a_server_that_is_away_is_asked_again(room: Room) -> None:
+    room.process.cut_off = True
+    room.place.launch(order())
+    facts = room.facts()
+    assert facts is not None and facts.phase == "pending" and "refused" in str(facts.waiting)
+    room.process.cut_off = False
+    room.cluster.clock.time += 6
+    room.place.observe()
+    assert room.names() == [NAME]
+
+
+def test_a_launch_whose_answer_was_lost_is_found_and_not_repeated(room: Room) -> None:
+    room.process.lost = 1
+    room.place.launch(order())
+    room.cluster.clock.time += 6
+    room.place.observe()
+    assert room.names() == [NAME] and room.until(lambda f: f.uid is not None).waiting is None
+    assert room.process.asked.count(("POST", collection("pods", NAMESPACE))) <= 2
+
+
+def test_of_failed_pods_the_latest_stay_and_are_marked(room: Room) -> None:
+    for trial in range(5):
+        room.place.launch(order(trial=trial))
+        start(room, f"small-{trial}-0-0")
+        room.kubelet.exit(f"small-{trial}-0-0", 1)
+        key = AttemptKey(trial, 0)
+        room.until(lambda f: f.phase == "ended", key)
+        room.place.delete(key)
+    room.cluster.until(lambda: room.names() == ["small-2-0-0", "small-3-0-0", "small-4-0-0"])
+    room.cluster.until(lambda: all(LABEL_TOLD in p["metadata"]["labels"] for p in room.kubelet.pods()))
+    assert not room.place.observe()
+
+
+def test_a_deleted_pod_is_gone_from_the_cluster_too(room: Room) -> None:
+    room.place.launch(order())
+    start(room)
+    room.until(lambda f: f.phase == "running")
+    room.place.delete(KEY)
+    room.cluster.until(lambda: not room.names())
+
+
+def test_a_pod_whose_node_is_silent_counts_as_lost_only_after_the_grace(room: Room) -> None:
+    room.place.launch(order())
+    start(room)
+    room.until(lambda f: f.phase == "running")
+    room.kubelet.silent.add("node-1")
+    room.cluster.api().delete(POD, gracePeriodSeconds=30)
+    room.cluster.clock.time += 30 + 60
+    assert room.until(lambda f: f.uid).phase == "running"
+    room.cluster.clock.time += 1
+    facts = room.until(lambda f: f.phase == "ended")
+    assert facts.exit is not None and facts.exit.reason == "NodeLost"

@@ -1,0 +1,225 @@
+"""Reading Pods' logs over a kubelet that gives whole seconds, equal times, new files, and sometimes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubetuna.trials.attempts import AttemptKey, LogChunk
+from kubetuna_operator.context import ExperimentRef
+from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.pods.status import PodView, view
+from kubetuna_operator.workloads import pod_logs
+from kubetuna_operator.workloads.pod_logs import PodLogs
+from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.objects import timestamp
+from tests.apiserver.operating import Process
+from tests.local.runs import experiment
+
+NAME, KEY = "small-0-0-0", AttemptKey(0, 0)
+
+
+class OnePod:
+    """The Pods whose logs are read: one, as it is now. ``kept``: as it was when it was last seen."""
+
+    def __init__(self, process: Process, cluster: Cluster) -> None:
+        self.changed = process.context.pods.changes("owner")
+        self._cluster = cluster
+        self.kept: PodView | None = None
+        self.absent = False
+
+    def find(self, key: AttemptKey) -> PodView | None:
+        return None if self.absent else self.kept or view(self._cluster.kubelet.pod(NAME))
+
+    def over(self, pod: PodView) -> bool:
+        return pod.exit is not None
+
+    def running(self) -> int:
+        return 1
+
+
+@dataclass
+class Reading:
+    """A Pod that prints, and who reads it. The clock that paces the reads is never early."""
+
+    cluster: Cluster
+    process: Process
+    pods: OnePod
+    logs: PodLogs
+    cursor: str = ""
+
+    @property
+    def kubelet(self) -> Any:
+        return self.cluster.kubelet
+
+    def chunk(self) -> LogChunk:
+        found = self.logs.read(KEY, self.cursor)
+        self.cursor = found.cursor
+        return found
+
+    def lines(self) -> list[str]:
+        return [line.decode() for line in self.chunk().lines]
+
+    def events(self) -> dict[str, str]:
+        found = self.cluster.api().get(collection("events", NAMESPACE))["items"]
+        return {e["reason"]: e["message"] for e in found}
+
+
+@pytest.fixture
+def reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reading]:
+    monkeypatch.setattr(pod_logs, "FASTEST", 0.0)
+    monkeypatch.setattr(pod_logs, "SLOWEST", 0.0)
+    monkeypatch.setattr(pod_logs, "READS_PER_SECOND", float("inf"))
+    cluster = Cluster()
+    process = Process(cluster, f"sqlite:///{tmp_path}/study.db")
+    ref = ExperimentRef(cluster.make_owner(json.loads(experiment(""))), 1)
+    containers = [{"name": "sidecar"}, {"name": "trial", "env": [{"name": "KUBETUNA_TRIAL", "value": "0"}]}]
+    labels = {"kubetuna.dev/trial": "0", "kubetuna.dev/attempt": "0"}
+    body = {"metadata": {"name": NAME, "labels": labels}, "spec": {"containers": containers}}
+    cluster.api().create(collection("pods", NAMESPACE), body)
+    pods = OnePod(process, cluster)
+    yield Reading(cluster, process, pods, PodLogs(process.context, ref, "trial", pods))
+    process.close()
+
+
+def start(reading: Reading) -> None:
+    reading.kubelet.schedule(NAME)
+    reading.kubelet.start(NAME)
+
+
+def say(reading: Reading, *lines: str) -> None:
+    reading.kubelet.print(NAME, *lines, container="trial")
+
+
+def test_every_line_comes_once_though_the_server_repeats_whole_seconds(reading: Reading) -> None:
+    start(reading)
+    said, read = [], []
+    for number in range(40):
+        # Some lines have the very same time as the one before, some fall into another second.
+        reading.cluster.clock.time += (0.0, 0.3, 0.0, 1.1)[number % 4]
+        say(reading, f"line {number}")
+        said.append(f"line {number}")
+        if number % 3 == 0:
+            read += reading.lines()
+    reading.kubelet.exit(NAME)
+    last = reading.chunk()
+    assert read + [line.decode() for line in last.lines] == said and last.drained and not last.gap
+
+
+def test_what_was_read_is_not_asked_for_again_but_for_its_last_second(reading: Reading) -> None:
+    start(reading)
+    say(reading, "one")
+    reading.chunk()
+    reading.chunk()
+    first, second = (query.get("sinceTime") for query in reading.process.queries[-2:])
+    assert first is None and second == timestamp(reading.cluster.clock.now())
+
+
+def test_a_reader_that_starts_anew_goes_on_from_its_cursor(reading: Reading) -> None:
+    start(reading)
+    say(reading, "one", "two")
+    assert reading.lines() == ["one", "two"]
+    say(reading, "three")
+    again = PodLogs(reading.process.context, reading.logs._about, "trial", reading.pods)
+    assert [line.decode() for line in again.read(KEY, reading.cursor).lines] == ["three"]
+
+
+def test_only_the_primary_containers_lines_count(reading: Reading) -> None:
+    start(reading)
+    reading.kubelet.print(NAME, "of no interest", container="sidecar")
+    say(reading, "loss=1")
+    assert reading.lines() == ["loss=1"]
+
+
+def test_a_line_is_taken_once_it_is_whole_and_what_has_no_end_at_the_end(reading: Reading) -> None:
+    start(reading)
+    say(reading, "one")
+    reading.kubelet.write(NAME, b"loss=", "trial")
+    assert reading.lines() == ["one"]
+    reading.kubelet.exit(NAME)
+    assert reading.lines() == ["loss="]
+
+
+def test_what_a_pod_leaves_as_its_last_word_comes_last(reading: Reading) -> None:
+    start(reading)
+    say(reading, "one")
+    reading.kubelet.exit(NAME, message="loss=2\nromad=3")
+    chunk = reading.chunk()
+    assert chunk.lines == (b"one", b"loss=2", b"romad=3") and chunk.drained
+
+
+def test_after_a_failure_the_last_word_is_only_the_logs_tail(reading: Reading) -> None:
+    start(reading)
+    say(reading, "one")
+    reading.kubelet.exit(NAME, 1, message="one")
+    assert reading.lines() == ["one"]
+
+
+def test_a_pod_that_has_not_started_has_said_nothing_yet(reading: Reading) -> None:
+    assert reading.chunk() == LogChunk()
+    reading.kubelet.schedule(NAME)
+    assert reading.chunk() == LogChunk()
+
+
+def test_much_comes_in_pages_that_go_on_where_the_last_one_ended(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pod_logs, "MOST_BYTES", 1_000)
+    start(reading)
+    said = [f"{number:0100}" for number in range(55)]
+    say(reading, *said)
+    reading.kubelet.exit(NAME)
+    read, pages = [], 0
+    while True:
+        chunk = reading.chunk()
+        read += [line.decode() for line in chunk.lines]
+        pages += 1
+        if chunk.drained:
+            break
+        assert len(chunk.lines) == 10
+    assert read == said and pages == 6
+
+
+def test_a_new_file_of_the_kubelet_is_a_gap_that_is_told(reading: Reading) -> None:
+    start(reading)
+    say(reading, "one")
+    assert reading.lines() == ["one"]
+    reading.cluster.clock.time += 5
+    say(reading, "lost")
+    reading.kubelet.rotate(NAME)
+    reading.cluster.clock.time += 5
+    say(reading, "three")
+    chunk = reading.chunk()
+    assert chunk.lines == (b"three",) and chunk.gap
+    assert "may be lost" in reading.cluster.until(lambda: reading.events().get("LogGap"))
+
+
+def test_a_log_that_went_with_its_pod_is_a_gap_and_the_end(reading: Reading) -> None:
+    start(reading)
+    reading.kubelet.exit(NAME)
+    reading.pods.kept = reading.pods.find(KEY)
+    reading.kubelet.lose(NAME)
+    chunk = reading.chunk()
+    assert chunk.drained and chunk.gap and not chunk.lines
+
+
+def test_a_server_that_is_away_ends_nothing(reading: Reading) -> None:
+    start(reading)
+    say(reading, "one")
+    reading.process.cut_off = True
+    assert reading.chunk() == LogChunk()
+    reading.kubelet.exit(NAME)
+    assert not reading.chunk().drained
+    reading.process.cut_off = False
+    chunk = reading.chunk()
+    assert chunk.lines == (b"one",) and chunk.drained
+
+
+def test_a_pod_that_is_not_there_has_nothing_more_to_say(reading: Reading) -> None:
+    reading.pods.absent = True
+    assert reading.chunk() == LogChunk(drained=True)

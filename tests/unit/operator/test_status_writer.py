@@ -1,0 +1,117 @@
+"""Writing a status: only what is new, to just this Experiment, with the times at which conditions turned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubetuna_operator.experiment import status_writer
+from kubetuna_operator.experiment.status_writer import StatusWriter
+from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.kube.objects import Owner
+from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.objects import timestamp
+from tests.apiserver.operating import Process
+from tests.local.runs import experiment
+
+SMALL = f"{collection('experiments', NAMESPACE)}/small"
+
+
+class Desk:
+    """An Experiment and who writes its status."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cluster = Cluster()
+        self.process = Process(self.cluster, f"sqlite:///{folder}/study.db")
+        self.owner = self.cluster.make_owner(json.loads(experiment("")))
+        self.writer = self.another({})
+
+    def another(self, known: dict[str, Any], owner: Owner | None = None) -> StatusWriter:
+        return StatusWriter(self.process.context, owner or self.owner, known)
+
+    def shown(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.cluster.api().get(SMALL).get("status") or {}
+        return found
+
+    def status(self, stalled: str = "False", **more: Any) -> dict[str, Any]:
+        """A status with one condition, dated now."""
+        condition = {"type": "Stalled", "status": stalled, "reason": "x", "message": f"stalled: {stalled}"}
+        dated = {**condition, "lastTransitionTime": timestamp(self.cluster.clock.now())}
+        return {"state": "Running", "conditions": [dated], **more}
+
+    def events(self) -> list[str]:
+        return [e["reason"] for e in self.cluster.api().get(collection("events", NAMESPACE))["items"]]
+
+    def writes(self) -> int:
+        return self.process.asked.count(("PATCH", f"{SMALL}/status"))
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setattr(status_writer, "SECONDS_BETWEEN", 0.2)
+    made = Desk(tmp_path)
+    yield made
+    made.process.close()
+
+
+def test_what_says_nothing_new_is_not_written(desk: Desk) -> None:
+    desk.writer.write(desk.status(lastReconcileTime="1", spent={"steps": 1, "slotHours": 0.1}))
+    desk.writer.write(desk.status(lastReconcileTime="2", spent={"steps": 1, "slotHours": 0.2}))
+    assert desk.writes() == 1
+    desk.writer.write(desk.status(lastReconcileTime="3", spent={"steps": 2, "slotHours": 0.3}))
+    assert desk.writes() == 2 and desk.shown()["spent"] == {"steps": 2, "slotHours": 0.3}
+
+
+def test_what_is_no_longer_said_goes(desk: Desk) -> None:
+    desk.writer.write(desk.status(failures=["one"], currentOptimalTrial={"number": 1}))
+    desk.writer.write(desk.status())
+    assert desk.shown().keys() == {"state", "conditions"}
+
+
+def test_a_condition_keeps_the_time_at_which_it_turned_also_over_a_restart(desk: Desk) -> None:
+    desk.writer.write(desk.status("True"))
+    (first,) = desk.shown()["conditions"]
+    desk.cluster.clock.time += 100
+    desk.writer.write(desk.status("True", trials=1))
+    desk.another(desk.shown()).write(desk.status("True", trials=2))
+    assert desk.shown()["trials"] == 2 and desk.shown()["conditions"] == [first]
+    desk.writer.write(desk.status("False"))
+    assert desk.shown()["conditions"][0]["lastTransitionTime"] > first["lastTransitionTime"]
+
+
+def test_a_condition_that_turns_is_an_event_but_not_that_all_is_well_from_the_start(desk: Desk) -> None:
+    desk.writer.write(desk.status("False"))
+    desk.writer.write(desk.status("True"))
+    desk.cluster.until(lambda: desk.events() == ["Stalled"])
+    desk.writer.write(desk.status("False"))
+    desk.cluster.until(lambda: sorted(desk.events()) == ["NoLongerStalled", "Stalled"])
+
+
+def test_an_experiment_made_anew_is_not_told_what_became_of_the_old_one(desk: Desk) -> None:
+    desk.cluster.api().delete(SMALL)
+    desk.writer.write(desk.status())
+    again = desk.cluster.make_owner(json.loads(experiment("")))
+    desk.writer.write(desk.status(trials=3))
+    assert desk.shown() == {}
+    desk.another({}, again).write(desk.status())
+    assert desk.shown()["state"] == "Running"
+
+
+def test_a_status_that_could_not_be_written_is_written_once_it_can_be(desk: Desk) -> None:
+    desk.process.cut_off = True
+    desk.writer.write(desk.status(trials=7))
+    desk.process.cut_off = False
+    assert desk.cluster.until(lambda: desk.shown().get("trials")) == 7
+
+
+def test_of_many_offers_the_latest_is_written(desk: Desk) -> None:
+    desk.writer.write(desk.status())
+    assert not desk.writer.due()
+    for number in range(20):
+        desk.writer.offer(desk.status(trials=number))
+    desk.cluster.until(lambda: desk.shown().get("trials") == 19)
+    assert desk.writes() == 2

@@ -1,0 +1,119 @@
+"""Trial objects over a real study: written once, bounded, and never worth waiting for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kubetuna_operator.experiment import trial_objects
+from kubetuna_operator.experiment.trial_objects import TrialObjects
+from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.kube.objects import Owner
+from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.operating import Process
+from tests.apiserver.resources import Object
+from tests.local.runs import experiment
+from tests.world import World, curve
+
+TRIALS = collection("trials", NAMESPACE)
+
+
+class Showcase:
+    """A study that a fake place fills, and the Experiment under which it is shown."""
+
+    def __init__(self, folder: Path, trials: int = 5) -> None:
+        text = experiment("", maxTrialCount=trials, parallelTrialCount=1)
+        self.study_world, self.cluster = World(text, curve), Cluster()
+        self.process = Process(self.cluster, f"sqlite:///{folder}/study.db")
+        self.owner = self.cluster.make_owner(json.loads(text))
+
+    def projection(self, owner: Owner | None = None) -> TrialObjects:
+        return TrialObjects(self.process.context, owner or self.owner, self.study_world.study)
+
+    def shown(self) -> dict[int, Object]:
+        items = self.cluster.api().get(TRIALS)["items"]
+        return {int(t["metadata"]["labels"]["kubetuna.dev/trial"]): t for t in items}
+
+    def writes(self) -> int:
+        return sum(method == "PATCH" for method, _ in self.process.asked)
+
+    def close(self) -> None:
+        self.process.close()
+        self.study_world.close()
+
+
+@pytest.fixture
+def showcase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Showcase]:
+    monkeypatch.setattr(trial_objects, "SOON", 0.05)
+    made = Showcase(tmp_path)
+    yield made
+    made.close()
+
+
+def test_trials_are_shown_with_their_parameters_and_go_with_their_experiment(showcase: Showcase) -> None:
+    showcase.study_world.finish()
+    showcase.projection().refresh(now=True)
+    shown, stored = showcase.shown(), showcase.study_world.stored()
+    assert [t["status"]["params"] for t in shown.values()] == [dict(t.params) for t in stored]
+    assert {t["status"]["state"] for t in shown.values()} == {"COMPLETE"} and len(shown) == 5
+    showcase.cluster.api().delete(f"{collection('experiments', NAMESPACE)}/small")
+    showcase.cluster.step()
+    assert not showcase.shown()
+
+
+def test_what_is_shown_already_is_not_written_again_also_after_a_restart(showcase: Showcase) -> None:
+    showcase.study_world.finish()
+    first = showcase.projection()
+    first.refresh(now=True)
+    first.refresh(now=True)
+    showcase.projection().refresh(now=True)
+    assert showcase.writes() == 5
+
+
+def test_an_open_trial_is_shown_as_it_runs(showcase: Showcase) -> None:
+    open_one = showcase.projection()
+    for _ in range(2):
+        showcase.study_world.turn()
+    open_one.refresh(now=True)
+    before = showcase.shown()[0]["status"]
+    for _ in range(2):
+        showcase.study_world.turn()
+    open_one.refresh(now=True)
+    after = showcase.shown()[0]["status"]
+    assert before["state"] == after["state"] == "RUNNING" and len(after["steps"]) > len(before["steps"])
+
+
+def test_only_the_latest_and_the_best_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial_objects, "LATEST", 3)
+    showcase = Showcase(tmp_path, trials=8)
+    shown = showcase.projection()
+    told = showcase.study_world.study.told
+    while len(told) < 8:
+        before = len(told)
+        showcase.study_world.turn()
+        if len(told) > before:
+            shown.refresh(now=True)
+    best = showcase.study_world.study.best
+    assert best is not None and showcase.shown().keys() == {best.number, 6, 7}
+    showcase.close()
+
+
+def test_a_trial_of_an_experiment_that_had_this_name_is_written_over(showcase: Showcase) -> None:
+    showcase.study_world.finish()
+    stranger = Owner(NAMESPACE, "small", "7e57d004-2b97-0e7a-b45f-5387367791cd")
+    showcase.projection(stranger).refresh(now=True)
+    showcase.projection().refresh(now=True)
+    uids = {o["uid"] for t in showcase.shown().values() for o in t["metadata"]["ownerReferences"]}
+    assert uids == {showcase.owner.uid} and len(showcase.shown()) == 5
+
+
+def test_what_could_not_be_written_is_written_once_it_can_be(showcase: Showcase) -> None:
+    showcase.study_world.finish()
+    showcase.process.cut_off = True
+    showcase.projection().refresh(now=True)
+    assert not showcase.shown()
+    showcase.process.cut_off = False
+    showcase.cluster.until(lambda: len(showcase.shown()) == 5)
