@@ -1,13 +1,13 @@
-"""Render the bases of this folder from the chart, so that `kubectl apply -k` and helm install the same objects.
+"""Render the CRDs from the shapes of their objects, and the bases of this folder from the chart.
 
     python manifests/render.py [FOLDER]     where helm is on the PATH (`make manifests`)
 
-The other way round for the CRDs, whose source is manifests/crd: the chart gets a copy. A test renders it all again.
+So `kubectl apply -k` and helm install the same objects. The CRDs lie in the chart, which can take files from
+nowhere else; manifests/crd points there. Tests render it all again.
 """
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,11 +16,15 @@ from typing import Any
 
 import yaml
 
+from kubetuna.parsing.definition import definitions
+
 HERE = Path(__file__).resolve().parent
 CHART = HERE.parent / "helm" / "kubetuna"
+CRDS = CHART / "crds-source"
 NAMESPACE = "kubetuna"
 Object = dict[str, Any]
 HEADER = "# Rendered from helm/kubetuna by manifests/render.py; edit the chart and run `make manifests`.\n"
+CRD_HEADER = "# Rendered from core/kubetuna/parsing/shape.py by manifests/render.py; edit the shape and run `make manifests`.\n"
 # Made by helm's own means, which kustomize has none of: secret.yaml stands in for it.
 SECRET = "kubetuna-database"
 DEMO = ("--set", "postgres.enabled=true")
@@ -54,15 +58,22 @@ BASES: dict[str, tuple[tuple[str, ...], Callable[[Object], bool]]] = {
 
 
 def main(target: Path = HERE) -> None:
-    """Write every base below ``target``."""
+    """Write every base below ``target``, and the CRDs where that is this folder."""
     for folder, (values, wanted) in BASES.items():
         chosen = [o for o in template(*values) if wanted(o)]
         path = target / folder / "objects.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(HEADER + yaml.safe_dump_all(chosen, sort_keys=False, width=120))
-    if target == HERE:
-        for crd in sorted((HERE / "crd").glob("*s.yaml")):
-            shutil.copyfile(crd, CHART / "crds-source" / crd.name)
+    for name, text in crds().items() if target == HERE else ():
+        (CRDS / name).write_text(text)
+
+
+def crds() -> dict[str, str]:
+    """The text of each CRD by the name of its file."""
+    return {
+        f"{one['spec']['names']['plural']}.yaml": CRD_HEADER + yaml.safe_dump(one, sort_keys=False, width=120)
+        for one in definitions()
+    }
 
 
 def template(*words: str) -> list[Object]:

@@ -88,6 +88,13 @@ GOOD: dict[str, Mapping[str, Any]] = {
     },
     "a condition": {"spec.parameters[0].name": "x", "spec.constraints": ["x < 0.9"]},
     "a pruner": _settings("median", "earlyStopping", n_startup_trials=2),
+    "earlier studies": {"spec.warmStart": {"studies": ["one", {"study": "two", "points": 0, "trials": True}]}},
+    "a condition of Katib's that says nothing": {f"{TEMPLATE}.successCondition": ""},
+    "names of Kubernetes that are not known here": {
+        f"{TRIAL}.spec.somethingNew": {"a": 1},
+        f"{TRIAL}.spec.containers[0].somethingNew": True,
+        f"{TRIAL}.metadata": {"labels": {"a": "b"}},
+    },
     "Katib's settings as text": _settings("tpe", n_startup_trials="3", random_state="7"),
     "a Job": {TRIAL: JOB},
     "placeholders": {
@@ -141,6 +148,14 @@ BAD: dict[str, Bad] = {
         {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL, "spec.retest": {"top": 2}}, "spec.retest"
     ),
     "both kinds of objective": Bad({"spec.objectives": SEVERAL}, "spec.objectives"),
+    "an empty list of objectives": Bad({OBJECTIVE: ABSENT, "spec.objectives": []}, "spec.objectives"),
+    "too many objectives": Bad(
+        {
+            OBJECTIVE: ABSENT,
+            "spec.objectives": [{"metric": f"m{i}", "direction": "minimize"} for i in range(9)],
+        },
+        "spec.objectives",
+    ),
     "no direction": Bad({f"{OBJECTIVE}.type": ABSENT}, f"{OBJECTIVE}.type"),
     "an unknown direction": Bad({f"{OBJECTIVE}.type": "max"}, f"{OBJECTIVE}.type"),
     "no metric": Bad({f"{OBJECTIVE}.objectiveMetricName": ABSENT}, f"{OBJECTIVE}.objectiveMetricName"),
@@ -154,6 +169,13 @@ BAD: dict[str, Bad] = {
     "an unknown strategy": Bad(
         {f"{OBJECTIVE}.metricStrategies": [{"name": "loss", "value": "mean"}]},
         f"{OBJECTIVE}.metricStrategies[0].value",
+    ),
+    "a strategy without a name": Bad(
+        {f"{OBJECTIVE}.metricStrategies": [{"value": "min"}]}, f"{OBJECTIVE}.metricStrategies[0].name"
+    ),
+    "two strategies for a metric": Bad(
+        {f"{OBJECTIVE}.metricStrategies": [{"name": "loss", "value": "min"}] * 2},
+        f"{OBJECTIVE}.metricStrategies[1]",
     ),
     "a metric of two objectives": Bad(
         {OBJECTIVE: ABSENT, "spec.objectives": [SEVERAL[0], SEVERAL[0]]}, "spec.objectives[1]"
@@ -178,6 +200,15 @@ BAD: dict[str, Bad] = {
         {"spec.algorithm": {"algorithmName": "tpe", "algorithmSettings": [{"name": "seed"}]}},
         "spec.algorithm.algorithmSettings[0].value",
     ),
+    "too many settings": Bad(
+        {
+            "spec.algorithm": {
+                "algorithmName": "tpe",
+                "algorithmSettings": [{"name": f"a{i}", "value": 1} for i in range(65)],
+            }
+        },
+        "spec.algorithm.algorithmSettings",
+    ),
     "an unknown pruner": Bad(_settings("median2", "earlyStopping"), "spec.earlyStopping.algorithmName"),
     "a collector other than the log": Bad(
         {"spec.metricsCollectorSpec": {"collector": {"kind": "File"}}}, "spec.metricsCollectorSpec.collector.kind"
@@ -185,6 +216,24 @@ BAD: dict[str, Bad] = {
     "a file to read metrics from": Bad(
         {"spec.metricsCollectorSpec": {"source": {"fileSystemPath": {"path": "/a"}}}},
         "spec.metricsCollectorSpec.source.fileSystemPath",
+    ),
+    "too long a description": Bad({f"{X}.description": "x" * 1025}, f"{X}.description"),
+    "too long a condition": Bad({f"{X}.when": "x > " + "1" * 1024}, f"{X}.when"),
+    "too many constraints": Bad({"spec.constraints": ["x < 2"] * 51}, "spec.constraints"),
+    "a constraint that is a number": Bad({"spec.constraints": [1]}, "spec.constraints[0]"),
+    "earlier studies that are no list": Bad({"spec.warmStart": {"studies": "one"}}, "spec.warmStart.studies"),
+    "too many points": Bad({"spec.warmStart": {"points": [{"x": 0.5}] * 1001}}, "spec.warmStart.points"),
+    "a volume by its name": Bad({"spec.checkpoint": {"volume": "keep"}}, "spec.checkpoint.volume"),
+    "a mount path that is a number": Bad({"spec.checkpoint": {"mountPath": 1}}, "spec.checkpoint.mountPath"),
+    "architecture search": Bad({"spec.nasConfig": {"graphConfig": {}}}, "spec.nasConfig"),
+    "a template in a ConfigMap": Bad({f"{TEMPLATE}.configMap": {"configMapName": "a"}}, f"{TEMPLATE}.configMap"),
+    "a label that is a number": Bad({f"{TEMPLATE}.primaryPodLabels": {"a": 1}}, f"{TEMPLATE}.primaryPodLabels.a"),
+    "a placeholder with braces": Bad(
+        {f"{TEMPLATE}.trialParameters": [{"name": "{p}", "reference": "x"}]}, f"{TEMPLATE}.trialParameters[0].name"
+    ),
+    "an address to read metrics from": Bad(
+        {"spec.metricsCollectorSpec": {"source": {"httpGet": {"port": 80}}}},
+        "spec.metricsCollectorSpec.source.httpGet",
     ),
     "no template": Bad({TEMPLATE: ABSENT}, TEMPLATE),
     "a template of another kind": Bad({f"{TRIAL}.kind": "Deployment"}, f"{TRIAL}.kind"),
@@ -194,6 +243,18 @@ BAD: dict[str, Bad] = {
     "a Job that retries": Bad(
         {TRIAL: {**JOB, "spec": {**JOB["spec"], "backoffLimit": 3}}},
         f"{TRIAL}.spec.backoffLimit",  # type: ignore[dict-item]
+    ),
+    "a template without a version": Bad({f"{TRIAL}.apiVersion": ABSENT}, f"{TRIAL}.apiVersion"),
+    "a Job of another version": Bad({TRIAL: {**JOB, "apiVersion": "v1"}}, f"{TRIAL}.apiVersion"),
+    "a template with a namespace": Bad({f"{TRIAL}.metadata": {"namespace": "mine"}}, f"{TRIAL}.metadata.namespace"),
+    "a template with a generated name": Bad(
+        {f"{TRIAL}.metadata": {"generateName": "mine-"}}, f"{TRIAL}.metadata.generateName"
+    ),
+    "a container without a name": Bad(
+        {f"{TRIAL}.spec.containers[0].name": ABSENT}, f"{TRIAL}.spec.containers[0].name"
+    ),
+    "too long a container's name": Bad(
+        {f"{TRIAL}.spec.containers[0].name": "c" * 64}, f"{TRIAL}.spec.containers[0].name"
     ),
     "no container": Bad({f"{TRIAL}.spec.containers": []}, f"{TRIAL}.spec.containers"),
     "a number among the arguments": Bad(
@@ -271,11 +332,8 @@ BAD: dict[str, Bad] = {
         f"{TRIAL}.spec.template.metadata.annotations.kubetuna.dev/experiment-uid",
         server=False,
     ),
-    "labels that are none": Bad(
-        {f"{TRIAL}.metadata": {"labels": "team"}}, f"{TRIAL}.metadata.labels", server=False
-    ),
+    "labels that are none": Bad({f"{TRIAL}.metadata": {"labels": "team"}}, f"{TRIAL}.metadata.labels"),
     "a placeholder of nothing": Bad(
         {f"{TRIAL}.spec.containers[0].args": ["${trialParameters.y}"]}, f"{TEMPLATE}.trialSpec", server=False
     ),
-    "architecture search": Bad({"spec.nasConfig": {"graphConfig": {}}}, "spec.nasConfig", server=False),
 }

@@ -144,7 +144,7 @@ def test_plots_of_odd_studies(name: str) -> None:
 
 
 def test_what_cannot_be_drawn_is_told(results: Path) -> None:
-    with pytest.raises(ResultsError, match=r"\.png, \.svg, \.pdf, \.html"):
+    with pytest.raises(ResultsError, match=r'"\.png", "\.svg", "\.pdf", "\.html"'):
         HPOAnalyzer(results).create_optimization_plots("trading-ensemble", save_path="x.bmp")
     with pytest.raises(ResultsError, match="nothing to draw"):
         HPOAnalyzer(seen(study([failed_trial(0)]))).create_optimization_plots("trading-ensemble")

@@ -8,19 +8,24 @@ from typing import Any
 
 import pytest
 import yaml
+from manifests.render import CRDS, crds
 
 from tests.chart.charts import CHART, DEMO, OWN_DATABASE, PROJECT, Object, helm, pod_specs, rendered
 
-CRDS = PROJECT / "manifests" / "crd"
 CASES = sorted((CHART / "ci").glob("*-values.yaml"))
 cluster_marked = pytest.mark.cluster
 
 
-def test_the_chart_carries_the_crds_of_the_manifests() -> None:
-    names = sorted(path.name for path in CRDS.glob("*.yaml"))
-    assert names == sorted(path.name for path in (CHART / "crds-source").glob("*.yaml"))
-    for name in names:
-        assert (CRDS / name).read_bytes() == (CHART / "crds-source" / name).read_bytes(), "run: make manifests"
+def test_the_crds_are_what_the_shapes_say() -> None:
+    written = {path.name: path.read_text() for path in CRDS.glob("*.yaml")}
+    assert written == crds(), "run: make manifests"
+
+
+def test_kustomize_installs_every_crd_of_the_chart() -> None:
+    names = yaml.safe_load((CRDS / "kustomization.yml").read_text())["resources"]
+    assert sorted(names) == sorted(path.name for path in CRDS.glob("*.yaml"))
+    (base,) = yaml.safe_load((PROJECT / "manifests" / "crd" / "kustomization.yml").read_text())["resources"]
+    assert (PROJECT / "manifests" / "crd" / base).resolve() == CRDS
 
 
 def test_the_values_schema_knows_every_value_and_nothing_more() -> None:

@@ -26,7 +26,7 @@ from tests.local.runs import experiment
 from tests.postgres_server import free_port
 
 PATIENCE = 90.0
-CRDS = Path(__file__).parents[2] / "manifests" / "crd"
+CRDS = Path(__file__).parents[2] / "helm" / "kubetuna" / "crds-source"
 
 
 @dataclass

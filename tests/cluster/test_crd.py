@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from kubetuna.experiment.field_errors import IMMUTABLE
 from kubetuna_operator.kube.api_client import Refused
 from tests.cluster.operators import World
-from tests.spec_table import BAD, GOOD, OBJECTIVE, SPACE, TRIAL, document
+from tests.spec_table import ABSENT, BAD, GOOD, OBJECTIVE, SEVERAL, SPACE, TRIAL, document
 
 pytestmark = pytest.mark.cluster
 
@@ -76,9 +77,18 @@ FIXED: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_may_not_be_edited_is_refused_at_its_path(world: World) -> None:
     world.put(document({}))
     for edits, field in FIXED.values():
-        with pytest.raises(Refused, match="cannot be changed") as caught:
+        with pytest.raises(Refused, match=IMMUTABLE) as caught:
             world.put(document(edits))
         assert paths(caught.value) == {field}
+
+
+def test_of_several_objectives_only_the_goals_may_be_edited(world: World) -> None:
+    several = {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL}
+    world.put(document(several))
+    world.put(document({**several, "spec.objectives[0].goal": 0.1}))
+    with pytest.raises(Refused, match=IMMUTABLE) as caught:
+        world.put(document({**several, "spec.objectives[0].metric": "other"}))
+    assert paths(caught.value) == {"spec.objectives"}
 
 
 def test_what_may_be_edited_is_taken(world: World) -> None:

@@ -100,10 +100,10 @@ def test_a_study_of_plain_optuna_will_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("studies", "told"),
     [
-        ("first", "spec.warmStart.studies: 'first' must be a list"),
-        ([3], "spec.warmStart.studies[0]: 3 must be an object"),
-        ([{"points": 3}], "spec.warmStart.studies[0].study: is needed"),
-        ([{"study": "a", "point": 3}], "did you mean 'points'"),
+        ("first", 'spec.warmStart.studies: Invalid value: "first": must be of type array'),
+        ([3], "spec.warmStart.studies[0]: Invalid value: 3: must be of type object"),
+        ([{"points": 3}], "spec.warmStart.studies[0].study: Required value"),
+        ([{"study": "a", "point": 3}], 'did you mean "points"'),
         ([{"study": "a", "points": -1}], "spec.warmStart.studies[0].points"),
     ],
 )

@@ -16,6 +16,7 @@ from kubetuna.analysis.report.overfitting import SERIES, luck_of
 from kubetuna.analysis.report.text import cut, number
 from kubetuna.analysis.report.view import View, better_word, thinned, value_of, view_of
 from kubetuna.errors import ResultsError
+from kubetuna.experiment.field_errors import unsupported
 from kubetuna.experiment.model import Objective, Parameter
 from kubetuna.study.record import StudyRecord
 from kubetuna.trials.records import TrialRecord
@@ -46,7 +47,7 @@ def write_pictures(seen: StudyRecord, path: Path) -> Path:
         ResultsError: the ending is not known, or no trial has completed.
     """
     if path.suffix.lower() not in ENDINGS:
-        raise ResultsError(f"{path}: the ending is not known; allowed: {', '.join(ENDINGS)}")
+        raise ResultsError(f"{path}: {unsupported(path.suffix, ENDINGS)}")
     view = view_of(seen.spec, seen.status, seen.trials, 0.0)
     if not view.scored:
         raise ResultsError(

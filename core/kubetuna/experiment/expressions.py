@@ -83,9 +83,9 @@ def parse_expression(text: str) -> Expression:
         ExpressionError: it is none; the message says what was expected where.
     """
     if not isinstance(text, str) or not text.strip():
-        raise ExpressionError("an expression is needed, such as 'layers >= 3'")
+        raise ExpressionError("must be an expression, such as 'layers >= 3'")
     if len(text) > LENGTH_LIMIT:
-        raise ExpressionError(f"longer than {LENGTH_LIMIT} characters")
+        raise ExpressionError(f"may not be more than {LENGTH_LIMIT} characters")
     root = _Parser(text).parse()
     return Expression(text, root, frozenset(_names(root)))
 
@@ -114,7 +114,7 @@ class _Parser:
         if self._at < len(self._tokens):
             raise self._error("an operator or the end")
         if node.op not in (*_COMPARISONS, "and", "or", "not", "in", "not in", "true", "false"):
-            raise ExpressionError(f"{self._text!r} is no condition; compare it, as in 'layers >= 3'")
+            raise ExpressionError("must be a comparison, as in 'layers >= 3'")
         return node
 
     def _peek(self) -> tuple[str, Any]:
@@ -134,7 +134,7 @@ class _Parser:
 
     def _error(self, wanted: str) -> ExpressionError:
         place = self._tokens[self._at][2] if self._at < len(self._tokens) else len(self._text)
-        return ExpressionError(f"{self._text!r}: expected {wanted} at character {place + 1}")
+        return ExpressionError(f"expected {wanted} at character {place + 1}")
 
     def _nested(self, rule: Callable[[], Node]) -> Node:
         self._depth += 1
@@ -174,7 +174,7 @@ class _Parser:
             return node
         node = Node(sign, (node, self._sum()))
         if self._peek()[1] in _COMPARISONS:
-            raise ExpressionError(f"{self._text!r}: join two comparisons with 'and'")
+            raise ExpressionError("join two comparisons with 'and'")
         return node
 
     def _list(self) -> Node:
@@ -223,7 +223,7 @@ def _tokens(text: str) -> Iterator[tuple[str, Any, int]]:
     while at < end:
         match = _TOKEN.match(text, at)
         if match is None:
-            raise ExpressionError(f"{text!r}: {text[at:].strip()[:1]!r} is not understood at character {at + 1}")
+            raise ExpressionError(f"{text[at:].strip()[:1]!r} is not understood at character {at + 1}")
         start, at = match.start(match.lastgroup or 0), match.end()
         kind, value = match.lastgroup or "", match.group(match.lastgroup or 0)
         if kind == "number":
@@ -241,7 +241,7 @@ def _tokens(text: str) -> Iterator[tuple[str, Any, int]]:
 def _number(text: str, value: str) -> float | int:
     number = int(value) if value.isdigit() and len(value) < 300 else float(value)
     if not math.isfinite(number):
-        raise ExpressionError(f"{text!r}: {value} is no finite number")
+        raise ExpressionError(f"{value} must be a finite number")
     return number
 
 

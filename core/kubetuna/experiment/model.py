@@ -20,6 +20,9 @@ Direction = Literal["minimize", "maximize"]
 Strategy = Literal["latest", "min", "max"]
 ParameterKind = Literal["double", "int", "discrete", "categorical"]
 
+# Of metadata.name: Pods are named after it.
+NAME_LIMIT = 40
+
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kubetuna.errors import Problem, SpecError
+from kubetuna.experiment.field_errors import unsupported
 from kubetuna.finrl.shipped import COUNTS
 
 
@@ -87,7 +88,7 @@ class HPOConfig:
     @classmethod
     def _preset(cls, task: str, config: str, changes: Mapping[str, Any]) -> HPOConfig:
         if task not in COUNTS:
-            raise SpecError((Problem("task", f"{task!r} is not known; allowed: {', '.join(COUNTS)}"),))
+            raise SpecError((Problem("task", unsupported(task, tuple(COUNTS))),))
         return replace(cls(n_trials=COUNTS[task][config], config=config), **changes)
 
     def changes(self) -> dict[str, Any]:

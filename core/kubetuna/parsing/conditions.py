@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from kubetuna.experiment.expressions import Expression, ExpressionError, Node, parse_expression
+from kubetuna.experiment.field_errors import invalid
 from kubetuna.experiment.model import Constraint, Experiment, Parameter
-from kubetuna.parsing.fields import Fields, shown
+from kubetuna.parsing.fields import Fields
 
-CONSTRAINT_LIMIT = 50
 ENUMERATION_LIMIT = 20_000
 
 Interval = tuple[float, float]
@@ -24,21 +24,18 @@ def parse_constraints(
     found: list[Constraint] = []
     for index, text, _path in spec.items("constraints"):
         field = f"constraints[{index}]"
-        if index >= CONSTRAINT_LIMIT:
-            spec.problem("constraints", f"more than {CONSTRAINT_LIMIT} constraints")
-            break
         try:
             expression = parse_expression(text)
         except ExpressionError as error:
-            spec.problem(field, str(error))
+            spec.problem(field, invalid(text, str(error)))
             continue
         unknown = sorted(expression.names - names - set(metrics))
         if unknown:
-            spec.problem(field, f"{shown(text)} names {unknown[0]!r}, which is no parameter and no metric")
+            spec.problem(field, invalid(text, f"{unknown[0]!r} is no parameter and no metric"))
             continue
         over = "metrics" if expression.names - names else "parameters"
         if over == "parameters" and _never(expression, parameters):
-            spec.problem(field, f"{shown(text)} holds nowhere in the search space")
+            spec.problem(field, invalid(text, "holds nowhere in the search space"))
         found.append(Constraint(text, expression, "metrics" if over == "metrics" else "parameters"))
     return tuple(found)
 

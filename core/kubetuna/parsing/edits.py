@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-EDITABLE = frozenset(
-    {
-        "spec.maxTrialCount",
-        "spec.maxFailedTrialCount",
-        "spec.parallelTrialCount",
-        "spec.preset",
-        "spec.budget",
-        "spec.retryPolicy",
-        "spec.stopWhen",
-        "spec.suspend",
-        "spec.suspendPolicy",
-        "spec.shutdown",
-        "spec.objective.goal",
-    }
-)
+from kubetuna.parsing.shape import EDITABLE
+
 # Belongs to the API server or to people, and changes nothing of what an experiment does.
 _IGNORED = frozenset({"metadata", "status", "apiVersion"})
 
@@ -30,10 +18,14 @@ def immutable_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[s
     return tuple(path for path in _differences(before, after, "") if not _editable(path))
 
 
+def editable_fields() -> str:
+    """The fields that may be edited, for people."""
+    return ", ".join(path.removeprefix("spec.") for path in EDITABLE)
+
+
 def _editable(path: str) -> bool:
-    if path.startswith("spec.objectives[") and path.endswith("].goal"):
-        return True
-    return any(path == known or path.startswith(f"{known}.") for known in EDITABLE)
+    plain = re.sub(r"\[\d+\]", "[]", path)
+    return any(plain == known or plain.startswith(f"{known}.") for known in EDITABLE)
 
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[str]:

@@ -1,36 +1,57 @@
-"""Reading fields of a parsed document while noting everything that is wrong, never stopping at the first fault."""
+"""Reading fields of a checked document and noting what else is wrong with them, never stopping at the first fault.
+
+A field that is not of its shape reads as absent, and nothing more is told of it: one fault is one problem.
+"""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from kubetuna.errors import Problem
 from kubetuna.experiment import quantities
+from kubetuna.experiment.field_errors import required
+from kubetuna.parsing.checking import below, check
+from kubetuna.parsing.schema import Node
 
 
-def shown(value: object) -> str:
-    """A value as a message shows it: short, on one line."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+@dataclass(slots=True)
+class Faults:
+    """Every problem of one document, and the paths that are not of their shape."""
+
+    problems: list[Problem] = field(default_factory=list)
+    misshapen: set[str] = field(default_factory=set)
 
 
 class Fields:
-    """One object of a document at its path. All readers of a document share one list of problems."""
+    """One object of a document at its path. All readers of a document share its faults."""
 
-    def __init__(self, value: object, path: str, problems: list[Problem]) -> None:
-        self.path, self.problems = path, problems
+    def __init__(self, value: object, path: str, faults: Faults) -> None:
+        self.path, self.faults = path, faults
         self.present = isinstance(value, Mapping)
         self._value: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
-        if value is not None and not self.present:
-            self.problem("", f"{shown(value)} must be an object with fields")
 
-    def problem(self, field: str, message: str) -> None:
-        """Note that a field (the object itself: "") is wrong; a name may be hostile, a message is one line."""
-        field = "".join(c if c.isprintable() else "�" for c in field[:200])
-        path = self.path if not field else f"{self.path}.{field}" if self.path else field
-        self.problems.append(Problem(path.removeprefix("."), message))
+    def check(self, node: Node) -> None:
+        """Hold the object against a shape."""
+        found = tuple(check(node, self._value, self.path))
+        self.faults.problems.extend(found)
+        self.faults.misshapen.update(problem.path for problem in found)
+
+    def problem(self, name: str, message: str) -> None:
+        """Note that a field (the object itself: "") is wrong, unless its shape is, or its object's."""
+        path = below(self.path, name) if name else self.path
+        if not {path, self.path} & self.faults.misshapen:
+            self.faults.problems.append(Problem(path, message))
+
+    def sound(self) -> bool:
+        """Whether the object and all that it holds are of their shape."""
+        return not any(path.startswith(self.path) for path in self.faults.misshapen)
+
+    def need(self, name: str, hint: str = "") -> None:
+        """Note a field that is missing."""
+        if name not in self:
+            self.problem(name, required(hint))
 
     def __contains__(self, name: str) -> bool:
         return self._value.get(name) is not None
@@ -43,78 +64,49 @@ class Fields:
         """All fields as they are."""
         return self._value
 
-    def known(self, names: Sequence[str]) -> None:
-        """Note every field that is not among ``names``, with the nearest that is."""
-        for name in self._value:
-            if name not in names:
-                near = difflib.get_close_matches(str(name), names, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(names)}"
-                self.problem(str(name), f"this field is not known{hint}")
+    def value(self, name: str) -> Any:
+        """A field's value, None where it is not of its shape."""
+        return None if below(self.path, name) in self.faults.misshapen else self._value.get(name)
 
     def child(self, name: str) -> Fields:
         """A field that is an object; absent ones read as empty."""
-        return Fields(self._value.get(name), f"{self.path}.{name}", self.problems)
+        return Fields(self._value.get(name), below(self.path, name), self.faults)
 
     def items(self, name: str) -> Iterator[tuple[int, Any, str]]:
-        """Index, value and path of every item of a list field."""
-        value = self._value.get(name)
-        if value is None:
-            return
-        if not isinstance(value, list):
-            self.problem(name, f"{shown(value)} must be a list")
-            return
-        for index, item in enumerate(value):
-            yield index, item, f"{self.path}.{name}[{index}]"
+        """Index, value and path of every item of a list field that may be read."""
+        value = self.value(name)
+        for index, item in enumerate(value if isinstance(value, list) else ()):
+            path = f"{below(self.path, name)}[{index}]"
+            if path not in self.faults.misshapen:
+                yield index, item, path
 
-    def text(self, name: str, default: str | None = None, words: Sequence[str] = ()) -> str | None:
-        """A text field, one of ``words`` where they are given."""
-        value = self._value.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, str) or not value:
-            self.problem(name, f"{shown(value)} must be text; quote it")
-            return default
-        if words and value not in words:
-            near = difflib.get_close_matches(value, words, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            self.problem(name, f"{shown(value)} is not allowed; allowed: {', '.join(words)}{hint}")
-            return default
-        return value
+    def objects(self, name: str) -> Iterator[Fields]:
+        """Every item of a list of objects."""
+        return (Fields(item, path, self.faults) for _index, item, path in self.items(name))
+
+    def text(self, name: str) -> str | None:
+        """A text field."""
+        value = self.value(name)
+        return value if isinstance(value, str) else None
+
+    def count(self, name: str) -> int | None:
+        """An integer."""
+        value = self.value(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     def number(self, name: str) -> float | int | None:
         """A finite number, or the text of one."""
-        value = self._value.get(name)
-        if value is None:
-            return None
-        found = quantities.number(value)
-        if found is None:
-            self.problem(name, f"{shown(value)} must be a finite number")
-        return found
+        return quantities.number(self.value(name))
 
-    def count(self, name: str, low: int, high: int = 2**31 - 1) -> int | None:
-        """An integer between two bounds."""
-        value = self._value.get(name)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            bound = f"an integer of at least {low}" if high == 2**31 - 1 else f"an integer from {low} to {high}"
-            self.problem(name, f"{shown(value)} must be {bound}")
-            return None
-        return value
+    def real(self, name: str) -> float | None:
+        """The same as a floating-point number."""
+        found = self.number(name)
+        return None if found is None else float(found)
 
     def flag(self, name: str) -> bool:
         """A boolean, false where absent."""
-        value = self._value.get(name)
-        if value is not None and not isinstance(value, bool):
-            self.problem(name, f"{shown(value)} must be true or false")
-        return value is True
+        return self.value(name) is True
 
     def duration(self, name: str) -> float | None:
         """A duration in seconds."""
-        value = self._value.get(name)
-        if value is None:
-            return None
-        found = quantities.seconds(value)
-        if found is None:
-            self.problem(name, f"{shown(value)} must be a duration above 0, such as 90s, 30m, 1h30m")
-        return found
+        return quantities.seconds(self.value(name))

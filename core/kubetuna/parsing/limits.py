@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kubetuna.experiment.field_errors import forbidden, invalid, not_above, required, unsupported
 from kubetuna.experiment.model import Budget, Objective, StopWhen
-from kubetuna.parsing.fields import Fields, shown
+from kubetuna.parsing.fields import Fields
 
 PRESETS = {"quick": 20, "thorough": 200, "production": 500}
 PARALLEL_DEFAULT = 3
-PARALLEL_LIMIT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +28,14 @@ class Limits:
 
 def parse_limits(spec: Fields, preset: str | None) -> Limits:
     """Read them all; ``preset`` from the command line wins over the file's."""
-    written = spec.text("preset", words=tuple(PRESETS))
     if preset is not None and preset not in PRESETS:
-        spec.problem("preset", f"{shown(preset)} is not allowed; allowed: {', '.join(PRESETS)}")
-    chosen = preset if preset in PRESETS else written
-    max_trials = spec.count("maxTrialCount", 1)
-    if chosen is not None and ("maxTrialCount" not in spec or (preset is not None and preset in PRESETS)):
-        max_trials = PRESETS[chosen] if "maxTrialCount" not in spec else max_trials
-    parallel = spec.count("parallelTrialCount", 1, PARALLEL_LIMIT)
-    max_failed = spec.count("maxFailedTrialCount", 0)
+        spec.problem("preset", unsupported(preset, tuple(PRESETS)))
+    chosen = preset if preset in PRESETS else spec.text("preset")
+    max_trials = spec.count("maxTrialCount")
+    if chosen is not None and "maxTrialCount" not in spec:
+        max_trials = PRESETS[chosen]
+    parallel = spec.count("parallelTrialCount")
+    max_failed = spec.count("maxFailedTrialCount")
     _check_counts(spec, parallel, max_trials, max_failed)
     if parallel is None:
         parallel = min(PARALLEL_DEFAULT, max_trials or PARALLEL_DEFAULT)
@@ -46,37 +45,25 @@ def parse_limits(spec: Fields, preset: str | None) -> Limits:
 def _check_counts(spec: Fields, parallel: int | None, trials: int | None, failed: int | None) -> None:
     if trials is None:
         return
-    if parallel is not None and parallel > trials:
-        spec.problem("parallelTrialCount", f"{parallel} must not be above spec.maxTrialCount, {trials}")
-    if failed is not None and failed > trials:
-        spec.problem("maxFailedTrialCount", f"{failed} must not be above spec.maxTrialCount, {trials}")
+    for field, count in (("parallelTrialCount", parallel), ("maxFailedTrialCount", failed)):
+        if count is not None and count > trials:
+            spec.problem(field, invalid(count, f"{not_above('spec.maxTrialCount')}, {trials}"))
 
 
 def _budget(spec: Fields) -> Budget:
     fields = spec.child("budget")
-    fields.known(("gpuHours", "wallClock", "trialTimeout"))
-    hours = fields.number("gpuHours")
-    if hours is not None and hours <= 0:
-        fields.problem("gpuHours", f"{shown(fields.raw('gpuHours'))} must be above 0")
-        hours = None
-    return Budget(
-        None if hours is None else float(hours), fields.duration("wallClock"), fields.duration("trialTimeout")
-    )
+    return Budget(fields.real("gpuHours"), fields.duration("wallClock"), fields.duration("trialTimeout"))
 
 
 def _retries(spec: Fields) -> int:
-    fields = spec.child("retryPolicy")
-    fields.known(("limit",))
-    return fields.count("limit", 0, 100) or 0
+    return spec.child("retryPolicy").count("limit") or 0
 
 
 def _stop_when(spec: Fields) -> StopWhen:
     fields = spec.child("stopWhen")
-    fields.known(("goal", "noImprovement", "terminator"))
     if fields.flag("terminator"):
-        fields.problem("terminator", "is not supported yet; use noImprovement")
-    goal = fields.number("goal")
-    return StopWhen(None if goal is None else float(goal), fields.count("noImprovement", 1))
+        fields.problem("terminator", forbidden("not supported yet; use noImprovement"))
+    return StopWhen(fields.real("goal"), fields.count("noImprovement"))
 
 
 def check_ends(spec: Fields, limits: Limits, objectives: Sequence[Objective], finite: bool) -> None:
@@ -85,10 +72,12 @@ def check_ends(spec: Fields, limits: Limits, objectives: Sequence[Objective], fi
     if len(objectives) > 1:
         for field, value in (("goal", stop.goal), ("noImprovement", stop.no_improvement)):
             if value is not None:
-                spec.problem(f"stopWhen.{field}", "is for one objective; give each of several its own goal")
+                spec.problem(
+                    f"stopWhen.{field}", forbidden("for one objective only; give each of several its own goal")
+                )
     ends: tuple[object, ...] = (limits.max_trials, budget.gpu_hours, budget.wall_clock)
     if len(objectives) == 1:
         ends = (*ends, stop.goal, stop.no_improvement)
     has_goal = any(o.goal is not None for o in objectives)
     if not finite and not has_goal and all(end is None for end in ends) and "maxTrialCount" not in spec:
-        spec.problem("maxTrialCount", "nothing would end this experiment; set maxTrialCount, a goal or a budget")
+        spec.problem("maxTrialCount", required("nothing would end this experiment; or set a goal or a budget"))

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from kubetuna.errors import Problem, SpecError
+from kubetuna.experiment.field_errors import forbidden, invalid
 from kubetuna.parsing.yaml_text import load_documents
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
@@ -22,7 +23,7 @@ def with_sets(document: Mapping[str, Any], sets: Sequence[str], problems: list[P
         path, found, value = text.partition("=")
         path = path.strip()
         if not found or not _PATH.match(path):
-            problems.append(Problem("--set", f"{text!r} must be PATH=VALUE, such as parallelTrialCount=4"))
+            problems.append(Problem("--set", invalid(text, "must be PATH=VALUE, such as parallelTrialCount=4")))
             continue
         full = path if path.split(".")[0] in ("spec", "metadata", "apiVersion", "kind") else f"spec.{path}"
         try:
@@ -66,7 +67,7 @@ def with_metric(document: dict[str, Any], metric: str | None, problems: list[Pro
     spec = document.get("spec")
     objective = spec.get("objective") if isinstance(spec, dict) else None
     if not isinstance(objective, dict):
-        problems.append(Problem("--metric", "needs one spec.objective; edit spec.objectives instead"))
+        problems.append(Problem("--metric", forbidden("needs one spec.objective; edit spec.objectives instead")))
         return document
     old = objective.get("objectiveMetricName")
     if metric == old:

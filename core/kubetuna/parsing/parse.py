@@ -6,55 +6,24 @@ Katib's ``v1beta1`` Experiments are read as they are; ours are the same shape an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from kubetuna.errors import Problem, SpecError
+from kubetuna.experiment.field_errors import forbidden, invalid, unsupported
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Retest
 from kubetuna.parsing.conditions import parse_constraints, warn_of_conditions
-from kubetuna.parsing.fields import Fields, shown
+from kubetuna.parsing.fields import Faults, Fields
 from kubetuna.parsing.goals import parse_collector, parse_goals
 from kubetuna.parsing.limits import check_ends, parse_limits
 from kubetuna.parsing.overrides import with_metric, with_sets
 from kubetuna.parsing.parameters import declared_names, parse_parameters
+from kubetuna.parsing.shape import DOCUMENT, NAME, NEEDS_ONE_OBJECTIVE
 from kubetuna.parsing.template import parse_template
 from kubetuna.parsing.warm_start import parse_warm_start
 from kubetuna.parsing.yaml_text import load_documents
 
 VERSIONS = ("kubetuna.dev/v1alpha1", "kubeflow.org/v1beta1")
-NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?\Z")
-NAME_LIMIT = 40
-LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
 GRIDS = ("grid", "bruteforce")
-RESUME_POLICIES = ("Never", "LongRunning", "FromVolume")
-SPEC_FIELDS = (
-    "parameters",
-    "nasConfig",
-    "objective",
-    "objectives",
-    "algorithm",
-    "earlyStopping",
-    "trialTemplate",
-    "parallelTrialCount",
-    "maxTrialCount",
-    "maxFailedTrialCount",
-    "metricsCollectorSpec",
-    "resumePolicy",
-    "constraints",
-    "budget",
-    "retryPolicy",
-    "suspend",
-    "suspendPolicy",
-    "stopWhen",
-    "repeats",
-    "retest",
-    "warmStart",
-    "checkpoint",
-    "preset",
-    "shutdown",
-    "queueName",
-    "startTimeout",
-)
 
 
 def parse_file_text(
@@ -67,7 +36,7 @@ def parse_file_text(
     """
     documents = load_documents(text)
     if len(documents) != 1:
-        raise SpecError((Problem("file", f"holds {len(documents)} documents; one Experiment is needed"),))
+        raise SpecError((Problem("file", f"holds {len(documents)} documents; must hold one Experiment"),))
     return parse_experiment(documents[0], preset=preset, metric=metric, sets=sets)
 
 
@@ -80,23 +49,22 @@ def parse_experiment(
         SpecError: with every problem found.
     """
     if not isinstance(document, Mapping):
-        raise SpecError((Problem("file", f"{shown(document)} is no Experiment"),))
-    problems: list[Problem] = []
-    changed = with_metric(with_sets(document, sets, problems), metric, problems)
-    experiment = _experiment(Fields(changed, "", problems), preset)
-    if problems or experiment is None:
-        unique = tuple(dict.fromkeys(problems)) or (Problem("spec", "cannot be read"),)
-        raise SpecError(unique)
+        raise SpecError((Problem("file", invalid(document, "must be an Experiment")),))
+    faults = Faults()
+    changed = with_metric(with_sets(document, sets, faults.problems), metric, faults.problems)
+    top = Fields(changed, "", faults)
+    top.check(DOCUMENT)
+    experiment = _experiment(top, preset)
+    if faults.problems or experiment is None:
+        raise SpecError(tuple(dict.fromkeys(faults.problems)) or (Problem("spec", "cannot be read"),))
     return experiment
 
 
 def _experiment(top: Fields, preset: str | None) -> Experiment | None:
     name, namespace = _identity(top)
-    if "spec" not in top:
-        top.problem("spec", "is needed")
+    spec = top.child("spec")
+    if not spec.present:
         return None
-    spec = Fields(top.raw("spec"), "spec", top.problems)
-    spec.known(SPEC_FIELDS)
     parameters = parse_parameters(spec)
     objectives, additional, strategies = parse_goals(spec)
     limits = parse_limits(spec, preset)
@@ -107,8 +75,6 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
     metrics = (*(o.metric for o in objectives), *additional)
     constraints = parse_constraints(spec, parameters, names, metrics)
     points, studies = parse_warm_start(spec, parameters, constraints, names)
-    _others(spec)
-    repeats = spec.count("repeats", 1, 100)
     retest = _retest(spec, objectives)
     collector = parse_collector(spec)
     check_ends(spec, limits, objectives, _may_be_finite(sampler, parameters))
@@ -132,17 +98,17 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
         retry_limit=limits.retry_limit,
         stop_when=limits.stop_when,
         suspend=spec.flag("suspend"),
-        suspend_policy="stop" if spec.raw("suspendPolicy") == "stop" else "drain",
+        suspend_policy="stop" if spec.text("suspendPolicy") == "stop" else "drain",
         shutdown=spec.flag("shutdown"),
         warm_start=points,
         warm_start_studies=studies,
-        repeats=repeats or 1,
+        repeats=spec.count("repeats") or 1,
         retest=retest,
         collector=collector,
-        resume_policy=str(spec.raw("resumePolicy") or "Never"),
+        resume_policy=spec.text("resumePolicy") or "Never",
         preset=limits.preset,
-        queue_name=spec.raw("queueName"),
-        checkpoint=spec.raw("checkpoint"),
+        queue_name=spec.text("queueName"),
+        checkpoint=spec.value("checkpoint"),
         start_timeout=spec.duration("startTimeout") or 600.0,
         raw=dict(top.raw_all()),
     )
@@ -158,7 +124,7 @@ def _checked(spec: Fields, experiment: Experiment) -> Experiment:
     """Rules that join several parts, over parameters that are right, whatever else is not."""
     from dataclasses import replace
 
-    from kubetuna.search.combinations import check
+    from kubetuna.parsing.combinations import check
     from kubetuna.search.settings import ignored
 
     for path, message in check(experiment):
@@ -173,22 +139,12 @@ def _cluster_only(experiment: Experiment) -> tuple[str, ...]:
 
 
 def _identity(top: Fields) -> tuple[str, str]:
-    top.known(("apiVersion", "kind", "metadata", "spec", "status"))
-    version, kind = top.raw("apiVersion"), top.raw("kind")
-    if version not in VERSIONS:
-        top.problem("apiVersion", f"{shown(version)} is not known; allowed: {', '.join(VERSIONS)}")
-    if kind != "Experiment":
-        top.problem("kind", f"{shown(kind)} is not allowed; allowed: Experiment")
-    metadata = Fields(top.raw("metadata") or {}, "metadata", top.problems)
-    name = metadata.text("name")
-    rule = f"lower-case letters, digits and -, first a letter, at most {NAME_LIMIT} characters"
-    if name is None:
-        if "name" not in metadata:
-            metadata.problem("name", f"is needed: {rule}")
-        return "", "default"
-    if not NAME.match(name) or len(name) > NAME_LIMIT:
-        metadata.problem("name", f"{shown(name)} is not allowed: {rule}")
-    return name, metadata.text("namespace", "default") or "default"
+    for field, supported in (("apiVersion", VERSIONS), ("kind", ("Experiment",))):
+        if top.raw(field) not in supported:
+            top.problem(field, unsupported(top.raw(field), supported))
+    metadata = top.child("metadata")
+    metadata.need("name", NAME.says)
+    return metadata.text("name") or "", metadata.text("namespace") or "default"
 
 
 def _settings(fields: Fields) -> list[tuple[str, object]]:
@@ -205,19 +161,8 @@ def _algorithm(spec: Fields, field: str) -> Algorithm | None:
         # Katib demands an algorithm; Optuna's default sampler is what a user of neither would expect.
         return Algorithm("tpe") if field == "algorithm" else None
     fields = spec.child(field)
-    fields.known(("algorithmName", "algorithmSettings"))
     name = fields.text("algorithmName")
-    if name is None and "algorithmName" not in fields:
-        fields.problem("algorithmName", "is needed")
-    before = len(spec.problems)
-    for _index, item, path in fields.items("algorithmSettings"):
-        entry = Fields(item, path, spec.problems)
-        entry.known(("name", "value"))
-        if entry.text("name") is None and "name" not in entry:
-            entry.problem("name", "is needed")
-        if entry.raw("value") is None:
-            entry.problem("value", "is needed")
-    if name is None or len(spec.problems) > before:
+    if name is None or not fields.sound():
         return None
     resolve = resolve_sampler if field == "algorithm" else resolve_pruner
     found, faults = resolve(name, _settings(fields))
@@ -227,26 +172,9 @@ def _algorithm(spec: Fields, field: str) -> Algorithm | None:
 
 
 def _retest(spec: Fields, objectives: Sequence[Objective]) -> Retest | None:
-    if spec.raw("retest") is None:
+    if "retest" not in spec:
         return None
-    fields = spec.child("retest")
-    fields.known(("top", "repeats"))
+    fields, usual = spec.child("retest"), Retest()
     if len(objectives) > 1:
-        spec.problem("retest", "needs one objective: several have a Pareto front and no order of their trials")
-    top, repeats = fields.count("top", 1, 50), fields.count("repeats", 2, 100)
-    usual = Retest()
-    return Retest(top or usual.top, repeats or usual.repeats)
-
-
-def _others(spec: Fields) -> None:
-    """Fields that are checked and kept; some have an effect in a cluster only."""
-    spec.text("resumePolicy", words=RESUME_POLICIES)
-    spec.text("suspendPolicy", words=("drain", "stop"))
-    queue = spec.text("queueName")
-    if queue is not None and not LABEL.match(queue):
-        spec.problem("queueName", f"{shown(queue)} is no queue's name: at most 63 letters, digits, - _ .")
-    spec.duration("startTimeout")
-    checkpoint = spec.child("checkpoint")
-    checkpoint.known(("volume", "mountPath", "keep"))
-    if "nasConfig" in spec:
-        spec.problem("nasConfig", "neural architecture search is not supported; write parameters")
+        spec.problem("retest", forbidden(NEEDS_ONE_OBJECTIVE))
+    return Retest(fields.count("top") or usual.top, fields.count("repeats") or usual.repeats)

@@ -6,44 +6,27 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kubetuna.experiment.field_errors import duplicate, forbidden, invalid, unsupported
 from kubetuna.experiment.model import Template
-from kubetuna.parsing.fields import Fields, shown
+from kubetuna.parsing.fields import Fields
 from kubetuna.parsing.pod_fields import check_container, check_job, check_pod
+from kubetuna.parsing.template_shape import VERSIONS, of_version
 
 PLACEHOLDER = re.compile(r"\$\{trialParameters\.([^}]*)\}")
 META = re.compile(r"\$\{trialSpec\.(Name|Namespace|Kind|APIVersion|Labels\[[^\]]*\]|Annotations\[[^\]]*\])\}\Z")
-KINDS = {"Pod": ("v1",), "Job": ("batch/v1",)}
 # How the operator finds its Pods and knows what they run.
 OWN_KEYS = "kubetuna.dev/"
-FIELDS = (
-    "retain",
-    "trialSpec",
-    "configMap",
-    "trialParameters",
-    "primaryPodLabels",
-    "primaryContainerName",
-    "successCondition",
-    "failureCondition",
-)
 
 
 def parse_template(spec: Fields, names: frozenset[str]) -> Template | None:
     """The template, for parameters of these names."""
-    if "trialTemplate" not in spec:
-        spec.problem("trialTemplate", "must be specified, with a trialSpec of kind Pod or Job")
-        return None
     fields = spec.child("trialTemplate")
-    fields.known(FIELDS)
-    if "configMap" in fields:
-        fields.problem("configMap", "is not supported yet; write the template under trialSpec")
-    if "trialSpec" not in fields:
-        if "configMap" not in fields:
-            fields.problem("trialSpec", "is needed: a Pod or a Job")
-        return None
     trial = fields.child("trialSpec")
     if not trial.present:
         return None
-    kind = _kind(trial)
+    kind = trial.text("kind")
+    if kind is not None and trial.text("apiVersion") not in (None, VERSIONS[kind]):
+        trial.problem("apiVersion", invalid(trial.raw("apiVersion"), of_version(kind)))
     pod = _pod(trial, kind)
     primary = _primary(fields, pod)
     substitutions = _substitutions(fields, names, trial.raw_all())
@@ -57,28 +40,8 @@ def parse_template(spec: Fields, names: frozenset[str]) -> Template | None:
         retain=fields.flag("retain"),
         success_condition=fields.text("successCondition"),
         failure_condition=fields.text("failureCondition"),
-        primary_pod_labels=_labels(fields),
+        primary_pod_labels=fields.child("primaryPodLabels").raw_all(),
     )
-
-
-def _labels(fields: Fields) -> dict[str, str]:
-    labels = fields.child("primaryPodLabels").raw_all()
-    return {str(k): str(v) for k, v in labels.items()}
-
-
-def _kind(trial: Fields) -> str | None:
-    kind, version = trial.raw("kind"), trial.raw("apiVersion")
-    if kind not in KINDS:
-        trial.problem("kind", f"{shown(kind)} is not supported; allowed: Pod (v1), Job (batch/v1)")
-        return None
-    if version not in KINDS[kind]:
-        trial.problem("apiVersion", f"{shown(version)} is wrong for kind {kind}; allowed: {KINDS[kind][0]}")
-    metadata = trial.child("metadata")
-    for field in ("name", "namespace", "generateName"):
-        if field in metadata:
-            metadata.problem(field, "must be left out: every attempt gets its own")
-    _check_keys(metadata)
-    return str(kind)
 
 
 def _check_keys(metadata: Fields) -> None:
@@ -86,50 +49,36 @@ def _check_keys(metadata: Fields) -> None:
         given = metadata.child(field)
         for key in map(str, given.raw_all()):
             if key.startswith(OWN_KEYS):
-                given.problem(key, f"must be left out: what begins with {OWN_KEYS} is set by kubetuna itself")
+                given.problem(key, forbidden(f"what begins with {OWN_KEYS} is set by kubetuna itself"))
 
 
 def _pod(trial: Fields, kind: str | None) -> Fields:
     spec = trial.child("spec")
-    if "spec" not in trial:
-        trial.problem("spec", "is needed")
-    pod = spec
+    _check_keys(trial.child("metadata"))
     if kind == "Job":
-        template = spec.child("template")
-        _check_keys(template.child("metadata"))
-        pod = template.child("spec")
-    policy = pod.raw("restartPolicy")
-    if policy not in (None, "Never"):
-        pod.problem(
-            "restartPolicy", f"{shown(policy)} is not allowed; allowed: Never (retryPolicy makes new attempts)"
-        )
-    if kind == "Job":
+        _check_keys(spec.child("template").child("metadata"))
         check_job(spec)
+    pod = spec.child("template").child("spec") if kind == "Job" else spec
     check_pod(pod)
     return pod
 
 
 def _primary(fields: Fields, pod: Fields) -> str:
     names = []
-    for index, item, path in pod.items("containers"):
-        container = Fields(item, path, pod.problems)
+    for container in pod.objects("containers"):
         name = container.text("name")
-        if name is None and "name" not in container:
-            container.problem("name", "is needed")
-        elif name in names:
-            container.problem("name", f"{name!r} is there twice")
-        names.append(name or f"#{index}")
+        if name is not None and name in names:
+            container.problem("name", duplicate(name))
+        names.append(name or "")
         check_container(container)
-    if not names:
-        pod.problem("containers", "at least one container is needed")
-        return ""
+    pod.need("containers")
     wanted = fields.text("primaryContainerName")
     if wanted is None:
         if len(names) > 1:
-            fields.problem("primaryContainerName", f"is needed with several containers: {', '.join(names)}")
-        return names[0]
-    if wanted not in names:
-        fields.problem("primaryContainerName", f"{wanted!r} is no container of the template: {', '.join(names)}")
+            fields.need("primaryContainerName", f"with several containers: {', '.join(names)}")
+        return names[0] if names else ""
+    if names and wanted not in names:
+        fields.problem("primaryContainerName", unsupported(wanted, names))
     return wanted
 
 
@@ -137,37 +86,27 @@ def _substitutions(fields: Fields, names: frozenset[str], trial: Mapping[str, An
     used = {name for text in leaves(trial) for name in PLACEHOLDER.findall(text)}
     if "trialParameters" not in fields:
         for name in sorted(used - names):
-            fields.problem(
-                "trialSpec", f"${{trialParameters.{name}}} names no parameter: {', '.join(sorted(names))}"
-            )
+            fields.problem("trialSpec", invalid(f"${{trialParameters.{name}}}", f"{name!r} is no parameter"))
         return {name: name for name in used & names}
     found: dict[str, str] = {}
-    for _index, item, path in fields.items("trialParameters"):
-        entry = Fields(item, path, fields.problems)
+    for entry in fields.objects("trialParameters"):
         _substitution(entry, names, used, found)
-    for name in sorted(used - set(found)):
-        fields.problem("trialSpec", f"${{trialParameters.{name}}} is not among trialParameters")
+    listed = {entry.text("name") for entry in fields.objects("trialParameters")}
+    for name in sorted(used - listed):
+        fields.problem("trialSpec", invalid(f"${{trialParameters.{name}}}", "is not among trialParameters"))
     return found
 
 
 def _substitution(entry: Fields, names: frozenset[str], used: set[str], found: dict[str, str]) -> None:
-    entry.known(("name", "description", "reference"))
     name, reference = entry.text("name"), entry.text("reference")
-    for field in ("name", "reference"):
-        if field not in entry:
-            entry.problem(field, "is needed")
     if name is None or reference is None:
         return
-    if "{" in name or "}" in name:
-        entry.problem("name", f"{shown(name)} must not hold braces")
-    elif name in found:
-        entry.problem("", f"{name!r} is there twice")
-    elif reference in found.values():
-        entry.problem("reference", f"{reference!r} is there twice")
+    if reference in found.values():
+        entry.problem("reference", duplicate(reference))
     elif reference not in names and not META.match(reference):
-        entry.problem("reference", f"{reference!r} is no parameter: {', '.join(sorted(names))}")
+        entry.problem("reference", unsupported(reference, sorted(names)))
     elif name not in used:
-        entry.problem("name", f"${{trialParameters.{name}}} is nowhere in the template")
+        entry.problem("name", invalid(name, f"${{trialParameters.{name}}} is nowhere in the template"))
     found[name] = reference
 
 

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubetuna.experiment import quantities
+from kubetuna.experiment.field_errors import invalid, unknown
 from kubetuna.experiment.model import Constraint, EarlierStudy, Parameter, Scalar
-from kubetuna.parsing.fields import Fields, shown
-
-POINT_LIMIT = 1000
-STUDY_LIMIT = 20
+from kubetuna.parsing.fields import Fields
 
 
 def parse_warm_start(
@@ -19,15 +17,12 @@ def parse_warm_start(
 ) -> tuple[tuple[Mapping[str, Scalar], ...], tuple[EarlierStudy, ...]]:
     """Points in the parameters' own types, and the studies to start from."""
     fields = spec.child("warmStart")
-    fields.known(("points", "studies"))
     by_name = {p.name: p for p in parameters}
     points = []
-    for index, item, path in fields.items("points"):
-        if index >= POINT_LIMIT:
-            fields.problem("points", f"more than {POINT_LIMIT} points")
-            break
-        point = Fields(item, path, spec.problems)
-        point.known(sorted(declared))
+    for point in fields.objects("points"):
+        for name in point.raw_all():
+            if name not in declared:
+                point.problem(str(name), unknown(name, sorted(declared)))
         found = _point(point, by_name)
         _check_together(point, found, by_name, constraints)
         points.append(found)
@@ -37,21 +32,9 @@ def parse_warm_start(
 def _studies(fields: Fields) -> tuple[EarlierStudy, ...]:
     """Each a name, or ``{study: NAME, points: N, trials: true}``."""
     found: list[EarlierStudy] = []
-    raw = fields.raw("studies")
-    if raw is not None and not isinstance(raw, list):
-        fields.problem("studies", f"{shown(raw)} must be a list of names")
-        return ()
-    for index, item in enumerate(raw or ()):
-        if index >= STUDY_LIMIT:
-            fields.problem("studies", f"more than {STUDY_LIMIT} studies")
-            break
-        entry = {"study": item} if isinstance(item, str) else item
-        one = Fields(entry, f"{fields.path}.studies[{index}]", fields.problems)
-        one.known(("study", "points", "trials"))
-        name = one.text("study")
-        if name is None and "study" not in one:
-            one.problem("study", "is needed: the name of a study in the same store")
-        points = one.count("points", 0, POINT_LIMIT)
+    for _index, item, path in fields.items("studies"):
+        one = Fields({"study": item} if isinstance(item, str) else item, path, fields.faults)
+        name, points = one.text("study"), one.count("points")
         if name is not None:
             found.append(EarlierStudy(name, 5 if points is None else points, one.flag("trials")))
     return tuple(found)
@@ -63,7 +46,7 @@ def _point(fields: Fields, by_name: Mapping[str, Parameter]) -> dict[str, Scalar
         if name in by_name:
             found = point_value(by_name[name], value)
             if found is None:
-                fields.problem(name, f"{shown(value)} is outside the feasible space of {name!r}")
+                fields.problem(name, invalid(value, f"is outside the feasible space of {name!r}"))
             else:
                 point[name] = found
     return point
@@ -79,11 +62,12 @@ def _check_together(
     for name in point:
         when = by_name[name].when
         if when is not None and when.applies(point) and not when.evaluate(point):
-            fields.problem(name, f"{name!r} does not exist at this point: {when.text!r} does not hold")
+            why = f"{name!r} does not exist at this point: {when.text!r} does not hold"
+            fields.problem(name, invalid(point[name], why))
     for constraint in constraints:
         expression = constraint.expression
         if constraint.over == "parameters" and expression.applies(point) and not expression.evaluate(point):
-            fields.problem("", f"this point violates the constraint {constraint.text!r}")
+            fields.problem("", invalid(point, f"violates the constraint {constraint.text!r}"))
 
 
 def point_value(parameter: Parameter, raw: Any) -> Scalar | None:

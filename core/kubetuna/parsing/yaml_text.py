@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from kubetuna.errors import Problem, SpecError
+from kubetuna.experiment.field_errors import duplicate
 
 SIZE_LIMIT = 3 * 1024 * 1024
 DEPTH_LIMIT = 100
@@ -132,7 +133,7 @@ def _mapping(loader: _Loader, node: Any) -> dict[str, Any]:
             raise yaml.MarkedYAMLError(problem="a key must be text", problem_mark=key_node.start_mark)
         name = key if isinstance(key, str) else key_node.value
         if name in found:
-            raise yaml.MarkedYAMLError(problem=f"key {name!r} is there twice", problem_mark=key_node.start_mark)
+            raise yaml.MarkedYAMLError(problem=duplicate(name), problem_mark=key_node.start_mark)
         found[name] = loader.construct_object(value_node, deep=True)
     return {**merged, **found}
 

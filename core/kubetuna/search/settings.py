@@ -6,7 +6,6 @@ declares. Unknown names are answered with the nearest known one.
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import inspect
 import warnings
@@ -15,6 +14,7 @@ from typing import Any
 
 from optuna.samplers import GridSampler
 
+from kubetuna.experiment.field_errors import duplicate, forbidden, invalid, required, unsupported
 from kubetuna.experiment.model import Algorithm
 from kubetuna.search.catalogue import (
     PRUNER_ALIASES,
@@ -36,7 +36,7 @@ def resolve_sampler(name: str, settings: Settings) -> tuple[Algorithm | None, Fa
     canonical, preset = SAMPLER_ALIASES.get(name, (name, {}))
     entry = SAMPLERS.get(canonical)
     if entry is None:
-        return None, [("algorithmName", unknown("sampler", name, [*SAMPLERS, *SAMPLER_ALIASES]))]
+        return None, [("algorithmName", unsupported(name, [*SAMPLERS, *SAMPLER_ALIASES]))]
     values, faults = _checked(entry, settings, with_seed=True)
     faults += _missing_needs(canonical, entry)
     seed = values.pop("seed", None)
@@ -49,7 +49,7 @@ def resolve_pruner(name: str, settings: Settings) -> tuple[Algorithm | None, Fau
     canonical, preset = PRUNER_ALIASES.get(name, (name, {}))
     entry = PRUNERS.get(canonical)
     if entry is None:
-        return None, [("algorithmName", unknown("pruner", name, [*PRUNERS, *PRUNER_ALIASES]))]
+        return None, [("algorithmName", unsupported(name, [*PRUNERS, *PRUNER_ALIASES]))]
     inner, rest, positions = _split_wrapped(canonical, settings)
     values, faults = _checked(entry, rest, with_seed=False, positions=positions)
     faults += _missing_needs(canonical, entry)
@@ -61,13 +61,6 @@ def resolve_pruner(name: str, settings: Settings) -> tuple[Algorithm | None, Fau
         merged["wrapped_pruner"], inner_faults = _wrapped(inner)
         faults += inner_faults
     return (None if faults else Algorithm(canonical, merged)), faults
-
-
-def unknown(kind: str, name: object, known: Sequence[str]) -> str:
-    """What to say of a name that is not known."""
-    near = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{kind} {name!r} is not known; known: {', '.join(sorted(known))}{hint}"
 
 
 def ignored(settings: Settings) -> list[str]:
@@ -90,11 +83,11 @@ def _checked(
         if name not in ranges:
             faults.append((f"{path}.name", _unsettable(entry, written, ranges)))
         elif name in values:
-            faults.append((f"{path}.name", f"{written!r} is set twice"))
+            faults.append((f"{path}.name", duplicate(written)))
         else:
             value, wrong = _typed(entry, name, raw)
             if wrong is None and not ranges[name].holds(value):
-                wrong = f"{raw!r} is not allowed; {written} must be {ranges[name]}"
+                wrong = invalid(raw, f"{written} must be {ranges[name]}")
             if wrong is None:
                 values[name] = value
             else:
@@ -105,8 +98,8 @@ def _checked(
 def _unsettable(entry: Entry, name: str, ranges: Mapping[str, object]) -> str:
     known = sorted({*ranges, *entry.renamed})
     if name in inspect.signature(entry.target).parameters:
-        return f"{name!r} cannot be set from a file; can be set: {', '.join(known) or 'nothing'}"
-    return unknown("setting", name, known) if known else f"{name!r}: this algorithm has no settings"
+        return unsupported(name, known, "; it cannot be set from a file")
+    return unsupported(name, known) if known else forbidden("this algorithm has no settings")
 
 
 def _typed(entry: Entry, name: str, raw: object) -> tuple[Any, str | None]:
@@ -121,7 +114,7 @@ def _typed(entry: Entry, name: str, raw: object) -> tuple[Any, str | None]:
         return _number(raw, int)
     if text.startswith("float"):
         return _number(raw, float)
-    return (raw, None) if isinstance(raw, str) else (None, f"{raw!r} must be text")
+    return (raw, None) if isinstance(raw, str) else (None, invalid(raw, "must be of type string"))
 
 
 def _flag(raw: object) -> tuple[Any, str | None]:
@@ -131,19 +124,19 @@ def _flag(raw: object) -> tuple[Any, str | None]:
         return True, None
     if str(raw) in _FALSE:
         return False, None
-    return None, f"{raw!r} must be true or false"
+    return None, invalid(raw, "must be of type boolean")
 
 
 def _number(raw: object, kind: type) -> tuple[Any, str | None]:
     word = "an integer" if kind is int else "a number"
     if isinstance(raw, bool) or not isinstance(raw, int | float | str):
-        return None, f"{raw!r} must be {word}"
+        return None, invalid(raw, f"must be {word}")
     try:
         value = float(raw)
     except (ValueError, OverflowError):
-        return None, f"{raw!r} must be {word}"
+        return None, invalid(raw, f"must be {word}")
     if value != value or abs(value) == float("inf") or (kind is int and not value.is_integer()):
-        return None, f"{raw!r} must be {word}"
+        return None, invalid(raw, f"must be {word}")
     return (int(raw) if kind is int and not isinstance(raw, str) else kind(value)), None
 
 
@@ -151,7 +144,7 @@ def _missing_needs(name: str, entry: Entry) -> Faults:
     missing = [need for need in entry.needs if importlib.util.find_spec(need) is None]
     if not missing:
         return []
-    return [("algorithmName", f"{name!r} needs {', '.join(missing)}; pip install {' '.join(missing)}")]
+    return [("algorithmName", invalid(name, f"needs {', '.join(missing)}; pip install {' '.join(missing)}"))]
 
 
 def _split_wrapped(
@@ -178,7 +171,7 @@ def _split_wrapped(
 def _wrapped(inner: tuple[str, list[tuple[int, str, object]]]) -> tuple[Algorithm | None, Faults]:
     name, settings = inner
     if name == "patient":
-        return None, [("algorithmSettings", "wrapped_pruner: 'patient' cannot wrap itself")]
+        return None, [("algorithmSettings", forbidden("wrapped_pruner: 'patient' cannot wrap itself"))]
     algorithm, faults = resolve_pruner(name, [(key, value) for _, key, value in settings])
     moved = [(_moved(path, [index for index, _, _ in settings]), f"wrapped_pruner: {m}") for path, m in faults]
     return algorithm, moved
@@ -208,13 +201,20 @@ def _required(name: str, values: Mapping[str, Any], written: set[str]) -> Faults
     """What is missing; what is ``written`` and wrong is told where it stands."""
     known = {*values, *written}
     if name == "percentile" and "percentile" not in known:
-        return [("algorithmSettings", "'percentile' must be set, between 0 and 100")]
+        return [("algorithmSettings", required("'percentile', between 0 and 100"))]
     if name == "patient" and "patience" not in known:
-        return [("algorithmSettings", "'patience' must be set, at least 0")]
+        return [("algorithmSettings", required("'patience', at least 0"))]
     if name == "threshold" and not {"lower", "upper"} & known:
-        return [("algorithmSettings", "'lower' or 'upper' must be set")]
+        return [("algorithmSettings", required("'lower' or 'upper'"))]
     if name == "threshold" and values.get("lower", -1e308) > values.get("upper", 1e308):
-        return [("algorithmSettings", "'lower' must not be above 'upper'")]
+        return [
+            ("algorithmSettings", invalid(values.get("lower"), "'lower' must be less than or equal to 'upper'"))
+        ]
     if name == "hyperband" and values.get("min_resource", 1) > values["max_resource"]:
-        return [("algorithmSettings", "'min_resource' must not be above 'max_resource'")]
+        return [
+            (
+                "algorithmSettings",
+                invalid(values.get("min_resource"), "'min_resource' must be less than or equal to 'max_resource'"),
+            )
+        ]
     return []

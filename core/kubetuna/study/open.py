@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from kubetuna.errors import StudyMismatch
 from kubetuna.experiment.model import Experiment
-from kubetuna.parsing.edits import immutable_changes
+from kubetuna.parsing.edits import editable_fields, immutable_changes
 from kubetuna.store.reader import study_attributes
 from kubetuna.store.storage import JournaledStorage
 from kubetuna.study.study import Study
@@ -92,6 +92,6 @@ def _refuse_other_spec(attrs: Mapping[str, Any], spec: Experiment, name: str) ->
     if changed:
         raise StudyMismatch(
             f"study {name!r} was started with another spec; changed: {', '.join(changed)}. "
-            "Only the counts, budget, retryPolicy, stopWhen, the goal, suspend and shutdown can be edited. "
+            f"Only {editable_fields()} can be edited. "
             "To start afresh give metadata.name another value, or use another --store."
         )

@@ -1,6 +1,7 @@
 """The experiments that ship with kubetuna: the tasks of the FinRL contest, ready to be tuned by name.
 
-Their files are the ones under ``examples/``, carried along so that an installed package has them.
+Their files lie here, so that every installation has them: a wheel, an image and an editable one. ``examples/`` in
+the repository links to them.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from kubetuna.errors import Problem, SpecError
-from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.field_errors import unsupported
+from kubetuna.experiment.model import NAME_LIMIT, Experiment
 from kubetuna.experiment.resources import pod_spec
-from kubetuna.parsing.fields import shown
 from kubetuna.parsing.overrides import with_metric, with_sets
-from kubetuna.parsing.parse import NAME_LIMIT, parse_experiment
+from kubetuna.parsing.parse import parse_experiment
 from kubetuna.parsing.yaml_text import load_documents
 
 # Trials per configuration, as the contest's guide has them.
@@ -45,7 +46,7 @@ def document(task: str) -> dict[str, Any]:
         SpecError: there is no such task.
     """
     if task not in tasks():
-        raise SpecError((Problem("task", f"{shown(task)} is not known; allowed: {', '.join(tasks())}"),))
+        raise SpecError((Problem("task", unsupported(task, tasks())),))
     found: dict[str, Any] = load_documents(files(__name__).joinpath(_file(task)).read_text(encoding="utf-8"))[0]
     return found
 
@@ -69,8 +70,7 @@ def task_experiment(
     """
     made = document(task)
     if config not in COUNTS[task]:
-        allowed = ", ".join(COUNTS[task])
-        raise SpecError((Problem("config", f"{shown(config)} is not allowed; allowed: {allowed}"),))
+        raise SpecError((Problem("config", unsupported(config, tuple(COUNTS[task]))),))
     spec = made["spec"]
     spec |= {"preset": config, "maxTrialCount": COUNTS[task][config], **(changes or {})}
     if data is not None:
@@ -90,7 +90,7 @@ def _check_metric(spec: Mapping[str, Any], metric: str | None, problems: list[Pr
         return
     known = [objective.get("objectiveMetricName"), *(objective.get("additionalMetricNames") or ())]
     if metric not in known:
-        problems.append(Problem("metric", f"{shown(metric)} is not allowed; allowed: {', '.join(map(str, known))}"))
+        problems.append(Problem("metric", unsupported(metric, list(map(str, known)))))
 
 
 def study_name(task: str, metric: str) -> str:

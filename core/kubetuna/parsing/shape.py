@@ -1,0 +1,373 @@
+"""The shape of an Experiment, said once: what the parser checks, what the CRD says and which fields may be edited.
+
+Rules of meaning (``min`` is below ``max``, an expression can be read) are the parsers'. A new field is written
+here, in ``kubetuna.experiment.model``, where it is read (``parse``) and in ``docs/reference/experiment.md``;
+``make manifests`` writes the CRD.
+
+The names of samplers and pruners are those of ``kubetuna.search.catalogue``, which loads Optuna: whoever needs
+them here hands them in (``with_algorithms``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kubetuna.experiment.expressions import LENGTH_LIMIT
+from kubetuna.experiment.field_errors import not_above
+from kubetuna.experiment.model import NAME_LIMIT
+from kubetuna.parsing.limits import PRESETS
+from kubetuna.parsing.schema import (
+    Duration,
+    Flag,
+    Forbidden,
+    Free,
+    Integer,
+    List,
+    Named,
+    Number,
+    Object,
+    Rule,
+    Text,
+    editable_paths,
+    open_object,
+)
+from kubetuna.parsing.template_shape import TEMPLATE
+
+_COUNT = 2**31 - 1
+_ONE_OBJECTIVE = "!has(self.objectives) || size(self.objectives) < 2"
+NEEDS_ONE_OBJECTIVE = "needs one objective: several have a Pareto front and no order of their trials"
+PRUNING_NEEDS_ONE_OBJECTIVE = "pruning needs a single objective"
+HOLDS_THE_OBJECTIVE = "holds the objective, which is collected already"
+
+NAME = Text(
+    high=NAME_LIMIT,
+    pattern="^[a-z]([-a-z0-9]*[a-z0-9])?$",
+    says="lower-case letters, digits and -, first a letter",
+)
+
+
+def _metric(description: str = "", required: bool = False) -> Text:
+    says, pattern = "letters, digits and _ . / | -", "^[A-Za-z0-9_./|-]+$"
+    return Text(low=1, high=128, pattern=pattern, says=says, description=description, required=required)
+
+
+def _direction() -> Text:
+    return Text(words=("minimize", "maximize"), required=True)
+
+
+def _sampler(names: tuple[str, ...] = ()) -> Object:
+    return _algorithm(names, "The sampler, with its settings (tpe).")
+
+
+def _pruner(names: tuple[str, ...] = ()) -> Object:
+    return _algorithm(names, "The pruner, with its settings (none).")
+
+
+def _algorithm(names: tuple[str, ...], description: str) -> Object:
+    setting = Object(
+        {
+            "name": Text(low=1, high=128, required=True),
+            "value": Free(description="A number, a boolean or text.", required=True),
+        }
+    )
+    settings = "Settings of Optuna's class by name; a seed among them makes the search repeatable."
+    return Object(
+        {
+            "algorithmName": Text(low=1, high=128, words=names, required=True),
+            "algorithmSettings": List(setting, high=64, description=settings),
+        },
+        description=description,
+    )
+
+
+OBJECTIVE = Object(
+    {
+        "type": _direction(),
+        "goal": Number(editable=True, description="The experiment ends once a trial reaches this value."),
+        "objectiveMetricName": _metric(
+            'The name that trials print, as in {"step":3,"loss":0.25} or loss=0.25.', required=True
+        ),
+        "additionalMetricNames": List(_metric(), high=50, distinct=True, description="Further metrics to collect."),
+        "metricStrategies": List(
+            Object(
+                {
+                    "name": Text(low=1, high=128, required=True),
+                    "value": Text(words=("min", "max", "latest"), required=True),
+                }
+            ),
+            high=51,
+            key="name",
+            description="Which value of a metric's curve stands for the trial (latest).",
+        ),
+    },
+    rules=(
+        Rule(
+            "additionalMetricNames",
+            HOLDS_THE_OBJECTIVE,
+            "!has(self.additionalMetricNames) || !(self.objectiveMetricName in self.additionalMetricNames)",
+        ),
+    ),
+    description="The metric to optimise.",
+)
+
+OBJECTIVES = List(
+    Object(
+        {
+            "metric": _metric(required=True),
+            "direction": _direction(),
+            "goal": Number(editable=True, description="The experiment ends once a trial reaches the goals."),
+        }
+    ),
+    low=1,
+    high=8,
+    key="metric",
+    description="Several metrics at once, in place of objective; the result is a Pareto front.",
+)
+
+PARAMETER = Object(
+    {
+        "name": Text(
+            low=1,
+            high=128,
+            pattern="^[A-Za-z_][A-Za-z0-9_.-]*$",
+            says="letters, digits, _ . -, first a letter or _",
+            required=True,
+            description="Trials find the value in KUBETUNA_PARAM_NAME, in capitals.",
+        ),
+        "description": Text(high=1024, description="For people."),
+        "parameterType": Text(words=("double", "int", "discrete", "categorical"), required=True),
+        "when": Text(
+            low=1,
+            high=LENGTH_LIMIT,
+            description="The parameter exists only where this holds, such as n_ensemble_agents >= 3.",
+        ),
+        "feasibleSpace": Object(
+            {
+                "min": Number(description="The lowest value."),
+                "max": Number(description="The highest value."),
+                "step": Number(above=0, description="The distance between values."),
+                "distribution": Text(
+                    words=("uniform", "logUniform", "normal", "logNormal"),
+                    description="uniform or logUniform (uniform).",
+                ),
+                "list": List(Free(), low=1, high=1000, description="The values."),
+            },
+            required=True,
+            description="min and max (with step) for double and int; list for discrete and categorical. "
+            "Numbers may be text.",
+        ),
+    }
+)
+
+BUDGET = Object(
+    {
+        "gpuHours": Number(
+            above=0, description="Hours times GPUs (slots, where a trial asks for no GPU) over all attempts."
+        ),
+        "wallClock": Duration(description="Time since the experiment's start, such as 2h."),
+        "trialTimeout": Duration(description="Time for one attempt from its container's start, such as 30m."),
+    },
+    editable=True,
+    description="Hard limits on what the experiment may spend. At the end of one running trials are stopped.",
+)
+
+STOP_WHEN = Object(
+    {
+        "goal": Number(description="Like the objective's goal."),
+        "noImprovement": Integer(low=1, high=_COUNT, description="After that many trials without a better one."),
+        "terminator": Flag(description="Optuna's terminator."),
+    },
+    editable=True,
+    description="Ends the experiment before the counts are reached.",
+)
+
+WARM_START = Object(
+    {
+        "points": List(Object({}, values=Free(), high=200), high=1000),
+        "studies": List(
+            Named(
+                Object(
+                    {
+                        "study": Text(low=1, required=True, description="The name of a study in the same store."),
+                        "points": Integer(low=0, high=1000),
+                        "trials": Flag(),
+                    }
+                ),
+                by="study",
+            ),
+            high=20,
+            description="Earlier studies.",
+        ),
+    },
+    description="Points to try first.",
+)
+
+CHECKPOINT = Object(
+    {
+        "volume": Free(
+            "object",
+            description="As in a Pod's volumes, without the name: {persistentVolumeClaim: {claimName: NAME}}.",
+        ),
+        "mountPath": Text(high=1024, description="Where it is mounted (/kubetuna/checkpoint)."),
+        "keep": Free(description="What is kept of it."),
+    },
+    description="A volume for the checkpoints of every trial's attempts, each trial in a folder of its own.",
+)
+
+_NOT_FOR_STDOUT = "not for collector kind StdOut"
+COLLECTOR = Object(
+    {
+        "collector": Object(
+            {
+                "kind": Text(words=("StdOut",), description="StdOut; others are not supported."),
+                "customCollector": Free("object"),
+            }
+        ),
+        "source": Object(
+            {
+                "filter": Object(
+                    {
+                        "metricsFormat": List(
+                            Text(low=1, high=500),
+                            high=20,
+                            description="Regular expressions of two groups, name and value, in place of "
+                            "NAME=VALUE.",
+                        )
+                    }
+                ),
+                "fileSystemPath": Forbidden(_NOT_FOR_STDOUT, description="Not for StdOut."),
+                "httpGet": Forbidden(_NOT_FOR_STDOUT, description="Not for StdOut."),
+            }
+        ),
+    },
+    description="Katib's. Metrics are read from the trial's log.",
+)
+
+SPEC = Object(
+    {
+        "maxTrialCount": Integer(
+            low=1,
+            high=_COUNT,
+            editable=True,
+            description="Trials to make at most. Without it a goal, stopWhen, a budget or a finite search must end "
+            "the experiment.",
+        ),
+        "maxFailedTrialCount": Integer(
+            low=0,
+            high=_COUNT,
+            editable=True,
+            description="The experiment fails once that many trials have failed. Without it eight failures in a "
+            "row with one and the same message end it.",
+        ),
+        "parallelTrialCount": Integer(
+            low=1, high=10_000, editable=True, description="Trials that run at once (3)."
+        ),
+        "preset": Text(
+            words=tuple(PRESETS),
+            editable=True,
+            description="20, 200 or 500 trials where maxTrialCount is not set.",
+        ),
+        "suspend": Flag(editable=True, description="Start no trials while true; see suspendPolicy (false)."),
+        "suspendPolicy": Text(
+            words=("drain", "stop"),
+            editable=True,
+            description="What becomes of running trials meanwhile: drain lets them end; stop asks them to "
+            "checkpoint and end, and runs them again later (drain).",
+        ),
+        "shutdown": Flag(
+            editable=True,
+            description="End the experiment now: running trials are stopped, the best so far stands.",
+        ),
+        "resumePolicy": Text(
+            words=("Never", "LongRunning", "FromVolume"),
+            description="Accepted from Katib and without effect.",
+        ),
+        "repeats": Integer(
+            low=1,
+            high=100,
+            description="Runs of each trial, one after another, with a seed each; their mean is told (1).",
+        ),
+        "retest": Object(
+            {
+                "top": Integer(low=1, high=50, description="How many of the best trials (3)."),
+                "repeats": Integer(low=2, high=100, description="Seeds for each of them (5)."),
+            },
+            description="Run the best trials again with further seeds once the search is over; the best by that "
+            "mean wins.",
+        ),
+        "queueName": Text(
+            low=1,
+            high=63,
+            pattern="^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+            says="letters, digits, - _ .",
+            description="A Kueue queue for every Pod.",
+        ),
+        "startTimeout": Duration(
+            description="How long a template may fail to start before the experiment fails, such as 90s or 10m "
+            "(10m). Quota and unschedulable Pods are waited for as long as it takes."
+        ),
+        "objective": OBJECTIVE,
+        "objectives": OBJECTIVES,
+        "algorithm": _sampler(),
+        "earlyStopping": _pruner(),
+        "parameters": List(PARAMETER, low=1, high=200, key="name", required=True, description="The search space."),
+        "constraints": List(
+            Text(low=1, high=LENGTH_LIMIT),
+            high=50,
+            description="Expressions over parameters or metrics that a trial must satisfy, such as x + y <= 1.",
+        ),
+        "budget": BUDGET,
+        "retryPolicy": Object(
+            {"limit": Integer(low=0, high=100, description="New attempts of a trial (0).")},
+            editable=True,
+            description="New attempts after a trial's own failures. The infrastructure's are free, up to ten.",
+        ),
+        "stopWhen": STOP_WHEN,
+        "warmStart": WARM_START,
+        "checkpoint": CHECKPOINT,
+        "metricsCollectorSpec": COLLECTOR,
+        "nasConfig": Forbidden(
+            "neural architecture search is not supported; write parameters", description="Not supported."
+        ),
+        "trialTemplate": TEMPLATE,
+    },
+    one_of=("objective", "objectives"),
+    rules=(
+        Rule(
+            "earlyStopping",
+            PRUNING_NEEDS_ONE_OBJECTIVE,
+            f"{_ONE_OBJECTIVE} || !has(self.earlyStopping) || self.earlyStopping.algorithmName == 'none'",
+            forbidden=True,
+        ),
+        *(
+            Rule(
+                field,
+                not_above("spec.maxTrialCount"),
+                f"!has(self.maxTrialCount) || !has(self.{field}) || self.{field} <= self.maxTrialCount",
+            )
+            for field in ("parallelTrialCount", "maxFailedTrialCount")
+        ),
+        Rule("retest", NEEDS_ONE_OBJECTIVE, f"!has(self.retest) || {_ONE_OBJECTIVE}", forbidden=True),
+    ),
+    required=True,
+    description="What to search, how, and within which limits.",
+)
+
+
+def with_algorithms(samplers: tuple[str, ...], pruners: tuple[str, ...]) -> Object:
+    """The spec's shape with the names that a sampler and a pruner may have."""
+    return replace(SPEC, fields={**SPEC.fields, "algorithm": _sampler(samplers), "earlyStopping": _pruner(pruners)})
+
+
+EDITABLE = tuple(editable_paths(SPEC, "spec"))
+
+# The operator's status and the API server's metadata are not for the parser to judge.
+DOCUMENT = Object(
+    {
+        "apiVersion": Text(),
+        "kind": Text(),
+        "metadata": open_object({"name": NAME}),
+        "spec": SPEC,
+        "status": Free(),
+    }
+)
