@@ -45,7 +45,8 @@ def measure(path: Path, room: str) -> Module:
     lines = _lines_of_code(text) - set(_docstring_lines(tree))
     imports = {n for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for n in _span(node)}
     functions = [node for node in ast.walk(tree) if isinstance(node, Definition)]
-    return Module(path, room, len(lines), len(imports & lines), tuple(len(lines & set(_span(f))) for f in functions))
+    lengths = tuple(len(lines & set(_span(one))) for one in functions)
+    return Module(path, room, len(lines), len(imports & lines), lengths)
 
 
 def _lines_of_code(text: str) -> set[int]:
@@ -110,8 +111,8 @@ def main() -> None:
         print(json.dumps(figures))
         return
     for name, value in figures.items():
-        shown = "".join(f"\n  {key:28}{lines:7,}" for key, lines in value.items()) if isinstance(value, dict) else value
-        print(f"{name}: {shown}")
+        rows = [f"\n  {key:28}{lines:7,}" for key, lines in value.items()] if isinstance(value, dict) else [value]
+        print(f"{name}:", *rows)
 
 
 if __name__ == "__main__":

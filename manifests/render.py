@@ -24,7 +24,9 @@ CRDS = CHART / "crds-source"
 NAMESPACE = "kubetuna"
 Object = dict[str, Any]
 HEADER = "# Rendered from helm/kubetuna by manifests/render.py; edit the chart and run `make manifests`.\n"
-CRD_HEADER = "# Rendered from core/kubetuna/parsing/shape.py by manifests/render.py; edit the shape and run `make manifests`.\n"
+CRD_HEADER = (
+    "# Rendered from core/kubetuna/parsing by manifests/render.py; edit the shape and run `make manifests`.\n"
+)
 # Made by helm's own means, which kustomize has none of: secret.yaml stands in for it.
 SECRET = "kubetuna-database"
 DEMO = ("--set", "postgres.enabled=true")
