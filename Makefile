@@ -40,19 +40,19 @@ test: check docs
 	@$(BIN)/python -m tests
 
 cluster: install
-	@$(BIN)/python -m cluster up
-	@$(BIN)/python -m cluster install
+	@$(BIN)/python -m hack.cluster up
+	@$(BIN)/python -m hack.cluster install
 
 # The same on a machine with Docker.
 kind:
-	@cluster/kind.sh
+	@hack/cluster/kind.sh
 
 # The kustomize bases, from the chart; helm is the one of `make cluster`, or yours.
 manifests: install
 	PATH=$(CURDIR)/.cluster/bin:$$PATH $(BIN)/python manifests/render.py
 
 cluster-down:
-	$(BIN)/python -m cluster down
+	$(BIN)/python -m hack.cluster down
 
 test-cluster: install
 	@$(BIN)/python -m tests --cluster-only

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cluster.base_image import REFERENCE
-from cluster.layout import find_layout
+from hack.cluster.base_image import REFERENCE
+from hack.cluster.layout import find_layout
 from tests.cluster.conftest import Cluster
 from tests.cluster.operators import World
 from tests.postgres_server import PostgresServer, free_port

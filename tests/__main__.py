@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster.down import down
-from cluster.errors import ClusterError, Unsupported
-from cluster.install import IMAGES
-from cluster.layout import find_layout
-from cluster.up import up
+from hack.cluster import project_images
+from hack.cluster.down import down
+from hack.cluster.errors import ClusterError, Unsupported
+from hack.cluster.install import IMAGES
+from hack.cluster.layout import find_layout
+from hack.cluster.up import up
 
-from cluster import project_images
 from tests.cluster.standing import paused_operators
 
 PROJECT = Path(__file__).resolve().parents[1]

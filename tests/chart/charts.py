@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from cluster.layout import find_layout
+from hack.cluster.layout import find_layout
 
 PROJECT = Path(__file__).parents[2]
 CHART = PROJECT / "helm" / "kubetuna"

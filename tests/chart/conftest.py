@@ -7,13 +7,13 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from cluster.base_image import REFERENCE
-from cluster.down import down
-from cluster.install import IMAGES, make_namespace
-from cluster.layout import Layout, find_layout
-from cluster.up import up
+from hack.cluster import images, project_images, volumes
+from hack.cluster.base_image import REFERENCE
+from hack.cluster.down import down
+from hack.cluster.install import IMAGES, make_namespace
+from hack.cluster.layout import Layout, find_layout
+from hack.cluster.up import up
 
-from cluster import images, project_images, volumes
 from tests.chart.release import Release
 from tests.cluster.conftest import Cluster, cluster  # noqa: F401
 

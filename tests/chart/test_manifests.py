@@ -87,7 +87,7 @@ def test_the_script_for_kind_builds_loads_and_applies(tmp_path: Path) -> None:
     calls = tmp_path / "calls"
     environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "CALLS": str(calls)}
     done = subprocess.run(
-        [str(PROJECT / "cluster" / "kind.sh")], env=environment, capture_output=True, text=True, check=True
+        [str(PROJECT / "hack" / "cluster" / "kind.sh")], env=environment, capture_output=True, text=True, check=True
     )
     said = calls.read_text().splitlines()
     asked = [
@@ -104,7 +104,7 @@ def test_the_script_for_kind_says_what_is_missing(tmp_path: Path) -> None:
     for name in ("bash", "sed", "dirname", "env"):
         (tmp_path / name).symlink_to(f"/usr/bin/{name}")
     done = subprocess.run(
-        [str(PROJECT / "cluster" / "kind.sh")],
+        [str(PROJECT / "hack" / "cluster" / "kind.sh")],
         env={"PATH": str(tmp_path)},
         capture_output=True,
         text=True,

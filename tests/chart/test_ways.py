@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from cluster.base_image import REFERENCE
-from cluster.install import NAMESPACE, install, make_namespace
-from cluster.layout import Layout
+from hack.cluster import volumes
+from hack.cluster.base_image import REFERENCE
+from hack.cluster.install import NAMESPACE, install, make_namespace
+from hack.cluster.layout import Layout
 
-from cluster import volumes
 from tests.chart.release import Space
 from tests.cluster.conftest import Cluster
 

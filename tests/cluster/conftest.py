@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cluster.base_image import REFERENCE
-from cluster.layout import find_layout
+from hack.cluster import room
+from hack.cluster.base_image import REFERENCE
+from hack.cluster.layout import find_layout
 from kubernetes import client, config
-
-from cluster import room
 
 if TYPE_CHECKING:
     from tests.cluster.operators import World
@@ -32,7 +31,7 @@ class Cluster:
     image: str
     """A small image with Python that Pods can use."""
     ours: bool
-    """Whether it is the one of `python -m cluster`, with its fake GPUs."""
+    """Whether it is the one of `python -m hack.cluster`, with its fake GPUs."""
 
     @property
     def kubectl(self) -> str:
@@ -53,7 +52,7 @@ def cluster() -> Cluster:
         return Cluster(Path(given), os.environ.get("KUBETUNA_TEST_IMAGE", "python:3.11-slim"), ours=False)
     layout = find_layout()
     if room.holder_pid(layout) is None:
-        _give_up("no cluster: run `python -m cluster up`, or set KUBETUNA_TEST_KUBECONFIG")
+        _give_up("no cluster: run `python -m hack.cluster up`, or set KUBETUNA_TEST_KUBECONFIG")
     return Cluster(layout.kubeconfig, REFERENCE, ours=True)
 
 

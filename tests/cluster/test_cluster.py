@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster.base_image import REFERENCE
-from cluster.down import down, leftovers
-from cluster.gpus import RESOURCE
-from cluster.layout import Layout, find_layout
-from cluster.up import up
+from hack.cluster import gpus, images, network, processes
+from hack.cluster.base_image import REFERENCE
+from hack.cluster.down import down, leftovers
+from hack.cluster.gpus import RESOURCE
+from hack.cluster.layout import Layout, find_layout
+from hack.cluster.up import up
 from kubernetes import client
 
-from cluster import gpus, images, network, processes
 from tests.cluster.conftest import Cluster
 
 pytestmark = pytest.mark.cluster

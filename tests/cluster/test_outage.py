@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster.base_image import REFERENCE
-from cluster.down import down
-from cluster.layout import Layout, find_layout
-from cluster.up import up
+from hack.cluster import controlplane, processes
+from hack.cluster.base_image import REFERENCE
+from hack.cluster.down import down
+from hack.cluster.layout import Layout, find_layout
+from hack.cluster.up import up
 
-from cluster import controlplane, processes
 from tests.cluster.conftest import Cluster
 from tests.cluster.operators import StudyRecord, World
 from tests.cluster.test_operator import CURVE

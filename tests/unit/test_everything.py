@@ -6,7 +6,7 @@ import sys
 from contextlib import nullcontext
 
 import pytest
-from cluster.errors import Unsupported
+from hack.cluster.errors import Unsupported
 
 from tests import __main__ as everything
 

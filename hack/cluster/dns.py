@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster import api, room
-from cluster.kubeconfig import path_for
-from cluster.layout import DNS_SERVICE, DOMAIN, NODE, Layout
-from cluster.processes import Daemon
+from hack.cluster import api, room
+from hack.cluster.kubeconfig import path_for
+from hack.cluster.layout import DNS_SERVICE, DOMAIN, NODE, Layout
+from hack.cluster.processes import Daemon
 
 COREFILE = """\
 {domain}:53 in-addr.arpa:53 ip6.arpa:53 {{

@@ -1,4 +1,4 @@
-"""The command line: `python -m cluster up|down|status|kubeconfig|images|image|install|env`."""
+"""The command line: `python -m hack.cluster up|down|status|kubeconfig|images|image|install|env`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster import images, install, project_images, room
-from cluster.commands import say
-from cluster.down import down
-from cluster.errors import ClusterError
-from cluster.layout import Layout, find_layout
-from cluster.status import print_status, require_up
-from cluster.up import up
+from hack.cluster import images, install, project_images, room
+from hack.cluster.commands import say
+from hack.cluster.down import down
+from hack.cluster.errors import ClusterError
+from hack.cluster.layout import Layout, find_layout
+from hack.cluster.status import print_status, require_up
+from hack.cluster.up import up
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,7 +40,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m cluster", description="A single-node Kubernetes for tests.")
+    parser = argparse.ArgumentParser(
+        prog="python -m hack.cluster", description="A single-node Kubernetes for tests."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("up", help="bring the cluster up, or repair it")
     commands.add_parser("down", help="end it and remove all of it; the cache stays")

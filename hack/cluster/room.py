@@ -12,10 +12,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster import cgroups, processes
-from cluster.commands import run
-from cluster.layout import Layout
-from cluster.processes import Daemon
+from hack.cluster import cgroups, processes
+from hack.cluster.commands import run
+from hack.cluster.layout import Layout
+from hack.cluster.processes import Daemon
 
 HOLDER = "room"
 PLACES = {

@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from cluster import api, pki, processes, room
-from cluster.kubeconfig import path_for
-from cluster.layout import DNS_SERVICE, DOMAIN, NODE, POD_SUBNET, Layout
-from cluster.processes import Daemon
+from hack.cluster import api, pki, processes, room
+from hack.cluster.kubeconfig import path_for
+from hack.cluster.layout import DNS_SERVICE, DOMAIN, NODE, POD_SUBNET, Layout
+from hack.cluster.processes import Daemon
 
 READY_WITHIN = 90.0
 NODE_PATH = f"/api/v1/nodes/{NODE}"

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster import cgroups
-from cluster.commands import run
-from cluster.errors import ClusterError
-from cluster.layout import Layout
+from hack.cluster import cgroups
+from hack.cluster.commands import run
+from hack.cluster.errors import ClusterError
+from hack.cluster.layout import Layout
 
 STOP_WITHIN = 10.0
 # The shell joins the cgroup first and then becomes the daemon's parent for the moment it takes to print the pid.

@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from cluster.commands import succeeds
-from cluster.errors import Unsupported
+from hack.cluster.commands import succeeds
+from hack.cluster.errors import Unsupported
 
 
 def require_support() -> None:

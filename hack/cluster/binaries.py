@@ -13,9 +13,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.commands import run, say
-from cluster.errors import ClusterError, Unsupported
-from cluster.layout import SOURCE, Layout
+from hack.cluster.commands import run, say
+from hack.cluster.errors import ClusterError, Unsupported
+from hack.cluster.layout import SOURCE, Layout
 
 # Command that must exist: package that brings it.
 PACKAGES = {

@@ -8,10 +8,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from cluster import cgroups, network, room
-from cluster.commands import say
-from cluster.errors import ClusterError
-from cluster.layout import Layout
+from hack.cluster import cgroups, network, room
+from hack.cluster.commands import say
+from hack.cluster.errors import ClusterError
+from hack.cluster.layout import Layout
 
 
 def down(layout: Layout) -> None:

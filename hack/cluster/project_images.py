@@ -18,15 +18,15 @@ from pathlib import Path
 
 import yaml
 
-from cluster import base_image, ocitar
-from cluster.binaries import install_packages
-from cluster.commands import run, say
-from cluster.errors import ClusterError
-from cluster.layout import SOURCE, Layout
+from hack.cluster import base_image, ocitar
+from hack.cluster.binaries import install_packages
+from hack.cluster.commands import run, say
+from hack.cluster.errors import ClusterError
+from hack.cluster.layout import PROJECT, SOURCE, Layout
 
 TARGETS = ("operator", "trial", "dashboard")
 POSTGRES = "postgres"
-PROJECT = SOURCE.parent
+
 CHART = PROJECT / "helm" / "kubetuna"
 # The first that exists is shown to the build, for machines whose own certificates pip must trust.
 CERTIFICATES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))

@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from cluster import images, ocitar
-from cluster.commands import run, say
-from cluster.layout import Layout
+from hack.cluster import images, ocitar
+from hack.cluster.commands import run, say
+from hack.cluster.layout import Layout
 
 SUITE = "bookworm"
 REFERENCE = "localhost/kubetuna/python:3.11"

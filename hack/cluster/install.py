@@ -5,9 +5,9 @@ An image keeps its tag after an edit; its digest, as an annotation of the Pods, 
 
 from __future__ import annotations
 
-from cluster import api, images, project_images, volumes
-from cluster.commands import run, say
-from cluster.layout import Layout
+from hack.cluster import api, images, project_images, volumes
+from hack.cluster.commands import run, say
+from hack.cluster.layout import Layout
 
 NAMESPACE = "kubetuna"
 IMAGES = ("operator", "dashboard", "postgres")
@@ -15,7 +15,7 @@ WITHIN = "5m"
 NEXT = """
 kubetuna runs in namespace kubetuna and watches every namespace. Next:
 
-  eval "$(.venv/bin/python -m cluster env)"            # KUBECONFIG, and kubectl and helm on the PATH
+  eval "$(.venv/bin/python -m hack.cluster env)"            # KUBECONFIG, and kubectl and helm on the PATH
   kubectl apply -f examples/experiment-task1.yaml      # 20 trials, each with a GPU that is not there
   kubectl get experiments,trials
   .venv/bin/kubetuna watch default/task1               # and status, trials, best, logs, report

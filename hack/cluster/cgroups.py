@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from cluster.errors import ClusterError
-from cluster.layout import Layout
+from hack.cluster.errors import ClusterError
+from hack.cluster.layout import Layout
 
 ROOT = Path("/sys/fs/cgroup")
 KILL_WITHIN = 20.0

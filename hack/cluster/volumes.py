@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 
-from cluster import api
-from cluster.errors import ClusterError
-from cluster.layout import Layout
+from hack.cluster import api
+from hack.cluster.errors import ClusterError
+from hack.cluster.layout import Layout
 
 PATH = "/api/v1/persistentvolumes"
 # Kubernetes gives no host folder to the group of a Pod that is not root, so it belongs to it beforehand.

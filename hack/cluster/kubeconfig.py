@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from cluster import pki
-from cluster.layout import Layout
+from hack.cluster import pki
+from hack.cluster.layout import Layout
 
 
 def write_all(layout: Layout) -> None:

@@ -10,10 +10,10 @@ import json
 import tempfile
 from pathlib import Path
 
-from cluster import api, images, ocitar, processes, room
-from cluster.commands import run
-from cluster.layout import POD_SUBNET, SOURCE, Layout
-from cluster.processes import Daemon
+from hack.cluster import api, images, ocitar, processes, room
+from hack.cluster.commands import run
+from hack.cluster.layout import POD_SUBNET, SOURCE, Layout
+from hack.cluster.processes import Daemon
 
 PAUSE = "localhost/kubetuna/pause:1"
 CNI_PROGRAMS = "/usr/lib/cni"

@@ -5,10 +5,10 @@ Speed before durability: etcd does not sync to disk (the cluster is thrown away)
 
 from __future__ import annotations
 
-from cluster import api, pki, processes, room
-from cluster.kubeconfig import path_for
-from cluster.layout import API_PORT, DOMAIN, SERVICE_SUBNET, Layout
-from cluster.processes import Daemon
+from hack.cluster import api, pki, processes, room
+from hack.cluster.kubeconfig import path_for
+from hack.cluster.layout import API_PORT, DOMAIN, SERVICE_SUBNET, Layout
+from hack.cluster.processes import Daemon
 
 ETCD_URL = "http://127.0.0.1:2379"
 READY_WITHIN = 90.0

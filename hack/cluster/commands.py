@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cluster.errors import ClusterError
+from hack.cluster.errors import ClusterError
 
 TAIL_LINES = 15
 

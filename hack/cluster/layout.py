@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent
+PROJECT = SOURCE.parents[1]
 NODE = "kubetuna"
 SERVICE_SUBNET = "10.96.0.0/16"
 API_SERVICE = "10.96.0.1"
@@ -112,7 +113,7 @@ class Layout:
 
 def find_layout() -> Layout:
     """Take the folders from KUBETUNA_CLUSTER_DIR and KUBETUNA_CLUSTER_CACHE, or the usual ones."""
-    state = os.environ.get("KUBETUNA_CLUSTER_DIR") or SOURCE.parent / ".cluster"
+    state = os.environ.get("KUBETUNA_CLUSTER_DIR") or PROJECT / ".cluster"
     cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     cache = os.environ.get("KUBETUNA_CLUSTER_CACHE") or Path(cache_home) / "kubetuna-cluster"
     return Layout(Path(state).absolute(), Path(cache).absolute())

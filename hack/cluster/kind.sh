@@ -4,7 +4,7 @@
 #   KUBETUNA_CLUSTER_GPUS how many GPUs its node shows; there is no device behind them (4)
 #   TARGETS               the images to build (operator dashboard trial); without trial, Task 1 cannot run
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 name=${KIND_CLUSTER:-kubetuna}
 gpus=${KUBETUNA_CLUSTER_GPUS:-4}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' core/pyproject.toml)

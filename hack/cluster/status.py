@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cluster import controlplane, gpus, node, processes, room
-from cluster.commands import say
-from cluster.errors import ClusterError
-from cluster.layout import Layout
+from hack.cluster import controlplane, gpus, node, processes, room
+from hack.cluster.commands import say
+from hack.cluster.errors import ClusterError
+from hack.cluster.layout import Layout
 
 DAEMONS = (room.HOLDER, "containerd", *controlplane.DAEMONS, "kubelet", "kube-proxy", "coredns")
 INCOMPLETE = 3
@@ -39,4 +39,4 @@ def _print_node(layout: Layout) -> bool:
 
 def require_up(layout: Layout) -> None:
     if room.holder_pid(layout) is None:
-        raise ClusterError("the cluster is not up; start it with: python -m cluster up")
+        raise ClusterError("the cluster is not up; start it with: python -m hack.cluster up")

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.commands import run
-from cluster.layout import API_SERVICE, DOMAIN, NODE, Layout
+from hack.cluster.commands import run
+from hack.cluster.layout import API_SERVICE, DOMAIN, NODE, Layout
 
 DAYS = "3650"
 CURVE = "ec_paramgen_curve:P-256"

@@ -13,9 +13,9 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from cluster import pki
-from cluster.errors import ClusterError
-from cluster.layout import Layout
+from hack.cluster import pki
+from hack.cluster.errors import ClusterError
+from hack.cluster.layout import Layout
 
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from cluster import (
+from hack.cluster import (
     base_image,
     binaries,
     containerd,
@@ -18,9 +18,9 @@ from cluster import (
     room,
     volumes,
 )
-from cluster.commands import say
-from cluster.layout import Layout
-from cluster.support import require_support
+from hack.cluster.commands import say
+from hack.cluster.layout import Layout
+from hack.cluster.support import require_support
 
 
 def up(layout: Layout) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from cluster import api
-from cluster.layout import Layout
-from cluster.node import NODE_PATH
+from hack.cluster import api
+from hack.cluster.layout import Layout
+from hack.cluster.node import NODE_PATH
 
 RESOURCE = "nvidia.com/gpu"
 DEFAULT_COUNT = 4

@@ -10,9 +10,9 @@ import json
 import tarfile
 from pathlib import Path
 
-from cluster import room
-from cluster.errors import ClusterError
-from cluster.layout import Layout
+from hack.cluster import room
+from hack.cluster.errors import ClusterError
+from hack.cluster.layout import Layout
 
 CTR = ("ctr", "--namespace", "k8s.io", "images")
 

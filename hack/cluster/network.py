@@ -11,10 +11,10 @@ import ipaddress
 import json
 from typing import Any
 
-from cluster import room
-from cluster.commands import run, succeeds
-from cluster.errors import ClusterError
-from cluster.layout import Layout
+from hack.cluster import room
+from hack.cluster.commands import run, succeeds
+from hack.cluster.errors import ClusterError
+from hack.cluster.layout import Layout
 
 INSIDE = "uplink"
 REFUSE_ELSEWHERE = """

@@ -1,0 +1,1 @@
+"""What is used to develop kubetuna: a local cluster, figures on the code, the docs."""
