@@ -21,7 +21,7 @@ from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.local.executor import ProcessExecutor
 from kubetuna.local.logs import FileLogs
-from kubetuna.parsing.parse import parse_file_text
+from kubetuna.parsing.parse import parse_file_text, refuse_on_laptop
 from kubetuna.planning.status import Moment, render
 from kubetuna.planning.stopping import StopDecision
 from kubetuna.reconciling.reconciler import Ports, Reconciler
@@ -65,7 +65,12 @@ class Watchers:
 
 
 def run(spec: Experiment, url: str, watchers: Watchers, interrupt: threading.Event) -> RunResult:
-    """Run an experiment to its end, or until ``interrupt`` is set."""
+    """Run an experiment to its end, or until ``interrupt`` is set.
+
+    Raises:
+        SpecError: a field is set that only a cluster can serve.
+    """
+    refuse_on_laptop(spec)
     engine = open_engine(url)
     ensure_schema(engine)
     clock = SystemClock()

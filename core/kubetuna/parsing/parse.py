@@ -7,6 +7,7 @@ Katib's ``v1beta1`` Experiments are read as they are; ours are the same shape an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from kubetuna.errors import Problem, SpecError
 from kubetuna.experiment.field_errors import forbidden, invalid, unsupported
@@ -17,13 +18,15 @@ from kubetuna.parsing.goals import parse_collector, parse_goals
 from kubetuna.parsing.limits import check_ends, parse_limits
 from kubetuna.parsing.overrides import with_metric, with_sets
 from kubetuna.parsing.parameters import declared_names, parse_parameters
-from kubetuna.parsing.shape import DOCUMENT, NAME, NEEDS_ONE_OBJECTIVE
+from kubetuna.parsing.schema import Duration
+from kubetuna.parsing.shape import DOCUMENT, NAME, NEEDS_ONE_OBJECTIVE, SPEC
 from kubetuna.parsing.template import parse_template
 from kubetuna.parsing.warm_start import parse_warm_start
 from kubetuna.parsing.yaml_text import load_documents
 
 VERSIONS = ("kubetuna.dev/v1alpha1", "kubeflow.org/v1beta1")
 GRIDS = ("grid", "bruteforce")
+ON_LAPTOP = "has an effect in a cluster only; for a run on this machine leave it out: --set {}=null"
 
 
 def parse_file_text(
@@ -97,20 +100,13 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
         budget=limits.budget,
         retry_limit=limits.retry_limit,
         stop_when=limits.stop_when,
-        suspend=spec.flag("suspend"),
-        suspend_policy="stop" if spec.text("suspendPolicy") == "stop" else "drain",
-        shutdown=spec.flag("shutdown"),
         warm_start=points,
         warm_start_studies=studies,
-        repeats=spec.count("repeats") or 1,
         retest=retest,
         collector=collector,
-        resume_policy=spec.text("resumePolicy") or "Never",
         preset=limits.preset,
-        queue_name=spec.text("queueName"),
-        checkpoint=spec.value("checkpoint"),
-        start_timeout=spec.duration("startTimeout") or 600.0,
         raw=dict(top.raw_all()),
+        **_plain(spec),
     )
     return _checked(spec, experiment) if len(parameters) == len(names) else None
 
@@ -130,12 +126,36 @@ def _checked(spec: Fields, experiment: Experiment) -> Experiment:
     for path, message in check(experiment):
         spec.problem(path, message)
     warnings = warn_of_conditions(experiment) + tuple(ignored(_settings(spec.child("algorithm"))))
-    return replace(experiment, warnings=warnings + _cluster_only(experiment))
+    return replace(experiment, warnings=warnings + _cluster_only(spec))
 
 
-def _cluster_only(experiment: Experiment) -> tuple[str, ...]:
-    named = {"spec.queueName": experiment.queue_name, "spec.checkpoint": experiment.checkpoint}
-    return tuple(f"{path} has an effect in a cluster only" for path, value in named.items() if value)
+def _plain(spec: Fields) -> dict[str, Any]:
+    """The fields that the model takes as they are; what is absent has the model's default."""
+    found = {
+        node.attribute: spec.duration(name) if isinstance(node, Duration) else spec.value(name)
+        for name, node in SPEC.fields.items()
+        if node.attribute
+    }
+    return {attribute: value for attribute, value in found.items() if value is not None}
+
+
+def _cluster_only(spec: Fields) -> tuple[str, ...]:
+    fields = (name for name, node in SPEC.fields.items() if node.cluster == "noted" and spec.value(name))
+    return tuple(f"spec.{name} has an effect in a cluster only" for name in fields)
+
+
+def refuse_on_laptop(experiment: Experiment) -> None:
+    """Refuse what a person who writes it would miss on one machine.
+
+    Raises:
+        SpecError: such fields are set.
+    """
+    spec = experiment.raw.get("spec") or {}
+    fields = [
+        name for name, node in SPEC.fields.items() if node.cluster == "refused" and spec.get(name) is not None
+    ]
+    if fields:
+        raise SpecError(tuple(Problem(f"spec.{name}", forbidden(ON_LAPTOP.format(name))) for name in fields))
 
 
 def _identity(top: Fields) -> tuple[str, str]:

@@ -17,11 +17,17 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One field or item; its description is what ``kubectl explain`` says."""
+    """One field or item; its description is what ``kubectl explain`` says.
+
+    ``attribute``: the model's attribute that takes the value as it is. ``cluster``: a field without effect on a
+    laptop, where it is ``noted`` or ``refused``.
+    """
 
     description: str = ""
     required: bool = False
     editable: bool = False
+    attribute: str = ""
+    cluster: Literal["", "noted", "refused"] = ""
 
 
 @dataclass(frozen=True, slots=True)

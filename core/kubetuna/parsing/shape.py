@@ -211,6 +211,8 @@ CHECKPOINT = Object(
         "mountPath": Text(high=1024, description="Where it is mounted (/kubetuna/checkpoint)."),
         "keep": Free(description="What is kept of it."),
     },
+    attribute="checkpoint",
+    cluster="noted",
     description="A volume for the checkpoints of every trial's attempts, each trial in a folder of its own.",
 )
 
@@ -267,22 +269,28 @@ SPEC = Object(
             editable=True,
             description="20, 200 or 500 trials where maxTrialCount is not set.",
         ),
-        "suspend": Flag(editable=True, description="Start no trials while true; see suspendPolicy (false)."),
+        "suspend": Flag(
+            editable=True, attribute="suspend", description="Start no trials while true; see suspendPolicy (false)."
+        ),
         "suspendPolicy": Text(
+            attribute="suspend_policy",
             words=("drain", "stop"),
             editable=True,
             description="What becomes of running trials meanwhile: drain lets them end; stop asks them to "
             "checkpoint and end, and runs them again later (drain).",
         ),
         "shutdown": Flag(
+            attribute="shutdown",
             editable=True,
             description="End the experiment now: running trials are stopped, the best so far stands.",
         ),
         "resumePolicy": Text(
+            attribute="resume_policy",
             words=("Never", "LongRunning", "FromVolume"),
             description="Accepted from Katib and without effect.",
         ),
         "repeats": Integer(
+            attribute="repeats",
             low=1,
             high=100,
             description="Runs of each trial, one after another, with a seed each; their mean is told (1).",
@@ -296,6 +304,8 @@ SPEC = Object(
             "mean wins.",
         ),
         "queueName": Text(
+            attribute="queue_name",
+            cluster="noted",
             low=1,
             high=63,
             pattern="^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
@@ -303,8 +313,9 @@ SPEC = Object(
             description="A Kueue queue for every Pod.",
         ),
         "startTimeout": Duration(
+            attribute="start_timeout",
             description="How long a template may fail to start before the experiment fails, such as 90s or 10m "
-            "(10m). Quota and unschedulable Pods are waited for as long as it takes."
+            "(10m). Quota and unschedulable Pods are waited for as long as it takes.",
         ),
         "objective": OBJECTIVE,
         "objectives": OBJECTIVES,
