@@ -164,6 +164,7 @@ class Experiment:
     collector: Collector = Collector()
     resume_policy: str = "Never"
     preset: str | None = None
+    description: str = ""
     queue_name: str | None = None
     checkpoint: Mapping[str, Any] | None = None
     start_timeout: float = 600.0

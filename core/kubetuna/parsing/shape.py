@@ -264,6 +264,9 @@ SPEC = Object(
         "parallelTrialCount": Integer(
             low=1, high=10_000, editable=True, description="Trials that run at once (3)."
         ),
+        "description": Text(
+            high=1024, editable=True, attribute="description", description="For people: what this search is for."
+        ),
         "preset": Text(
             words=tuple(PRESETS),
             editable=True,

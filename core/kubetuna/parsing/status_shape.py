@@ -78,6 +78,7 @@ EXPERIMENT_COLUMNS = (
     Column("Pruned", ".status.trialsEarlyStopped", "integer", wide=True),
     Column("Failed", ".status.trialsFailed", "integer", wide=True),
     Column("Message", ".status.message", wide=True),
+    Column("Description", ".spec.description", wide=True),
     Column("Age", ".metadata.creationTimestamp", "date"),
 )
 

@@ -22,6 +22,9 @@ from kubetuna.study.study import Study
 from kubetuna.study.warm_start import Earlier, take_over
 from kubetuna.trials import records
 
+# A user attribute, which Optuna Dashboard shows with the study.
+DESCRIPTION = "description"
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -64,6 +67,8 @@ def open_study(
     seed = keep(records.SEED, draw() if spec.algorithm.seed is None else spec.algorithm.seed)
     uid = keep(records.UID, f"{draw():08x}")
     started = keep(records.STARTED, now)
+    if spec.description != storage.get_study_user_attrs(storage.study_id).get(DESCRIPTION, ""):
+        storage.set_study_user_attr(storage.study_id, DESCRIPTION, spec.description)
     warm: dict[str, Any] = {"points": earlier.points, "notes": earlier.notes}
     if spec.warm_start_studies:
         warm = keep(records.WARM_START, warm)

@@ -33,9 +33,10 @@ Commands: TypeAlias = Sequence[tuple[str, str]]
 
 def head(view: View) -> str:
     """The title and one sentence with the result."""
-    name = esc(view.spec.name)
+    name, about = esc(view.spec.name), view.spec.description
     return (
         f'<header><p class="kicker">Hyperparameter tuning report</p><h1>{name}</h1>'
+        f"{f'<p>{esc(about)}</p>' if about else ''}"
         f'<p class="answer">{answer(view)}</p>'
         f'<p class="meta">{_progress(view)} Written {esc(moment(view.generated))}.</p></header>'
     )
