@@ -90,7 +90,8 @@ class Controller:
         except Refused as error:
             # 404: gone. 409: what we saw is old, and the newer object comes with its own event.
             if error.code not in (404, 409):
-                log.error("%s", error, extra={"experiment": "/".join(key)})
+                log.error("%s; it is tried again", error, extra={"experiment": "/".join(key)})
+                self._queue.add(key, LONGEST_WAIT)
 
     def _step(self, key: Key, obj: Mapping[str, Any]) -> None:
         metadata = obj["metadata"]
