@@ -320,6 +320,14 @@ SPEC = Object(
             description="How long a template may fail to start before the experiment fails, such as 90s or 10m "
             "(10m). Quota and unschedulable Pods are waited for as long as it takes.",
         ),
+        "ttlSecondsAfterFinished": Integer(
+            low=0,
+            high=_COUNT,
+            editable=True,
+            cluster="refused",
+            description="Delete the Experiment, with its Trials and kept Pods, that long after its end. The study "
+            "stays. Without it nothing is deleted.",
+        ),
         "objective": OBJECTIVE,
         "objectives": OBJECTIVES,
         "algorithm": _sampler(),

@@ -53,7 +53,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- define "kubetuna.rules" -}}
 - apiGroups: [kubetuna.dev]
   resources: [experiments]
-  verbs: [get, list, watch, patch]
+  verbs: [get, list, watch, patch, delete]
 - apiGroups: [kubetuna.dev]
   resources: [experiments/status]
   verbs: [get, patch]

@@ -14,6 +14,7 @@ from kubetuna_operator.experiment.watches import NamespaceWatches
 from kubetuna_operator.health import Report
 from kubetuna_operator.kube.api_client import Refused, collection
 from kubetuna_operator.kube.backoff import wait_after
+from kubetuna_operator.kube.objects import mapping, seconds, whole
 from kubetuna_operator.kube.reflector import Key
 from kubetuna_operator.kube.work_queue import WorkQueue
 from kubetuna_operator.telemetry import UNREADABLE_NAMESPACES
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 LEAVE_SECONDS = 10.0
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+# A clock that is set meanwhile must not keep an Experiment for ever.
+LONGEST_LOOK = 600.0
 WORKERS = 4
 
 
@@ -106,6 +109,22 @@ class Controller:
             running.leave()
         elif running is None and finished != generation:
             self._start(obj)
+        elif running is None:
+            self._expire(key, obj)
+
+    def _expire(self, key: Key, obj: Mapping[str, Any]) -> None:
+        """Delete an Experiment whose time after its end is over; what it owns goes with it, its study stays."""
+        ttl = whole(mapping(obj["spec"]).get("ttlSecondsAfterFinished"))
+        ended = seconds(obj["status"].get("completionTime"))
+        if ttl is None or ended is None:
+            return
+        left = ended + ttl - self._around.clock.now()
+        if left > 0:
+            self._queue.add(key, min(left, LONGEST_LOOK))
+            return
+        log.info("it ended %d seconds ago and is deleted", ttl, extra={"experiment": "/".join(key)})
+        path = f"{collection('experiments', key[0])}/{key[1]}"
+        self._around.api.delete(path, uid=obj["metadata"]["uid"])
 
     def _start(self, obj: Mapping[str, Any]) -> Runner:
         runner = Runner(self._around, obj, self._done, self._fenced)

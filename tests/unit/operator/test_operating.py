@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from kubetuna.errors import SpecError
+from kubetuna.parsing.parse import parse_file_text, refuse_on_laptop
 from kubetuna.store.database import open_engine
 from kubetuna.store.reader import read_study, study_names
 from kubetuna.study.decoding import decode_trial
@@ -345,3 +347,27 @@ def test_an_experiment_can_be_deleted_though_the_database_never_answers(lab_with
         return gone(lab)
 
     lab.until(much_later)
+
+
+def test_an_experiment_goes_that_long_after_its_end_and_its_study_stays(lab: Lab) -> None:
+    lab.operator()
+    lab.apply(maxTrialCount=2, ttlSecondsAfterFinished=1)
+    lab.ended()
+    lab.until(lambda: gone(lab) and not lab.shown() and not lab.pods())
+    assert [t.state for t in lab.trials()] == ["COMPLETE"] * 2
+
+
+def test_without_that_time_nothing_is_deleted_and_a_later_edit_counts_from_the_end(lab: Lab) -> None:
+    lab.operator()
+    lab.apply(maxTrialCount=1)
+    lab.ended()
+    lab.cluster.advance(1_000_000.0)
+    assert not gone(lab)
+    lab.apply(maxTrialCount=1, ttlSecondsAfterFinished=60)
+    lab.until(lambda: gone(lab))
+
+
+def test_on_one_machine_it_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    spec = parse_file_text(experiment("", ttlSecondsAfterFinished=60))
+    with pytest.raises(SpecError, match=r"spec\.ttlSecondsAfterFinished: Forbidden: .*--set ttl"):
+        refuse_on_laptop(spec)
