@@ -54,6 +54,7 @@ class Reflector(Generic[T]):
         self._api, self._kind, self._path = api, kind, collection(kind, namespace)
         self._project, self._changed, self._selector = project, changed, selector
         self._turned, self.refusal = turned, ""
+        self._random = random.Random()
         self._items: dict[Key, T] = {}
         self._revision: str | None = None
         self._lock = threading.Lock()
@@ -113,7 +114,7 @@ class Reflector(Generic[T]):
                 self._again("failed")
                 failures += 1
             if failures:
-                self._ended.wait(wait_after(failures + 1, FIRST_WAIT, LONGEST_WAIT) * random.uniform(0.5, 1.0))
+                self._ended.wait(wait_after(failures + 1, FIRST_WAIT, LONGEST_WAIT) * self._random.uniform(0.5, 1.0))
 
     def _again(self, reason: str) -> None:
         WATCH_RESTARTS.labels(self._kind, reason).inc()
@@ -152,7 +153,7 @@ class Reflector(Generic[T]):
             "allowWatchBookmarks": "true",
             "resourceVersion": self._revision,
             "labelSelector": self._selector,
-            "timeoutSeconds": WATCH_SECONDS + random.randrange(60),
+            "timeoutSeconds": WATCH_SECONDS + self._random.randrange(60),
         }
         pieces = self._api.stream(self._path, query, SILENCE)
         self._opened = time.monotonic()
