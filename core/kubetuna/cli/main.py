@@ -59,7 +59,7 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Run an experiment here, or take it up where it was."""
-    from kubetuna.cli.pages import write_report
+    from kubetuna.analysis.folder import REPORT, report_words
     from kubetuna.local import runner
     from kubetuna.terminal.live import LiveView
     from kubetuna.terminal.tables import closing_words, print_json
@@ -74,7 +74,7 @@ def run(
         told = runner.run(spec, url, watchers, interrupt)
     if json:
         print_json(told.status)
-    page = None if told.interrupted else write_report(runner.look(spec.name, url), None)
+    page = None if told.interrupted else report_words(runner.look(spec.name, url), told.folder / REPORT)
     options = [*_options("--preset", preset), *_options("--metric", metric), *_options("--set", *set_ or ())]
     again = shlex.join([file, *options])
     words = closing_words(spec, told.status, told.folder, again, store, page)
@@ -188,11 +188,12 @@ def report(
     """One page with every chart: what was found, what it cost, whether to believe it."""
     import webbrowser
 
+    from kubetuna.analysis.folder import REPORT, write_report
     from kubetuna.cli.backends import find
-    from kubetuna.cli.pages import write_report
     from kubetuna.terminal.tables import print_json
 
-    path = write_report(find(target, store, namespace), out_)
+    seen = find(target, store, namespace)
+    path = write_report(seen, out_ or seen.folder / REPORT)
     if json:
         print_json({"report": str(path)})
     else:

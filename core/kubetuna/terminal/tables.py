@@ -172,11 +172,11 @@ def closing_words(
     folder: Path,
     again: str,
     store: str | None,
-    report: Path | None,
+    report: str | None,
 ) -> str:
     """What a run ends with: the result, what beat what, what to type next.
 
-    No ``report``: it was interrupted, and ``again`` are the arguments to go on with.
+    ``report`` says where that is. None: it was interrupted, and ``again`` are the arguments to go on with.
     """
     with_store = f" --store '{make_url(store)}'" if store else ""
     if report is None:
@@ -197,7 +197,7 @@ def closing_words(
     width = max(map(len, verbs))
     lines += ["", "Next:"]
     lines += [f"  {command()} {verb:<{width}}{with_store}   {what}" for verb, what in verbs.items()]
-    lines += [f"Report: {report}", f"Logs and checkpoints: {folder}"]
+    lines += [report, f"Logs and checkpoints: {folder}"]
     return "\n".join(lines)
 
 
