@@ -35,18 +35,25 @@ OK, FAILED, INVALID, HELD, INTERRUPTED = 0, 1, 2, 3, 130
 
 app = typer.Typer(
     name="kubetuna",
-    help="Hyperparameter tuning from one YAML file, on this machine or on Kubernetes.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
-def _parsed(file: str, preset: str | None, metric: str | None, sets: list[str] | None) -> Any:
-    from kubetuna.local.runner import read_text
-    from kubetuna.parsing.parse import parse_file_text
+@app.callback()
+def program() -> None:
+    """Hyperparameter tuning from one YAML file, on this machine or on Kubernetes."""
+    # Not at the start of the program, since --help needs no Optuna.
+    from optuna.logging import WARNING, set_verbosity
 
-    return parse_file_text(read_text(Path(file)), preset=preset, metric=metric, sets=tuple(sets or ()))
+    set_verbosity(WARNING)
+
+
+def _parsed(file: str, preset: str | None, metric: str | None, sets: list[str] | None) -> Any:
+    from kubetuna.parsing.parse import parse_file
+
+    return parse_file(Path(file), preset=preset, metric=metric, sets=tuple(sets or ()))
 
 
 @app.command()
@@ -270,9 +277,6 @@ results.register(app)
 
 def main() -> None:
     """Entry point: runs the command line and turns every known error into words and an exit code."""
-    from optuna.logging import WARNING, set_verbosity
-
-    set_verbosity(WARNING)
     sys.exit(_guarded(app))
 
 

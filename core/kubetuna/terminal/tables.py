@@ -12,9 +12,7 @@ from typing import Any
 
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy.engine import make_url
 
-from kubetuna.analysis.extensions import closing_of
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import unit_of
 from kubetuna.trials.records import TrialRecord, dumps
@@ -178,6 +176,9 @@ def closing_words(
 
     ``report`` says where that is. None: it was interrupted, and ``again`` are the arguments to go on with.
     """
+    # Only a run ends with these words; no other verb should wait for a database's library.
+    from sqlalchemy.engine import make_url
+
     with_store = f" --store '{make_url(store)}'" if store else ""
     if report is None:
         suspended = status["state"] == "Suspended"
@@ -203,5 +204,8 @@ def closing_words(
 
 def _of_the_best(status: Mapping[str, Any]) -> list[str]:
     """What domains say of the best trial."""
+    # Extensions load the whole of the report, which takes longer than most verbs.
+    from kubetuna.analysis.extensions import closing_of
+
     found = status.get("currentOptimalTrial")
     return closing_of({m["name"]: float(m["latest"]) for m in found["observation"]["metrics"]}) if found else []
