@@ -39,6 +39,7 @@ write('dashboard.txt', [*core['optional-dependencies']['dashboard'], 'psycopg2-b
 " ${TRIAL_EXTRAS}
 
 
+# Without any of the core's extras: the operator draws nothing and serves no dashboard.
 FROM build AS operator-packages
 COPY --from=requirements /src/operator.txt ./
 RUN pip --python /opt/packages/bin/python install --quiet -c constraints.txt -r operator.txt

@@ -18,7 +18,7 @@ $(STAMP): $(SOURCES)
 	@echo "Installing into .venv (torch is large: minutes on the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  -e 'core[dashboard]' -e operator -e 'trial_image[task2]' -r requirements-dev.txt
+	  -e 'core[dashboard,analysis]' -e operator -e 'trial_image[task2]' -r requirements-dev.txt
 	@touch $@
 
 check: install

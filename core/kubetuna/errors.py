@@ -18,6 +18,8 @@ Errors are raised close to their cause and handled at the command line or the co
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -78,6 +80,20 @@ class SearchExhausted(KubetunaError):
 
 class BackendMissing(KubetunaError):
     """A verb needs a part of kubetuna that is not installed."""
+
+
+@contextmanager
+def from_extra(extra: str, what: str) -> Iterator[None]:
+    """Around imports of what only an extra brings: says what needs it and what to type.
+
+    Raises:
+        BackendMissing: it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError:
+        words = f"{what} needs an extra that is not installed: pip install 'kubetuna[{extra}]'"
+        raise BackendMissing(words) from None
 
 
 class ResultsError(KubetunaError):

@@ -1,8 +1,9 @@
 """A study as a folder of files that a person can read, and that needs no database to be read back.
 
 ``summary.json`` (where it came from, its status), ``experiment.yaml``, ``trials.csv`` for a spreadsheet,
-``trials.json`` and ``series.jsonl`` to be read back, ``report.html``, ``TASK_best_config.json`` where there is a
-best, ``final.json`` once the held-out test was scored, ``walkforward.json`` once the best were walked forward.
+``trials.json`` and ``series.jsonl`` to be read back, ``report.html`` where the extra ``analysis`` is installed,
+``TASK_best_config.json`` where there is a best, ``final.json`` once the held-out test was scored,
+``walkforward.json`` once the best were walked forward.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import yaml
 from kubetuna.analysis.best_config import versions, write_configuration
 from kubetuna.analysis.extensions import checks_of, commands_of, sections_of, task_of
 from kubetuna.analysis.report.view import view_of
-from kubetuna.errors import KubetunaError, ResultsError
+from kubetuna.errors import BackendMissing, KubetunaError, ResultsError
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Template
 from kubetuna.files import read_object, read_value, strict, write_json, write_whole
 from kubetuna.parsing.parse import parse_file_text
@@ -65,20 +66,32 @@ def write_results(seen: StudyRecord, folder: Path) -> Path:
         write_json(folder / FINAL, seen.final)
     if any(t.state == "COMPLETE" and t.values for t in seen.trials) and not seen.spec.multi_objective:
         write_configuration(seen, folder)
-    write_report(replace(seen, results=folder), folder / REPORT)
+    report_words(replace(seen, results=folder), folder / REPORT)
     # Last, since it is what makes the folder one of results.
     write_json(folder / SUMMARY, _summary(seen))
     return folder
 
 
 def write_report(seen: StudyRecord, path: Path) -> Path:
-    """Write the page with every chart."""
+    """Write the page with every chart.
+
+    Raises:
+        BackendMissing: the extra ``analysis`` is not installed.
+    """
     # The import alone takes a while; whoever asks for no page should not wait for it.
     from kubetuna.analysis.report.page import render_report
 
     view = view_of(seen.spec, seen.status, seen.trials, time.time())
     commands = tuple(commands_of(view.spec, shlex.quote(view.spec.name)))
     return write_whole(path, render_report(view, sections_of(seen), checks_of(seen, view), commands))
+
+
+def report_words(seen: StudyRecord, path: Path) -> str:
+    """Write the page at the end of other work, which no missing extra may fail; says where it is, or why not."""
+    try:
+        return f"Report: {write_report(seen, path)}"
+    except BackendMissing as error:
+        return f"Report: not written; {error}"
 
 
 def _set_aside(seen: StudyRecord, folder: Path) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from kubetuna.analysis.folder import write_report
 from kubetuna.analysis.report.importance import importances
@@ -15,12 +13,15 @@ from kubetuna.analysis.report.kinds import BEST, COMPLETE, INFEASIBLE, PRUNED, K
 from kubetuna.analysis.report.overfitting import SERIES, luck_of
 from kubetuna.analysis.report.text import cut, number
 from kubetuna.analysis.report.view import View, better_word, thinned, value_of, view_of
-from kubetuna.errors import ResultsError
+from kubetuna.errors import ResultsError, from_extra
 from kubetuna.experiment.field_errors import unsupported
 from kubetuna.experiment.model import Objective, Parameter
 from kubetuna.study.record import StudyRecord
 from kubetuna.trials.records import TrialRecord
 from kubetuna.trials.tallying import better
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ENDINGS = (".png", ".svg", ".pdf", ".html")
 # Okabe and Ito's palette, as on the page.
@@ -45,6 +46,7 @@ def write_pictures(seen: StudyRecord, path: Path) -> Path:
 
     Raises:
         ResultsError: the ending is not known, or no trial has completed.
+        BackendMissing: the extra ``analysis`` is not installed.
     """
     if path.suffix.lower() not in ENDINGS:
         raise ResultsError(f"{path}: {unsupported(path.suffix, ENDINGS)}")
@@ -64,6 +66,8 @@ def write_pictures(seen: StudyRecord, path: Path) -> Path:
 
 
 def _figure(view: View) -> Figure:
+    with from_extra("analysis", "a picture"):
+        from matplotlib.figure import Figure
     panels = _panels(view)
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)

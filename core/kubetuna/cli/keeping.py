@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kubetuna.analysis.folder import FINAL, write_report
+from kubetuna.analysis.folder import FINAL, REPORT, report_words
 from kubetuna.cli.backends import in_cluster
 from kubetuna.errors import StoreError
 from kubetuna.files import read_object, write_json
@@ -40,7 +40,7 @@ def keeper(target: str, seen: StudyRecord, store: str | None, namespace: str | N
 
 def _into_folder(folder: Path, seen: StudyRecord, record: Mapping[str, Any]) -> None:
     write_json(folder / FINAL, record)
-    write_report(replace(seen, final=record), folder / "report.html")
+    report_words(replace(seen, final=record), folder / REPORT)
 
 
 def _store_of(seen: StudyRecord, store: str | None) -> str | None:

@@ -35,18 +35,25 @@ OK, FAILED, INVALID, HELD, INTERRUPTED = 0, 1, 2, 3, 130
 
 app = typer.Typer(
     name="kubetuna",
-    help="Hyperparameter tuning from one YAML file, on this machine or on Kubernetes.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
-def _parsed(file: str, preset: str | None, metric: str | None, sets: list[str] | None) -> Any:
-    from kubetuna.local.runner import read_text
-    from kubetuna.parsing.parse import parse_file_text
+@app.callback()
+def program() -> None:
+    """Hyperparameter tuning from one YAML file, on this machine or on Kubernetes."""
+    # Not at the start of the program, since --help needs no Optuna.
+    from optuna.logging import WARNING, set_verbosity
 
-    return parse_file_text(read_text(Path(file)), preset=preset, metric=metric, sets=tuple(sets or ()))
+    set_verbosity(WARNING)
+
+
+def _parsed(file: str, preset: str | None, metric: str | None, sets: list[str] | None) -> Any:
+    from kubetuna.parsing.parse import parse_file
+
+    return parse_file(Path(file), preset=preset, metric=metric, sets=tuple(sets or ()))
 
 
 @app.command()
@@ -59,7 +66,7 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Run an experiment here, or take it up where it was."""
-    from kubetuna.cli.pages import write_report
+    from kubetuna.analysis.folder import REPORT, report_words
     from kubetuna.local import runner
     from kubetuna.terminal.live import LiveView
     from kubetuna.terminal.tables import closing_words, print_json
@@ -74,7 +81,7 @@ def run(
         told = runner.run(spec, url, watchers, interrupt)
     if json:
         print_json(told.status)
-    page = None if told.interrupted else write_report(runner.look(spec.name, url), None)
+    page = None if told.interrupted else report_words(runner.look(spec.name, url), told.folder / REPORT)
     options = [*_options("--preset", preset), *_options("--metric", metric), *_options("--set", *set_ or ())]
     again = shlex.join([file, *options])
     words = closing_words(spec, told.status, told.folder, again, store, page)
@@ -188,11 +195,12 @@ def report(
     """One page with every chart: what was found, what it cost, whether to believe it."""
     import webbrowser
 
+    from kubetuna.analysis.folder import REPORT, write_report
     from kubetuna.cli.backends import find
-    from kubetuna.cli.pages import write_report
     from kubetuna.terminal.tables import print_json
 
-    path = write_report(find(target, store, namespace), out_)
+    seen = find(target, store, namespace)
+    path = write_report(seen, out_ or seen.folder / REPORT)
     if json:
         print_json({"report": str(path)})
     else:
@@ -269,9 +277,6 @@ results.register(app)
 
 def main() -> None:
     """Entry point: runs the command line and turns every known error into words and an exit code."""
-    from optuna.logging import WARNING, set_verbosity
-
-    set_verbosity(WARNING)
     sys.exit(_guarded(app))
 
 

@@ -77,12 +77,12 @@ def tune(
 
 
 def _told(folder: Path) -> str:
-    from kubetuna.analysis.folder import read_results
+    from kubetuna.analysis.folder import REPORT, read_results
     from kubetuna.analysis.summary import summary, summary_text
 
-    return (
-        f"{summary_text(summary(read_results(folder), shlex.quote(str(folder)), time.time()))}\n\nResults: {folder}"
-    )
+    words = summary_text(summary(read_results(folder), shlex.quote(str(folder)), time.time()))
+    without = "" if (folder / REPORT).exists() else " (without a report: pip install 'kubetuna[analysis]')"
+    return f"{words}\n\nResults: {folder}{without}"
 
 
 def summary(

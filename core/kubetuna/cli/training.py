@@ -161,7 +161,7 @@ def walkforward(
     json: JsonOption = False,
 ) -> None:
     """Train the best trials on more and more of the past, judge each on the block that follows."""
-    from kubetuna.analysis.folder import REPORT, write_report
+    from kubetuna.analysis.folder import REPORT, report_words
     from kubetuna.cli.backends import find
     from kubetuna.cli.result_tables import walkforward_table
     from kubetuna.finrl.fold_results import verdict
@@ -172,13 +172,13 @@ def walkforward(
     folder = seen.home
     with _interruptible():
         found = walk_forward(seen, folds, top, folder, save_path or folder / MODELS, _say, shlex.split(words))
-    report = write_report(seen, folder / REPORT)
+    report = report_words(seen, folder / REPORT)
     if json:
         print_json(found.as_json())
         return
     out.print(walkforward_table(found))
     out.print(verdict(found), markup=False)
-    out.print(f"Report: {report}", markup=False, soft_wrap=True)
+    out.print(report, markup=False, soft_wrap=True)
 
 
 def finalize(

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubetuna.errors import ForeignTrials, Problem, SpecError
+from kubetuna.errors import ForeignTrials
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.local.executor import ProcessExecutor
 from kubetuna.local.logs import FileLogs
-from kubetuna.parsing.parse import parse_file_text, refuse_on_laptop
+from kubetuna.parsing.parse import parse_file, refuse_on_laptop
 from kubetuna.planning.status import Moment, render
 from kubetuna.planning.stopping import StopDecision
 from kubetuna.reconciling.reconciler import Ports, Reconciler
@@ -184,22 +184,8 @@ def study_name(target: str) -> str:
     """The study that a FILE or a NAME on the command line means."""
     path = Path(target)
     if path.suffix in (".yaml", ".yml", ".json") or path.is_file():
-        return parse_file_text(read_text(path)).name
+        return parse_file(path).name
     return target
-
-
-def read_text(path: Path) -> str:
-    """The text of an experiment file.
-
-    Raises:
-        SpecError: the file cannot be read, or holds no text.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SpecError((Problem(str(path), f"is no UTF-8 text: {error.reason}"),)) from error
-    except OSError as error:
-        raise SpecError((Problem(str(path), f"cannot be read: {error.strerror}"),)) from error
 
 
 def look(target: str, url: str) -> StudyRecord:

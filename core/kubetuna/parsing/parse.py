@@ -7,6 +7,7 @@ Katib's ``v1beta1`` Experiments are read as they are; ours are the same shape an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kubetuna.errors import Problem, SpecError
@@ -29,10 +30,27 @@ GRIDS = ("grid", "bruteforce")
 ON_LAPTOP = "has an effect in a cluster only; for a run on this machine leave it out: --set {}=null"
 
 
+def parse_file(
+    path: Path, *, preset: str | None = None, metric: str | None = None, sets: Sequence[str] = ()
+) -> Experiment:
+    """Parse a file that holds exactly one Experiment.
+
+    Raises:
+        SpecError: the file cannot be read, or with every problem found in it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpecError((Problem(str(path), f"is no UTF-8 text: {error.reason}"),)) from error
+    except OSError as error:
+        raise SpecError((Problem(str(path), f"cannot be read: {error.strerror}"),)) from error
+    return parse_file_text(text, preset=preset, metric=metric, sets=sets)
+
+
 def parse_file_text(
     text: str, *, preset: str | None = None, metric: str | None = None, sets: Sequence[str] = ()
 ) -> Experiment:
-    """Parse a file that holds exactly one Experiment.
+    """Parse the text of such a file.
 
     Raises:
         SpecError: with every problem found.

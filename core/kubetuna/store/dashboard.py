@@ -14,7 +14,7 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from kubetuna.errors import StoreError
+from kubetuna.errors import StoreError, from_extra
 from kubetuna.store.database import open_engine, parse_url
 from kubetuna.store.schema import check_schema
 
@@ -36,11 +36,13 @@ def listen(url: str, host: str, port: int) -> WSGIServer:
     """A server over a store with tables, bound; ``serve_forever`` is the caller's.
 
     Raises:
-        ImportError: optuna-dashboard is not installed.
+        BackendMissing: optuna-dashboard is not installed.
         OSError: the address cannot be used.
     """
     from optuna.storages import RDBStorage
-    from optuna_dashboard import wsgi
+
+    with from_extra("dashboard", "the dashboard"):
+        from optuna_dashboard import wsgi
 
     # A database that was restarted has closed what the pool holds: ask each connection before its use.
     checked: dict[str, Any] = {"pool_pre_ping": True}

@@ -12,9 +12,7 @@ from typing import Any
 
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy.engine import make_url
 
-from kubetuna.analysis.extensions import closing_of
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import unit_of
 from kubetuna.trials.records import TrialRecord, dumps
@@ -172,12 +170,15 @@ def closing_words(
     folder: Path,
     again: str,
     store: str | None,
-    report: Path | None,
+    report: str | None,
 ) -> str:
     """What a run ends with: the result, what beat what, what to type next.
 
-    No ``report``: it was interrupted, and ``again`` are the arguments to go on with.
+    ``report`` says where that is. None: it was interrupted, and ``again`` are the arguments to go on with.
     """
+    # Only a run ends with these words; no other verb should wait for a database's library.
+    from sqlalchemy.engine import make_url
+
     with_store = f" --store '{make_url(store)}'" if store else ""
     if report is None:
         suspended = status["state"] == "Suspended"
@@ -197,11 +198,14 @@ def closing_words(
     width = max(map(len, verbs))
     lines += ["", "Next:"]
     lines += [f"  {command()} {verb:<{width}}{with_store}   {what}" for verb, what in verbs.items()]
-    lines += [f"Report: {report}", f"Logs and checkpoints: {folder}"]
+    lines += [report, f"Logs and checkpoints: {folder}"]
     return "\n".join(lines)
 
 
 def _of_the_best(status: Mapping[str, Any]) -> list[str]:
     """What domains say of the best trial."""
+    # Extensions load the whole of the report, which takes longer than most verbs.
+    from kubetuna.analysis.extensions import closing_of
+
     found = status.get("currentOptimalTrial")
     return closing_of({m["name"]: float(m["latest"]) for m in found["observation"]["metrics"]}) if found else []

@@ -114,7 +114,9 @@ class Reflector(Generic[T]):
                 self._again("failed")
                 failures += 1
             if failures:
-                self._ended.wait(wait_after(failures + 1, FIRST_WAIT, LONGEST_WAIT) * self._random.uniform(0.5, 1.0))
+                self._ended.wait(
+                    wait_after(failures + 1, FIRST_WAIT, LONGEST_WAIT) * self._random.uniform(0.5, 1.0)
+                )
 
     def _again(self, reason: str) -> None:
         WATCH_RESTARTS.labels(self._kind, reason).inc()

@@ -34,6 +34,7 @@ from kubetuna.analysis.report.importance import Importance, importances
 from kubetuna.analysis.report.overfitting import Luck, luck_of
 from kubetuna.analysis.report.text import esc, safe_json
 from kubetuna.analysis.report.view import View
+from kubetuna.errors import from_extra
 
 
 def render_report(
@@ -91,7 +92,8 @@ def _contents(sections: Iterable[Section]) -> str:
 def document(title: str, body: str, charts: Sequence[Mapping[str, Any]]) -> str:
     """A whole page around ready HTML: style, scripts, and the policy that lets nothing else run."""
     # The import alone takes a while; whoever asks for no report should not wait for it.
-    from plotly.offline import get_plotlyjs
+    with from_extra("analysis", "the report"):
+        from plotly.offline import get_plotlyjs
 
     scripts = (get_plotlyjs().replace("\r", ""), _asset("page.js"))
     return (
