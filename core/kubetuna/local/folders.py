@@ -1,6 +1,6 @@
 """Where an attempt keeps its files, and how they are written: whole or not at all.
 
-``ROOT/trial-N/attempt-A/`` holds ``order.json`` (what was asked; there while the attempt is known),
+``ROOT/trial-N/attempt-A/`` holds ``request.json`` (what was asked; there while the attempt is known),
 ``state.json`` and ``exit.json`` (what its supervisor saw), ``log`` and ``out/``. ``ROOT/trial-N/checkpoint/``
 is shared by all attempts of the trial.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 from kubetuna.trials.attempts import AttemptKey
 
-ORDER, STATE, EXIT, LOG = "order.json", "state.json", "exit.json", "log"
+REQUEST, STATE, EXIT, LOG = "request.json", "state.json", "exit.json", "log"
 
 _NAME = re.compile(r"trial-(\d+)/(?:repeat-(\d+)-)?attempt-(\d+)\Z")
 
@@ -34,8 +34,8 @@ def checkpoint_folder(root: Path, key: AttemptKey) -> Path:
 
 
 def known_attempts(root: Path) -> Iterator[AttemptKey]:
-    """Every attempt that was ordered here and not deleted since."""
-    for path in sorted(root.glob(f"trial-*/*attempt-*/{ORDER}")):
+    """Every attempt that was requested here and not deleted since."""
+    for path in sorted(root.glob(f"trial-*/*attempt-*/{REQUEST}")):
         match = _NAME.search(path.parent.as_posix())
         if match:
             yield AttemptKey(int(match.group(1)), int(match.group(3)), int(match.group(2) or 0))
