@@ -1,4 +1,4 @@
-"""What documentation and docstrings name exists: modules, classes, functions, files and folders."""
+"""What documentation and docstrings name exists: modules, classes, functions, files, verbs, whole Experiments."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from kubetuna.cli.main import app
+from kubetuna.parsing.parse import parse_file_text
 
 PROJECT = Path(__file__).resolve().parents[2]
 ROOTS = [PROJECT / name for name in ("core", "operator", "trial_image")]
@@ -28,6 +31,9 @@ _IMPORTED = re.compile(r"^from kubetuna import (.+)$", re.MULTILINE)
 _NAMED_IN_SOURCES = re.compile(rf"``({_DOTTED})``")
 _SHORT_NAME = re.compile(r"``[a-z_]+\.[A-Z]\w+``")
 _FILE = re.compile(rf"(?<![\w./~-])(?:{'|'.join(FOLDERS)})/[\w./-]*\w")
+_CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+_VERB = re.compile(r"(?:^|/|`)kubetuna ([a-z]+)\b", re.MULTILINE)
+_EXPERIMENT = re.compile(r"^```yaml\n(apiVersion: .*?)^```", re.MULTILINE | re.DOTALL)
 _FILE_IN_SOURCES = re.compile(rf"``({_FILE.pattern})``")
 
 
@@ -93,6 +99,24 @@ def test_pages_name_modules_and_files_that_exist(page: Path) -> None:
 
 def _is_file(page: Path, path: str) -> bool:
     return (PROJECT / path).exists() or (page.parent / path).exists()
+
+
+def test_verbs_of_pages_exist_and_every_verb_has_a_line_in_the_reference() -> None:
+    verbs = {str(one.name or one.callback.__name__) for one in app.registered_commands if one.callback}
+    code = [text for page in PAGES for text in _CODE.findall(page.read_text(encoding="utf-8"))]
+    named = {verb for text in code for verb in _VERB.findall(text)}
+    assert "plan" in named
+    assert named - verbs == set()
+    reference = (PROJECT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+    assert verbs - set(re.findall(r"^\| `([a-z]+)\b", reference, re.MULTILINE)) == set()
+
+
+def test_whole_experiments_of_pages_are_valid() -> None:
+    texts = [text for page in PAGES for text in _EXPERIMENT.findall(page.read_text(encoding="utf-8"))]
+    whole = [text for text in texts if "trialTemplate" in text]
+    assert len(whole) >= 2
+    for text in whole:
+        parse_file_text(text)
 
 
 def test_docstrings_name_modules_and_files_that_exist() -> None:
