@@ -2,7 +2,7 @@
 
     python hack/docs/architecture.py
 
-Writes the picture and the tables of rooms in the page that shows it. Both come from the import contracts and the
+Writes the picture and the tables of packages in the page that shows it. Both come from the import contracts and the
 packages' docstrings, so they cannot differ from the code; a test compares them.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import configparser
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -95,18 +94,19 @@ def _text(x: float, y: float, words: str, style: str, colour: str = "#1c2733") -
 
 
 def page() -> str:
-    """The page with its tables of rooms, everything else as it stands."""
+    """The page with its tables of packages, everything else as it stands."""
     text = PAGE.read_text(encoding="utf-8")
     for part in SOURCES:
-        fence = rf"(<!-- rooms of the {part} -->\n).*?(<!-- end -->)"
-        text = re.sub(fence, lambda found, part=part: f"{found[1]}{table(part)}\n{found[2]}", text, flags=re.DOTALL)
+        start, end = f"<!-- packages of the {part} -->\n\n", "\n<!-- end -->"
+        before, _, after = text.partition(start)
+        text = f"{before}{start}{table(part)}\n{end}{after.partition(end)[2]}"
     return text
 
 
 def table(part: str) -> str:
     """One row for each room: its name, and its docstring's first paragraph."""
     rows = [f"| `{room}` | {duty(SOURCES[part], room)} |" for row in layers(part) for room in row]
-    return "\n".join(["| room | what it is for |", "|---|---|", *rows])
+    return "\n".join(["| package | what it is for |", "|---|---|", *rows])
 
 
 def duty(package: Path, room: str) -> str:
