@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and JSON that is read with words for what is wrong with it."""
+"""Files that are written whole or not at all, and JSON whose errors say what is wrong with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``kubetuna-operator``: connect, be elected, watch, run; let go of everything on SIGTERM."""
+"""``kubetuna-operator``: connect, be elected, watch, run; release everything on SIGTERM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line's window on a cluster: Experiments, Trials and logs, as the user's kubeconfig allows.
+"""What the command line sees of a cluster: Experiments, Trials and logs, as the user's kubeconfig allows.
 
 Nothing here needs the database: what it shows are the projections that the operator writes.
 """

@@ -1,4 +1,4 @@
-"""What the parts of the operator share: connections, the image of the Pods, the background, readers of logs."""
+"""What the parts of the operator share: connections, the watched Pods, deferred writes, log readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For tests only: die without grace at a named moment, as a node that loses its power would make us.
+"""For tests only: exit abruptly at a named moment, as if the node had lost power.
 
 ``KUBETUNA_TEST_DIE_AT=NAME:COUNT`` ends the process at the COUNT-th passing of that point. Without the variable
 nothing happens.

@@ -1,4 +1,4 @@
-"""What ``/healthz`` and ``/readyz`` answer: whether everything that must go on and on has done so lately.
+"""What ``/healthz`` and ``/readyz`` answer: whether every loop that must keep running still does.
 
 A thread that died has ended the process; these find the ones that hang.
 """

@@ -1,4 +1,4 @@
-"""What the operator is told from outside: flags and environment, checked before anything starts."""
+"""The operator's settings: flags and environment, checked before anything starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operator says of itself: Prometheus metrics, under controller-runtime's names where it has one.
+"""What the operator reports about itself: Prometheus metrics, under controller-runtime's names where it has one.
 
 No metric carries an experiment's name: there is no bound to how many there are.
 """

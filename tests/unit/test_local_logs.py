@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubetuna.local import logs
-from kubetuna.local.folders import EXIT, LOG, ORDER, attempt_folder
+from kubetuna.local.folders import EXIT, LOG, REQUEST, attempt_folder
 from kubetuna.trials.attempts import AttemptKey
 
 KEY = AttemptKey(0, 0)
@@ -19,7 +19,7 @@ def put(root: Path, data: bytes, ended: bool = True) -> None:
     folder = attempt_folder(root, KEY)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / LOG).write_bytes(data)
-    (folder / ORDER).write_text("{}")
+    (folder / REQUEST).write_text("{}")
     if ended:
         (folder / EXIT).write_text("{}")
 

@@ -128,6 +128,10 @@ def test_links_inside_the_repository_resolve(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{link}: no such heading"
 
 
+def test_the_readme_is_short() -> None:
+    assert len((PROJECT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
 def test_the_site_lists_every_page_once() -> None:
     docs = PROJECT / "docs"
     listed = list(_listed(load(PROJECT / "mkdocs.yml")["nav"]))

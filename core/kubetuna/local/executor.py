@@ -1,4 +1,4 @@
-"""This machine as a place where attempts run, each under a supervisor of its own.
+"""Attempts as processes of this machine, each under a supervisor of its own.
 
 What an attempt was asked and how it ended lies in files, so a runner that starts after another has died sees
 the same attempts: those that its predecessor's end took along are told as ``RunnerDied``. A supervisor that
@@ -26,7 +26,7 @@ from kubetuna.local.command import Command, command_of, grace_seconds
 from kubetuna.local.folders import (
     EXIT,
     LOG,
-    ORDER,
+    REQUEST,
     STATE,
     attempt_folder,
     checkpoint_folder,
@@ -53,7 +53,7 @@ class ProcessExecutor:
         self._root, self._spec, self._render, self._clock = root.absolute(), spec, render, clock
         self._log_limit = log_limit
         self._slots = slots_of(spec, machine_cores(), machine_devices())
-        self._orders = {key: self._order(key) for key in known_attempts(self._root)}
+        self._notes = {key: self._note(key) for key in known_attempts(self._root)}
         self._ended: dict[AttemptKey, AttemptFacts] = {}
         self._processes: dict[AttemptKey, subprocess.Popen[bytes]] = {}
         self._sizes: dict[AttemptKey, int] = {}
@@ -61,7 +61,7 @@ class ProcessExecutor:
 
     def launch(self, request: AttemptRequest) -> None:
         """Start the attempt, or do nothing where exactly this one exists already."""
-        known = self._orders.get(request.key)
+        known = self._notes.get(request.key)
         if known is not None and known.get("hash") == request.params_hash:
             return
         folder = attempt_folder(self._root, request.key)
@@ -70,8 +70,8 @@ class ProcessExecutor:
         own = self._own_variables(folder, request)
         command = command_of(rendered, self._spec.template.primary_container, own)
         note = {"hash": request.params_hash, "created": self._clock.now(), "devices": list(given)}
-        write_json(folder / ORDER, note)
-        self._orders[request.key] = note
+        write_json(folder / REQUEST, note)
+        self._notes[request.key] = note
         self._start(request, folder, command, grace_seconds(rendered), given)
 
     def _own_variables(self, folder: Path, request: AttemptRequest) -> dict[str, str]:
@@ -119,9 +119,9 @@ class ProcessExecutor:
     def _taken(self) -> list[str]:
         return [
             device
-            for key, request in self._orders.items()
+            for key, note in self._notes.items()
             if key not in self._ended
-            for device in request.get("devices", ())
+            for device in note.get("devices", ())
         ]
 
     def stop(self, key: AttemptKey, why: str) -> None:
@@ -133,13 +133,13 @@ class ProcessExecutor:
     def delete(self, key: AttemptKey) -> None:
         """Forget an attempt; its log and output stay for people to read."""
         process = self._processes.get(key)
-        if key in self._orders and key not in self._ended and self._facts(key).phase != "ended":
+        if key in self._notes and key not in self._ended and self._facts(key).phase != "ended":
             self.stop(key, "Deleted")
             return
         folder = attempt_folder(self._root, key)
-        for name in (ORDER, STATE, EXIT):
+        for name in (REQUEST, STATE, EXIT):
             (folder / name).unlink(missing_ok=True)
-        self._orders.pop(key, None)
+        self._notes.pop(key, None)
         self._ended.pop(key, None)
         self._sizes.pop(key, None)
         if process is not None:
@@ -147,15 +147,15 @@ class ProcessExecutor:
             del self._processes[key]
 
     def observe(self) -> Sequence[AttemptFacts]:
-        """All attempts that were ordered here and not deleted."""
-        return [self._ended.get(key) or self._facts(key) for key in self._orders]
+        """All attempts that were requested here and not deleted."""
+        return [self._ended.get(key) or self._facts(key) for key in self._notes]
 
     def capacity(self) -> int:
         """The slots of this machine."""
         return self._slots.count
 
-    def _order(self, key: AttemptKey) -> dict[str, Any]:
-        return read_json(attempt_folder(self._root, key) / ORDER) or {}
+    def _note(self, key: AttemptKey) -> dict[str, Any]:
+        return read_json(attempt_folder(self._root, key) / REQUEST) or {}
 
     def _facts(self, key: AttemptKey) -> AttemptFacts:
         folder = attempt_folder(self._root, key)
@@ -168,7 +168,7 @@ class ProcessExecutor:
         facts = AttemptFacts(
             key,
             phase,
-            created=float(self._orders[key].get("created", 0.0)),
+            created=float(self._notes[key].get("created", 0.0)),
             started=state.get("started"),
             ended=end["ended"] if end else None,
             exit=_exit_facts(end) if end else None,
@@ -199,7 +199,7 @@ class ProcessExecutor:
         """Sleep until an attempt starts, ends or prints, at most this long."""
         until = time.monotonic() + seconds
         pipes = {p.stdout: key for key, p in self._processes.items() if p.stdout and key not in self._ended}
-        foreign = any(key not in self._processes and key not in self._ended for key in self._orders)
+        foreign = any(key not in self._processes and key not in self._ended for key in self._notes)
         while not self._grown():
             left = until - time.monotonic()
             if left <= 0:
@@ -212,7 +212,7 @@ class ProcessExecutor:
 
     def _grown(self) -> bool:
         grown = False
-        for key in self._orders:
+        for key in self._notes:
             if key not in self._ended:
                 size = _size(attempt_folder(self._root, key) / LOG)
                 grown = grown or size != self._sizes.get(key, 0)

@@ -16,7 +16,7 @@ from typing import Any
 
 from kubetuna.trials.attempts import AttemptKey
 
-ORDER, STATE, EXIT, LOG = "order.json", "state.json", "exit.json", "log"
+REQUEST, STATE, EXIT, LOG = "order.json", "state.json", "exit.json", "log"
 
 _NAME = re.compile(r"trial-(\d+)/(?:repeat-(\d+)-)?attempt-(\d+)\Z")
 
@@ -34,8 +34,8 @@ def checkpoint_folder(root: Path, key: AttemptKey) -> Path:
 
 
 def known_attempts(root: Path) -> Iterator[AttemptKey]:
-    """Every attempt that was ordered here and not deleted since."""
-    for path in sorted(root.glob(f"trial-*/*attempt-*/{ORDER}")):
+    """Every attempt that was requested here and not deleted since."""
+    for path in sorted(root.glob(f"trial-*/*attempt-*/{REQUEST}")):
         match = _NAME.search(path.parent.as_posix())
         if match:
             yield AttemptKey(int(match.group(1)), int(match.group(3)), int(match.group(2) or 0))

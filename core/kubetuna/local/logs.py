@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kubetuna.local.folders import EXIT, LOG, ORDER, attempt_folder
+from kubetuna.local.folders import EXIT, LOG, REQUEST, attempt_folder
 from kubetuna.trials.attempts import AttemptKey, LogChunk
 
 CHUNK = 1024 * 1024
@@ -25,7 +25,7 @@ class FileLogs:
         """The lines after ``cursor``; the last one may lack its newline once the attempt has ended."""
         folder = attempt_folder(self._root, key)
         # Asked before reading: whatever was printed before the end is then in what is read.
-        ended = (folder / EXIT).exists() or not (folder / ORDER).exists()
+        ended = (folder / EXIT).exists() or not (folder / REQUEST).exists()
         offset, within = int(cursor.rstrip("+") or 0), cursor.endswith("+")
         data = _bytes(folder / LOG, offset)
         return _chunk(data, offset, within, ended and len(data) < CHUNK)

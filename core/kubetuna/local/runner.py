@@ -94,9 +94,9 @@ def _run_opened(
     held: StudyLock,
 ) -> RunResult:
     folder = _folder(spec, opened)
-    place = ProcessExecutor(folder, spec, _render(spec), clock)
+    executor = ProcessExecutor(folder, spec, _render(spec), clock)
     session = _Session(spec, opened.study.records, watchers, clock, held)
-    ports = Ports(place, FileLogs(folder), clock, session.publish, session.unavailable)
+    ports = Ports(executor, FileLogs(folder), clock, session.publish, session.unavailable)
     runner = Reconciler(spec, opened.study, ports, opened.started, resource_units(spec))
     watchers.started(spec, folder)
     for note in opened.notes:
@@ -104,7 +104,7 @@ def _run_opened(
     try:
         end = runner.run(lambda: interrupt.is_set() or session.idle())
     finally:
-        place.close()
+        executor.close()
     snapshot = runner.observe() if end is None else session.last
     return RunResult(session.status(snapshot, end), end is None, folder)
 

@@ -1,7 +1,7 @@
 """One attempt's guardian: starts its command, ends everything that came of it, and writes down how it ended.
 
 It is a program of its own (``python -I -S supervisor.py``), with nothing but the standard library, so that it
-starts fast and outlives a runner that dies. Standard input is its lifeline: first the order, one line of JSON;
+starts fast and outlives a runner that dies. Standard input is its lifeline: first the request, one line of JSON;
 then ``stop REASON`` lines; its end means that the runner is gone. A byte on standard output says that
 something changed. It is a subreaper (``prctl(2)``), so that what forked twice is still found and ended.
 """
@@ -90,10 +90,10 @@ def _memory_events() -> Iterator[str]:
 
 
 class Supervisor:
-    """Follows one order from start to end."""
+    """Follows one request from start to end."""
 
-    def __init__(self, order: dict[str, Any]) -> None:
-        self.order = order
+    def __init__(self, request: dict[str, Any]) -> None:
+        self.request = request
         self.child: subprocess.Popen[bytes] | None = None
         self.status: int | None = None
         self.reason: str | None = None
@@ -115,31 +115,31 @@ class Supervisor:
         """Start the command, follow it, and write how it ended."""
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         kills = kernel_kills()
-        self.state = {"pid": os.getpid(), "start": start_time(os.getpid()), "hash": self.order["hash"]}
+        self.state = {"pid": os.getpid(), "start": start_time(os.getpid()), "hash": self.request["hash"]}
         self.write("state.json", self.state)
         if self.start():
             self.state["started"] = time.time()
             self.write("state.json", self.state)
-            self.tell()
-            timeout = self.order["timeout"]
+            self.wake_runner()
+            timeout = self.request["timeout"]
             self.follow(None if timeout is None else time.monotonic() + timeout)
             self.clear()
         self.finish(kernel_kills() > kills)
 
     def start(self) -> bool:
         """Start the command; False where the system refuses."""
-        order = self.order
-        if not order["argv"]:
+        request = self.request
+        if not request["argv"]:
             return self.refuse("the container names no command, and without its image there is none to run")
-        log = os.open(os.path.join(order["folder"], "log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        log = os.open(os.path.join(request["folder"], "log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             self.child = subprocess.Popen(
-                order["argv"],
+                request["argv"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=order["cwd"],
-                env=order["environment"],
+                cwd=request["cwd"],
+                env=request["environment"],
                 start_new_session=True,
                 preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
             )
@@ -156,7 +156,7 @@ class Supervisor:
 
     def explained(self, error: Exception) -> str:
         """Why a command could not be started, in words that name it."""
-        name = self.order["argv"][0]
+        name = self.request["argv"][0]
         if isinstance(error, FileNotFoundError):
             return f"the command {name!r} does not exist on this machine; its folder must be in PATH"
         if getattr(error, "errno", None) == errno.E2BIG:
@@ -201,7 +201,7 @@ class Supervisor:
 
     def end(self, reason: str, most: float | None = None) -> None:
         """Ask everything to end now, and set the moment at which it is killed."""
-        grace = self.order["grace"] if most is None else min(most, self.order["grace"])
+        grace = self.request["grace"] if most is None else min(most, self.request["grace"])
         if self.reason is None:
             self.reason = reason
             self.signal_all(signal.SIGTERM)
@@ -218,8 +218,8 @@ class Supervisor:
     def check_log(self) -> None:
         """End an attempt that prints without bound."""
         with suppress(OSError):
-            if os.stat(os.path.join(self.order["folder"], "log")).st_size > self.order["log_limit"]:
-                limit = self.order["log_limit"] >> 20
+            if os.stat(os.path.join(self.request["folder"], "log")).st_size > self.request["log_limit"]:
+                limit = self.request["log_limit"] >> 20
                 self.message = self.message or f"it printed more than {limit} MiB"
                 self.end("LogLimit", 0.0)
 
@@ -265,31 +265,31 @@ class Supervisor:
             "ended": time.time(),
         }
         self.write("exit.json", facts)
-        self.tell()
+        self.wake_runner()
 
     def cut_log(self) -> None:
         """What was printed between two looks at the log's size is not kept either."""
-        path = os.path.join(self.order["folder"], "log")
+        path = os.path.join(self.request["folder"], "log")
         with suppress(OSError):
-            if os.stat(path).st_size > self.order["log_limit"]:
-                os.truncate(path, self.order["log_limit"])
+            if os.stat(path).st_size > self.request["log_limit"]:
+                os.truncate(path, self.request["log_limit"])
 
     def write(self, name: str, value: dict[str, Any]) -> None:
         """Write a file of the attempt, whole or not at all."""
-        path = os.path.join(self.order["folder"], name)
+        path = os.path.join(self.request["folder"], name)
         part = f"{path}.part"
         with open(part, "w") as file:
             json.dump(value, file)
         os.replace(part, path)
 
-    def tell(self) -> None:
+    def wake_runner(self) -> None:
         """Wake the runner."""
         with suppress(OSError):
             os.write(1, b".")
 
 
 def main() -> None:
-    """Read the order; without a whole one the runner died before it mattered."""
+    """Read the request; without a whole one the runner died before it mattered."""
     data = b""
     while not data.endswith(b"\n"):
         more = os.read(0, 65536)

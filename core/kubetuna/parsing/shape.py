@@ -168,7 +168,7 @@ BUDGET = Object(
         "trialTimeout": Duration(description="Time for one attempt from its container's start, such as 30m."),
     },
     editable=True,
-    description="Hard limits on what the experiment may spend. At the end of one running trials are stopped.",
+    description="Hard limits on what the experiment may spend. When one is exhausted, running trials are stopped.",
 )
 
 STOP_WHEN = Object(
@@ -296,7 +296,7 @@ SPEC = Object(
             attribute="repeats",
             low=1,
             high=100,
-            description="Runs of each trial, one after another, with a seed each; their mean is told (1).",
+            description="Runs of each trial, one after another, each with its own seed; their mean counts (1).",
         ),
         "retest": Object(
             {

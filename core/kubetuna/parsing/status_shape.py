@@ -41,8 +41,8 @@ EXPERIMENT_STATUS = open_object(
     {
         "state": Text(description=f"{_STATES}."),
         "progress": Text(description="Trials that ended, of those to make, such as 12/20."),
-        "message": Text(description="Why the experiment ended, or is refused."),
-        "observedGeneration": Integer(description="The generation of the spec that this status tells of."),
+        "message": Text(description="Why the experiment ended or was rejected."),
+        "observedGeneration": Integer(description="The generation of the spec that this status describes."),
         "trials": Integer(description="Trials so far, open ones among them."),
         "trialsSucceeded": Integer(description="Trials that ended well."),
         "trialsFailed": Integer(description="Trials that failed, those out of memory among them."),
@@ -61,7 +61,7 @@ EXPERIMENT_STATUS = open_object(
             "Stalled.",
         ),
     },
-    description="How the experiment goes; see state, the conditions and currentOptimalTrial.",
+    description="The experiment's progress; see state, the conditions and currentOptimalTrial.",
 )
 
 EXPERIMENT_COLUMNS = (
@@ -87,7 +87,7 @@ _METRICS = Object({}, values=Decimal())
 TRIAL_STATUS = open_object(
     {
         "number": Integer(description="The trial's number in its study, from 0."),
-        "state": Text(description="How the trial stands, in Optuna's words: RUNNING, COMPLETE, PRUNED or FAIL."),
+        "state": Text(description="The trial's state, in Optuna's terms: RUNNING, COMPLETE, PRUNED or FAIL."),
         "outcome": Text(description=f"What its last attempt's end meant: {', '.join(Outcome)}."),
         "message": Text(description="The one line that explains the outcome."),
         "value": Text(description="The objective as text; of several the first."),

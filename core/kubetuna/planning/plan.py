@@ -92,7 +92,7 @@ class Delete:
 class Publish:
     """Show the state to whoever looks."""
 
-    ending: StopDecision | None
+    decision: StopDecision | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def plan(snapshot: Snapshot, now: float) -> tuple[Action, ...]:
 
 
 def finished(snapshot: Snapshot, now: float) -> StopDecision | None:
-    """The ending, once nothing is open any more; None while anything is left to do."""
+    """The stop decision, once nothing is open any more; None while anything is left to do."""
     end = None if snapshot.trials or snapshot.strays else stop_decision(snapshot, now)
     return None if end is not None and end.retesting else end
 
@@ -152,7 +152,7 @@ def _first_attempt(trial: TrialView, snapshot: Snapshot, end: StopDecision | Non
 def _lost_launch(
     trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: StopDecision | None
 ) -> Iterator[Action]:
-    """Recorded but unknown to its place: a crash fell between the two, so start that same attempt."""
+    """Recorded but unknown to the executor: a crash fell between the two, so start that same attempt."""
     if attempt.stop == "Pruned" or trial.verdict == "prune":
         yield Tell(trial.number, Classified(Outcome.PRUNED, "pruned"))
     elif attempt.stop in ("Stopped", "Deleted") or (end is not None and end.stops(trial)):
@@ -170,7 +170,7 @@ def _running(
 
 
 def _stop_is_due(attempt: AttemptView, now: float) -> bool:
-    """Having been asked for is nothing: a stop is done where the place is seen to carry it out."""
+    """Asking is not enough: a stop is done once the executor is seen to carry it out."""
     if attempt.facts is not None and attempt.facts.stopping:
         return False
     return attempt.stop_sent is None or now >= attempt.stop_sent + RESEND_SECONDS
@@ -259,8 +259,8 @@ def _asks(snapshot: Snapshot, end: StopDecision | None) -> Iterator[Action]:
     spec = snapshot.spec
     if spec.suspend or snapshot.blocked:
         return
-    places = spec.parallel if snapshot.capacity is None else min(spec.parallel, snapshot.capacity)
-    room = places - len(snapshot.trials)
+    slots = spec.parallel if snapshot.capacity is None else min(spec.parallel, snapshot.capacity)
+    room = slots - len(snapshot.trials)
     if end is not None:
         # Not before the last trial of the search is told: it may be the best.
         if end.retesting and all(t.retest for t in snapshot.trials):

@@ -81,7 +81,7 @@ def state(snapshot: Snapshot, end: StopDecision | None) -> str:
 
 
 def failed(snapshot: Snapshot, end: StopDecision) -> bool:
-    """An ended experiment has failed where its ending says so, or where no trial ever completed."""
+    """An ended experiment has failed where its stop decision says so, or where no trial ever completed."""
     return end.failed or snapshot.tally.complete == 0
 
 

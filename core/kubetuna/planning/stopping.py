@@ -36,7 +36,7 @@ class StopDecision:
 
 
 def is_over(snapshot: Snapshot, end: StopDecision | None) -> bool:
-    """Whether an experiment with that ending has nothing left to do, the re-test included."""
+    """Whether an experiment with that stop decision has nothing left to do, the re-test included."""
     return end is not None and not end.retesting and not snapshot.trials
 
 

@@ -1,7 +1,7 @@
-"""What the engine sees: the study's open trials, their attempts at their place, and what their logs say.
+"""What the reconciler sees: the study's open trials, their attempts at the executor, and what their logs say.
 
-Looking changes nothing but memory. A log is read when the place is looked at; between two actions of one turn the
-same world is looked at again, as the study has changed meanwhile.
+Looking changes nothing but memory. A log is read when the executor is asked; between two actions of one turn the
+same observations are used again, as only the study has changed meanwhile.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class Circumstances:
 
 
 class Observer:
-    """Looks at one experiment. ``stop_sent`` says when the place was last asked to end an attempt."""
+    """Looks at one experiment. ``stop_sent`` says when the executor was last asked to end an attempt."""
 
     def __init__(
         self, spec: Experiment, study: Study, world: tuple[Executor, LogSource, Clock], around: Circumstances
     ) -> None:
         self._spec, self._study, self._around = spec, study, around
-        self._place, self._source, clock = world
+        self._executor, self._source, clock = world
         self._logs: dict[int, TrialLog] = {}
         self.seen: dict[AttemptKey, AttemptFacts] = {}
         self.stop_sent: dict[AttemptKey, float] = {}
@@ -48,9 +48,9 @@ class Observer:
         self.behind = False
 
     def observe(self) -> Snapshot:
-        """Look at the place and read the logs of what is open."""
+        """Observe the attempts and read the logs of what is open."""
         self.behind = False
-        self.seen = {facts.key: self._ends.dated(facts) for facts in self._place.observe()}
+        self.seen = {facts.key: self._ends.dated(facts) for facts in self._executor.observe()}
         self._ends.keep({*self.seen, *self._open_keys()})
         return self._look(read=True)
 
@@ -70,7 +70,7 @@ class Observer:
             resource_seconds=self._study.ended_seconds * self._around.units,
             resource_units=self._around.units,
             started=self._around.started,
-            capacity=self._place.capacity(),
+            capacity=self._executor.capacity(),
             exhausted=self._study.exhausted,
             unsearchable=self._study.unsearchable,
             retests_due=self._study.retests_due,
@@ -155,6 +155,6 @@ class Observer:
 
 
 def _gone(key: AttemptKey, record: AttemptRecord) -> AttemptFacts:
-    """An attempt that was seen running and is no longer known to its place; nobody knows since when."""
+    """An attempt that was seen running and is no longer known to its executor; nobody knows since when."""
     facts = ExitFacts(reason="Deleted", message="it was running and is gone")
     return AttemptFacts(key, "ended", record.created, record.started, exit=facts, node=record.node)

@@ -1,7 +1,7 @@
 """The loop that carries a plan out: observe, plan, make durable, act, wait.
 
 It is the same for every runner and holds no policy. Each turn first changes the study in memory, then makes
-those changes durable in one flush, and only then touches the place where attempts run; a failed flush drops
+those changes durable in one flush, and only then calls the executor; a failed flush drops
 the turn's effects, and the next turn plans them again. What was read from a log is kept in
 ``kubetuna.metrics.collector``, what is seen in ``kubetuna.reconciling.observer``; how the state is shown is the
 caller's ``publish``.
@@ -47,9 +47,9 @@ RETRY_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The world as the engine sees it."""
+    """What a reconciler acts on."""
 
-    place: Executor
+    executor: Executor
     logs: LogSource
     clock: Clock
     publish: Publisher
@@ -71,12 +71,12 @@ class Reconciler:
         self.spec, self.study, self.ports = spec, study, ports
         self.last = Snapshot(spec)
         around = Circumstances(started, units, deleted)
-        self._world = Observer(spec, study, (ports.place, ports.logs, ports.clock), around)
+        self._world = Observer(spec, study, (ports.executor, ports.logs, ports.clock), around)
         self._failures = 0
         self._before: set[object] = set()
 
     def run(self, interrupted: Callable[[], bool]) -> StopDecision | None:
-        """Turn until the experiment has ended (its ending) or ``interrupted`` says so (None)."""
+        """Turn until the experiment has ended (its stop decision) or ``interrupted`` says so (None)."""
         while not interrupted():
             snapshot = self.observe()
             now = self.ports.clock.now()
@@ -85,7 +85,7 @@ class Reconciler:
             if end is not None and not self.study.pending:
                 return end
             if not progressed and not self._world.behind:
-                self.ports.place.wait(max(0.0, min(until - now, 1.0)))
+                self.ports.executor.wait(max(0.0, min(until - now, 1.0)))
         return None
 
     def turn(self, snapshot: Snapshot, now: float) -> tuple[bool, float]:
@@ -108,7 +108,7 @@ class Reconciler:
         """Change the study as the plan says, and plan again on what that made of it, until nothing is new.
 
         So one flush makes a trial's end, its successor's parameters and that one's launch durable together.
-        Launches come first among the effects: a free place costs more than a Pod that lingers.
+        Launches come first among the effects: a free slot costs more than a Pod that lingers.
         """
         effects: dict[object, Effect] = {}
         actions = plan(snapshot, now)
@@ -137,15 +137,15 @@ class Reconciler:
     def _publish(self, actions: tuple[Action, ...], snapshot: Snapshot) -> None:
         for action in actions:
             if isinstance(action, Publish):
-                self.ports.publish(snapshot, action.ending)
+                self.ports.publish(snapshot, action.decision)
 
     def observe(self) -> Snapshot:
-        """Look at the place and read the logs of what is open."""
+        """Observe the attempts and read the logs of what is open."""
         return self._world.observe()
 
     def _intend(self, action: Action, now: float) -> list[Effect]:
         """Change the study as the action says; return what to do once that is durable."""
-        place = self.ports.place
+        executor = self.ports.executor
         match action:
             case Ask(ordinal):
                 self.study.ask(ordinal)
@@ -161,7 +161,7 @@ class Reconciler:
             case Tell(number, classified):
                 self._tell(number, classified, now)
             case Delete(key):
-                return [lambda: place.delete(key)]
+                return [lambda: executor.delete(key)]
             case Publish() | Wait():
                 pass
             case _:
@@ -170,7 +170,7 @@ class Reconciler:
 
     def _stop(self, key: AttemptKey, why: str, now: float) -> None:
         self._world.stop_sent[key] = now
-        self.ports.place.stop(key, why)
+        self.ports.executor.stop(key, why)
 
     def _launch(self, key: AttemptKey, after: Classified | None, now: float) -> list[Effect]:
         trial = self.study.open[key.trial]
@@ -190,7 +190,7 @@ class Reconciler:
             ),
             timeout=self.spec.budget.trial_timeout,
         )
-        return [lambda: self.ports.place.launch(request)]
+        return [lambda: self.ports.executor.launch(request)]
 
     def _report(self, number: int, finished: bool) -> None:
         trial = self.study.open[number]

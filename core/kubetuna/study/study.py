@@ -3,7 +3,7 @@
 Sampler and pruner work on the journaled storage's memory; nothing here touches the database but ``flush``.
 Optuna's own loop is not used: ``ask`` there is not atomic, ``tell`` twice raises and NaN silently becomes a
 failure, so each of these cases is decided here. How records look is ``kubetuna.trials.records``; what is proposed,
-and when to prune, is ``kubetuna.algorithms``.
+and when to prune, is ``kubetuna.search``.
 """
 
 from __future__ import annotations

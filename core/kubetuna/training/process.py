@@ -29,7 +29,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class TrainingRequest:
     """One training: parameters, seed, and the folder that gets the model. ``words`` are added to the command."""
 
     spec: Experiment
@@ -49,43 +49,43 @@ class Curve:
     protocol: str | None = None
 
 
-def argv_of(order: Order) -> tuple[str, ...]:
+def argv_of(request: TrainingRequest) -> tuple[str, ...]:
     """What is started.
 
     Raises:
         ResultsError: the template leaves the command to its image, or there is no template.
     """
-    argv, _ = _command(order)
+    argv, _ = _command(request)
     return argv
 
 
-def _command(order: Order) -> tuple[tuple[str, ...], Mapping[str, str]]:
-    spec = order.spec
+def _command(request: TrainingRequest) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    spec = request.spec
     if not spec.template.trial_spec:
         raise ResultsError(f"{spec.name}: the study was made by another program; how to train is not known")
-    meta = {"name": f"{spec.name}-{order.trial}", "namespace": spec.namespace}
-    rendered = substitute(spec.template.trial_spec, spec.template.substitutions, order.params, meta)
+    meta = {"name": f"{spec.name}-{request.trial}", "namespace": spec.namespace}
+    rendered = substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta)
     own = {
-        **environment(spec.name, order.params, AttemptKey(order.trial, 0), order.seed),
-        "KUBETUNA_OUT": str(order.folder.absolute()),
-        "KUBETUNA_CHECKPOINT_DIR": str((order.folder / "checkpoints").absolute()),
+        **environment(spec.name, request.params, AttemptKey(request.trial, 0), request.seed),
+        "KUBETUNA_OUT": str(request.folder.absolute()),
+        "KUBETUNA_CHECKPOINT_DIR": str((request.folder / "checkpoints").absolute()),
     }
     command = command_of(rendered, spec.template.primary_container, own)
     if not command.argv:
         raise ResultsError(f"{spec.name}: its template leaves the command to the image, which is not used here")
-    return (*command.argv, *order.words), command.environment
+    return (*command.argv, *request.words), command.environment
 
 
-def run_trainer(order: Order, say: Say) -> Curve:
+def run_trainer(request: TrainingRequest, say: Say) -> Curve:
     """Train to the end; ``say`` gets the trainer's words for people.
 
     Raises:
         ResultsError: it failed; the message holds its last words.
-        KeyboardInterrupt: it was stopped; its checkpoint is kept and the same order goes on from it.
+        KeyboardInterrupt: it was stopped; its checkpoint is kept and the same request goes on from it.
     """
-    argv, variables = _command(order)
-    order.folder.mkdir(parents=True, exist_ok=True)
-    log = order.folder / "train.log"
+    argv, variables = _command(request)
+    request.folder.mkdir(parents=True, exist_ok=True)
+    log = request.folder / "train.log"
     with log.open("ab") as kept, _started(argv, variables) as process:
         assert process.stdout is not None
         try:
@@ -102,7 +102,7 @@ def run_trainer(order: Order, say: Say) -> Curve:
         raise KeyboardInterrupt
     if code != 0:
         raise ResultsError(f"the trainer failed with exit code {code}: {_last_words(log)} (see {log})")
-    return _curve(order.spec, log)
+    return _curve(request.spec, log)
 
 
 def _curve(spec: Experiment, log: Path) -> Curve:

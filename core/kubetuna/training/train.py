@@ -17,7 +17,7 @@ from kubetuna.errors import ResultsError
 from kubetuna.files import read_object, write_json, write_whole
 from kubetuna.study.record import StudyRecord
 from kubetuna.training.card import model_card
-from kubetuna.training.process import Curve, Order, Say, argv_of, machine, run_trainer
+from kubetuna.training.process import Curve, Say, TrainingRequest, argv_of, machine, run_trainer
 from kubetuna.trials.environment import trial_seed
 from kubetuna.trials.records import TrialRecord
 
@@ -63,46 +63,46 @@ def train(
         ResultsError: the trainer failed, or the folder holds another model.
     """
     places = [folder] if len(seeds) == 1 else [folder / f"seed-{i + 1}" for i in range(len(seeds))]
-    orders = [
-        Order(seen.spec, trial.number, params, seed, place, tuple(words))
+    requests = [
+        TrainingRequest(seen.spec, trial.number, params, seed, place, tuple(words))
         for seed, place in zip(seeds, places, strict=True)
     ]
-    for order in orders:
-        _refuse_another(order)
-    return [_train_one(seen, trial, order, say) for order in orders]
+    for request in requests:
+        _refuse_another(request)
+    return [_train_one(seen, trial, request, say) for request in requests]
 
 
-def fingerprint(order: Order) -> str:
+def fingerprint(request: TrainingRequest) -> str:
     """What must be equal for a training to be the same one."""
-    text = json.dumps([order.seed, dict(order.params), argv_of(order)], sort_keys=True)
+    text = json.dumps([request.seed, dict(request.params), argv_of(request)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _refuse_another(order: Order) -> None:
-    path = order.folder / RECORD
-    if path.exists() and read_object(path).get("fingerprint") != fingerprint(order):
-        raise ResultsError(f"{order.folder}: holds a model of another training; give another --save-path")
+def _refuse_another(request: TrainingRequest) -> None:
+    path = request.folder / RECORD
+    if path.exists() and read_object(path).get("fingerprint") != fingerprint(request):
+        raise ResultsError(f"{request.folder}: holds a model of another training; give another --save-path")
 
 
-def _train_one(seen: StudyRecord, trial: TrialRecord, order: Order, say: Say) -> Trained:
-    path = order.folder / RECORD
+def _train_one(seen: StudyRecord, trial: TrialRecord, request: TrainingRequest, say: Say) -> Trained:
+    path = request.folder / RECORD
     known = read_object(path) if path.exists() else {}
     if known.get("finished"):
-        say(f"{order.folder} is trained already")
-        return Trained(order.folder, order.seed, known["metrics"])
-    record = {**configuration(seen, trial), "params": dict(order.params), "seed": order.seed}
-    record |= {"fingerprint": fingerprint(order), "command": list(argv_of(order)), "machine": machine()}
+        say(f"{request.folder} is trained already")
+        return Trained(request.folder, request.seed, known["metrics"])
+    record = {**configuration(seen, trial), "params": dict(request.params), "seed": request.seed}
+    record |= {"fingerprint": fingerprint(request), "command": list(argv_of(request)), "machine": machine()}
     write_json(path, {**record, "finished": False})
-    say(f"training into {order.folder} (seed {order.seed})")
-    curve = run_trainer(order, say)
+    say(f"training into {request.folder} (seed {request.seed})")
+    curve = run_trainer(request, say)
     # More words for the trainer may have changed what it is judged on.
     record["protocol"] = curve.protocol or record["protocol"]
-    metrics = {**curve.metrics, **_own_metrics(order.folder)}
-    write_whole(order.folder / "curve.csv", _curve_csv(curve))
-    write_whole(order.folder / "README.md", model_card(seen, record, metrics))
+    metrics = {**curve.metrics, **_own_metrics(request.folder)}
+    write_whole(request.folder / "curve.csv", _curve_csv(curve))
+    write_whole(request.folder / "README.md", model_card(seen, record, metrics))
     write_json(path, {**record, "metrics": metrics, "finished": True})
-    shutil.rmtree(order.folder / "checkpoints", ignore_errors=True)
-    return Trained(order.folder, order.seed, metrics)
+    shutil.rmtree(request.folder / "checkpoints", ignore_errors=True)
+    return Trained(request.folder, request.seed, metrics)
 
 
 def _own_metrics(folder: Path) -> dict[str, float]:

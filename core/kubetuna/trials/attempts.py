@@ -82,7 +82,7 @@ class AttemptFacts:
 class Executor(Protocol):
     """Where attempts run: processes on this machine, or Pods. Every call is safe to repeat."""
 
-    def launch(self, order: AttemptRequest) -> None:
+    def launch(self, request: AttemptRequest) -> None:
         """Start the attempt, or do nothing where exactly this one (same hash) exists already."""
 
     def stop(self, key: AttemptKey, why: str) -> None:

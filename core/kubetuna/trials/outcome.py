@@ -3,7 +3,7 @@
 An outcome decides three things: the state in which the sampler hears of the trial, whether the trial
 counts as failed, and whether a new attempt may be made. No value is invented here: a crash is no bad value,
 and a missing metric is no zero. The local runner and the operator reduce what they see to the same facts
-(``ports.ExitFacts``), so the table is pure and stands alone.
+(``kubetuna.trials.attempts.ExitFacts``), so the table is pure and stands alone.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Controller:
     """Watches namespaces (none: all) and keeps runners. ``fenced`` ends the process."""
 
     def __init__(self, context: OperatorContext, namespaces: tuple[str, ...], fenced: Callable[[], None]) -> None:
-        self._around, self._fenced = context, fenced
+        self._context, self._fenced = context, fenced
         self._queue: WorkQueue[Key] = WorkQueue("experiment")
         self._lock = threading.Lock()
         self._runners: dict[str, Runner] = {}
@@ -127,7 +127,7 @@ class Controller:
         self._around.api.delete(path, uid=obj["metadata"]["uid"])
 
     def _start(self, obj: Mapping[str, Any]) -> Runner:
-        runner = Runner(self._around, obj, self._done, self._fenced)
+        runner = Runner(self._context, obj, self._done, self._fenced)
         with self._lock:
             self._runners[runner.owner.uid] = runner
         runner.start()
@@ -171,4 +171,4 @@ class Controller:
         metadata = obj["metadata"]
         path = f"{collection('experiments', metadata['namespace'])}/{metadata['name']}"
         body = {"metadata": {"finalizers": wanted, "resourceVersion": metadata["resourceVersion"]}}
-        self._around.api.merge(path, body)
+        self._context.api.merge(path, body)

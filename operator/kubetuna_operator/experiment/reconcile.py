@@ -1,4 +1,4 @@
-"""One Experiment being carried out: its study opened, the core's engine turned, its status shown.
+"""One Experiment being carried out: its study opened, the core's reconciler run, its status shown.
 
 A runner lives for one generation of the spec; an edit ends it and begins another, which goes on from the study.
 Nothing that matters is only in its memory.
@@ -70,7 +70,7 @@ class Runner:
         self.generation = int(metadata.get("generation", 1))
         ended = status.get("state") in ("Succeeded", "Failed") and bool(status.get("trials"))
         self.ref = ExperimentRef(self.owner, self.generation, ended)
-        self._around, self._obj, self._done, self._fenced = context, obj, done, fenced
+        self._context, self._obj, self._done, self._fenced = context, obj, done, fenced
         self.failed = False
         self._left = threading.Event()
         self._deleted_at: float | None = None
@@ -95,7 +95,7 @@ class Runner:
 
     def delete(self) -> None:
         """Stop everything: the Experiment is being deleted."""
-        self._deleted_at = self._deleted_at or self._around.clock.now()
+        self._deleted_at = self._deleted_at or self._context.clock.now()
         self._wake.set()
 
     def join(self, seconds: float) -> None:
@@ -122,7 +122,7 @@ class Runner:
                 if problems:
                     spec = self._accepted_before()
                 if spec is None:
-                    self._writer.write(refusal(problems, self.generation, self._around.clock.now()))
+                    self._writer.write(refusal(problems, self.generation, self._context.clock.now()))
                     return
                 opened = self._open(spec)
                 if opened is None or self._run_opened(spec, opened, problems) is not None:
@@ -151,14 +151,14 @@ class Runner:
 
     def _stored(self) -> Mapping[str, Any] | None:
         try:
-            study = read_study(self._around.store.database, study_name(self.owner))
+            study = read_study(self._context.store.database, study_name(self.owner))
         except StudyNotFound:
             return None
         found: Mapping[str, Any] | None = study.system_attrs.get(EXPERIMENT)
         return found
 
     def _open(self, spec: Experiment) -> Opened | None:
-        context, name = self._around, study_name(self.owner)
+        context, name = self._context, study_name(self.owner)
         return self._patiently(
             lambda: open_study(
                 context.store.database,
@@ -172,7 +172,7 @@ class Runner:
 
     def _patiently(self, ask: Callable[[], T]) -> T | None:
         """Ask the database, waiting for it as long as it takes, or as long as a deletion may."""
-        context = self._around
+        context = self._context
         while not self._left.is_set():
             try:
                 context.store.ensure()
@@ -190,44 +190,44 @@ class Runner:
 
     def _deletion_is_late(self, grace: float) -> bool:
         since = self._deleted_at
-        return since is not None and self._around.clock.now() > since + DELETION_SECONDS + grace
+        return since is not None and self._context.clock.now() > since + DELETION_SECONDS + grace
 
     def _run_opened(self, spec: Experiment, opened: Opened, problems: tuple[Problem, ...]) -> StopDecision | None:
-        context = self._around
-        place = PodExecutor(context, spec, self.ref)
-        logs = PodLogs(context, self.ref, spec.template.primary_container, place)
-        publisher = Publisher(context, self._writer, spec, self.ref, opened.study, place.stalled)
+        context = self._context
+        executor = PodExecutor(context, spec, self.ref)
+        logs = PodLogs(context, self.ref, spec.template.primary_container, executor)
+        publisher = Publisher(context, self._writer, spec, self.ref, opened.study, executor.stalled)
         publisher.problem = "\n".join(str(problem) for problem in problems)
-        projection = TrialObjects(context, self.owner, opened.study)
+        trial_objects = TrialObjects(context, self.owner, opened.study)
         grace = float(pod_spec(spec.template.trial_spec).get("terminationGracePeriodSeconds") or GRACE_SECONDS)
 
         def show(snapshot: Snapshot, end: StopDecision | None) -> None:
             if not is_over(snapshot, end):
-                projection.refresh()
+                trial_objects.refresh()
                 publisher.publish(snapshot, end)
 
         def unavailable(message: str) -> None:
             STORE_ERRORS.inc()
             context.store.problem = message
-            publisher.publish(engine.last, None, force=True)
+            publisher.publish(reconciler.last, None, force=True)
 
-        ports = Ports(place, logs, context.clock, show, unavailable)
-        engine = _MeasuredEngine(
+        ports = Ports(executor, logs, context.clock, show, unavailable)
+        reconciler = _MeasuredReconciler(
             spec, opened.study, ports, opened.started, resource_units(spec), lambda: self._deleted_at is not None
         )
-        engine.store = context.store
-        end = engine.run(lambda: self._left.is_set() or self._deletion_is_late(grace))
+        reconciler.store = context.store
+        end = reconciler.run(lambda: self._left.is_set() or self._deletion_is_late(grace))
         if end is not None:
             # Trials first: whoever sees the end in the status finds all of them.
-            projection.refresh(now=True)
-            publisher.publish(engine.observe(), end, force=True)
+            trial_objects.refresh(now=True)
+            publisher.publish(reconciler.observe(), end, force=True)
         elif not self._left.is_set():
             end = StopDecision("ExperimentDeleted", "", stop_running=True)
         return end
 
 
-class _MeasuredEngine(Reconciler):
-    """The core's engine, its turns and commits measured. A commit that went through shows the store to be back."""
+class _MeasuredReconciler(Reconciler):
+    """The core's reconciler, its turns and commits measured. A successful commit shows that the store is back."""
 
     store: Store
 

@@ -41,7 +41,7 @@ class Publisher:
         stalled: Callable[[], str],
     ) -> None:
         self._events, self._clock, self._store = context.events, context.clock, context.store
-        self._writer, self._spec, self._about, self._study, self._stalled = writer, spec, ref, study, stalled
+        self._writer, self._spec, self._ref, self._study, self._stalled = writer, spec, ref, study, stalled
         self._book = ResultsBook(spec)
         self._counted = 0
         self._results = self._count(loaded=True)
@@ -54,24 +54,24 @@ class Publisher:
             record = self._study.record(number)
             self._book.add(record)
             if not loaded:
-                self._tell(record)
+                self._announce(record)
         self._counted = len(self._study.told)
         results = self._book.results(sum(len(t.curve) for t in self._study.open.values()))
         if not loaded and results.best is not None and results.best != best:
             value = (results.best.values or (0.0,))[0]
-            self._events.tell(self._about.owner, "NewBest", f"trial {results.best.number}: {value:g}")
+            self._events.emit(self._ref.owner, "NewBest", f"trial {results.best.number}: {value:g}")
         return results
 
-    def _tell(self, record: TrialRecord) -> None:
+    def _announce(self, record: TrialRecord) -> None:
         outcome = record.outcome or "Unknown"
         TRIALS.labels(record.state, outcome).inc()
         if record.started is not None and record.ended is not None:
             TRIAL_SECONDS.observe(max(0.0, record.ended - record.started))
-        extra = {**self._about.extra, "trial": record.number, "outcome": outcome}
+        extra = {**self._ref.extra, "trial": record.number, "outcome": outcome}
         log.info("trial ended: %s %s", outcome, record.message, extra=extra)
         if outcome_of(record.outcome) in FAILED:
             text = f"trial {record.number}: {outcome}: {record.message}"
-            self._events.tell(self._about.owner, "TrialFailed", text, warning=True)
+            self._events.emit(self._ref.owner, "TrialFailed", text, warning=True)
 
     def publish(self, snapshot: Snapshot, end: StopDecision | None, force: bool = False) -> None:
         """Show a snapshot soon: once a second, or when a trial ended or the experiment did. ``force``: now."""
@@ -91,7 +91,7 @@ class Publisher:
         unit = resource_unit(self._spec)
         moment = Moment(
             self._clock.now(),
-            self._about.generation,
+            self._ref.generation,
             unit,
             (
                 accepted_condition(self.problem),
@@ -105,7 +105,7 @@ class Publisher:
 
     def _restarting(self, snapshot: Snapshot, end: StopDecision | None) -> Condition:
         """Whether an experiment that had ended goes on, since its counts or its budget were raised."""
-        restarting = self._about.ended_before and not is_over(snapshot, end)
+        restarting = self._ref.ended_before and not is_over(snapshot, end)
         return Condition("Restarting", restarting, "ExperimentRestarting" if restarting else "NotRestarting")
 
 

@@ -14,7 +14,7 @@ from kubetuna_operator.kube.objects import Owner
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _ConditionEvent:
     """The Event for a condition's change; ``back``: only after the opposite was so."""
 
     reason: str
@@ -23,16 +23,16 @@ class _Told:
 
 
 WORTH_AN_EVENT = {
-    ("Accepted", "False"): _Told("SpecInvalid", warning=True),
-    ("StoreReady", "False"): _Told("StoreUnavailable", warning=True),
-    ("StoreReady", "True"): _Told("StoreReady", back=True),
-    ("Stalled", "True"): _Told("Stalled", warning=True),
-    ("Stalled", "False"): _Told("NoLongerStalled", back=True),
-    ("Suspended", "True"): _Told("Suspended"),
-    ("Suspended", "False"): _Told("Resumed", back=True),
-    ("Restarting", "True"): _Told("Restarting"),
-    ("Succeeded", "True"): _Told("Succeeded"),
-    ("Failed", "True"): _Told("Failed", warning=True),
+    ("Accepted", "False"): _ConditionEvent("SpecInvalid", warning=True),
+    ("StoreReady", "False"): _ConditionEvent("StoreUnavailable", warning=True),
+    ("StoreReady", "True"): _ConditionEvent("StoreReady", back=True),
+    ("Stalled", "True"): _ConditionEvent("Stalled", warning=True),
+    ("Stalled", "False"): _ConditionEvent("NoLongerStalled", back=True),
+    ("Suspended", "True"): _ConditionEvent("Suspended"),
+    ("Suspended", "False"): _ConditionEvent("Resumed", back=True),
+    ("Restarting", "True"): _ConditionEvent("Restarting"),
+    ("Succeeded", "True"): _ConditionEvent("Succeeded"),
+    ("Failed", "True"): _ConditionEvent("Failed", warning=True),
 }
 
 # Status writes would otherwise be most of what a busy experiment asks of the API server.
@@ -94,25 +94,25 @@ class StatusWriter:
         try:
             self._api.apply(self._path, body, FIELD_MANAGER, low_priority=True)
         except Refused as error:
-            # Gone, or another one of the same name: then there is nobody to tell.
+            # Gone, or another one of the same name: then nobody reads it.
             if error.code not in (404, 409, 422):
                 raise
         self._applied, self._at = status, self._clock.now()
-        self._tell_changes(status["conditions"])
+        self._emit_changes(status["conditions"])
 
-    def _tell_changes(self, conditions: Sequence[Mapping[str, Any]]) -> None:
+    def _emit_changes(self, conditions: Sequence[Mapping[str, Any]]) -> None:
         before = self._conditions
         self._conditions = {c["type"]: dict(c) for c in conditions}
         for condition in conditions:
-            told = WORTH_AN_EVENT.get((condition["type"], condition["status"]))
+            event = WORTH_AN_EVENT.get((condition["type"], condition["status"]))
             known = before.get(condition["type"], {"status": "Unknown"})
-            if told is None or known["status"] == condition["status"]:
+            if event is None or known["status"] == condition["status"]:
                 continue
-            # Only a change for the better is told where there was something wrong before.
-            if told.back and known["status"] == "Unknown":
+            # Only a change for the better is reported where there was something wrong before.
+            if event.back and known["status"] == "Unknown":
                 continue
             message = condition["message"] or condition["reason"]
-            self._events.tell(self._owner, told.reason, message, told.warning)
+            self._events.emit(self._owner, event.reason, message, event.warning)
 
     def _dated(self, condition: Mapping[str, Any]) -> dict[str, Any]:
         before = self._conditions.get(condition["type"])

@@ -1,4 +1,4 @@
-"""Trial objects: a read-only picture of the study for people with a kubeconfig and no database password.
+"""Trial objects: a read-only view of the study for people with a kubeconfig and no database password.
 
 Written in the background, never read back to decide, bounded: the open trials, the best, and the latest thousand.
 Deleting one does no harm; the next change writes it again.

@@ -42,8 +42,8 @@ class Events:
         self._budgets: dict[str, _Budget] = {}
         self._lock = threading.Lock()
 
-    def tell(self, owner: Owner, reason: str, message: str, warning: bool = False) -> None:
-        """Say something about an Experiment."""
+    def emit(self, owner: Owner, reason: str, message: str, warning: bool = False) -> None:
+        """Emit an Event about an Experiment."""
         if not self._may(owner.uid):
             EVENTS_DROPPED.inc()
             return

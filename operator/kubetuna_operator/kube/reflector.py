@@ -87,7 +87,7 @@ class Reflector(Generic[T]):
                 known = key in self._items
                 self._items.setdefault(key, found)
             if not known:
-                self._tell(key, None, found)
+                self._notify(key, None, found)
 
     def _run(self) -> None:
         failures = 0
@@ -143,7 +143,7 @@ class Reflector(Generic[T]):
             before, self._items = self._items, found
         for key in {*before, *found}:
             if before.get(key) != found.get(key):
-                self._tell(key, before.get(key), found.get(key))
+                self._notify(key, before.get(key), found.get(key))
         self._revision = revision_of(page)
         self.last_event_at = time.monotonic()
         self.synced.set()
@@ -197,11 +197,11 @@ class Reflector(Generic[T]):
             if after is not None:
                 self._items[key] = after
         if before != after:
-            self._tell(key, before, after)
+            self._notify(key, before, after)
 
-    def _tell(self, key: Key, before: T | None, after: T | None) -> None:
+    def _notify(self, key: Key, before: T | None, after: T | None) -> None:
         try:
             self._changed(key, before, after)
         except Exception:
-            # The changes of other objects are told all the same: they come only once.
+            # The changes of other objects are passed on all the same: they come only once.
             log.exception("a change of %s %s was not taken in", self._kind, "/".join(key))

@@ -1,4 +1,4 @@
-"""What a Pod's object says of the attempt that it is: one pure projection, and one table of reasons.
+"""What a Pod's object says of the attempt that it is: one pure view, and one table of reasons.
 
 Kubernetes tells an end in many places (the container's state, the Pod's reason, its conditions, its deletion);
 here they become the facts that the core's outcome table knows.

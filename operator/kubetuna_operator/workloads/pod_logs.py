@@ -129,16 +129,16 @@ class PodLogs:
         if chunk.lines:
             failpoint("read")
         if chunk.gap:
-            self._tell_gap(pod)
+            self._emit_gap(pod)
         if chunk.drained:
             self._readings.pop(pod.uid, None)
         return chunk
 
-    def _tell_gap(self, pod: PodView) -> None:
+    def _emit_gap(self, pod: PodView) -> None:
         LOG_GAPS.inc()
         text = f"lines of Pod {pod.name}'s log may be lost: it prints more than is kept of it, or its log is gone"
         log.warning("%s", text, extra=self._about.attempt(pod.key))
-        self._events.tell(self._about.owner, "LogGap", text, warning=True)
+        self._events.emit(self._about.owner, "LogGap", text, warning=True)
 
     def _fetch(self, pod: PodView, cursor: str, ended: bool, pace: _Pace) -> LogChunk:
         """One read, in a reader's thread."""

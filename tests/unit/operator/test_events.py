@@ -30,7 +30,7 @@ class RunResult:
 
     def tell(self, message: str) -> None:
         self.seconds += 0.001
-        self.events.tell(self.owner, "Stalled", message, warning=True)
+        self.events.emit(self.owner, "Stalled", message, warning=True)
 
     def found(self) -> dict[str, Any]:
         return {e["message"]: e for e in self.cluster.api().get(collection("events", NAMESPACE))["items"]}

@@ -1,6 +1,6 @@
 """The head of the page: what was found, what it cost, and what to type next, readable without a script.
 
-Whether to believe it stands between them and has a module of its own, ``belief``.
+The reliability checks stand between them and have a module of their own, ``kubetuna.analysis.report.checks``.
 """
 
 from __future__ import annotations
