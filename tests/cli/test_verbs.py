@@ -133,10 +133,10 @@ def test_the_shipped_trainer_is_tuned_and_beats_its_baselines(small: Runner) -> 
 
 
 def test_the_shipped_language_model_is_tuned_and_beats_its_baselines(small: Runner) -> None:
-    """The same for Task 2: two trials of at most 24 steps, at learning rates that learn in so few."""
+    """The same for Task 2: two trials at learning rates and steps that learn, whatever the processor's rounding."""
     text = (EXAMPLES / "experiment-task2.yaml").read_text()
-    quick = text.replace('min: "1e-6"', 'min: "7e-5"').replace('min: "20", max: "100"', 'min: "20", max: "24"')
-    assert quick.count("7e-5") == quick.count('max: "24"') == 1
+    quick = text.replace('min: "1e-6"', 'min: "7e-5"').replace('min: "20", max: "100"', 'min: "90", max: "100"')
+    assert quick.count("7e-5") == quick.count('min: "90"') == 1
     told = small.call("run", str(small.write(quick)), "--set", "maxTrialCount=2", "--set", "maxFailedTrialCount=0")
     assert "against buy and hold" in told and "against untuned" in told
     best = json.loads(small.call("best", "task2", "--json"))
