@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kubetuna.experiment.kinds import JOB
 from kubetuna_operator.kube.api_client import Refused, collection
 from tests.cluster.operators import World
 from tests.cluster.test_operator import CURVE, HANGS
@@ -170,7 +171,7 @@ def test_a_job_template_runs_every_attempt_as_a_job_that_is_never_tried_again(wo
     jobs: dict[str, dict[str, Any]] = {}
 
     def watched() -> bool:
-        jobs.update({j["metadata"]["name"]: j for j in world.api.get(collection("jobs", world.namespace))["items"]})
+        jobs.update({j["metadata"]["name"]: j for j in world.api.get(JOB.collection(world.namespace))["items"]})
         return bool(world.status().get("state") == "Succeeded")
 
     world.until("success", watched)

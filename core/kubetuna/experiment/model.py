@@ -94,7 +94,7 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The trial template. ``trial_spec`` is the raw object (kind Pod or Job), already parsed YAML.
+    """The trial template. ``trial_spec`` is the raw object, of one of ``kinds``, already parsed YAML.
 
     ``substitutions`` maps a placeholder name (``${trialParameters.NAME}``) to the parameter it stands for,
     or to a meta reference such as ``${trialSpec.Name}``.

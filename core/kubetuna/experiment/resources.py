@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.model import Experiment
 
 # In lower case. Whole names where a vendor also counts parts of a device so: gpu.intel.com/millicores,
@@ -47,10 +48,9 @@ def unit_of(amounts: Mapping[str, Any]) -> Unit:
 
 
 def pod_spec(trial_spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The Pod's spec inside a Pod or Job template."""
-    spec: Mapping[str, Any] = trial_spec.get("spec") or {}
-    template = spec.get("template")
-    return (template.get("spec") or {}) if isinstance(template, Mapping) else spec
+    """The Pod's spec inside a template."""
+    template: Mapping[str, Any] = kind_of(trial_spec).template_in(trial_spec) or {}
+    return template.get("spec") or {}
 
 
 def accelerators(spec: Experiment) -> dict[str, int]:

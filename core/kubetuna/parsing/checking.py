@@ -48,7 +48,8 @@ def below(path: str, name: object) -> str:
 def check(node: Node, value: Any, path: str) -> Iterator[Problem]:
     """Everything that is wrong with a value that is there."""
     if isinstance(node, Object):
-        yield from _object(node, value, path)
+        found = tuple(_object(node, value, path))
+        yield from [p for p in found if node.decided_by and p.path == below(path, node.decided_by)] or found
     elif isinstance(node, List):
         yield from _list(node, value, path)
     elif isinstance(node, Named):
@@ -142,7 +143,7 @@ def _text(node: Text, value: Any) -> str | None:
     if not isinstance(value, str):
         return invalid(value, "must be of type string; quote it")
     if node.words:
-        return None if value in node.words else unsupported(value, node.words)
+        return None if value in node.words else unsupported(value, tuple(node.words))
     if len(value) < node.low:
         return invalid(value, f"should be at least {node.low} chars long")
     if node.high is not None and len(value) > node.high:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 
 from kubetuna.experiment.field_errors import invalid, unknown
 from kubetuna.parsing.fields import Fields
@@ -85,29 +86,9 @@ POD = [
     "topologySpreadConstraints",
     "volumes",
 ]
-JOB = [
-    "activeDeadlineSeconds",
-    "backoffLimit",
-    "backoffLimitPerIndex",
-    "completionMode",
-    "completions",
-    "managedBy",
-    "manualSelector",
-    "maxFailedIndexes",
-    "parallelism",
-    "podFailurePolicy",
-    "podReplacementPolicy",
-    "scheduling",
-    "selector",
-    "successPolicy",
-    "suspend",
-    "template",
-    "ttlSecondsAfterFinished",
-]
 
 _QUANTITY = re.compile(r"\d+(\.\d*)?([eE][-+]?\d+|[numkMGTPE]|[KMGTPE]i)?\Z", re.ASCII)
 _NEAR = 0.75
-_ONE_POD = open_object({"parallelism": Integer(low=1, high=1), "completions": Integer(low=1, high=1)})
 _POD = open_object({"terminationGracePeriodSeconds": Integer(low=0)})
 _AMOUNTS = Object({}, values=Free())
 _CONTAINER = open_object(
@@ -118,7 +99,7 @@ _CONTAINER = open_object(
 )
 
 
-def check_names(fields: Fields, known: list[str]) -> None:
+def check_names(fields: Fields, known: Sequence[str]) -> None:
     """Refuse a name that is a slip of a known one."""
     for name in fields.raw_all():
         near = difflib.get_close_matches(str(name), known, n=1, cutoff=_NEAR) if name not in known else []
@@ -130,12 +111,6 @@ def check_pod(pod: Fields) -> None:
     """Refuse what is wrong in a Pod's spec beside its containers."""
     check_names(pod, POD)
     pod.check(_POD)
-
-
-def check_job(spec: Fields) -> None:
-    """Refuse what makes a Job more than one Pod."""
-    check_names(spec, JOB)
-    spec.check(_ONE_POD)
 
 
 def check_container(container: Fields) -> None:

@@ -10,7 +10,7 @@ A field is immutable unless it, or what holds it, is ``editable``: so a new one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,7 +36,7 @@ class Text(Node):
 
     low: int = 0
     high: int | None = None
-    words: tuple[str, ...] = ()
+    words: Collection[str] = ()
     pattern: str = ""
     says: str = ""
     date: bool = False
@@ -121,13 +121,17 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Object(Node):
-    """Named fields. ``values``: further ones are allowed, all of this kind. ``one_of``: exactly one of the two."""
+    """Named fields. ``values``: further ones are allowed, all of this kind. ``one_of``: exactly one of the two.
+
+    ``decided_by`` names a field that says what the others mean: while it is wrong, nothing is told of them.
+    """
 
     fields: Mapping[str, Node]
     values: Node | None = None
     high: int | None = None
     one_of: tuple[str, str] | None = None
     rules: tuple[Rule, ...] = ()
+    decided_by: str = ""
 
 
 def open_object(fields: Mapping[str, Node], *, required: bool = False, description: str = "") -> Object:

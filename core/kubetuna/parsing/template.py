@@ -1,4 +1,4 @@
-"""``spec.trialTemplate``: the Pod or Job that runs a trial, and the placeholders in it."""
+"""``spec.trialTemplate``: the Pod that runs a trial, or what makes it, and the placeholders in it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubetuna.experiment.field_errors import duplicate, forbidden, invalid, unsupported
+from kubetuna.experiment.kinds import KINDS
+from kubetuna.experiment.kinds.template_kind import TemplateKind
 from kubetuna.experiment.model import Template
+from kubetuna.parsing.checking import below
 from kubetuna.parsing.fields import Fields
-from kubetuna.parsing.pod_fields import check_container, check_job, check_pod
-from kubetuna.parsing.template_shape import VERSIONS, of_version
+from kubetuna.parsing.pod_fields import check_container, check_names, check_pod
 
 PLACEHOLDER = re.compile(r"\$\{trialParameters\.([^}]*)\}")
 META = re.compile(r"\$\{trialSpec\.(Name|Namespace|Kind|APIVersion|Labels\[[^\]]*\]|Annotations\[[^\]]*\])\}\Z")
@@ -24,16 +26,16 @@ def parse_template(spec: Fields, names: frozenset[str]) -> Template | None:
     trial = fields.child("trialSpec")
     if not trial.present:
         return None
-    kind = trial.text("kind")
-    if kind is not None and trial.text("apiVersion") not in (None, VERSIONS[kind]):
-        trial.problem("apiVersion", invalid(trial.raw("apiVersion"), of_version(kind)))
+    kind = KINDS.get(trial.text("kind") or "")
+    if kind is None:
+        return None
+    if trial.text("apiVersion") not in (None, kind.api_version):
+        trial.problem("apiVersion", invalid(trial.raw("apiVersion"), kind.version_rule))
     pod = _pod(trial, kind)
     primary = _primary(fields, pod)
     substitutions = _substitutions(fields, names, trial.raw_all())
-    if kind is None:
-        return None
     return Template(
-        kind=kind,
+        kind=kind.name,
         trial_spec=trial.raw_all(),
         primary_container=primary,
         substitutions=substitutions,
@@ -52,13 +54,18 @@ def _check_keys(metadata: Fields) -> None:
                 given.problem(key, forbidden(f"what begins with {OWN_KEYS} is set by kubetuna itself"))
 
 
-def _pod(trial: Fields, kind: str | None) -> Fields:
-    spec = trial.child("spec")
+def _pod(trial: Fields, kind: TemplateKind) -> Fields:
+    """The Pod's spec, checked with what is around it."""
+    spec, template = trial.child("spec"), trial
+    if kind.makes_pod:
+        path = below(trial.path, kind.pod_template_path)
+        template = Fields(kind.template_in(trial.raw_all()), path, trial.faults)
+        _check_keys(template.child("metadata"))
+        check_names(spec, kind.fields)
     _check_keys(trial.child("metadata"))
-    if kind == "Job":
-        _check_keys(spec.child("template").child("metadata"))
-        check_job(spec)
-    pod = spec.child("template").child("spec") if kind == "Job" else spec
+    for name, message in kind.faults(spec.raw_all()):
+        spec.problem(name, message)
+    pod = template.child("spec")
     check_pod(pod)
     return pod
 

@@ -1,17 +1,12 @@
-"""The shape of ``spec.trialTemplate``: ours, and as much of a Pod and a Job as must be known here."""
+"""The shape of ``spec.trialTemplate``: ours, and as much of each kind of template as must be known here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kubetuna.experiment.kinds import KINDS
+from kubetuna.experiment.kinds.template_kind import TemplateKind
 from kubetuna.parsing.schema import Flag, Forbidden, Free, Integer, List, Node, Object, Rule, Text, open_object
-
-VERSIONS = {"Pod": "v1", "Job": "batch/v1"}
-
-
-def of_version(kind: str) -> str:
-    """What to say of a template whose kind is of another version."""
-    return f"must be {VERSIONS[kind]} for kind {kind}"
 
 
 def _only_never() -> Text:
@@ -34,28 +29,36 @@ def _metadata(own: Mapping[str, Node]) -> Object:
     return open_object({**own, "labels": open_object({}), "annotations": open_object({})})
 
 
-_POD = {"restartPolicy": _only_never(), "containers": _containers()}
+def _spec_fields(kind: TemplateKind) -> dict[str, Node]:
+    """What is known of a kind's spec: the numbers that it fixes, and its Pod's template."""
+    fixed: dict[str, Node] = {name: Integer(low=number, high=number) for name, number in kind.fixed.items()}
+    if not kind.makes_pod:
+        return {**_POD, **fixed}
+    _spec, first, *further = kind.pod_template
+    known: Node = open_object({"metadata": _metadata({}), "spec": open_object(_POD)})
+    for step in reversed(further):
+        known = List(known, low=1, high=64) if isinstance(step, int) else open_object({step: known})
+    return {**fixed, str(first): known}
+
+
+_POD: dict[str, Node] = {"restartPolicy": _only_never(), "containers": _containers()}
 TRIAL_SPEC = Object(
     {
         "apiVersion": Text(high=64, required=True),
-        "kind": Text(words=tuple(VERSIONS), required=True),
+        "kind": Text(words=KINDS, required=True),
         "metadata": _metadata(
             {field: Forbidden(_ATTEMPTS_OWN, kind="string") for field in ("name", "namespace", "generateName")}
         ),
         "spec": open_object(
-            {
-                **_POD,
-                "backoffLimit": Integer(low=0, high=0),
-                "template": open_object({"metadata": _metadata({}), "spec": open_object(_POD)}),
-            },
-            required=True,
+            {name: node for kind in KINDS.values() for name, node in _spec_fields(kind).items()}, required=True
         ),
     },
     values=Free(),
     rules=tuple(
-        Rule("apiVersion", of_version(kind), f"self.kind != '{kind}' || self.apiVersion == '{version}'")
-        for kind, version in VERSIONS.items()
+        Rule("apiVersion", kind.version_rule, f"self.kind != '{name}' || self.apiVersion == '{kind.api_version}'")
+        for name, kind in KINDS.items()
     ),
+    decided_by="kind",
     required=True,
     description="A whole Pod, or a Job with its Pod template; parameters come as environment variables and as "
     "${trialParameters.NAME}.",

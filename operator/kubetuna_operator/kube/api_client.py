@@ -234,7 +234,7 @@ def _refusal(method: str, path: str, code: int, data: bytes) -> Exception:
 def collection(kind: str, namespace: str | None) -> str:
     """The path of a collection: ``experiments`` and ``trials`` are ours, the others Kubernetes' own."""
     roots = {"experiments": "/apis/kubetuna.dev/v1alpha1", "trials": "/apis/kubetuna.dev/v1alpha1",
-             "leases": "/apis/coordination.k8s.io/v1", "jobs": "/apis/batch/v1"}  # fmt: skip
+             "leases": "/apis/coordination.k8s.io/v1"}  # fmt: skip
     root = roots.get(kind, "/api/v1")
     return f"{root}/namespaces/{namespace}/{kind}" if namespace else f"{root}/{kind}"
 

@@ -58,6 +58,7 @@ class PodView:
     name: str
     uid: str
     owner: str
+    owner_reference: Mapping[str, Any]
     experiment: str
     key: AttemptKey
     params_hash: str
@@ -73,7 +74,6 @@ class PodView:
     exit: ExitFacts | None
     waiting: str | None
     cannot_start: bool
-    job: Mapping[str, Any] | None = None
     last_word: str = ""
 
     @property
@@ -98,7 +98,7 @@ def view(pod: Mapping[str, Any]) -> PodView:
         name=required(metadata, "name"),
         uid=required(metadata, "uid"),
         owner=text(notes.get(ANNOTATION_EXPERIMENT)) or text(owner.get("uid")),
-        job=owner if owner.get("kind") == "Job" and text(owner.get("name")) and text(owner.get("uid")) else None,
+        owner_reference=owner,
         experiment=text(labels.get(LABEL_EXPERIMENT)),
         key=_key(labels),
         params_hash=text(notes.get(ANNOTATION_PARAMS)),

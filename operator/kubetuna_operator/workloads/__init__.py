@@ -1,1 +1,1 @@
-"""Attempts as Pods and Jobs: made, observed, read, stopped, deleted."""
+"""Attempts as Pods, and what makes those: made, observed, read, stopped, deleted."""

@@ -1,4 +1,4 @@
-"""The Pod of an attempt, or its Job: the template with its parameters, our labels, a restricted security context.
+"""The Pod of an attempt, or what makes it: the template with its parameters, our labels, a security context.
 
 What the template says explicitly wins; what it leaves out gets the strictest that Pod Security knows, and never a
 service-account token.
@@ -6,13 +6,12 @@ service-account token.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kubetuna.experiment.kinds import KINDS
 from kubetuna.experiment.model import Experiment
-from kubetuna.experiment.resources import pod_spec
-from kubetuna.trials.attempts import AttemptRequest
+from kubetuna.trials.attempts import AttemptKey, AttemptRequest
 from kubetuna.trials.substitution import substitute
 from kubetuna_operator import (
     ANNOTATION_EXPERIMENT,
@@ -32,33 +31,41 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 
 def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) -> dict[str, Any]:
-    """The object to create for an attempt: its Pod, or the Job that makes its Pod."""
+    """The object to create for an attempt: its Pod, or what makes its Pod."""
+    kind = KINDS[spec.template.kind]
     meta = {"name": f"{owner.name}-{request.key.trial}", "namespace": owner.namespace}
-    filled = substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta)
-    template = filled["spec"]["template"] if spec.template.kind == "Job" else filled
-    body = copy.deepcopy(dict(pod_spec(filled)))
+    # A copy, so that it may be written into.
+    made = substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta)
+    template = kind.template_in(made)
+    body = template["spec"]
     _default_pod(body, spec)
     for container in [*(body.get("initContainers") or []), *body["containers"]]:
         _default_container(container)
     primary = next(c for c in body["containers"] if c["name"] == spec.template.primary_container)
     _give_environment(primary, body, spec, request)
-    metadata = _metadata(template.get("metadata") or {}, spec, owner, request)
+    for holder in (made, template):
+        holder["metadata"] = _metadata(holder.get("metadata") or {}, spec, owner, request)
     named = {"name": request.name, "namespace": owner.namespace, "ownerReferences": [owner.reference()]}
-    if spec.template.kind == "Pod":
-        return {"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, **named}, "spec": body}
-    own = _metadata(filled.get("metadata") or {}, spec, owner, request)
-    job = {**filled["spec"], "backoffLimit": 0, "template": {"metadata": metadata, "spec": body}}
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {**own, **named}, "spec": job}
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.name,
+        "metadata": {**made["metadata"], **named},
+        "spec": {**made["spec"], **kind.fixed},
+    }
+
+
+def attempt_labels(owner: Owner, key: AttemptKey) -> dict[str, str]:
+    """What tells an attempt's Pod from all others of a namespace."""
+    return {
+        LABEL_EXPERIMENT: owner.name,
+        LABEL_TRIAL: str(key.trial),
+        LABEL_REPEAT: str(key.repeat),
+        LABEL_ATTEMPT: str(key.attempt),
+    }
 
 
 def _metadata(given: Mapping[str, Any], spec: Experiment, owner: Owner, request: AttemptRequest) -> dict[str, Any]:
-    labels = {
-        **(given.get("labels") or {}),
-        LABEL_EXPERIMENT: owner.name,
-        LABEL_TRIAL: str(request.key.trial),
-        LABEL_REPEAT: str(request.key.repeat),
-        LABEL_ATTEMPT: str(request.key.attempt),
-    }
+    labels = {**(given.get("labels") or {}), **attempt_labels(owner, request.key)}
     if spec.queue_name:
         labels.setdefault(QUEUE_LABEL, spec.queue_name)
     notes = {**(given.get("annotations") or {}), ANNOTATION_PARAMS: request.params_hash}

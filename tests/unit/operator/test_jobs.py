@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from kubetuna.experiment.kinds import JOB
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.trials.attempts import AttemptFacts
 from kubetuna_operator.context import ExperimentRef
-from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.workloads import executor
 from kubetuna_operator.workloads.executor import PodExecutor
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import forbidden
@@ -106,6 +107,62 @@ def test_a_job_that_ended_without_a_pod_is_made_again_by_who_takes_over(works: W
     assert made["metadata"]["uid"] != job["metadata"]["uid"]
 
 
+@pytest.mark.parametrize("end", ["failed", "deleted"])
+def test_a_job_that_ends_without_a_pod_is_made_again_by_who_awaits_it(works: Works, end: str) -> None:
+    """Its Pod will never come: who only waits for that waits for ever."""
+    works.closed = True
+    works.place.launch(order())
+    (job,) = works.jobs()
+    if end == "failed":
+        failed = {"conditions": [{"type": "Failed", "status": "True"}]}
+        works.cluster.server.change(job, lambda j: j.update(status=failed), JOBS)
+    else:
+        works.cluster.api().delete(f"{JOB.collection(NAMESPACE)}/{NAME}")
+    facts = works.later(6)
+    assert facts.phase == "pending" and "made again" in str(facts.waiting)
+    works.closed = False
+    works.later(6)
+    (made,) = works.jobs()
+    assert made["metadata"]["uid"] != job["metadata"]["uid"]
+    assert works.until(lambda f: f.uid).phase == "pending"
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_pod_that_the_watch_has_not_brought_yet_counts_when_its_job_ends(works: Works, gone: bool) -> None:
+    works.process.close()
+    works.place = works.take_over()
+    works.place.launch(order())
+    works.cluster.step()
+    (pod,) = works.cluster.kubelet.pods()
+    works.cluster.kubelet.schedule(pod["metadata"]["name"])
+    works.cluster.kubelet.start(pod["metadata"]["name"])
+    works.cluster.kubelet.exit(pod["metadata"]["name"], 0)
+    works.cluster.step()
+    (job,) = works.jobs()
+    assert job["status"]["conditions"][0]["type"] == "Complete"
+    if gone:
+        works.cluster.server.writes.remove(JOBS, job)
+    for _ in range(3):
+        assert works.later(6).phase == "pending"
+    assert [p["metadata"]["uid"] for p in works.cluster.kubelet.pods()] == [pod["metadata"]["uid"]]
+    assert works.jobs() == ([] if gone else [job])
+
+
+def test_a_job_that_is_stopped_is_not_made_again_while_its_deletion_is_refused(works: Works) -> None:
+    works.closed = True
+    works.place.launch(order())
+    (job,) = works.jobs()
+    works.cluster.server.change(
+        job, lambda j: j.update(status={"conditions": [{"type": "Failed", "status": "True"}]}), JOBS
+    )
+    works.process.cut_off = True
+    works.place.stop(KEY, "Stopped")
+    works.process.cut_off = False
+    works.later(6)
+    works.place.stop(KEY, "Stopped")
+    assert not works.jobs() and works.facts() is None
+
+
 def test_a_job_that_is_stopped_before_its_pod_came_is_deleted(works: Works) -> None:
     works.place.launch(order())
     works.place.stop(KEY, "Stopped")
@@ -129,9 +186,20 @@ def test_the_pod_is_stopped_and_not_the_job_whose_deadline_would_delete_the_log(
     works.cluster.until(lambda: not works.jobs() and not works.cluster.kubelet.pods())
 
 
+def test_a_pod_that_its_job_left_behind_is_deleted_too(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the deletion of its Job was taken says nothing of the Pod, which would run for ever."""
+    monkeypatch.setattr(executor, "UNSEEN_SECONDS", 0.01)
+    monkeypatch.setattr(works.cluster.server.deletion, "collect", lambda: False)
+    works.place.launch(order())
+    works.until(lambda f: f.uid)
+    works.cluster.server.writes.remove(JOBS, works.jobs()[0])
+    works.place.delete(KEY)
+    works.cluster.until(lambda: not works.cluster.kubelet.pods())
+
+
 def test_a_strangers_job_is_not_adopted(works: Works) -> None:
     spec = {"template": {"spec": {"containers": [{"name": "other"}]}}}
-    made = works.cluster.api().create(collection("jobs", NAMESPACE), {"metadata": {"name": NAME}, "spec": spec})
+    made = works.cluster.api().create(JOB.collection(NAMESPACE), {"metadata": {"name": NAME}, "spec": spec})
     works.place.launch(order())
     facts = works.facts()
     assert facts is not None and "is not ours" in str(facts.waiting)

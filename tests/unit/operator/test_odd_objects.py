@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kubetuna.experiment.kinds import KINDS
 from kubetuna.trials.attempts import ExitFacts
 from kubetuna.trials.outcome import Reading, classify
 from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_PARAMS, ANNOTATION_TIMEOUT
@@ -24,7 +25,6 @@ from kubetuna_operator.kube.leader import Leadership
 from kubetuna_operator.kube.objects import Owner, Unreadable, experiment, text
 from kubetuna_operator.kube.reflector import Reflector
 from kubetuna_operator.pods.status import facts, view
-from kubetuna_operator.workloads.job import Jobs
 from tests.report.studies import trial
 from tests.spec_table import document
 from tests.unit.operator.pods import DELETED, RUNNING, STARTED, disruption, ended, pod, waiting
@@ -135,11 +135,18 @@ def see_trial(found: Any) -> None:
     assert all(isinstance(number, int) for number in written(found, OWNER))
 
 
+def see_maker(found: Any) -> None:
+    """What makes a Pod, and the reference to it on that Pod."""
+    for kind in KINDS.values():
+        kind.has_ended(found)
+        kind.maker(view(found).owner_reference)
+
+
 PROJECTIONS: dict[str, tuple[list[dict[str, Any]], Callable[[Any], object]]] = {
     "pods": (PODS, see_pod),
     "experiments": ([EXPERIMENT], see_experiment),
     "trials": ([TRIAL], see_trial),
-    "jobs": ([JOB], Jobs.is_over),
+    "what makes Pods": ([JOB, *PODS], see_maker),
     "leases": ([LEASE], lambda found: Leadership(Answers(found, PODS[0]), "lab", "me")._try()),
     "holders of leases": (PODS, lambda found: Leadership(Answers(LEASE, found), "lab", "me")._try()),
 }

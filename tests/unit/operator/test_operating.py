@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kubetuna.errors import SpecError
+from kubetuna.experiment.kinds import JOB
 from kubetuna.parsing.parse import parse_file_text, refuse_on_laptop
 from kubetuna.store.database import open_engine
 from kubetuna.store.reader import read_study, study_names
@@ -184,14 +185,14 @@ def test_a_job_template_makes_one_job_for_every_attempt(lab: Lab) -> None:
     jobs: dict[str, Any] = {}
 
     def watched() -> bool:
-        jobs.update({j["metadata"]["name"]: j["spec"] for j in lab.api.get(collection("jobs", NAMESPACE))["items"]})
+        jobs.update({j["metadata"]["name"]: j["spec"] for j in lab.api.get(JOB.collection(NAMESPACE))["items"]})
         return lab.status().get("state") == "Succeeded"
 
     lab.until(watched)
     assert sorted(jobs) == ["small-0-0-0", "small-1-0-0", "small-2-0-0"]
     assert {spec["backoffLimit"] for spec in jobs.values()} == {0} and len(lab.made) == 3
     assert [len(t.steps) for t in lab.trials()] == [5, 5, 5]
-    lab.until(lambda: not lab.pods() and not lab.api.get(collection("jobs", NAMESPACE))["items"])
+    lab.until(lambda: not lab.pods() and not lab.api.get(JOB.collection(NAMESPACE))["items"])
 
 
 def test_deleting_an_experiment_stops_its_pods_tells_its_trials_and_keeps_its_study(lab: Lab) -> None:

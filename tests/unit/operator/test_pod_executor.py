@@ -17,7 +17,7 @@ from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import collection
 from kubetuna_operator.workloads.executor import PodExecutor
 from tests.apiserver.cluster import NAMESPACE, Cluster
-from tests.apiserver.failures import invalid
+from tests.apiserver.failures import forbidden, invalid
 from tests.apiserver.operating import Process
 from tests.apiserver.resources import PODS, Object, Resource
 from tests.local.runs import experiment
@@ -237,6 +237,38 @@ def test_a_deleted_pod_is_gone_from_the_cluster_too(room: Room) -> None:
     room.until(lambda f: f.phase == "running")
     room.place.delete(KEY)
     room.cluster.until(lambda: not room.names())
+
+
+def refuse(patch: pytest.MonkeyPatch, part: object, verb: str, times: int) -> None:
+    """Let a part of the server refuse a verb this many times."""
+    really, refusals = getattr(part, verb), iter(range(times))
+
+    def refusing(*words: Any) -> Any:
+        if next(refusals, None) is not None:
+            raise forbidden(PODS, NAME, "a webhook says no")
+        return really(*words)
+
+    patch.setattr(part, verb, refusing)
+
+
+def test_a_deletion_that_is_refused_is_sent_until_it_is_taken(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks at a Pod that was told again: it would run for ever."""
+    room.place.launch(order())
+    start(room)
+    room.until(lambda f: f.phase == "running")
+    refuse(monkeypatch, room.cluster.server.deletion, "delete", 2)
+    room.place.delete(KEY)
+    room.cluster.until(lambda: not room.names())
+
+
+def test_a_mark_that_is_refused_is_set_later(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.place.launch(order())
+    start(room)
+    room.kubelet.exit(NAME, 1)
+    room.until(lambda f: f.phase == "ended")
+    refuse(monkeypatch, room.cluster.server.writes, "merge", 2)
+    room.place.delete(KEY)
+    room.cluster.until(lambda: LABEL_TOLD in room.kubelet.pod(NAME)["metadata"]["labels"])
 
 
 def test_a_pod_whose_node_is_silent_counts_as_lost_only_after_the_grace(room: Room) -> None:

@@ -30,12 +30,17 @@ class RefusingApi(Api):
 
     def __init__(self) -> None:
         """Connects to nothing."""
+        self._made: dict[str, dict[str, Any]] = {}
+
+    def get(self, path: str, **query: object) -> dict[str, Any]:
+        return self._made[path]
 
     def create(
         self, path: str, body: Mapping[str, Any], low_priority: bool = False, **query: object
     ) -> dict[str, Any]:
         if body["kind"] == "Pod":
             raise Refused(422, "Invalid", "spec.containers[0].image: must not be empty")
+        self._made[f"{path}/{body['metadata']['name']}"] = dict(body)
         return dict(body)
 
 

@@ -304,12 +304,13 @@ def test_the_known_names_are_those_of_the_client() -> None:
     """A newer client brings newer names; here is where they are missed."""
     import kubernetes.client as models
 
+    from kubetuna.experiment.kinds import JOB
     from kubetuna.parsing import pod_fields
 
     for names, model in (
         (pod_fields.CONTAINER, models.V1Container),
         (pod_fields.POD, models.V1PodSpec),
-        (pod_fields.JOB, models.V1JobSpec),
+        (JOB.fields, models.V1JobSpec),
     ):
         assert set(names) == set(model.attribute_map.values())
 

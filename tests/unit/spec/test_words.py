@@ -83,6 +83,16 @@ def test_a_field_of_the_wrong_shape_is_told_once() -> None:
         assert [problem.path for problem in problems(edits)] == list(edits)
 
 
+@pytest.mark.parametrize("kind", ["TFJob", None, 5])
+def test_of_a_template_of_no_known_kind_only_that_is_told(kind: object) -> None:
+    """What its fields should be depends on the kind, so that whatever else was said of them would mislead."""
+    trial = {"apiVersion": "kubeflow.org/v1", "kind": kind, "metadata": {"name": "a"}, "spec": {"template": 3}}
+    (problem,) = problems({f"{TEMPLATE}.trialSpec": trial})
+    assert problem.path == f"{TEMPLATE}.trialSpec.kind"
+    if kind == "TFJob":
+        assert problem.message.startswith('Unsupported value: "TFJob": supported values: "Pod", "Job"')
+
+
 def test_a_hostile_name_is_shown_on_one_line() -> None:
     (problem,) = problems({"spec.metricsCollectorSpec": {"a\nb\x1b[31m": 1}})
     assert problem.path == "spec.metricsCollectorSpec.a�b�[31m" and str(problem).isprintable()

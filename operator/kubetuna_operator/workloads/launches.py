@@ -1,0 +1,205 @@
+"""Attempts between their order and their Pod: launches that are not taken, and Pods that do not come.
+
+A launch that the API server does not take is kept as a pending attempt with the reason, and tried again, so that a
+full quota or an absent server is waited for and a template that is refused shows as such. Where a controller makes
+the Pod from our object, that object is looked at until the Pod is there: one that has ended or gone without a Pod
+is made again. It says nowhere but in Events why it makes none, so the API server is asked what it would say to such
+a Pod.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kubetuna.experiment.kinds import KINDS
+from kubetuna.experiment.model import Experiment
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts
+from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_PARAMS
+from kubetuna_operator.context import ExperimentRef, OperatorContext
+from kubetuna_operator.failpoints import failpoint
+from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
+from kubetuna_operator.kube.objects import mapping, mappings, text
+from kubetuna_operator.workloads.manifest import attempt_labels, attempt_manifest
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """An attempt without a Pod: since when, when last tried, why, and whether only another template would help.
+
+    ``maker`` is the UID of the object that will make its Pod, once that is there; ``recalled`` when it was last
+    asked to go.
+    """
+
+    request: AttemptRequest
+    since: float
+    tried: float
+    why: str = ""
+    final: bool = False
+    maker: str | None = None
+    recalled: float | None = None
+
+
+class Launches:
+    """The launches of one Experiment whose Pods have not been seen."""
+
+    def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> None:
+        self._api, self._pods, self._clock = context.api, context.pods, context.clock
+        self._spec, self._about, self._owner = spec, ref, ref.owner
+        self._kind = KINDS[spec.template.kind]
+        self._path = self._kind.collection(ref.owner.namespace)
+        self._pod_path = collection("pods", ref.owner.namespace)
+        self._open: dict[AttemptKey, _Launch] = {}
+
+    def launch(self, request: AttemptRequest) -> None:
+        """Create the object; one that exists already is ours only with our UID and these parameters."""
+        failpoint("launching")
+        try:
+            self._create(request)
+        except Refused as error:
+            self._refuse(request, error.message, final=not _passing(error))
+        except Unreachable as error:
+            self._refuse(request, str(error))
+        failpoint("launched")
+
+    def _create(self, request: AttemptRequest) -> None:
+        try:
+            made = self._api.create(self._path, attempt_manifest(self._spec, self._owner, request))
+        except Refused as error:
+            if error.code != 409 or error.reason != "AlreadyExists":
+                raise
+            self._adopt(request)
+        else:
+            self._accept(request, made)
+            log.info("attempt started", extra=self._about.attempt(request.key))
+
+    def _accept(self, request: AttemptRequest, made: Mapping[str, Any]) -> None:
+        now, known = self._clock.now(), self._open.get(request.key)
+        if not self._kind.makes_pod:
+            self._open.pop(request.key, None)
+            self._pods.learn(made)
+        elif known is None or known.maker != _uid(made):
+            self._open[request.key] = _Launch(request, now, now, maker=_uid(made))
+
+    def _adopt(self, request: AttemptRequest) -> None:
+        """Look at the object of this name: whether it is ours, and whether its Pod is there or may still come."""
+        found = self._find(request)
+        if found is not None and not self._is_ours(found, request):
+            self._refuse(request, f"{self._kind.name} {request.name!r} is there and is not ours")
+        elif (found is None or self._kind.has_ended(found)) and not self._has_pod(request.key):
+            if found is not None:
+                self.remove(request.name, _uid(found))
+            self._refuse(request, f"its {self._kind.name} ended or went too early, and is made again")
+        elif found is not None:
+            self._accept(request, found)
+
+    def _find(self, request: AttemptRequest) -> Mapping[str, Any] | None:
+        try:
+            return self._api.get(f"{self._path}/{request.name}")
+        except Refused as error:
+            if error.code != 404:
+                raise
+        return None
+
+    def _is_ours(self, found: Mapping[str, Any], request: AttemptRequest) -> bool:
+        """A name alone says nothing: a recreated Experiment never adopts a stranger's."""
+        metadata = mapping(found.get("metadata"))
+        owners, notes = mappings(metadata.get("ownerReferences")), mapping(metadata.get("annotations"))
+        ours = bool(owners) and owners[0].get("uid") == self._owner.uid
+        ours = ours and notes.get(ANNOTATION_PARAMS) == request.params_hash
+        return ours and not metadata.get("deletionTimestamp")
+
+    def _has_pod(self, key: AttemptKey) -> bool:
+        """Asked of the API server, since the watch may be behind and the answer decides over a deletion."""
+        selector = ",".join(f"{name}={value}" for name, value in attempt_labels(self._owner, key).items())
+        pods = mappings(self._api.get(self._pod_path, labelSelector=selector).get("items"))
+        notes = [mapping(mapping(pod.get("metadata")).get("annotations")) for pod in pods]
+        return any(note.get(ANNOTATION_EXPERIMENT) == self._owner.uid for note in notes)
+
+    def _refuse(self, request: AttemptRequest, why: str, final: bool = False) -> None:
+        now, before = self._clock.now(), self._open.get(request.key)
+        since = before.since if before else now
+        self._open[request.key] = _Launch(request, since, now, why[:300], final)
+
+    def forget(self, keys: Iterable[AttemptKey]) -> None:
+        """The Pods of these have been seen: their launches are over."""
+        for key in keys:
+            self._open.pop(key, None)
+
+    def waiting(self, now: float) -> list[AttemptFacts]:
+        """The attempts that have no Pod yet, tried again where that is due."""
+        return [self._facts(launch, now) for launch in list(self._open.values())]
+
+    def _facts(self, launch: _Launch, now: float) -> AttemptFacts:
+        key = launch.request.key
+        if launch.final and now > launch.since + self._spec.start_timeout:
+            end = ExitFacts(reason="StartError", message=launch.why)
+            return AttemptFacts(key, "ended", launch.since, exit=end, waiting=launch.why)
+        if launch.recalled is None and now > launch.tried + RETRY_SECONDS:
+            self._try_again(replace(launch, tried=now))
+            launch = self._open.get(key, launch)
+        return AttemptFacts(key, "pending", launch.since, waiting=launch.why or None)
+
+    def _try_again(self, launch: _Launch) -> None:
+        self._open[launch.request.key] = launch
+        if launch.maker is None:
+            self.launch(launch.request)
+            return
+        with suppress(Refused, Unreachable):
+            # Neither says anything of the Pod: it is asked for again.
+            self._adopt(launch.request)
+        if self._open[launch.request.key] is launch:
+            self._open[launch.request.key] = self._ask(launch)
+
+    def _ask(self, launch: _Launch) -> _Launch:
+        """Why the Pod does not come."""
+        made = attempt_manifest(self._spec, self._owner, launch.request)
+        pod = {**self._kind.template_in(made), "apiVersion": "v1", "kind": "Pod"}
+        pod["metadata"] = {**pod["metadata"], "name": launch.request.name}
+        try:
+            self._api.create(self._pod_path, pod, low_priority=True, dryRun="All")
+        except Refused as error:
+            passing = error.code == 409 or (error.code == 403 and "quota" in error.message)
+            return replace(launch, why=error.message[:300], final=not passing)
+        except Unreachable:
+            # As above.
+            pass
+        return replace(launch, why="", final=False)
+
+    def reasons(self) -> list[str]:
+        """Why Pods do not come, as far as it is known."""
+        return [launch.why for launch in self._open.values()]
+
+    def recall(self, key: AttemptKey) -> None:
+        """Take a launch back. What would make its Pod is deleted; the API server has to have taken that."""
+        launch, now = self._open.get(key), self._clock.now()
+        if launch is None or launch.maker is None:
+            self._open.pop(key, None)
+        elif launch.recalled is None or now >= launch.recalled + RETRY_SECONDS:
+            self._open[key] = replace(launch, recalled=now)
+            try:
+                self.remove(launch.request.name, launch.maker)
+                del self._open[key]
+            except (Refused, Unreachable) as error:
+                extra = self._about.attempt(key)
+                log.warning("the %s of an attempt is not deleted yet: %s", self._kind.name, error, extra=extra)
+
+    def remove(self, name: str, uid: str) -> None:
+        """Delete what we created, and with it its Pod."""
+        self._api.delete(f"{self._path}/{name}", uid=uid, low_priority=True, propagationPolicy="Background")
+
+
+def _uid(obj: Mapping[str, Any]) -> str:
+    return text(mapping(obj.get("metadata")).get("uid"))
+
+
+def _passing(error: Refused) -> bool:
+    """Whether the refusal may pass by itself: a full quota, a namespace that is being made or goes."""
+    return (error.code == 403 and "quota" in error.message) or error.code == 404 or error.code == 409
