@@ -73,10 +73,10 @@ class Comparison:
         """One sentence on whether the leader leads."""
         leader, others = self.studies[0], self.studies[1:]
         if not others:
-            return f"{leader.study} is alone."
+            return f"{leader.study} is the only study."
         rivals = [s.study for s in others if s.chance > 1 - CONFIDENCE]
         if rivals:
-            return f"{leader.study} leads, but cannot be told apart from {', '.join(rivals)} at 95 %."
+            return f"{leader.study} leads, but its lead over {', '.join(rivals)} is not significant at 95 %."
         return f"{leader.study} is better than the others, at equal numbers of trials, at 95 %."
 
 

@@ -33,7 +33,7 @@ class Extension:
         return ()
 
     def checks(self, seen: StudyRecord, view: View) -> Iterable[Check]:
-        """Further reliability checks, the weightiest first."""
+        """Further reliability checks, the most important first."""
         return ()
 
     def figures(self, seen: StudyRecord) -> Mapping[str, Any]:
@@ -41,7 +41,7 @@ class Extension:
         return {}
 
     def commands(self, spec: Experiment, study: str) -> Iterable[tuple[str, str]]:
-        """Commands that make sense next, each with a word on what it does; ``study`` is quoted for a shell."""
+        """Commands that come next, each with what it does; ``study`` is quoted for a shell."""
         return ()
 
     def closing(self, metrics: Mapping[str, float]) -> Iterable[str]:

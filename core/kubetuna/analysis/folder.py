@@ -73,7 +73,7 @@ def write_results(seen: StudyRecord, folder: Path) -> Path:
 
 def write_report(seen: StudyRecord, path: Path) -> Path:
     """Write the page with every chart."""
-    # The import alone takes a while; whoever asks for no page should not wait for it.
+    # The import alone takes a while; a command that writes no page should not wait for it.
     from kubetuna.analysis.report.page import render_report
 
     view = view_of(seen.spec, seen.status, seen.trials, time.time())

@@ -1,4 +1,4 @@
-"""The page over several studies: which results there are, how far to believe them, and which search went best."""
+"""The page over several studies: their results, how reliable these are, and which search did best."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kubetuna.analysis.extensions import checks_of
 from kubetuna.analysis.folder import REPORT, read_results, results_under, write_report
 from kubetuna.analysis.report.chart import Section, table
 from kubetuna.analysis.report.overview import Entry, render_overview
-from kubetuna.analysis.report.text import esc, number
+from kubetuna.analysis.report.text import esc, number, span
 from kubetuna.analysis.report.view import view_of
 from kubetuna.analysis.summary import next_commands
 from kubetuna.errors import ResultsError
@@ -21,8 +21,8 @@ from kubetuna.trials.totals import eligible
 
 PAGE = "dashboard.html"
 COMPARED = (
-    "At equal numbers of trials, since a larger search finds a higher best by its size alone. Only searches over "
-    "the same data compare."
+    "At equal numbers of trials, since a larger search finds a better best by its size alone. Only searches over "
+    "the same data are comparable."
 )
 
 
@@ -59,7 +59,7 @@ def _write(found: Sequence[tuple[StudyRecord, Path]], damaged: Sequence[str], pa
 
     now = time.time()
     entries = [_entry(seen, place, page, now) for seen, place in found]
-    comparisons = [_compared(index, group) for index, group in enumerate(_groups([seen for seen, _ in found]))]
+    comparisons = [_comparison(index, group) for index, group in enumerate(_groups([seen for seen, _ in found]))]
     return write_whole(page, render_overview(title, entries, damaged, now, comparisons))
 
 
@@ -73,10 +73,10 @@ def _groups(studies: Sequence[StudyRecord]) -> list[list[StudyRecord]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _compared(index: int, group: Sequence[StudyRecord]) -> Section:
+def _comparison(index: int, group: Sequence[StudyRecord]) -> Section:
     found = compare(group)
     size = found.studies[0].of
-    heads = ("study", "completed", "best", "median", f"likely best of {size}", "95 % interval", "chance to lead")
+    heads = ("study", "completed", "best", "median", f"expected best of {size}", "95 % interval", "chance to lead")
     rows = [
         [
             esc(one.study),
@@ -84,14 +84,14 @@ def _compared(index: int, group: Sequence[StudyRecord]) -> Section:
             number(one.best),
             number(one.median),
             f"<b>{number(one.likely)}</b>",
-            f"{number(one.low)} to {number(one.high)}",
+            span(one.low, one.high),
             "leads" if one is found.studies[0] else f"{one.chance:.0%}",
         ]
         for one in found.studies
     ]
     words = f"<p><b>{esc(found.verdict)}</b></p>"
-    title = f"Which search went best by {found.metric}"
-    return Section(f"compared-{index}", title, COMPARED, [words, table(heads, rows, frozenset(range(1, 7)))])
+    title = f"Comparison by {found.metric}"
+    return Section(f"compared-{index}", title, COMPARED, [words, table(heads, rows, range(1, 7))])
 
 
 def _entry(seen: StudyRecord, place: Path, page: Path, now: float) -> Entry:

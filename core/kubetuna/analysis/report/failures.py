@@ -1,4 +1,4 @@
-"""What went wrong: failed trials and attempts by class, with the first message of each."""
+"""Failures: failed trials and attempts by class, with the first message of each."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ CLASS_LIMIT = 30
 MESSAGE_LIMIT = 400
 
 LEAD = (
-    "A failed attempt may be tried again; a trial counts as failed when its last attempt failed. The message "
-    "is that of the first."
+    "A failed attempt may be retried; a trial counts as failed when its last attempt failed. The message is that "
+    "of the first failure."
 )
 
-# What a person can do about it, by outcome.
+# What may help, by outcome.
 ADVICE = {
     "OutOfMemory": "ask for more memory, or search smaller models and batches",
     "Crashed": "read its log",
-    "Killed": "something ended it from outside; often memory",
+    "Killed": "it was killed from outside; often for its memory",
     "TimedOut": "raise budget.trialTimeout, or search shorter trials",
     "MetricsUnavailable": "print the objective's metric, by the name in the experiment",
-    "OtherProtocol": "its data, split or costs of evaluation are not the study's; start another study",
-    "NonFinite": "the objective was no finite number: often the learning rate",
+    "OtherProtocol": "its data, split or evaluation costs differ from the study's; start a new study",
+    "NonFinite": "the objective was not a finite number: often the learning rate is too high",
     "StartError": "check the command and the image",
-    "Infrastructure": "not the trial's fault; it is tried again without counting",
+    "Infrastructure": "not the trial's fault; it is retried and not counted",
 }
 
 
@@ -43,18 +43,18 @@ class Failures:
 
 def section(view: View) -> Section:
     """The failures by class."""
-    title = "What went wrong"
+    title = "Failures"
     found = failures_of(view)
     if not found:
-        words = "Nothing: no attempt has failed." if view.trials else "No trial has started yet."
+        words = "No attempt has failed." if view.trials else "No trial has started yet."
         return Section("failures", title, "", missing=words)
     ranked = sorted(found.items(), key=lambda item: (-len(item[1].trials), -item[1].attempts, item[0]))
     rows = [_row(name, failures) for name, failures in ranked[:CLASS_LIMIT]]
-    heads = ("class", "failed trials", "failed attempts", "first trial", "first message", "what may help")
+    heads = ("class", "failed trials", "failed attempts", "first trial", "first message", "suggestion")
     first = min((n for f in found.values() for n in f.trials), default=None)
     command = "" if first is None else f"kubetuna logs {shlex.quote(view.spec.name)} {first}"
-    hint = f"<p>What the first of them printed: <code>{esc(command)}</code></p>" if command else ""
-    return Section("failures", title, LEAD, [table(heads, rows, frozenset((1, 2, 3))), hint])
+    hint = f"<p>Log of the first failed trial: <code>{esc(command)}</code></p>" if command else ""
+    return Section("failures", title, LEAD, [table(heads, rows, (1, 2, 3)), hint])
 
 
 def failures_of(view: View) -> dict[str, Failures]:

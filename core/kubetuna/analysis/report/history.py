@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubetuna.analysis.report.axes import value_axis
-from kubetuna.analysis.report.chart import Chart, Section, points
-from kubetuna.analysis.report.kinds import BEST, COMPLETE, GREY, INFEASIBLE, Kind
+from kubetuna.analysis.report.chart import Chart, Section, line, points
+from kubetuna.analysis.report.kinds import BEST, COMPLETE, INFEASIBLE, Kind
 from kubetuna.analysis.report.text import label, number
 from kubetuna.analysis.report.view import View, better_word, shown_of, thinned, value_of
 from kubetuna.trials.records import TrialRecord
@@ -16,19 +16,20 @@ from kubetuna.trials.tallying import better
 POINT_LIMIT = 2000
 
 LEAD = (
-    "Each mark is a trial; the line is the best value so far. A line that still climbs or falls at the "
-    "right end means that more trials may find more."
+    "Each mark is a trial; the line is the best value so far. If the line is still moving at the right end, more "
+    "trials may improve the result."
 )
 
 
 def section(view: View) -> Section:
     """The history of each objective."""
+    title = "Optimization history"
     if not view.scored:
-        return Section("history", "How the result came about", "", missing="No trial has completed yet.")
+        return Section("history", title, "", missing="No trial has completed yet.")
     charts = [_chart(view, index) for index in range(len(view.spec.objectives))]
     shown = shown_of(min(POINT_LIMIT, len(view.scored)), len(view.scored), "trials")
     notes = "".join(note for _, note in charts)
-    return Section("history", "How the result came about", LEAD + shown + notes, [c for c, _ in charts])
+    return Section("history", title, LEAD + shown + notes, [c for c, _ in charts])
 
 
 def _chart(view: View, index: int) -> tuple[Chart, str]:
@@ -39,12 +40,12 @@ def _chart(view: View, index: int) -> tuple[Chart, str]:
     data = [
         _marks(view, [t for t in shown if t.feasible], index, COMPLETE),
         _marks(view, [t for t in shown if not t.feasible], index, INFEASIBLE),
-        _line(view, records, index),
+        _best_so_far(view, records, index),
         *([_marks(view, view.winners, index, BEST, 13)] if view.best else []),
     ]
     layout = {"xaxis": {"title": {"text": "trial"}, **_whole(view)}, "yaxis": axis.layout}
     alt = f"Values of {objective.metric} ({better_word(objective)}) by trial, with the best so far as a line."
-    return Chart(alt, [d for d in data if d["x"]], layout), axis.note
+    return Chart(alt, data, layout), axis.note
 
 
 def _whole(view: View) -> dict[str, Any]:
@@ -69,16 +70,7 @@ def _records(view: View, index: int) -> list[TrialRecord]:
     return found
 
 
-def _line(view: View, records: Sequence[TrialRecord], index: int) -> dict[str, Any]:
-    x, y = [t.number for t in records], [value_of(t, index) for t in records]
-    if x:
-        x, y = [*x, max(t.number for t in view.trials)], [*y, y[-1]]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "best so far",
-        "x": x,
-        "y": y,
-        "line": {"shape": "hv", "color": BEST.colour if records else GREY, "width": 2.5},
-        "hoverinfo": "skip",
-    }
+def _best_so_far(view: View, records: Sequence[TrialRecord], index: int) -> dict[str, Any]:
+    steps = [(t.number, value_of(t, index)) for t in records]
+    steps += [(max(t.number for t in view.trials), value) for _, value in steps[-1:]]
+    return line("best so far", [n for n, _ in steps], [v for _, v in steps], BEST.colour, shape="hv", width=2.5)

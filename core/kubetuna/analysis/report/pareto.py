@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubetuna.analysis.report.axes import value_axis
-from kubetuna.analysis.report.chart import Chart, Section, points
+from kubetuna.analysis.report.chart import Chart, Section, line, points
 from kubetuna.analysis.report.kinds import BEST, COMPLETE, INFEASIBLE, Kind
 from kubetuna.analysis.report.text import label, number
 from kubetuna.analysis.report.view import View, better_word, shown_of, sign_of, thinned, value_of
@@ -18,14 +18,14 @@ POINT_LIMIT = 2000
 
 LEAD = (
     "Stars are the Pareto front: no other trial is at least as good in every objective and better in one. "
-    "Which of them is best is for you to choose."
+    "Which trade-off is best is your choice."
 )
-PAIRS = " With more than two objectives, a star may look beaten in one picture: it is better in another."
+PAIRS = " With more than two objectives, a star may look beaten in one chart: it is better in another."
 
 
 def section(view: View) -> Section:
     """A chart for each pair of objectives."""
-    title = "Trade-offs between the objectives"
+    title = "Pareto front"
     if not view.scored:
         return Section("pareto", title, "", missing="No trial has completed yet.")
     pairs = list(itertools.combinations(range(len(view.spec.objectives)), 2))[:PAIR_LIMIT]
@@ -51,7 +51,7 @@ def _chart(view: View, shown: Sequence[TrialRecord], pair: tuple[int, int]) -> t
     for axis, objective in (("xaxis", first), ("yaxis", second)):
         layout[axis] = {**layout[axis], "title": {"text": f"{label(objective.metric)} ({better_word(objective)})"}}
     alt = f"{first.metric} against {second.metric}; {len(view.winners)} trials on the Pareto front."
-    return Chart(alt, [d for d in data if d["x"]], layout, 440), x_axis.note or y_axis.note
+    return Chart(alt, data, layout, 440), x_axis.note or y_axis.note
 
 
 def _marks(
@@ -70,12 +70,5 @@ def _steps(view: View, pair: tuple[int, int]) -> dict[str, Any]:
     """The border of what is reached: what lies behind it is beaten by some star."""
     objectives = [view.spec.objectives[i] for i in pair]
     front = sorted(view.winners, key=lambda t: (sign_of(objectives[0]) * value_of(t, pair[0]), t.number))
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [value_of(t, pair[0]) for t in front],
-        "y": [value_of(t, pair[1]) for t in front],
-        "line": {"shape": "hv", "color": BEST.colour, "width": 1.5, "dash": "dot"},
-        "hoverinfo": "skip",
-        "showlegend": False,
-    }
+    x, y = ([value_of(t, i) for t in front] for i in pair)
+    return {**line("", x, y, BEST.colour, shape="hv", width=1.5, dash="dot"), "showlegend": False}
