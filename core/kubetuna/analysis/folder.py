@@ -29,14 +29,8 @@ from kubetuna.parsing.parse import parse_file_text
 from kubetuna.study.record import StudyRecord
 from kubetuna.trials.records import TrialRecord, from_json
 
-SUMMARY, EXPERIMENT, TRIALS, SERIES, FINAL = (
-    "summary.json",
-    "experiment.yaml",
-    "trials.json",
-    "series.jsonl",
-    "final.json",
-)
-REPORT = "report.html"
+SUMMARY, EXPERIMENT, REPORT = "summary.json", "experiment.yaml", "report.html"
+TRIALS, SERIES, FINAL = "trials.json", "series.jsonl", "final.json"
 
 
 def is_results(folder: Path) -> bool:

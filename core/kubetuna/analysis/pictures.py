@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import unescape
 from pathlib import Path
@@ -12,8 +13,9 @@ from kubetuna.analysis.folder import write_report
 from kubetuna.analysis.report import page
 from kubetuna.analysis.report.chart import Chart
 from kubetuna.analysis.report.overfitting import luck_of
-from kubetuna.analysis.report.text import cut, number
-from kubetuna.analysis.report.view import View, value_of, view_of
+from kubetuna.analysis.report.result import answer
+from kubetuna.analysis.report.text import cut
+from kubetuna.analysis.report.view import view_of
 from kubetuna.errors import ResultsError
 from kubetuna.experiment.field_errors import unsupported
 from kubetuna.study.record import StudyRecord
@@ -51,16 +53,12 @@ def write_pictures(seen: StudyRecord, path: Path) -> Path:
     metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(ending, {})
     sections = page.sections_of(view, luck_of(view), sections_of(seen))
     panels = [(section.title, chart) for section in sections for chart in section.charts]
-    _figure(_title(view), panels).savefig(beside, format=ending[1:], dpi=120, metadata=metadata)
+    # The page's own sentence, without its markup.
+    title = unescape(re.sub("<[^>]*>", "", answer(view)))
+    _figure(f"{cut(view.spec.name, 60)}\n{title}", panels).savefig(
+        beside, format=ending[1:], dpi=120, metadata=metadata
+    )
     return beside.replace(path)
-
-
-def _title(view: View) -> str:
-    name = cut(view.spec.name, 60)
-    if view.best is None:
-        return f"{name}: {len(view.winners)} trials on the Pareto front"
-    objective = view.spec.objectives[0]
-    return f"{name}: best {objective.metric} {number(value_of(view.best))} in trial {view.best.number}"
 
 
 def _figure(title: str, panels: Sequence[tuple[str, Chart]]) -> Figure:
@@ -70,12 +68,8 @@ def _figure(title: str, panels: Sequence[tuple[str, Chart]]) -> Figure:
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(6.4 * columns, 3.9 * rows), layout="constrained")
     figure.suptitle(title, fontsize=12)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis, (heading, chart) in zip(axes, panels, strict=False):
-        axis.set_title(heading)
-        _draw(axis, chart)
-    for axis in axes[len(panels) :]:
-        axis.remove()
+    for place, (heading, chart) in enumerate(panels, start=1):
+        _draw(figure.add_subplot(rows, columns, place, title=heading), chart)
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +12,7 @@ from kubetuna.analysis.report.checks import MARKS, checks
 from kubetuna.analysis.report.cost import hours_text
 from kubetuna.analysis.report.next_steps import with_the_winner
 from kubetuna.analysis.report.overfitting import Luck, luck_of
+from kubetuna.analysis.report.result import front_points
 from kubetuna.analysis.report.text import count, number, scalar
 from kubetuna.analysis.report.view import View, view_of
 from kubetuna.study.record import StudyRecord
@@ -28,9 +29,7 @@ def summary(seen: StudyRecord, target: str, now: float) -> dict[str, Any]:
         "message": seen.status.get("message"),
         "objectives": [asdict(o) for o in seen.spec.objectives],
         "best": configuration(seen, view.best) if view.best else None,
-        "paretoFront": [_point(t.number, t.values, t.params) for t in view.winners]
-        if seen.spec.multi_objective
-        else None,
+        "paretoFront": front_points(view.winners) if seen.spec.multi_objective else None,
         "trials": _counts(seen.status),
         "spent": seen.status.get("spent"),
         "savedByPruning": seen.status.get("savedByPruning"),
@@ -39,10 +38,6 @@ def summary(seen: StudyRecord, target: str, now: float) -> dict[str, Any]:
         **figures_of(seen),
         "next": [{"command": command, "what": what} for command, what in next_commands(view, target)],
     }
-
-
-def _point(trial: int, values: Sequence[float] | None, params: Mapping[str, Any]) -> dict[str, Any]:
-    return {"trial": trial, "values": list(values or ()), "params": dict(params)}
 
 
 def _counts(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,8 +50,7 @@ class Contest(Extension):
 
     def sections(self, seen: StudyRecord) -> Iterator[Section]:
         """The held-out test and the folds, once there are results."""
-        found = (test_section(seen.final), folds_section(walk_of(seen)))
-        return (section for section in found if section is not None)
+        return filter(None, (test_section(seen.final), folds_section(walk_of(seen))))
 
     def checks(self, seen: StudyRecord, view: View) -> Iterator[Check]:
         """The held-out test, the folds and the baselines."""

@@ -7,7 +7,7 @@ block; a trial that leads in one period only, or falls behind a baseline without
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
@@ -99,14 +99,7 @@ class WalkForward:
                 for number, block in enumerate(self.blocks, start=1)
             ],
             "trials": [
-                {
-                    "trial": one.trial,
-                    "value": one.value,
-                    "values": list(one.values),
-                    "mean": fmean(one.values),
-                    "worst": self.worst(one.values),
-                }
-                for one in self.trials
+                asdict(one) | {"mean": fmean(one.values), "worst": self.worst(one.values)} for one in self.trials
             ],
             "rank_correlation": None if self.order is None else self.order.correlation,
             "rank_correlation_by_chance": None if self.order is None else self.order.chance,

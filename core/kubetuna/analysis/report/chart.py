@@ -72,11 +72,6 @@ class Drawing:
         return f'<div class="chart" id="{place}" {described}></div>'
 
 
-def nothing(text: str) -> str:
-    """The words that stand where a chart would be empty."""
-    return f'<p class="nothing">{esc(text)}</p>'
-
-
 def without(sections: Iterable[Section]) -> str:
     """What has nothing to show yet, with the reasons, in one list at the page's end."""
     items = "".join(f'<li id="{esc(s.anchor)}"><b>{esc(s.title)}</b>: {esc(s.missing)}</li>' for s in sections)

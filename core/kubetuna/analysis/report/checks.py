@@ -12,14 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from kubetuna.analysis.report.chart import card
 from kubetuna.analysis.report.failures import summary
 from kubetuna.analysis.report.overfitting import MANY_SPLITS, Luck, choice, verdict
 from kubetuna.analysis.report.repeats import Runs, rivals, runs_of
 from kubetuna.analysis.report.text import count, cut, esc, finite, number, span
 from kubetuna.analysis.report.view import View, value_of
-from kubetuna.experiment.model import Parameter
-from kubetuna.trials.records import TrialRecord
+from kubetuna.experiment.model import Parameter, Scalar
 
 # Random search finds one of the best 5 % with probability 0.95 after 59 trials (0.95 ** 59 < 0.05).
 MANY_TRIALS = 59
@@ -43,11 +41,6 @@ MARKS = {"good": "✓", "care": "!", "note": "i"}
 WORDS = {"good": "passed", "care": "warning", "note": "note"}
 
 
-def checks_card(view: View, luck: Luck | None, added: Sequence[Check] = ()) -> str:
-    """The checks as a card."""
-    return card("Reliability checks", check_list(view, luck, added))
-
-
 def check_list(view: View, luck: Luck | None, added: Sequence[Check] = ()) -> str:
     """The checks as a list."""
     items = "".join(
@@ -62,15 +55,8 @@ def checks(view: View, luck: Luck | None = None, added: Sequence[Check] = ()) ->
     """All findings: a domain's own, selection bias, then the rest, warnings first."""
     if not view.scored:
         return [Check("care", "Nothing to check yet: no trial has completed."), *_failures(view)]
-    found = [
-        *_trials(view),
-        *_gap(view),
-        *_edges(view),
-        *_late(view),
-        *_failures(view),
-        *_interim(view),
-        *_noise(view),
-    ]
+    questions = (_trials, _gap, _edges, _late, _failures, _interim, _noise)
+    found = [check for ask in questions for check in ask(view)]
     order = ("care", "good", "note")
     return [*added, *_luck(luck), *sorted(found, key=lambda c: order.index(c.mark))]
 
@@ -118,23 +104,22 @@ def _gap(view: View) -> Iterator[Check]:
 
 def _edges(view: View) -> Iterator[Check]:
     """Parameters whose best value lies at a limit of their range, so that a better one may lie beyond."""
-    found = [text for text in (_edge(view, view.best, i) for i in range(len(view.spec.parameters))) if text]
-    if found:
+    params = view.best.params if view.best else {}
+    if found := [text for p in view.spec.parameters if p.name in params and (text := _edge(p, params[p.name]))]:
         shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
         yield Check("care", f"At a limit of the search range: {shown}. A wider range may contain better values.")
 
 
-def _edge(view: View, best: TrialRecord | None, index: int) -> str:
-    parameter = view.spec.parameters[index]
-    if best is None or parameter.choices or parameter.name not in best.params or parameter.low == parameter.high:
+def _edge(parameter: Parameter, value: Scalar) -> str:
+    if parameter.choices or parameter.low == parameter.high:
         return ""
     # With few whole numbers a limit is no sign of anything.
     if parameter.kind == "int" and (parameter.high or 0) - (parameter.low or 0) < 10:
         return ""
-    place = range_position(parameter, best.params[parameter.name])
+    place = range_position(parameter, value)
     if place is None or EDGE < place < 1 - EDGE:
         return ""
-    return f"{cut(parameter.name, 40)} = {number(best.params[parameter.name])}"
+    return f"{cut(parameter.name, 40)} = {number(value)}"
 
 
 def range_position(parameter: Parameter, value: object) -> float | None:

@@ -6,30 +6,19 @@ ones; and both the number of curves and the points of each are bounded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kubetuna.analysis.report.axes import value_axis
 from kubetuna.analysis.report.chart import Chart, Section, line
-from kubetuna.analysis.report.kinds import (
-    BEST,
-    COMPLETE,
-    FAILED,
-    INFEASIBLE,
-    OPEN,
-    PRUNED,
-    STOPPED,
-    Kind,
-    trial_kind,
-)
+from kubetuna.analysis.report.kinds import BEST, KINDS, Kind, trial_kind
 from kubetuna.analysis.report.text import esc, number
 from kubetuna.analysis.report.view import View, shown_of, thinned
 from kubetuna.trials.records import TrialRecord
 
 CURVE_LIMIT = 200
 POINTS_PER_CURVE = 100
-# What matters most is drawn last, on top.
-ORDER = (FAILED, INFEASIBLE, STOPPED, PRUNED, OPEN, COMPLETE)
+GAP = (None, None, "")
 
 LEAD = (
     "Each line is a trial's {metric} as it was reported. Dashed lines were pruned. A pruner that works well ends "
@@ -52,7 +41,9 @@ def section(view: View) -> Section:
 
 
 def _chart(view: View, shown: Sequence[TrialRecord], y_axis: dict[str, Any]) -> Chart:
-    data = [_lines(k, [t for t in shown if t is not view.best and trial_kind(t) is k]) for k in ORDER]
+    plain = [t for t in shown if t is not view.best]
+    # What matters most is drawn last, on top.
+    data = [_lines(kind, [t for t in plain if trial_kind(t) is kind]) for kind in reversed(KINDS)]
     data.append(_lines(BEST, [t for t in shown if t is view.best], 3.0))
     layout = {"xaxis": {"title": {"text": "step"}}, "yaxis": y_axis}
     metric = view.spec.objectives[0].metric
@@ -60,21 +51,17 @@ def _chart(view: View, shown: Sequence[TrialRecord], y_axis: dict[str, Any]) -> 
 
 
 def _lines(kind: Kind, trials: Sequence[TrialRecord], width: float = 1.3) -> dict[str, Any]:
-    x: list[int | None] = []
-    y: list[float | None] = []
-    hover: list[str] = []
-    for trial in trials:
-        for step, value in thinned(trial.steps, POINTS_PER_CURVE):
-            x.append(step)
-            y.append(value)
-            hover.append(f"trial {trial.number} ({kind.word})<br>step {step}: {number(value)}")
-        x.append(None)
-        y.append(None)
-        hover.append("")
+    rows = [row for trial in trials for row in (*_points(trial, kind), GAP)][:-1]
+    x, y, hover = zip(*rows, strict=True) if rows else ((), (), ())
     single = any(len(t.steps) == 1 for t in trials)
     return {
-        **line(kind.word, x[:-1], y[:-1], kind.colour, hover[:-1], dash=kind.dash, width=width),
+        **line(kind.word, x, y, kind.colour, hover, dash=kind.dash, width=width),
         "mode": "lines+markers" if single else "lines",
         "opacity": 1.0 if kind is BEST else 0.65,
         "marker": {"color": kind.colour, "symbol": kind.symbol, "size": 5},
     }
+
+
+def _points(trial: TrialRecord, kind: Kind) -> Iterator[tuple[int, float, str]]:
+    for step, value in thinned(trial.steps, POINTS_PER_CURVE):
+        yield step, value, f"trial {trial.number} ({kind.word})<br>step {step}: {number(value)}"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from kubetuna.analysis.report.chart import Section, table
 from kubetuna.analysis.report.kinds import FAILED, attempt_kind, trial_kind
@@ -32,54 +31,41 @@ ADVICE = {
 }
 
 
-@dataclass(slots=True)
-class Failures:
-    """One class of failures as it is counted."""
-
-    trials: list[int] = field(default_factory=list)
-    attempts: int = 0
-    message: str = ""
-
-
 def section(view: View) -> Section:
     """The failures by class."""
     title = "Failures"
-    found = failures_of(view)
+    found = _failures(view)
     if not found:
         words = "No attempt has failed." if view.trials else "No trial has started yet."
         return Section("failures", title, "", missing=words)
-    ranked = sorted(found.items(), key=lambda item: (-len(item[1].trials), -item[1].attempts, item[0]))
-    rows = [_row(name, failures) for name, failures in ranked[:CLASS_LIMIT]]
+    rows = sorted((_row(name, each) for name, each in found.items()), key=lambda row: row[0])[:CLASS_LIMIT]
     heads = ("class", "failed trials", "failed attempts", "first trial", "first message", "suggestion")
-    first = min((n for f in found.values() for n in f.trials), default=None)
-    command = "" if first is None else f"kubetuna logs {shlex.quote(view.spec.name)} {first}"
-    hint = f"<p>Log of the first failed trial: <code>{esc(command)}</code></p>" if command else ""
-    return Section("failures", title, LEAD, [table(heads, rows, (1, 2, 3)), hint])
+    return Section("failures", title, LEAD, [table(heads, [cells for _, cells in rows], (1, 2, 3))])
 
 
-def failures_of(view: View) -> dict[str, Failures]:
-    """Failed trials and attempts by the outcome's name."""
-    found: dict[str, Failures] = {}
+def _failures(view: View) -> dict[str, list[tuple[int | None, str]]]:
+    """The numbers and messages of failed trials, then the messages of their failed attempts, by outcome."""
+    found: dict[str, list[tuple[int | None, str]]] = {}
     for trial in view.trials:
         if trial_kind(trial) is FAILED:
-            entry = found.setdefault(trial.outcome or "Failed", Failures())
-            entry.trials.append(trial.number)
-            entry.message = entry.message or trial.message
+            found.setdefault(trial.outcome or "Failed", []).append((trial.number, trial.message))
         for attempt in trial.attempts:
             if attempt_kind(trial, attempt) is FAILED:
-                entry = found.setdefault(attempt.outcome or trial.outcome or "Failed", Failures())
-                entry.attempts += 1
-                entry.message = entry.message or attempt.message
+                found.setdefault(attempt.outcome or trial.outcome or "Failed", []).append((None, attempt.message))
     return found
 
 
-def _row(name: str, failures: Failures) -> list[str]:
-    return [
+def _row(name: str, failures: Sequence[tuple[int | None, str]]) -> tuple[tuple[int, int, str], list[str]]:
+    """The place of an outcome among all, the most frequent first, and its cells."""
+    trials = [number for number, _ in failures if number is not None]
+    attempts = len(failures) - len(trials)
+    message = next((text for _, text in failures if text), "")
+    return (-len(trials), -attempts, name), [
         f"<b>{esc(cut(name, 40))}</b>",
-        f"{len(failures.trials):,}",
-        f"{failures.attempts:,}",
-        str(failures.trials[0]) if failures.trials else "–",
-        f"<code>{esc(cut(failures.message, MESSAGE_LIMIT))}</code>" if failures.message else "–",
+        f"{len(trials):,}",
+        f"{attempts:,}",
+        str(trials[0]) if trials else "–",
+        f"<code>{esc(cut(message, MESSAGE_LIMIT))}</code>" if message else "–",
         esc(ADVICE.get(name, "")),
     ]
 

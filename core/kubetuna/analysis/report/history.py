@@ -38,26 +38,28 @@ def _chart(view: View, index: int) -> tuple[Chart, str]:
     records = _records(view, index)
     shown = thinned(view.scored, POINT_LIMIT, records)
     data = [
-        _marks(view, [t for t in shown if t.feasible], index, COMPLETE),
-        _marks(view, [t for t in shown if not t.feasible], index, INFEASIBLE),
+        marks(view, COMPLETE, [t for t in shown if t.feasible], index),
+        marks(view, INFEASIBLE, [t for t in shown if not t.feasible], index),
         _best_so_far(view, records, index),
-        *([_marks(view, view.winners, index, BEST, 13)] if view.best else []),
+        *([marks(view, BEST, view.winners, index)] if view.best else []),
     ]
-    layout = {"xaxis": {"title": {"text": "trial"}, **_whole(view)}, "yaxis": axis.layout}
+    # Few trials have whole numbers on their axis, not halves.
+    steps = {"dtick": 1} if view.trials[-1].number < 10 else {}
+    layout = {"xaxis": {"title": {"text": "trial"}, **steps}, "yaxis": axis.layout}
     alt = f"Values of {objective.metric} ({better_word(objective)}) by trial, with the best so far as a line."
     return Chart(alt, data, layout), axis.note
 
 
-def _whole(view: View) -> dict[str, Any]:
-    last = max(t.number for t in view.trials)
-    return {"range": [-0.5 - last * 0.02, last + 0.5 + last * 0.02], **({"dtick": 1} if last < 10 else {})}
-
-
-def _marks(view: View, trials: Sequence[TrialRecord], index: int, kind: Kind, size: int = 7) -> dict[str, Any]:
-    metric = view.spec.objectives[index].metric
-    hover = [f"trial {t.number}<br>{label(metric)} {number(value_of(t, index))}" for t in trials]
-    x, y = [t.number for t in trials], [value_of(t, index) for t in trials]
-    return points(kind.word, x, y, hover, color=kind.colour, symbol=kind.symbol, size=size, opacity=0.8)
+def marks(view: View, kind: Kind, trials: Sequence[TrialRecord], y: int, x: int | None = None) -> dict[str, Any]:
+    """Trials by the objective ``y`` over the objective ``x``, else over their numbers."""
+    shown = [(label(view.spec.objectives[i].metric), i) for i in (x, y) if i is not None]
+    hover = [
+        "<br>".join((f"trial {t.number}", *(f"{name} {number(value_of(t, i))}" for name, i in shown)))
+        for t in trials
+    ]
+    places = [t.number if x is None else value_of(t, x) for t in trials]
+    style = {"color": kind.colour, "symbol": kind.symbol, "size": 13 if kind is BEST else 7, "opacity": 0.8}
+    return points(kind.word, places, [value_of(t, y) for t in trials], hover, **style)
 
 
 def _records(view: View, index: int) -> list[TrialRecord]:
@@ -72,5 +74,5 @@ def _records(view: View, index: int) -> list[TrialRecord]:
 
 def _best_so_far(view: View, records: Sequence[TrialRecord], index: int) -> dict[str, Any]:
     steps = [(t.number, value_of(t, index)) for t in records]
-    steps += [(max(t.number for t in view.trials), value) for _, value in steps[-1:]]
+    steps += [(view.trials[-1].number, value) for _, value in steps[-1:]]
     return line("best so far", [n for n, _ in steps], [v for _, v in steps], BEST.colour, shape="hv", width=2.5)

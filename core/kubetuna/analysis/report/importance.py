@@ -19,7 +19,7 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, create_trial
 
-from kubetuna.analysis.report.chart import Chart, Section, nothing, points
+from kubetuna.analysis.report.chart import Chart, Section, points
 from kubetuna.analysis.report.kinds import BLUE, GREY
 from kubetuna.analysis.report.text import esc, label
 from kubetuna.analysis.report.view import View, sign_of, thinned, value_of
@@ -69,7 +69,8 @@ def importances(view: View, index: int) -> tuple[Importance, ...]:
     if len(usable) < TRIALS_NEEDED or np.ptp(values) == 0:
         return ()
     with _quiet():
-        study = _study([frozen for _, frozen in usable])
+        study = optuna.create_study()
+        study.add_trials([frozen for _, frozen in usable])
         return _compared(study, values)
 
 
@@ -109,12 +110,6 @@ def _frozen(spec: Experiment, trial: TrialRecord) -> FrozenTrial | None:
         return None
 
 
-def _study(trials: Sequence[FrozenTrial]) -> optuna.Study:
-    study = optuna.create_study()
-    study.add_trials(trials)
-    return study
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without Optuna's own words: a note on every study made, warnings that the page itself explains."""
@@ -138,7 +133,9 @@ def section(view: View) -> Section:
     for objective, ranked in zip(view.spec.objectives, found, strict=True):
         if view.spec.multi_objective:
             blocks.append(f"<h3>For {esc(objective.metric)}</h3>")
-        blocks.append(_chart(objective.metric, ranked, len(view.eligible)) if ranked else nothing(_why_not(view)))
+        blocks.append(
+            _chart(objective.metric, ranked, len(view.eligible)) if ranked else f"<p>{_why_not(view)}</p>"
+        )
     more = max(map(len, found)) - BAR_LIMIT
     rest = f" The {more} least important are left out." if more > 0 else ""
     return Section("importance", title, LEAD + rest, blocks)

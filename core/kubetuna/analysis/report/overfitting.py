@@ -14,18 +14,10 @@ import numpy as np
 
 from kubetuna.analysis.report.text import count, number, span
 from kubetuna.analysis.report.view import View, thinned
+from kubetuna.analysis.statistics import sharpe
 from kubetuna.analysis.statistics.intervals import reality_check, sharpe_interval
 from kubetuna.analysis.statistics.overfitting import Overfitting, block_count, probability_of_overfitting
-from kubetuna.analysis.statistics.sharpe import (
-    Floats,
-    Moments,
-    deflated_sharpe_ratio,
-    effective_trials,
-    expected_best_ratio,
-    moments,
-    probabilistic_sharpe_ratio,
-    sharpe_ratios,
-)
+from kubetuna.analysis.statistics.sharpe import Floats, Moments, moments, sharpe_ratios
 from kubetuna.trials.records import TrialRecord
 
 SERIES = "returns"
@@ -73,13 +65,10 @@ def luck_of(view: View) -> Luck | None:
     best = view.best
     if best is None or len(best.series.get(SERIES, ())) < SHORTEST:
         return None
-    trials = thinned(_comparable(view, len(best.series[SERIES])), TRIAL_LIMIT, (best,))
+    comparable = [t for t in view.eligible if len(t.series.get(SERIES, ())) == len(best.series[SERIES])]
+    trials = thinned(comparable, TRIAL_LIMIT, (best,))
     returns = np.array([t.series[SERIES] for t in trials], dtype=np.float64).T
     return _luck(best, trials, returns, _tried(view))
-
-
-def _comparable(view: View, length: int) -> list[TrialRecord]:
-    return [t for t in view.eligible if len(t.series.get(SERIES, ())) == length]
 
 
 def _tried(view: View) -> int:
@@ -98,11 +87,11 @@ def _luck(best: TrialRecord, trials: Sequence[TrialRecord], returns: Floats, tri
         interval=sharpe_interval(own),
         tried=tried,
         compared=len(trials),
-        effective=effective_trials(returns) * tried / len(trials),
-        by_luck=expected_best_ratio(skilless, tried),
-        probabilistic=probabilistic_sharpe_ratio(found),
-        deflated=deflated_sharpe_ratio(found, skilless, tried),
-        deflated_strict=deflated_sharpe_ratio(found, float(ratios.var()), tried),
+        effective=sharpe.effective_trials(returns) * tried / len(trials),
+        by_luck=sharpe.expected_best_ratio(skilless, tried),
+        probabilistic=sharpe.probabilistic_sharpe_ratio(found),
+        deflated=sharpe.deflated_sharpe_ratio(found, skilless, tried),
+        deflated_strict=sharpe.deflated_sharpe_ratio(found, float(ratios.var()), tried),
         reality=reality_check(returns),
         overfitting=probability_of_overfitting(returns, blocks) if len(trials) > 1 and blocks else None,
         parts=tuple(moments(part).ratio for part in np.array_split(own, PARTS)),

@@ -1,7 +1,7 @@
 """The report: one HTML file that needs nothing else, now or in ten years, with or without a network.
 
-The head answers in ten seconds what the result is, what it cost, how reliable it is and what comes next; the
-charts follow, as far as Optuna Dashboard does not show them from the same store. Plotly lies inside the file
+The head has the result, its cost, its reliability and the next steps, to be read in ten seconds; the charts
+follow, as far as Optuna Dashboard does not show them from the same store. Plotly lies inside the file
 once. A content security policy in the file forbids any request and any script but the page's own two, so that
 not even a hole in the escaping would run a trial's text.
 """
@@ -15,18 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from kubetuna.analysis.report import (
-    cost,
-    curves,
-    failures,
-    history,
-    importance,
-    pareto,
-    repeats,
-    selection_bias,
-)
-from kubetuna.analysis.report.chart import Drawing, Section, without
-from kubetuna.analysis.report.checks import Check, checks_card
+from kubetuna.analysis.report import cost, curves, failures, history, importance, pareto, repeats, selection_bias
+from kubetuna.analysis.report.chart import Drawing, Section, card, without
+from kubetuna.analysis.report.checks import Check, check_list
 from kubetuna.analysis.report.next_steps import Commands, next_card
 from kubetuna.analysis.report.overfitting import Luck, luck_of
 from kubetuna.analysis.report.result import head, ranking, result_card
@@ -42,7 +33,8 @@ def render_report(
     sections = sections_of(view, luck, added)
     drawn = [s for s in sections if not s.missing]
     body = "".join(drawing.section(s) for s in drawn) + without(s for s in sections if s.missing)
-    cards = result_card(view) + cost.cost_card(view) + checks_card(view, luck, checks) + next_card(view, more)
+    reliability = card("Reliability checks", check_list(view, luck, checks))
+    cards = result_card(view) + cost.cost_card(view) + reliability + next_card(view, more)
     return document(
         f"{view.spec.name}: tuning report",
         f'{head(view)}<main><div class="cards">{cards}</div>{_contents(drawn)}{body}</main>',
@@ -93,12 +85,9 @@ def document(title: str, body: str, charts: Sequence[Mapping[str, Any]]) -> str:
 
 def _policy(scripts: Iterable[str]) -> str:
     """Nothing from anywhere; only these scripts, by their hashes; plotly writes styles of its own."""
-    hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    hashes = " ".join(f"'sha256-{digest}'" for digest in digests)
     return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:"
-
-
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def colours() -> dict[str, str]:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubetuna.analysis.report.axes import value_axis
-from kubetuna.analysis.report.chart import Chart, Section, line, points
-from kubetuna.analysis.report.kinds import BEST, COMPLETE, INFEASIBLE, Kind
-from kubetuna.analysis.report.text import label, number
+from kubetuna.analysis.report.chart import Chart, Section, line
+from kubetuna.analysis.report.history import marks
+from kubetuna.analysis.report.kinds import BEST, COMPLETE, INFEASIBLE
+from kubetuna.analysis.report.text import label
 from kubetuna.analysis.report.view import View, better_word, shown_of, sign_of, thinned, value_of
 from kubetuna.trials.records import TrialRecord
 
@@ -37,33 +38,22 @@ def section(view: View) -> Section:
 
 
 def _chart(view: View, shown: Sequence[TrialRecord], pair: tuple[int, int]) -> tuple[Chart, str]:
-    first, second = (view.spec.objectives[i] for i in pair)
+    first, second = pair
     x_axis, y_axis = (value_axis(view.spec.objectives[i], [value_of(t, i) for t in view.scored]) for i in pair)
     front = {t.number for t in view.winners}
     others = [t for t in shown if t.number not in front]
     data = [
-        _marks(view, [t for t in others if t.feasible], pair, COMPLETE, 7),
-        _marks(view, [t for t in others if not t.feasible], pair, INFEASIBLE, 7),
+        marks(view, COMPLETE, [t for t in others if t.feasible], y=second, x=first),
+        marks(view, INFEASIBLE, [t for t in others if not t.feasible], y=second, x=first),
         *([_steps(view, pair)] if len(view.spec.objectives) == 2 else []),
-        {**_marks(view, view.winners, pair, BEST, 12), "name": "Pareto front"},
+        {**marks(view, BEST, view.winners, y=second, x=first), "name": "Pareto front"},
     ]
     layout = {"xaxis": x_axis.layout, "yaxis": y_axis.layout}
-    for axis, objective in (("xaxis", first), ("yaxis", second)):
+    objectives = [view.spec.objectives[i] for i in pair]
+    for axis, objective in zip(layout, objectives, strict=True):
         layout[axis] = {**layout[axis], "title": {"text": f"{label(objective.metric)} ({better_word(objective)})"}}
-    alt = f"{first.metric} against {second.metric}; {len(view.winners)} trials on the Pareto front."
+    alt = f"{' against '.join(o.metric for o in objectives)}; {len(view.winners)} trials on the Pareto front."
     return Chart(alt, data, layout, 440), x_axis.note or y_axis.note
-
-
-def _marks(
-    view: View, trials: Sequence[TrialRecord], pair: tuple[int, int], kind: Kind, size: int
-) -> dict[str, Any]:
-    hover = ["<br>".join((f"trial {t.number}", *(_named(view, t, i) for i in pair))) for t in trials]
-    x, y = ([value_of(t, i) for t in trials] for i in pair)
-    return points(kind.word, x, y, hover, color=kind.colour, symbol=kind.symbol, size=size, opacity=0.85)
-
-
-def _named(view: View, trial: TrialRecord, index: int) -> str:
-    return f"{label(view.spec.objectives[index].metric)} {number(value_of(trial, index))}"
 
 
 def _steps(view: View, pair: tuple[int, int]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kubetuna.analysis.report.chart import Section, table
@@ -62,14 +62,14 @@ def section(view: View) -> Section | None:
     if not found:
         return None
     heads = ("trial", *(["in the search"] if view.retests else []), "mean", "95 % interval", "each run")
-    rows = [list(_row(r, bool(view.retests))) for r in found]
+    rows = [
+        [
+            str(r.trial),
+            *([number(r.chosen_at)] if view.retests else []),
+            f"<b>{number(r.mean)}</b>",
+            span(r.low, r.high),
+            "  ".join(map(number, r.values)),
+        ]
+        for r in found
+    ]
     return Section("repeated", "Repeated runs", LEAD, [table(heads, rows, range(len(heads) - 1))])
-
-
-def _row(runs: Runs, retested: bool) -> Iterator[str]:
-    yield str(runs.trial)
-    if retested:
-        yield number(runs.chosen_at)
-    yield f"<b>{number(runs.mean)}</b>"
-    yield span(runs.low, runs.high)
-    yield "  ".join(number(v) for v in runs.values)

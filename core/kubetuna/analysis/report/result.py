@@ -25,11 +25,14 @@ RANKING_LEAD = "Values that the best trials share are safer to keep than those i
 
 def head(view: View) -> str:
     """The title and one sentence with the result."""
-    name = esc(view.spec.name)
+    return header("Hyperparameter tuning report", view.spec.name, answer(view), view.generated, _progress(view))
+
+
+def header(kind: str, title: str, sentence: str, written: float, progress: str = "") -> str:
+    """The head of a page; ``sentence`` and ``progress`` are HTML already."""
     return (
-        f'<header><p class="kicker">Hyperparameter tuning report</p><h1>{name}</h1>'
-        f'<p class="answer">{answer(view)}</p>'
-        f'<p class="meta">{_progress(view)} Written {esc(moment(view.generated))}.</p></header>'
+        f'<header><p class="kicker">{kind}</p><h1>{esc(title)}</h1><p class="answer">{sentence}</p>'
+        f'<p class="meta">{progress} Written {moment(written)}.</p></header>'
     )
 
 
@@ -101,8 +104,12 @@ def _front(view: View) -> str:
     shown = thinned(along, ROWS)
     more = len(along) - len(shown)
     note = f"<p class='small'>{count(more, 'trial')} between these left out.</p>" if more else ""
-    points = [{"trial": t.number, "values": list(t.values or ()), "params": dict(t.params)} for t in shown]
-    return _trials(view, shown) + note + _copyable(points)
+    return _trials(view, shown) + note + _copyable(front_points(shown))
+
+
+def front_points(trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
+    """Trials of a Pareto front as JSON."""
+    return [{"trial": t.number, "values": list(t.values or ()), "params": dict(t.params)} for t in trials]
 
 
 def ranking(view: View) -> Section | None:
