@@ -55,8 +55,9 @@ class Extension:
 
 @cache
 def extensions() -> Sequence[Extension]:
-    """Every registered extension, by name."""
-    return tuple(one.load() for one in sorted(entry_points(group=GROUP), key=lambda one: one.name))
+    """Every registered extension, by name; one that two installed distributions register counts once."""
+    found = {one.name: one for one in entry_points(group=GROUP)}
+    return tuple(found[name].load() for name in sorted(found))
 
 
 def task_of(spec: Experiment) -> str:
