@@ -15,7 +15,6 @@ from kubetuna.analysis.statistics.sharpe import (
     deflated_sharpe_ratio,
     effective_trials,
     expected_best_ratio,
-    minimum_track_record,
     moments,
     probabilistic_sharpe_ratio,
     sharpe_ratios,
@@ -64,13 +63,6 @@ class TestTheSharpeRatio:
     def test_the_expected_best_is_what_simulation_shows(self) -> None:
         draws = noise(3, 20_000, 50).max(axis=1).mean()
         assert expected_best_ratio(1.0, 50) == pytest.approx(draws, rel=0.02)
-
-    def test_the_track_record_needed_gives_just_that_confidence(self) -> None:
-        found = Moments(0.1, 500, -0.5, 5.0)
-        needed = minimum_track_record(found)
-        again = Moments(0.1, round(needed), -0.5, 5.0)
-        assert probabilistic_sharpe_ratio(again) == pytest.approx(0.95, abs=1e-3)
-        assert minimum_track_record(Moments(-0.1, 500)) == math.inf
 
 
 class TestTheEffectiveNumberOfTrials:

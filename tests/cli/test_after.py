@@ -53,7 +53,7 @@ def test_tune_leaves_a_folder_of_results_that_every_verb_reads(small: Runner) ->
     words = ("tune", "task1", "--metric", "total_return", "--set", "maxTrialCount=2", "--set", budget)
     told = small.call(*words)
     folder = "hpo_experiments/task1_hpo_results"
-    assert "What was found: total_return = " in told and f"kubetuna train {folder}" in told
+    assert "Result: total_return = " in told and f"kubetuna train {folder}" in told
     best = json.loads((small.folder / folder / "task1_best_config.json").read_text())
     assert best["study"] == "task1-total-return" and best["value"] == best["metrics"]["total_return"]
     assert json.loads(small.call("summary", folder, "--json"))["best"]["best_params"] == best["best_params"]

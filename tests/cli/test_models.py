@@ -109,13 +109,13 @@ def test_the_held_out_test_is_scored_once(tuned: Runner) -> None:
     assert len(done["runs"]) == 2 and done["looks"] == 1 and len({r["seed"] for r in done["runs"]}) == 2
     assert done["interval"][0] <= done["mean"] <= done["interval"][1]
     assert done["baselines"].keys() == {"buy_and_hold", "flat", "random", "untuned"}
-    assert "whoever looks twice" in tuned.call("finalize", FOLDER, code=1)
-    assert "whoever looks twice" in tuned.call("finalize", "task1-sharpe-ratio", code=1)
+    assert "a second look would tune on it" in tuned.call("finalize", FOLDER, code=1)
+    assert "a second look would tune on it" in tuned.call("finalize", "task1-sharpe-ratio", code=1)
     assert "held-out test, scored once" in tuned.call("summary", FOLDER)
     assert "held-out test, scored once" in (tuned.folder / FOLDER / "report.html").read_text()
     # The store alone remembers too.
     shutil.move(tuned.folder / FOLDER / "final.json", tuned.folder / "kept.json")
-    assert "whoever looks twice" in tuned.call("finalize", FOLDER, code=1)
+    assert "a second look would tune on it" in tuned.call("finalize", FOLDER, code=1)
     shutil.move(tuned.folder / "kept.json", tuned.folder / FOLDER / "final.json")
     again = json.loads(tuned.call("finalize", FOLDER, "--seeds", "2", "--again", "--json", timeout=600))
     assert again["looks"] == 2 and again["mean"] == done["mean"], "the models are there already"

@@ -28,13 +28,13 @@ def with_returns(skills: list[float], seed: int = 0) -> Study:
 def test_the_best_of_noise_is_called_luck() -> None:
     words = [verdict(found) for seed in range(20) if (found := luck_of(with_returns([0.0] * 20, seed).view()))]
     assert len(words) == 20
-    assert sum("may be mere luck" in w for w in words) >= 19
+    assert sum("may be due to chance" in w for w in words) >= 19
 
 
 def test_planted_skill_is_not_called_luck() -> None:
     found = luck_of(with_returns([0.0] * 10 + [0.3] * 10).view())
     assert found is not None and found.skill
-    assert "not mere luck" in verdict(found)
+    assert "Chance alone does not explain" in verdict(found)
     assert found.interval[0] > found.by_luck
 
 
@@ -65,14 +65,14 @@ def test_every_trial_whose_value_was_seen_counts() -> None:
 def test_one_dominant_trial_is_a_choice_worth_making_and_equals_are_not() -> None:
     one, equals = luck_of(with_returns([0.0] * 19 + [0.5]).view()), luck_of(with_returns([0.3] * 20).view())
     assert one and equals and one.overfitting and equals.overfitting
-    assert one.overfitting.probability < 0.05 and "worth something" in choice(one)
+    assert one.overfitting.probability < 0.05 and "is meaningful" in choice(one)
     assert equals.skill and equals.overfitting.loss < 0.05
 
 
 def test_without_returns_the_page_says_what_it_takes() -> None:
     assert luck_of(study([trial(0), trial(1)]).view()) is None
-    assert "It takes the returns of each trial" in head_of(study([trial(0), trial(1)]).page())
-    assert "no single winner" in head_of(study([trial(0, values=(1.0, 2.0))], SEVERAL).page())
+    assert "This needs the returns of each trial" in head_of(study([trial(0), trial(1)]).page())
+    assert "no single best trial" in head_of(study([trial(0, values=(1.0, 2.0))], SEVERAL).page())
     short = replace(trial(0), series={"returns": [1.0] * 5})
     assert luck_of(study([short]).view()) is None
 
@@ -88,5 +88,5 @@ def test_one_trial_series_that_never_move_and_lengths_that_differ() -> None:
 
 def test_the_page_has_the_verdict_at_the_top_and_the_figures_below() -> None:
     page = head_of(with_returns([0.0] * 20).page())
-    assert page.index("may be mere luck") < page.index('id="luck"') < page.index("reality check</td>")
+    assert page.index("may be due to chance") < page.index('id="luck"') < page.index("reality check</td>")
     assert "deflated Sharpe ratio" in page and "overfitting (PBO)" in page

@@ -21,9 +21,6 @@ HOSTILE = "</script><script>alert(1)</script><img src=http://evil.test/x onerror
 COLOURS = [
     "ink",
     "paper",
-    "far",
-    "midway",
-    "near",
     "blue",
     "orange",
     "green",
@@ -97,7 +94,7 @@ def test_every_study_gives_a_page_with_its_places(name: str) -> None:
     places = [attrs["id"] for _, attrs in elements(page).found if attrs.get("class") == "chart"]
     assert places == [chart["place"] for chart in charts_of(page)]
     assert page.startswith("<!DOCTYPE html>")
-    for question in ("What was found", "What it cost", "Whether to believe it", "What to type next"):
+    for question in ("Result", "Cost", "Reliability checks", "Next steps"):
         assert question in page
 
 
@@ -183,8 +180,8 @@ def test_a_study_of_another_program_has_a_best_too() -> None:
 
 def test_what_cannot_be_drawn_is_said_once_with_its_reason() -> None:
     page = head_of(STUDIES["one"].page())
-    assert "It takes at least 10 completed trials to tell; there are 1." in page
-    assert "It takes two completed trials and two parameters to compare." in page
+    assert "Importance needs at least 10 completed trials; there are 1." in page
+    assert "No time has been spent yet." in head_of(STUDIES["none"].page())
 
 
 def test_failures_are_counted_by_class_with_the_first_message() -> None:
@@ -198,7 +195,7 @@ def test_a_study_of_ten_thousand_trials_stays_light() -> None:
     assert len(page.encode()) < 8_000_000
     points = sum(len(trace["x"]) for chart in charts_of(page) for trace in chart["data"])
     assert points < 45_000
-    assert "To stay light" in page
+    assert "To keep the page small" in page
 
 
 def test_the_page_does_not_depend_on_the_order_of_the_trials() -> None:

@@ -125,12 +125,12 @@ def test_an_empty_folder_says_how_to_fill_it(tmp_path: Path) -> None:
 
 def test_the_overview_compares_what_can_be_compared(tmp_path: Path) -> None:
     write_results(seen(), tmp_path / "a")
-    assert "Which search went best" not in write_overview(tmp_path).read_text()
+    assert "Comparison by" not in write_overview(tmp_path).read_text()
     other = study([trial(n, 5.0 + n) for n in range(12)], SINGLE.replace("trading-ensemble", "other"))
     write_results(seen(other, uid="u2"), tmp_path / "b")
     write_results(seen(study([failed_trial(0)]), uid="u3"), tmp_path / "c")
     page = write_overview(tmp_path).read_text()
-    assert "Which search went best by sharpe_ratio" in page and "other is better than the others" in page
+    assert "Comparison by sharpe_ratio" in page and "other is better than the others" in page
 
 
 FINAL = {
@@ -144,8 +144,8 @@ FINAL = {
 def test_the_report_shows_what_the_held_out_test_said(tmp_path: Path) -> None:
     page = (write_results(seen(final=FINAL), tmp_path / "r") / "report.html").read_text()
     assert page.index("On the held-out test, scored once with 2 seeds") < page.index('id="test"')
-    assert "buy and hold" in page and "At other costs" in page and "no longer unseen" not in page
+    assert "buy and hold" in page and "At other trading costs" in page and "no longer unseen" not in page
     twice = (write_results(seen(final={**FINAL, "looks": 2}), tmp_path / "s") / "report.html").read_text()
     assert "no longer unseen" in twice
     begun = (write_results(seen(final={"runs": [], "metric": "m"}), tmp_path / "t") / "report.html").read_text()
-    assert "was begun and not finished" in begun and 'id="test"' not in begun
+    assert "was started but did not finish" in begun and 'id="test"' not in begun

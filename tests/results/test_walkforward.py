@@ -27,13 +27,13 @@ def with_winner(*values: float) -> WalkForward:
 
 def test_a_winner_that_stays_ahead_and_an_order_that_holds() -> None:
     assert verdict(walk()) == (
-        "Walking forward, trial 5 stays ahead of buy and hold, flat in each of 3 folds; the order of the 4 trials "
+        "In walk-forward, trial 5 stays ahead of buy and hold, flat in each of 3 folds; the order of the 4 trials "
         "from fold to fold holds (mean rank correlation 1.00; random orders reach that in 0.001 of cases)."
     )
 
 
 def test_a_winner_that_falls_behind_once_or_always() -> None:
-    assert "in 2 of 3 folds, and not in fold 2" in verdict(with_winner(0.3, -0.01, 0.1))
+    assert "in 2 of 3 folds, but not in fold 2" in verdict(with_winner(0.3, -0.01, 0.1))
     assert with_winner(0.3, 0.0, 0.1).behind == (2,), "as much as doing nothing is not ahead of it"
     assert "in none of 3 folds" in verdict(with_winner(-1.0, -1.0, -1.0))
 
@@ -44,10 +44,10 @@ def test_less_is_better_where_the_objective_says_so() -> None:
 
 
 def test_an_order_is_called_one_only_where_chance_hardly_makes_it() -> None:
-    assert "cannot be told from chance" in verdict(walk(order=Order(0.9, 0.17)))
+    assert "is indistinguishable from chance" in verdict(walk(order=Order(0.9, 0.17)))
     assert "holds only roughly" in verdict(walk(order=Order(0.3, 0.01)))
     assert "do not differ" in verdict(walk(order=None))
-    assert "takes at least 3 of them" in verdict(walk(trials=walk().trials[:2], order=None))
+    assert "needs at least 3 of them" in verdict(walk(trials=walk().trials[:2], order=None))
 
 
 def test_without_a_baseline_in_the_metric_nothing_is_claimed() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubetuna.analysis.report.headline import cost_card, hours_text
+from kubetuna.analysis.report.cost import cost_card, hours_text
 from kubetuna.cli.preview import preview, preview_text
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import GPU, SLOT, resource_unit, resource_units

@@ -18,7 +18,6 @@ from kubetuna.errors import ResultsError
 from kubetuna.experiment.model import Direction
 from kubetuna.study.foreign import UNNAMED
 from kubetuna.study.record import StudyRecord, value_in
-from kubetuna.trials.records import TrialRecord
 from kubetuna.trials.totals import eligible
 
 Floats = NDArray[np.float64]
@@ -73,10 +72,10 @@ class Comparison:
         """One sentence on whether the leader leads."""
         leader, others = self.studies[0], self.studies[1:]
         if not others:
-            return f"{leader.study} is alone."
+            return f"{leader.study} is the only study."
         rivals = [s.study for s in others if s.chance > 1 - CONFIDENCE]
         if rivals:
-            return f"{leader.study} leads, but cannot be told apart from {', '.join(rivals)} at 95 %."
+            return f"{leader.study} leads, but its lead over {', '.join(rivals)} is not significant at 95 %."
         return f"{leader.study} is better than the others, at equal numbers of trials, at 95 %."
 
 
@@ -90,9 +89,9 @@ def compare(seen: Sequence[StudyRecord], metric: str | None = None) -> Compariso
     direction = _direction(seen, chosen)
     sign = 1.0 if direction == "maximize" else -1.0
     scored = [(one, _scores(one, chosen, sign)) for one in seen]
-    size = min(len(values) for _, values in scored)
-    leader = max(scored, key=lambda pair: _quantile(pair[1], size, 0.5))[1]
-    found = [_compared(one, values, size, sign, leader, chosen) for one, values in scored]
+    size = min(len(values) for _, (values, _) in scored)
+    leader = max((values for _, (values, _) in scored), key=lambda values: _quantile(values, size, 0.5))
+    found = [_compared(one, values, best, size, sign, leader) for one, (values, best) in scored]
     return Comparison(chosen, direction, tuple(sorted(found, key=lambda c: (-sign * c.likely, c.chance != 0.5))))
 
 
@@ -112,27 +111,27 @@ def _direction(seen: Sequence[StudyRecord], metric: str) -> Direction:
     return next(iter(found)) if found else "maximize"
 
 
-def _scores(one: StudyRecord, metric: str, sign: float) -> Floats:
-    """The values of the eligible trials in order of goodness, worst first, larger is better."""
-    values = [v for t in filter(eligible, one.trials) if (v := value_in(one, t, metric)) is not None]
-    if not values:
+def _scores(one: StudyRecord, metric: str, sign: float) -> tuple[Floats, int]:
+    """The values of the eligible trials, worst first and larger is better; and the number of the best trial."""
+    found = ((value_in(one, t, metric), -t.number) for t in filter(eligible, one.trials))
+    reached = sorted((sign * value, number) for value, number in found if value is not None)
+    if not reached:
         known = sorted({m for t in one.trials for m in t.metrics} | {o.metric for o in one.spec.objectives})
         raise ResultsError(
             f"{one.spec.name}: no completed trial has the metric {metric!r}; it knows {', '.join(known[:10])}"
         )
-    return np.sort(sign * np.array(values))
+    return np.array([value for value, _ in reached]), -reached[-1][1]
 
 
-def _compared(one: StudyRecord, values: Floats, size: int, sign: float, leader: Floats, metric: str) -> Compared:
+def _compared(one: StudyRecord, values: Floats, best: int, size: int, sign: float, leader: Floats) -> Compared:
     tail = (1 - CONFIDENCE) / 2
     ends = sorted(sign * _quantile(values, size, q) for q in (tail, 1 - tail))
-    best = max(filter(eligible, one.trials), key=lambda t: (_goodness(one, t, metric, sign), -t.number))
     return Compared(
         study=one.spec.name,
         trials=len(one.trials),
         completed=len(values),
         best=sign * float(values[-1]),
-        best_trial=best.number,
+        best_trial=best,
         median=sign * float(np.median(values)),
         of=size,
         likely=sign * _quantile(values, size, 0.5),
@@ -140,11 +139,6 @@ def _compared(one: StudyRecord, values: Floats, size: int, sign: float, leader: 
         high=ends[1],
         chance=0.5 if values is leader else _chance(values, leader, size),
     )
-
-
-def _goodness(one: StudyRecord, trial: TrialRecord, metric: str, sign: float) -> float:
-    value = value_in(one, trial, metric)
-    return -math.inf if value is None else sign * value
 
 
 def _quantile(values: Floats, size: int, share: float) -> float:

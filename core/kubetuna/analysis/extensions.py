@@ -33,7 +33,7 @@ class Extension:
         return ()
 
     def checks(self, seen: StudyRecord, view: View) -> Iterable[Check]:
-        """Further reliability checks, the weightiest first."""
+        """Further reliability checks, the most important first."""
         return ()
 
     def figures(self, seen: StudyRecord) -> Mapping[str, Any]:
@@ -41,7 +41,7 @@ class Extension:
         return {}
 
     def commands(self, spec: Experiment, study: str) -> Iterable[tuple[str, str]]:
-        """Commands that make sense next, each with a word on what it does; ``study`` is quoted for a shell."""
+        """Commands that come next, each with what it does; ``study`` is quoted for a shell."""
         return ()
 
     def closing(self, metrics: Mapping[str, float]) -> Iterable[str]:
@@ -55,8 +55,9 @@ class Extension:
 
 @cache
 def extensions() -> Sequence[Extension]:
-    """Every registered extension, by name."""
-    return tuple(one.load() for one in sorted(entry_points(group=GROUP), key=lambda one: one.name))
+    """Every registered extension, by name; one that two installed distributions register counts once."""
+    found = {one.name: one for one in entry_points(group=GROUP)}
+    return tuple(found[name].load() for name in sorted(found))
 
 
 def task_of(spec: Experiment) -> str:

@@ -30,14 +30,8 @@ from kubetuna.parsing.parse import parse_file_text
 from kubetuna.study.record import StudyRecord
 from kubetuna.trials.records import TrialRecord, from_json
 
-SUMMARY, EXPERIMENT, TRIALS, SERIES, FINAL = (
-    "summary.json",
-    "experiment.yaml",
-    "trials.json",
-    "series.jsonl",
-    "final.json",
-)
-REPORT = "report.html"
+SUMMARY, EXPERIMENT, REPORT = "summary.json", "experiment.yaml", "report.html"
+TRIALS, SERIES, FINAL = "trials.json", "series.jsonl", "final.json"
 
 
 def is_results(folder: Path) -> bool:
@@ -78,7 +72,7 @@ def write_report(seen: StudyRecord, path: Path) -> Path:
     Raises:
         BackendMissing: the extra ``analysis`` is not installed.
     """
-    # The import alone takes a while; whoever asks for no page should not wait for it.
+    # The import alone takes a while; a command that writes no page should not wait for it.
     from kubetuna.analysis.report.page import render_report
 
     view = view_of(seen.spec, seen.status, seen.trials, time.time())

@@ -1,4 +1,4 @@
-"""The page over several studies: which results there are, how far to believe them, and which search went best."""
+"""The page over several studies: their results, how reliable these are, and which search did best."""
 
 from __future__ import annotations
 
@@ -6,23 +6,31 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from kubetuna.analysis.comparison import compare
 from kubetuna.analysis.extensions import checks_of
-from kubetuna.analysis.folder import REPORT, read_results, results_under, write_report
-from kubetuna.analysis.report.chart import Section, table
-from kubetuna.analysis.report.overview import Entry, render_overview
-from kubetuna.analysis.report.text import esc, number
-from kubetuna.analysis.report.view import view_of
+from kubetuna.analysis.folder import REPORT, is_results, read_results, results_under, write_report
+from kubetuna.analysis.report import history, importance
+from kubetuna.analysis.report.chart import Drawing, Section, card, table
+from kubetuna.analysis.report.checks import check_list
+from kubetuna.analysis.report.cost import hours_text
+from kubetuna.analysis.report.next_steps import command_list
+from kubetuna.analysis.report.overfitting import Luck, luck_of
+from kubetuna.analysis.report.page import document
+from kubetuna.analysis.report.result import answer, header
+from kubetuna.analysis.report.text import esc, number, span
+from kubetuna.analysis.report.view import View, value_of, view_of
 from kubetuna.analysis.summary import next_commands
 from kubetuna.errors import ResultsError
+from kubetuna.files import write_whole
 from kubetuna.study.record import StudyRecord
 from kubetuna.trials.totals import eligible
 
 PAGE = "dashboard.html"
 COMPARED = (
-    "At equal numbers of trials, since a larger search finds a higher best by its size alone. Only searches over "
-    "the same data compare."
+    "At equal numbers of trials, since a larger search reaches a better value by size alone. Only searches over "
+    "the same data are comparable."
 )
 
 
@@ -55,12 +63,65 @@ def write_overview_of(seen: StudyRecord, folder: Path | None, path: Path | None 
 
 
 def _write(found: Sequence[tuple[StudyRecord, Path]], damaged: Sequence[str], page: Path, title: str) -> Path:
-    from kubetuna.files import write_whole
+    now, drawing, rows, studies = time.time(), Drawing(), [], []
+    for index, (seen, place) in enumerate(found):
+        view = view_of(seen.spec, seen.status, seen.trials, now)
+        luck, link = luck_of(view), _link(seen, place, page)
+        rows.append(_row(view, luck, link, index))
+        studies.append(_study(seen, view, luck, place, link, index))
+    groups = enumerate(_groups([seen for seen, _ in found]))
+    body = "".join(drawing.section(s) for s in (*(_comparison(index, group) for index, group in groups), *studies))
+    heads = ("study", "metric", "best", "trials", "spent", "chance ruled out", "report")
+    overview = card("Overview", table(heads, rows, (2, 3)) + _damaged(damaged), wide=True)
+    studies_found = "1 study" if len(found) == 1 else f"{len(found):,} studies"
+    inner = f"{header('Hyperparameter tuning dashboard', title, studies_found, now)}<main>{overview}{body}</main>"
+    return write_whole(page, document(f"{title}: tuning dashboard", inner, drawing.charts))
 
-    now = time.time()
-    entries = [_entry(seen, place, page, now) for seen, place in found]
-    comparisons = [_compared(index, group) for index, group in enumerate(_groups([seen for seen, _ in found]))]
-    return write_whole(page, render_overview(title, entries, damaged, now, comparisons))
+
+def _link(seen: StudyRecord, place: Path, page: Path) -> str:
+    """A link to the study's own report, which is written where there is none."""
+    report = place / REPORT
+    if not report.exists():
+        write_report(seen, report)
+    return esc(quote(os.path.relpath(str(report), str(page.parent))))
+
+
+def _row(view: View, luck: Luck | None, link: str, index: int) -> list[str]:
+    return [
+        f'<a href="#study-{index}">{esc(view.spec.name)}</a>',
+        esc(", ".join(o.metric for o in view.spec.objectives)),
+        f"<b>{_best(view)}</b>",
+        f"{len(view.trials):,}",
+        esc(hours_text(view.status.get("spent") or {})),
+        _ruled_out(luck),
+        f'<a href="{link}">open</a>',
+    ]
+
+
+def _best(view: View) -> str:
+    if view.best is not None:
+        return number(value_of(view.best))
+    return f"{len(view.winners)} on the front" if view.winners else "none"
+
+
+def _ruled_out(luck: Luck | None) -> str:
+    if luck is None:
+        return "unknown"
+    return '<span class="good">yes</span>' if luck.skill else '<span class="care">no</span>'
+
+
+def _damaged(damaged: Sequence[str]) -> str:
+    items = "".join(f"<li>{esc(text)}</li>" for text in damaged)
+    return f'<p class="care"><b>Left out because they could not be read:</b></p><ul>{items}</ul>' if items else ""
+
+
+def _study(seen: StudyRecord, view: View, luck: Luck | None, place: Path, link: str, index: int) -> Section:
+    """A study: its result and checks, then how the search went and what mattered."""
+    words = f'<p class="answer">{answer(view)}</p>{check_list(view, luck, checks_of(seen, view))}'
+    charts = [chart for part in (history, importance) for chart in part.section(view).charts]
+    commands = command_list(next_commands(view, str(place) if is_results(place) else seen.spec.name))
+    full = f'<p><a href="{link}">Full report</a></p>'
+    return Section(f"study-{index}", view.spec.name, "", [words, *charts, full, commands])
 
 
 def _groups(studies: Sequence[StudyRecord]) -> list[list[StudyRecord]]:
@@ -73,10 +134,10 @@ def _groups(studies: Sequence[StudyRecord]) -> list[list[StudyRecord]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _compared(index: int, group: Sequence[StudyRecord]) -> Section:
+def _comparison(index: int, group: Sequence[StudyRecord]) -> Section:
     found = compare(group)
     size = found.studies[0].of
-    heads = ("study", "completed", "best", "median", f"likely best of {size}", "95 % interval", "chance to lead")
+    heads = ("study", "completed", "best", "median", f"expected best of {size}", "95 % interval", "chance to lead")
     rows = [
         [
             esc(one.study),
@@ -84,21 +145,10 @@ def _compared(index: int, group: Sequence[StudyRecord]) -> Section:
             number(one.best),
             number(one.median),
             f"<b>{number(one.likely)}</b>",
-            f"{number(one.low)} to {number(one.high)}",
+            span(one.low, one.high),
             "leads" if one is found.studies[0] else f"{one.chance:.0%}",
         ]
         for one in found.studies
     ]
-    words = f"<p><b>{esc(found.verdict)}</b></p>"
-    title = f"Which search went best by {found.metric}"
-    return Section(f"compared-{index}", title, COMPARED, [words, table(heads, rows, frozenset(range(1, 7)))])
-
-
-def _entry(seen: StudyRecord, place: Path, page: Path, now: float) -> Entry:
-    report = place / REPORT
-    if not report.exists():
-        write_report(seen, report)
-    view = view_of(seen.spec, seen.status, seen.trials, now)
-    target = str(place) if (place / "summary.json").exists() else seen.spec.name
-    link = os.path.relpath(str(report), str(page.parent))
-    return Entry(view, link, next_commands(view, target), checks_of(seen, view))
+    blocks = [f"<p><b>{esc(found.verdict)}</b></p>", table(heads, rows, range(1, 7))]
+    return Section(f"compared-{index}", f"Comparison by {found.metric}", COMPARED, blocks)

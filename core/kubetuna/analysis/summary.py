@@ -1,16 +1,18 @@
-"""A study in a few lines: what was found, what it cost, whether to believe it, what to type next."""
+"""A study in a few lines: its result, its cost, reliability checks, next steps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from kubetuna.analysis.best_config import configuration
 from kubetuna.analysis.extensions import checks_of, commands_of, figures_of, task_of
 from kubetuna.analysis.report.checks import MARKS, checks
-from kubetuna.analysis.report.headline import hours_text, with_the_winner
+from kubetuna.analysis.report.cost import hours_text
+from kubetuna.analysis.report.next_steps import with_the_winner
 from kubetuna.analysis.report.overfitting import Luck, luck_of
+from kubetuna.analysis.report.result import front_points
 from kubetuna.analysis.report.text import count, number, scalar
 from kubetuna.analysis.report.view import View, view_of
 from kubetuna.study.record import StudyRecord
@@ -27,9 +29,7 @@ def summary(seen: StudyRecord, target: str, now: float) -> dict[str, Any]:
         "message": seen.status.get("message"),
         "objectives": [asdict(o) for o in seen.spec.objectives],
         "best": configuration(seen, view.best) if view.best else None,
-        "paretoFront": [_point(t.number, t.values, t.params) for t in view.winners]
-        if seen.spec.multi_objective
-        else None,
+        "paretoFront": front_points(view.winners) if seen.spec.multi_objective else None,
         "trials": _counts(seen.status),
         "spent": seen.status.get("spent"),
         "savedByPruning": seen.status.get("savedByPruning"),
@@ -38,16 +38,6 @@ def summary(seen: StudyRecord, target: str, now: float) -> dict[str, Any]:
         **figures_of(seen),
         "next": [{"command": command, "what": what} for command, what in next_commands(view, target)],
     }
-
-
-def _front(view: View) -> list[dict[str, Any]] | None:
-    if not view.spec.multi_objective:
-        return None
-    return [_point(t.number, t.values, t.params) for t in view.winners]
-
-
-def _point(trial: int, values: Sequence[float] | None, params: Mapping[str, Any]) -> dict[str, Any]:
-    return {"trial": trial, "values": list(values or ()), "params": dict(params)}
 
 
 def _counts(status: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,12 +71,12 @@ def _luck(luck: Luck) -> dict[str, Any]:
 
 
 def next_commands(view: View, target: str) -> list[tuple[str, str]]:
-    """What to type next, with what it does."""
+    """The commands that come next, each with what it does."""
     found: list[tuple[str, str]] = []
     if view.best is not None:
         found += [*with_the_winner(view, target), *commands_of(view.spec, target)]
-        found.append((f"kubetuna export {target} --out production_configs", "the best parameters as a file"))
-    return [*found, (f"kubetuna report {target} --open", "one page with every chart")]
+        found.append((f"kubetuna export {target} --out production_configs", "write the best parameters to a file"))
+    return [*found, (f"kubetuna report {target} --open", "open the report")]
 
 
 def summary_text(shown: Mapping[str, Any]) -> str:
@@ -94,11 +84,11 @@ def summary_text(shown: Mapping[str, Any]) -> str:
     lines = [f"{shown['study']}: {shown['state']}. {shown['message'] or ''}".rstrip(), "", *_found(shown), ""]
     trials = shown["trials"]
     parts = ", ".join(f"{n} {word}" for word, n in trials.items() if n and word != "all")
-    lines += ["What it cost", f"  {count(trials['all'], 'trial')}: {parts or 'none ended'}"]
-    lines += [f"  {hours_text(shown['spent'] or {})}", "", "Whether to believe it"]
+    lines += ["Cost", f"  {count(trials['all'], 'trial')}: {parts or 'none ended'}"]
+    lines += [f"  {hours_text(shown['spent'] or {})}", "", "Reliability checks"]
     lines += [f"  {MARKS[check['mark']]} {check['text']}" for check in shown["belief"]]
     width = max(len(n["command"]) for n in shown["next"])
-    lines += ["", "What to type next", *(f"  {n['command']:<{width}}   {n['what']}" for n in shown["next"])]
+    lines += ["", "Next steps", *(f"  {n['command']:<{width}}   {n['what']}" for n in shown["next"])]
     return "\n".join(lines)
 
 
@@ -111,13 +101,13 @@ def _found(shown: Mapping[str, Any]) -> list[str]:
             + ", ".join(f"{n} = {number(v)}" for n, v in zip(names, p["values"], strict=False))
             for p in front[:10]
         ]
-        return [f"What was found: {count(len(front), 'trial')} on the Pareto front", *rows]
+        return [f"Result: {count(len(front), 'trial')} on the Pareto front", *rows]
     if best is None:
-        return ["What was found: nothing yet; no trial has completed with a valid value"]
+        return ["Result: none yet; no trial has completed with a valid value"]
     objective = shown["objectives"][0]
     way = "higher is better" if objective["direction"] == "maximize" else "lower is better"
     width = max((len(name) for name in best["best_params"]), default=0)
     return [
-        f"What was found: {best['metric']} = {number(best['value'])} in trial {best['trial']} ({way})",
+        f"Result: {best['metric']} = {number(best['value'])} in trial {best['trial']} ({way})",
         *(f"  {name:<{width}}  {scalar(value)}" for name, value in best["best_params"].items()),
     ]

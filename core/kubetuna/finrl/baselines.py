@@ -1,4 +1,4 @@
-"""What a result has to beat: what needs no training, measured on the same data; as checks and as closing words."""
+"""What a result has to beat: baselines without training, measured on the same data; as checks and closing lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubetuna.analysis.report.checks import Check
-from kubetuna.analysis.report.text import count, finite, number
+from kubetuna.analysis.report.text import count, finite, number, span
 from kubetuna.analysis.report.view import View
 from kubetuna.finrl.fold_results import WalkForward, verdict
 
@@ -14,63 +14,55 @@ BASELINES = ("buy_and_hold_return", "flat_return", "random_return", "untuned_ret
 _OWN = ("total_return", "cumulative_return")
 
 
-def own_return(metrics: Mapping[str, float]) -> float | None:
-    """The trial's own return, under whichever name it printed it."""
-    return next((metrics[name] for name in _OWN if name in metrics), None)
+def _compared(metrics: Mapping[str, float]) -> Iterator[tuple[str, float, float]]:
+    """Each baseline that a trial printed itself, in words, with the trial's own return and the baseline's."""
+    own = next((finite(metrics[name]) for name in _OWN if name in metrics), None)
+    for name in BASELINES if own is not None else ():
+        other = finite(metrics.get(name))
+        if own is not None and other is not None:
+            yield name.removesuffix("_return").replace("_", " "), own, other
 
 
 def baseline_checks(view: View) -> Iterator[Check]:
     """The best against trivial strategies that its own trial measured on the same data."""
-    metrics = view.best.metrics if view.best else {}
-    own = finite(own_return(metrics))
-    for name in BASELINES if own is not None else ():
-        other = finite(metrics.get(name))
-        if other is None or own is None:
-            continue
-        words = name.removesuffix("_return").replace("_", " ")
+    for name, own, other in _compared(view.best.metrics if view.best else {}):
         verb = "beats" if own > other else "does not beat"
-        text = f"Its return of {own:+.4%} {verb} {words} ({other:+.4%}): {own - other:+.4%}."
+        text = f"Its return of {own:+.4%} {verb} {name} ({other:+.4%}): {own - other:+.4%}."
         yield Check("good" if own > other else "care", text)
 
 
 def test_checks(final: Mapping[str, Any] | None) -> Iterator[Check]:
-    """What the held-out test said: the one figure that the search could not bend."""
+    """The result of the held-out test: the one figure that the search could not influence."""
     if final is None:
         return
     if not final.get("runs"):
-        yield Check("care", "The held-out test was begun and not finished; see finalize --again.")
+        yield Check("care", "The held-out test was started but did not finish; see finalize --again.")
         return
-    low, high = final["interval"]
     sign = -1 if final.get("direction") == "minimize" else 1
     beaten = all(sign * final["mean"] > sign * value for value in final["baselines"].values())
     text = (
         f"On the held-out test, scored once with {count(len(final['runs']), 'seed')}: {final['metric']} "
-        f"{number(final['mean'])} (95 %: {number(low)} to {number(high)})"
+        f"{number(final['mean'])} (95 % interval {span(*final['interval'])})"
     )
     others = ", ".join(f"{name.replace('_', ' ')} {number(v)}" for name, v in final["baselines"].items())
     yield Check("good" if beaten else "care", f"{text}, against {others}." if others else f"{text}.")
 
 
 def folds_checks(view: View, walk: WalkForward | None) -> Iterator[Check]:
-    """Whether the winner leads in other stretches of time too."""
+    """Whether the winner leads in other periods too."""
     if walk is None:
         return
     text = verdict(walk)
     if view.best is not None and view.best.number != walk.winner.trial:
         yield Check("note", f"{text} Since then trial {view.best.number} became the best.")
-    elif walk.contenders:
-        yield Check("care" if walk.behind else "good", text)
     else:
-        yield Check("note", text)
+        yield Check(("care" if walk.behind else "good") if walk.contenders else "note", text)
 
 
 def closing_lines(metrics: Mapping[str, float]) -> Iterator[str]:
     """By how much a trial beats the baselines that it printed itself (``*_return`` metrics)."""
-    own = own_return(metrics)
-    names = [name for name in BASELINES if name in metrics]
-    if own is None or not names:
-        return
-    yield "On the validation window:"
-    for name in names:
-        other, words = metrics[name], name.removesuffix("_return").replace("_", " ")
-        yield f"  return {own:+.4%} against {words} {other:+.4%}: {own - other:+.4%}"
+    lines = [
+        f"  return {own:+.4%}, {name} {other:+.4%}: {own - other:+.4%}" for name, own, other in _compared(metrics)
+    ]
+    if lines:
+        yield from ("On the validation window:", *lines)

@@ -35,10 +35,9 @@ model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), "a
 ```""",
 }
 LIMITS = {
-    "task1": "One asset and one stretch of time are one regime. The protocol's slippage is far below what most "
-    "exchanges take; `kubetuna evaluate` shows what is left at others.",
-    "task2": "The same news may have been in the base model's own training data; unseen dates after its "
-    "release are the only fair test.",
+    "task1": "One asset and one period are one regime. The protocol's slippage is far below what most exchanges "
+    "charge; `kubetuna evaluate` shows the result at other costs.",
+    "task2": "The same news may be in the base model's training data; only later dates are a fair test.",
 }
 
 
@@ -50,26 +49,25 @@ class Contest(Extension):
         return shipped_task(spec)
 
     def sections(self, seen: StudyRecord) -> Iterator[Section]:
-        """The held-out test and the folds, once there are results of them."""
-        found = (test_section(seen.final), folds_section(walk_of(seen)))
-        return (section for section in found if section is not None)
+        """The held-out test and the folds, once there are results."""
+        return filter(None, (test_section(seen.final), folds_section(walk_of(seen))))
 
     def checks(self, seen: StudyRecord, view: View) -> Iterator[Check]:
-        """What the held-out test, the folds and the baselines say."""
+        """The held-out test, the folds and the baselines."""
         if view.scored:
             yield from test_checks(seen.final)
             yield from folds_checks(view, walk_of(seen))
             yield from baseline_checks(view)
 
     def figures(self, seen: StudyRecord) -> Mapping[str, Any]:
-        """``final`` and ``walkForward``, null before they were asked for."""
+        """``final`` and ``walkForward``, null before these commands ran."""
         walk = walk_of(seen)
         return {"final": seen.final, "walkForward": None if walk is None else walk.as_json()}
 
     def commands(self, spec: Experiment, study: str) -> Iterator[tuple[str, str]]:
         """What only the shipped trainers can do."""
         if shipped_task(spec) is not None:
-            yield f"kubetuna walkforward {study}", "the best trials on one stretch of time after another"
+            yield f"kubetuna walkforward {study}", "judge the best trials on successive periods"
             yield f"kubetuna finalize {study}", "score the held-out test, once"
 
     def closing(self, metrics: Mapping[str, float]) -> Iterator[str]:
@@ -77,7 +75,7 @@ class Contest(Extension):
         return closing_lines(metrics)
 
     def card(self, task: str) -> Mapping[str, str]:
-        """How to load a model without us, and what it is not good for."""
+        """How to load a model without kubetuna, and its limits."""
         return {"loading": LOADING[task], "limits": LIMITS[task]} if task in LOADING else {}
 
 

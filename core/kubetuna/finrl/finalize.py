@@ -74,8 +74,8 @@ def _refuse_second_look(seen: StudyRecord, again: bool) -> int:
     if not again:
         when = seen.final.get("when", "an earlier day")
         raise ResultsError(
-            f"{seen.spec.name}: the held-out test was scored on {when}; whoever looks twice tunes on it. "
-            "What came of it: kubetuna summary. If you must: --again"
+            f"{seen.spec.name}: the held-out test was scored on {when}; a second look would tune on it. "
+            "For its result: kubetuna summary. To score it anyway: --again"
         )
     return looks
 

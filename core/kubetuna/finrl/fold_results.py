@@ -1,13 +1,13 @@
-"""What walking forward found: the best trials' parameters, trained on more and more of the past, block by block.
+"""The walk-forward results: the best trials' parameters, trained on more and more of the past, block by block.
 
 One validation window is one draw of the market. Here each fold trains on all before its block and is judged on the
-block; what leads in one stretch of time only, or falls behind what needs no training, was fitted to its window.
+block; a trial that leads in one period only, or falls behind a baseline without training, was fitted to its window.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
@@ -16,17 +16,17 @@ from kubetuna.errors import ResultsError
 from kubetuna.files import read_object
 from kubetuna.study.record import StudyRecord
 
-# In the folder of results that a person named, else beside the runs.
+# In the given folder of results, else beside the runs.
 RECORD = "walkforward.json"
 # Of fewer trials a rank correlation says nothing: two are in order or not.
 FEWEST_RANKED = 3
-# An order holds where a fold foretells at least a quarter of another's variance, and chance hardly ever would.
+# An order holds where a fold explains at least a quarter of another's variance, and chance hardly ever would.
 STEADY, BY_CHANCE = 0.5, 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fold's block: where it lies, in words, and what each baseline has on it in the objective."""
+    """A fold's block: where it lies, in words, and the objective's value of each baseline on it."""
 
     span: str
     baselines: Mapping[str, float]
@@ -99,14 +99,7 @@ class WalkForward:
                 for number, block in enumerate(self.blocks, start=1)
             ],
             "trials": [
-                {
-                    "trial": one.trial,
-                    "value": one.value,
-                    "values": list(one.values),
-                    "mean": fmean(one.values),
-                    "worst": self.worst(one.values),
-                }
-                for one in self.trials
+                asdict(one) | {"mean": fmean(one.values), "worst": self.worst(one.values)} for one in self.trials
             ],
             "rank_correlation": None if self.order is None else self.order.correlation,
             "rank_correlation_by_chance": None if self.order is None else self.order.chance,
@@ -125,7 +118,7 @@ def from_json(shown: Mapping[str, Any]) -> WalkForward:
         for one in shown["trials"]
     )
     if not blocks or not trials or any(len(one.values) != len(blocks) for one in trials):
-        raise ValueError("it takes a value of each trial for each block")
+        raise ValueError("it needs a value of each trial for each block")
     rank, chance = shown["rank_correlation"], shown["rank_correlation_by_chance"]
     return WalkForward(
         study=str(shown["study"]),
@@ -139,12 +132,12 @@ def from_json(shown: Mapping[str, Any]) -> WalkForward:
 
 
 def verdict(walk: WalkForward) -> str:
-    """One sentence: does the winner stay ahead of the baselines, and does the order of the trials hold."""
+    """One sentence: whether the winner stays ahead of the baselines, and whether the order of the trials holds."""
     return f"{_ahead(walk)}; {_order(walk)}."
 
 
 def _ahead(walk: WalkForward) -> str:
-    who, folds = f"Walking forward, trial {walk.winner.trial}", len(walk.blocks)
+    who, folds = f"In walk-forward, trial {walk.winner.trial}", len(walk.blocks)
     if not walk.contenders:
         return f"{who} has no baseline to beat in {walk.metric}"
     others = ", ".join(name.replace("_", " ") for name in walk.contenders)
@@ -152,19 +145,19 @@ def _ahead(walk: WalkForward) -> str:
     if not behind:
         return f"{who} stays ahead of {others} in each of {folds} folds"
     if len(behind) == folds:
-        return f"{who} is ahead of all of {others} in none of {folds} folds"
+        return f"{who} is ahead of {others} in none of {folds} folds"
     where = f"fold {', '.join(map(str, behind))}"
-    return f"{who} is ahead of {others} in {folds - len(behind)} of {folds} folds, and not in {where}"
+    return f"{who} is ahead of {others} in {folds - len(behind)} of {folds} folds, but not in {where}"
 
 
 def _order(walk: WalkForward) -> str:
     order, count = walk.order, len(walk.trials)
     if count < FEWEST_RANKED:
-        return f"whether the order of the trials holds takes at least {FEWEST_RANKED} of them"
+        return f"judging the order of the trials needs at least {FEWEST_RANKED} of them"
     if order is None:
-        return "the trials do not differ, so there is no order that could hold"
+        return "the trials do not differ, so they have no order"
     if order.chance > BY_CHANCE:
-        words = "cannot be told from chance"
+        words = "is indistinguishable from chance"
     else:
         words = "holds" if order.correlation >= STEADY else "holds only roughly"
     return (
@@ -174,7 +167,7 @@ def _order(walk: WalkForward) -> str:
 
 
 def walk_of(seen: StudyRecord) -> WalkForward | None:
-    """What ``kubetuna walkforward`` found; None before it was asked, or where it was of another study.
+    """The results of ``kubetuna walkforward``; None before it ran, or where they are of another study.
 
     Raises:
         ResultsError: the record is damaged.
@@ -186,6 +179,6 @@ def walk_of(seen: StudyRecord) -> WalkForward | None:
     try:
         found = from_json(read_object(path))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        remedy = "delete it, and 'kubetuna walkforward' makes it again"
+        remedy = "delete it, then rerun 'kubetuna walkforward'"
         raise ResultsError(f"{path}: is damaged: {type(error).__name__}: {str(error)[:100]}; {remedy}") from error
     return found if (found.study, found.uid) == (seen.spec.name, seen.uid) else None

@@ -13,7 +13,7 @@ from kubetuna.search.space import distribution, exists, ordered
 
 
 class SearchSpace:
-    """A task's search space, for whoever drives Optuna alone; the optimizers use the same."""
+    """A task's search space, for anyone who drives Optuna alone; the optimizers use the same."""
 
     task: ClassVar[str]
 

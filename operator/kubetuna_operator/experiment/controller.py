@@ -118,13 +118,13 @@ class Controller:
         ended = seconds(obj["status"].get("completionTime"))
         if ttl is None or ended is None:
             return
-        left = ended + ttl - self._around.clock.now()
+        left = ended + ttl - self._context.clock.now()
         if left > 0:
             self._queue.add(key, min(left, LONGEST_LOOK))
             return
         log.info("it ended %d seconds ago and is deleted", ttl, extra={"experiment": "/".join(key)})
         path = f"{collection('experiments', key[0])}/{key[1]}"
-        self._around.api.delete(path, uid=obj["metadata"]["uid"])
+        self._context.api.delete(path, uid=obj["metadata"]["uid"])
 
     def _start(self, obj: Mapping[str, Any]) -> Runner:
         runner = Runner(self._context, obj, self._done, self._fenced)

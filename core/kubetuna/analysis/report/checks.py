@@ -1,29 +1,29 @@
-"""Whether to believe the result: what can be checked with the trials at hand, each in one plain sentence.
+"""Reliability checks: what the trials at hand show about the result, each in one plain sentence.
 
 A check says what it saw and what follows; it never gives a grade. The checks look for the usual ways in
-which a best value misleads: too few trials, a lucky outlier, an end of the search range, a search that was
+which a best value misleads: too few trials, an outlier, a limit of the search range, a search that was
 still improving, results that a trivial strategy reaches as well.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from kubetuna.analysis.report.axes import parameter_axis
 from kubetuna.analysis.report.failures import summary
 from kubetuna.analysis.report.overfitting import MANY_SPLITS, Luck, choice, verdict
 from kubetuna.analysis.report.repeats import Runs, rivals, runs_of
-from kubetuna.analysis.report.text import count, cut, esc, number
+from kubetuna.analysis.report.text import count, cut, esc, finite, number, span
 from kubetuna.analysis.report.view import View, value_of
-from kubetuna.trials.records import TrialRecord
+from kubetuna.experiment.model import Parameter, Scalar
 
 # Random search finds one of the best 5 % with probability 0.95 after 59 trials (0.95 ** 59 < 0.05).
 MANY_TRIALS = 59
 FEW_TRIALS = 10
-# A best value further from the second than half of the way from the second to the median stands alone.
-LONELY = 0.5
+# A best value further from the second than half of the way from the second to the median is an outlier.
+OUTLIER = 0.5
 EDGE = 0.02
 LATE = 0.8
 MANY_FAILURES = 0.2
@@ -31,19 +31,14 @@ MANY_FAILURES = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding: ``good`` speaks for the result, ``care`` against it, ``note`` is to be known."""
+    """One finding: ``good`` supports the result, ``care`` questions it, ``note`` is for information."""
 
     mark: str
     text: str
 
 
 MARKS = {"good": "✓", "care": "!", "note": "i"}
-WORDS = {"good": "speaks for it", "care": "take care", "note": "to know"}
-
-
-def checks_card(view: View, luck: Luck | None, added: Sequence[Check] = ()) -> str:
-    """The checks as a card."""
-    return f'<section class="card"><h2>Whether to believe it</h2>{check_list(view, luck, added)}</section>'
+WORDS = {"good": "passed", "care": "warning", "note": "note"}
 
 
 def check_list(view: View, luck: Luck | None, added: Sequence[Check] = ()) -> str:
@@ -57,18 +52,11 @@ def check_list(view: View, luck: Luck | None, added: Sequence[Check] = ()) -> st
 
 
 def checks(view: View, luck: Luck | None = None, added: Sequence[Check] = ()) -> list[Check]:
-    """All findings: a domain's own, luck, then the rest, what calls for care first."""
+    """All findings: a domain's own, selection bias, then the rest, warnings first."""
     if not view.scored:
-        return [Check("care", "There is nothing to believe yet: no trial has completed."), *_failures(view)]
-    found = [
-        *_trials(view),
-        *_gap(view),
-        *_edges(view),
-        *_late(view),
-        *_failures(view),
-        *_interim(view),
-        *_noise(view),
-    ]
+        return [Check("care", "Nothing to check yet: no trial has completed."), *_failures(view)]
+    questions = (_trials, _gap, _edges, _late, _failures, _interim, _noise)
+    found = [check for ask in questions for check in ask(view)]
     order = ("care", "good", "note")
     return [*added, *_luck(luck), *sorted(found, key=lambda c: order.index(c.mark))]
 
@@ -90,9 +78,9 @@ def _trials(view: View) -> Iterator[Check]:
     done, width = len(view.eligible), len(view.spec.parameters)
     space = f"{count(done, 'completed trial')} for {count(width, 'parameter')}"
     if done < FEW_TRIALS:
-        yield Check("care", f"Only {space}: the best may be mere luck.")
+        yield Check("care", f"Only {space}: the best may be due to chance.")
     elif done < MANY_TRIALS:
-        yield Check("note", f"{space[0].upper()}{space[1:]}: a coarse search; more trials may find more.")
+        yield Check("note", f"{space[0].upper()}{space[1:]}: a coarse search; more trials may improve the result.")
     else:
         yield Check("good", f"{space[0].upper()}{space[1:]}.")
 
@@ -106,33 +94,42 @@ def _gap(view: View) -> Iterator[Check]:
     gap, way = abs(best - second), abs(second - middle)
     facts = f"best {number(best)}, second {number(second)}, median {number(middle)}"
     if best == middle:
-        text = f"At least half of the trials reach the same value ({facts}): the search decided nothing."
+        text = f"At least half of the trials reach the same value ({facts}): the search made no difference."
         yield Check("care", text)
-    elif gap > LONELY * way:
-        yield Check("care", f"The best stands alone ({facts}): run its parameters again before relying on it.")
+    elif gap > OUTLIER * way:
+        yield Check("care", f"The best is an outlier ({facts}): rerun its parameters before relying on it.")
     else:
-        yield Check("good", f"Others come close to the best ({facts}): it is no lone outlier.")
+        yield Check("good", f"Other trials come close to the best ({facts}): it is not an outlier.")
 
 
 def _edges(view: View) -> Iterator[Check]:
-    """Parameters whose best value lies at an end of their range, as if it wanted to lie beyond."""
-    found = [text for text in (_edge(view, view.best, i) for i in range(len(view.spec.parameters))) if text]
-    if found:
+    """Parameters whose best value lies at a limit of their range, so that a better one may lie beyond."""
+    params = view.best.params if view.best else {}
+    if found := [text for p in view.spec.parameters if p.name in params and (text := _edge(p, params[p.name]))]:
         shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
-        yield Check("care", f"At an end of the searched range: {shown}. A wider range may hold better values.")
+        yield Check("care", f"At a limit of the search range: {shown}. A wider range may contain better values.")
 
 
-def _edge(view: View, best: TrialRecord | None, index: int) -> str:
-    parameter = view.spec.parameters[index]
-    if best is None or parameter.choices or parameter.name not in best.params or parameter.low == parameter.high:
+def _edge(parameter: Parameter, value: Scalar) -> str:
+    if parameter.choices or parameter.low == parameter.high:
         return ""
-    # With few whole numbers an end is no sign of anything.
+    # With few whole numbers a limit is no sign of anything.
     if parameter.kind == "int" and (parameter.high or 0) - (parameter.low or 0) < 10:
         return ""
-    place = parameter_axis(parameter).unit(best.params[parameter.name])
+    place = range_position(parameter, value)
     if place is None or EDGE < place < 1 - EDGE:
         return ""
-    return f"{cut(parameter.name, 40)} = {number(best.params[parameter.name])}"
+    return f"{cut(parameter.name, 40)} = {number(value)}"
+
+
+def range_position(parameter: Parameter, value: object) -> float | None:
+    """Where a value lies in its range: 0 to 1, or beyond after an edit; None for one that has no place there."""
+    place, low, high = finite(value), float(parameter.low or 0), float(parameter.high or 0)
+    if place is None or (parameter.log and place <= 0):
+        return None
+    if parameter.log:
+        place, low, high = math.log(place), math.log(low), math.log(high)
+    return (place - low) / (high - low)
 
 
 def _late(view: View) -> Iterator[Check]:
@@ -140,8 +137,7 @@ def _late(view: View) -> Iterator[Check]:
         return
     last = view.trials[-1].number
     if view.best.number > LATE * last:
-        text = f"Trial {view.best.number} of {last + 1}, late in the search, is the best: it was still improving."
-        yield Check("care", text)
+        yield Check("care", f"Trial {view.best.number} of {last + 1} is the best: the search was still improving.")
     else:
         later = count(last - view.best.number, "later trial")
         yield Check("good", f"{later} did not improve on trial {view.best.number}.")
@@ -156,12 +152,14 @@ def _failures(view: View) -> Iterator[Check]:
 
 def _repeated(view: View, found: Sequence[Runs]) -> Check:
     first, open_with = found[0], rivals(found)
-    span = f"{number(first.low)} to {number(first.high)}"
-    text = f"Over {len(first.values)} seeds trial {first.trial} has {number(first.mean)} (95 %: {span})"
+    text = (
+        f"Over {len(first.values)} seeds trial {first.trial} has a mean of {number(first.mean)} "
+        f"(95 % interval {span(first.low, first.high)})"
+    )
     if open_with:
         names = ", ".join(map(str, open_with[:5]))
-        return Check("care", f"{text}; the interval of trial {names} overlaps, so their order is open.")
-    return Check("good", f"{text}, apart from the other {len(found) - 1} that were run as often.")
+        return Check("care", f"{text}; the interval of trial {names} overlaps, so their order is uncertain.")
+    return Check("good", f"{text}, clear of the other {len(found) - 1} that were repeated.")
 
 
 def _noise(view: View) -> Iterator[Check]:
@@ -169,10 +167,7 @@ def _noise(view: View) -> Iterator[Check]:
     if found:
         yield _repeated(view, found)
     elif view.best is not None:
-        yield Check(
-            "note",
-            "Each point was tried once, so how much chance moves the value was not measured; kubetuna retest does.",
-        )
-    foreign = sum(1 for t in view.trials if not t.own)
-    if foreign:
+        text = "Each configuration ran once, so the noise in its value is unknown; kubetuna retest measures it."
+        yield Check("note", text)
+    if foreign := sum(1 for t in view.trials if not t.own):
         yield Check("note", f"{count(foreign, 'trial')} in the study came from another program.")

@@ -1,9 +1,8 @@
-"""What went wrong: failed trials and attempts by class, with the first message of each."""
+"""Failures: failed trials and attempts by class, with the first message of each."""
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from kubetuna.analysis.report.chart import Section, table
 from kubetuna.analysis.report.kinds import FAILED, attempt_kind, trial_kind
@@ -14,72 +13,59 @@ CLASS_LIMIT = 30
 MESSAGE_LIMIT = 400
 
 LEAD = (
-    "A failed attempt may be tried again; a trial counts as failed when its last attempt failed. The message "
-    "is that of the first."
+    "A failed attempt may be retried; a trial counts as failed when its last attempt failed. The message is that "
+    "of the first failure."
 )
 
-# What a person can do about it, by outcome.
+# What may help, by outcome.
 ADVICE = {
     "OutOfMemory": "ask for more memory, or search smaller models and batches",
     "Crashed": "read its log",
-    "Killed": "something ended it from outside; often memory",
+    "Killed": "it was killed from outside; often for its memory",
     "TimedOut": "raise budget.trialTimeout, or search shorter trials",
     "MetricsUnavailable": "print the objective's metric, by the name in the experiment",
-    "OtherProtocol": "its data, split or costs of evaluation are not the study's; start another study",
-    "NonFinite": "the objective was no finite number: often the learning rate",
+    "OtherProtocol": "its data, split or evaluation costs differ from the study's; start a new study",
+    "NonFinite": "the objective was not a finite number: often the learning rate is too high",
     "StartError": "check the command and the image",
-    "Infrastructure": "not the trial's fault; it is tried again without counting",
+    "Infrastructure": "not the trial's fault; it is retried and not counted",
 }
-
-
-@dataclass(slots=True)
-class Failures:
-    """One class of failures as it is counted."""
-
-    trials: list[int] = field(default_factory=list)
-    attempts: int = 0
-    message: str = ""
 
 
 def section(view: View) -> Section:
     """The failures by class."""
-    title = "What went wrong"
-    found = failures_of(view)
+    title = "Failures"
+    found = _failures(view)
     if not found:
-        words = "Nothing: no attempt has failed." if view.trials else "No trial has started yet."
+        words = "No attempt has failed." if view.trials else "No trial has started yet."
         return Section("failures", title, "", missing=words)
-    ranked = sorted(found.items(), key=lambda item: (-len(item[1].trials), -item[1].attempts, item[0]))
-    rows = [_row(name, failures) for name, failures in ranked[:CLASS_LIMIT]]
-    heads = ("class", "failed trials", "failed attempts", "first trial", "first message", "what may help")
-    first = min((n for f in found.values() for n in f.trials), default=None)
-    command = "" if first is None else f"kubetuna logs {shlex.quote(view.spec.name)} {first}"
-    hint = f"<p>What the first of them printed: <code>{esc(command)}</code></p>" if command else ""
-    return Section("failures", title, LEAD, [table(heads, rows, frozenset((1, 2, 3))), hint])
+    rows = sorted((_row(name, each) for name, each in found.items()), key=lambda row: row[0])[:CLASS_LIMIT]
+    heads = ("class", "failed trials", "failed attempts", "first trial", "first message", "suggestion")
+    return Section("failures", title, LEAD, [table(heads, [cells for _, cells in rows], (1, 2, 3))])
 
 
-def failures_of(view: View) -> dict[str, Failures]:
-    """Failed trials and attempts by the outcome's name."""
-    found: dict[str, Failures] = {}
+def _failures(view: View) -> dict[str, list[tuple[int | None, str]]]:
+    """The numbers and messages of failed trials, then the messages of their failed attempts, by outcome."""
+    found: dict[str, list[tuple[int | None, str]]] = {}
     for trial in view.trials:
         if trial_kind(trial) is FAILED:
-            entry = found.setdefault(trial.outcome or "Failed", Failures())
-            entry.trials.append(trial.number)
-            entry.message = entry.message or trial.message
+            found.setdefault(trial.outcome or "Failed", []).append((trial.number, trial.message))
         for attempt in trial.attempts:
             if attempt_kind(trial, attempt) is FAILED:
-                entry = found.setdefault(attempt.outcome or trial.outcome or "Failed", Failures())
-                entry.attempts += 1
-                entry.message = entry.message or attempt.message
+                found.setdefault(attempt.outcome or trial.outcome or "Failed", []).append((None, attempt.message))
     return found
 
 
-def _row(name: str, failures: Failures) -> list[str]:
-    return [
+def _row(name: str, failures: Sequence[tuple[int | None, str]]) -> tuple[tuple[int, int, str], list[str]]:
+    """The place of an outcome among all, the most frequent first, and its cells."""
+    trials = [number for number, _ in failures if number is not None]
+    attempts = len(failures) - len(trials)
+    message = next((text for _, text in failures if text), "")
+    return (-len(trials), -attempts, name), [
         f"<b>{esc(cut(name, 40))}</b>",
-        f"{len(failures.trials):,}",
-        f"{failures.attempts:,}",
-        str(failures.trials[0]) if failures.trials else "–",
-        f"<code>{esc(cut(failures.message, MESSAGE_LIMIT))}</code>" if failures.message else "–",
+        f"{len(trials):,}",
+        f"{attempts:,}",
+        str(trials[0]) if trials else "–",
+        f"<code>{esc(cut(message, MESSAGE_LIMIT))}</code>" if message else "–",
         esc(ADVICE.get(name, "")),
     ]
 

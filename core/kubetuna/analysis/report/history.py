@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubetuna.analysis.report.axes import value_axis
-from kubetuna.analysis.report.chart import Chart, Section, points
-from kubetuna.analysis.report.kinds import BEST, COMPLETE, GREY, INFEASIBLE, Kind
+from kubetuna.analysis.report.chart import Chart, Section, line, points
+from kubetuna.analysis.report.kinds import BEST, COMPLETE, INFEASIBLE, Kind
 from kubetuna.analysis.report.text import label, number
 from kubetuna.analysis.report.view import View, better_word, shown_of, thinned, value_of
 from kubetuna.trials.records import TrialRecord
@@ -16,19 +16,20 @@ from kubetuna.trials.tallying import better
 POINT_LIMIT = 2000
 
 LEAD = (
-    "Each mark is a trial; the line is the best value so far. A line that still climbs or falls at the "
-    "right end means that more trials may find more."
+    "Each mark is a trial; the line is the best value so far. If the line is still moving at the right end, more "
+    "trials may improve the result."
 )
 
 
 def section(view: View) -> Section:
     """The history of each objective."""
+    title = "Optimization history"
     if not view.scored:
-        return Section("history", "How the result came about", "", missing="No trial has completed yet.")
+        return Section("history", title, "", missing="No trial has completed yet.")
     charts = [_chart(view, index) for index in range(len(view.spec.objectives))]
     shown = shown_of(min(POINT_LIMIT, len(view.scored)), len(view.scored), "trials")
     notes = "".join(note for _, note in charts)
-    return Section("history", "How the result came about", LEAD + shown + notes, [c for c, _ in charts])
+    return Section("history", title, LEAD + shown + notes, [c for c, _ in charts])
 
 
 def _chart(view: View, index: int) -> tuple[Chart, str]:
@@ -37,26 +38,28 @@ def _chart(view: View, index: int) -> tuple[Chart, str]:
     records = _records(view, index)
     shown = thinned(view.scored, POINT_LIMIT, records)
     data = [
-        _marks(view, [t for t in shown if t.feasible], index, COMPLETE),
-        _marks(view, [t for t in shown if not t.feasible], index, INFEASIBLE),
-        _line(view, records, index),
-        *([_marks(view, view.winners, index, BEST, 13)] if view.best else []),
+        marks(view, COMPLETE, [t for t in shown if t.feasible], index),
+        marks(view, INFEASIBLE, [t for t in shown if not t.feasible], index),
+        _best_so_far(view, records, index),
+        *([marks(view, BEST, view.winners, index)] if view.best else []),
     ]
-    layout = {"xaxis": {"title": {"text": "trial"}, **_whole(view)}, "yaxis": axis.layout}
+    # Few trials have whole numbers on their axis, not halves.
+    steps = {"dtick": 1} if view.trials[-1].number < 10 else {}
+    layout = {"xaxis": {"title": {"text": "trial"}, **steps}, "yaxis": axis.layout}
     alt = f"Values of {objective.metric} ({better_word(objective)}) by trial, with the best so far as a line."
-    return Chart(alt, [d for d in data if d["x"]], layout), axis.note
+    return Chart(alt, data, layout), axis.note
 
 
-def _whole(view: View) -> dict[str, Any]:
-    last = max(t.number for t in view.trials)
-    return {"range": [-0.5 - last * 0.02, last + 0.5 + last * 0.02], **({"dtick": 1} if last < 10 else {})}
-
-
-def _marks(view: View, trials: Sequence[TrialRecord], index: int, kind: Kind, size: int = 7) -> dict[str, Any]:
-    metric = view.spec.objectives[index].metric
-    hover = [f"trial {t.number}<br>{label(metric)} {number(value_of(t, index))}" for t in trials]
-    x, y = [t.number for t in trials], [value_of(t, index) for t in trials]
-    return points(kind.word, x, y, hover, color=kind.colour, symbol=kind.symbol, size=size, opacity=0.8)
+def marks(view: View, kind: Kind, trials: Sequence[TrialRecord], y: int, x: int | None = None) -> dict[str, Any]:
+    """Trials by the objective ``y`` over the objective ``x``, else over their numbers."""
+    shown = [(label(view.spec.objectives[i].metric), i) for i in (x, y) if i is not None]
+    hover = [
+        "<br>".join((f"trial {t.number}", *(f"{name} {number(value_of(t, i))}" for name, i in shown)))
+        for t in trials
+    ]
+    places = [t.number if x is None else value_of(t, x) for t in trials]
+    style = {"color": kind.colour, "symbol": kind.symbol, "size": 13 if kind is BEST else 7, "opacity": 0.8}
+    return points(kind.word, places, [value_of(t, y) for t in trials], hover, **style)
 
 
 def _records(view: View, index: int) -> list[TrialRecord]:
@@ -69,16 +72,7 @@ def _records(view: View, index: int) -> list[TrialRecord]:
     return found
 
 
-def _line(view: View, records: Sequence[TrialRecord], index: int) -> dict[str, Any]:
-    x, y = [t.number for t in records], [value_of(t, index) for t in records]
-    if x:
-        x, y = [*x, max(t.number for t in view.trials)], [*y, y[-1]]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "best so far",
-        "x": x,
-        "y": y,
-        "line": {"shape": "hv", "color": BEST.colour if records else GREY, "width": 2.5},
-        "hoverinfo": "skip",
-    }
+def _best_so_far(view: View, records: Sequence[TrialRecord], index: int) -> dict[str, Any]:
+    steps = [(t.number, value_of(t, index)) for t in records]
+    steps += [(view.trials[-1].number, value) for _, value in steps[-1:]]
+    return line("best so far", [n for n, _ in steps], [v for _, v in steps], BEST.colour, shape="hv", width=2.5)

@@ -1,4 +1,4 @@
-"""Which parameters mattered: PED-ANOVA over the completed trials, beside what luck alone would show.
+"""Parameter importance: PED-ANOVA over the completed trials, beside what chance alone would show.
 
 Optuna's PED-ANOVA compares where the better trials lie with where all lie, in the region in which a
 parameter exists, so a conditional parameter is neither dropped nor filled in. Its shares always add up to
@@ -12,12 +12,16 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, create_trial
 
+from kubetuna.analysis.report.chart import Chart, Section, points
+from kubetuna.analysis.report.kinds import BLUE, GREY
+from kubetuna.analysis.report.text import esc, label
 from kubetuna.analysis.report.view import View, sign_of, thinned, value_of
 from kubetuna.experiment.model import Experiment
 from kubetuna.search.space import distribution
@@ -32,11 +36,19 @@ BETTER_SHARE = 0.1
 SHUFFLES = 50
 # Keeps the page of ten thousand trials within seconds.
 TRIAL_LIMIT = 1000
+BAR_LIMIT = 20
+BAR_HEIGHT = 26
+
+LEAD = (
+    "How strongly the better trials differ from all trials in each parameter (PED-ANOVA), as shares of the "
+    "whole. The vertical mark is what chance alone reaches; a grey bar does not exceed it and should be ignored. "
+    "A conditional parameter is judged where it exists."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """One parameter: its share, the share that luck reaches, and in how many trials it exists."""
+    """One parameter: its share, the share that chance reaches, and in how many trials it exists."""
 
     name: str
     share: float
@@ -57,7 +69,8 @@ def importances(view: View, index: int) -> tuple[Importance, ...]:
     if len(usable) < TRIALS_NEEDED or np.ptp(values) == 0:
         return ()
     with _quiet():
-        study = _study([frozen for _, frozen in usable])
+        study = optuna.create_study()
+        study.add_trials([frozen for _, frozen in usable])
         return _compared(study, values)
 
 
@@ -97,12 +110,6 @@ def _frozen(spec: Experiment, trial: TrialRecord) -> FrozenTrial | None:
         return None
 
 
-def _study(trials: Sequence[FrozenTrial]) -> optuna.Study:
-    study = optuna.create_study()
-    study.add_trials(trials)
-    return study
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without Optuna's own words: a note on every study made, warnings that the page itself explains."""
@@ -114,3 +121,65 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(before)
+
+
+def section(view: View) -> Section:
+    """The importance of the parameters for each objective."""
+    title = "Parameter importance"
+    found = [importances(view, index) for index in range(len(view.spec.objectives))]
+    if not any(found):
+        return Section("importance", title, "", missing=_why_not(view))
+    blocks: list[Chart | str] = []
+    for objective, ranked in zip(view.spec.objectives, found, strict=True):
+        if view.spec.multi_objective:
+            blocks.append(f"<h3>For {esc(objective.metric)}</h3>")
+        blocks.append(
+            _chart(objective.metric, ranked, len(view.eligible)) if ranked else f"<p>{_why_not(view)}</p>"
+        )
+    more = max(map(len, found)) - BAR_LIMIT
+    rest = f" The {more} least important are left out." if more > 0 else ""
+    return Section("importance", title, LEAD + rest, blocks)
+
+
+def _why_not(view: View) -> str:
+    done = len(view.eligible)
+    if done < TRIALS_NEEDED:
+        return f"Importance needs at least {TRIALS_NEEDED} completed trials; there are {done}."
+    if len({value_of(t) for t in view.eligible}) == 1:
+        return "All completed trials have the same value, so no parameter made a difference."
+    return "The completed trials do not distinguish the parameters."
+
+
+def _chart(metric: str, ranked: Sequence[Importance], total: int) -> Chart:
+    shown = list(reversed(ranked[:BAR_LIMIT]))
+    places = list(range(len(shown)))
+    mark = {"symbol": "line-ns-open", "size": 16, "color": "ink", "line": {"width": 2}}
+    chance = points("chance alone", [i.luck for i in shown], places, (), **mark)
+    layout = {
+        "xaxis": {"tickformat": ".0%", "rangemode": "tozero"},
+        "yaxis": {"tickvals": places, "ticktext": [label(i.name) for i in shown], "automargin": True},
+        "showlegend": False,
+        "margin": {"t": 8},
+    }
+    alt = f"Importance of the parameters for {metric}: " + ", ".join(f"{i.name} {i.share:.0%}" for i in ranked[:5])
+    return Chart(alt, [_bars(shown, places, total), chance], layout, 70 + BAR_HEIGHT * max(3, len(shown)))
+
+
+def _bars(shown: Sequence[Importance], places: Sequence[int], total: int) -> dict[str, Any]:
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "y": list(places),
+        "x": [i.share for i in shown],
+        "hovertext": [_hover(i, total) for i in shown],
+        "hoverinfo": "text",
+        "text": [f"{i.share:.0%}" for i in shown],
+        "textposition": "auto",
+        "cliponaxis": False,
+        "marker": {"color": [BLUE if i.real else GREY for i in shown]},
+    }
+
+
+def _hover(item: Importance, total: int) -> str:
+    where = "" if item.trials >= total else f"<br>exists in {item.trials} of {total} completed trials"
+    return f"{label(item.name, 60)}: {item.share:.1%}<br>chance alone reaches {item.luck:.1%}{where}"

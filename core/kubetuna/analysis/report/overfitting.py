@@ -1,8 +1,8 @@
-"""How much of the winner is luck: what its returns say once it counts how many trials were made.
+"""Selection bias: what the returns of the best trial are worth once the number of trials is taken into account.
 
 It needs the series ``returns`` that a trial printed. Two tests ask the same from two sides: White's reality check
-resamples the trials' own returns, so it knows how alike they are; the deflated Sharpe ratio sets the winner against
-the best that so many skilless trials would show. Only where both agree is the winner called no mere luck.
+resamples the trials' own returns, so it knows how alike they are; the deflated Sharpe ratio compares the best trial
+with the best of as many skilless ones. Only where both agree is chance ruled out.
 """
 
 from __future__ import annotations
@@ -12,20 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubetuna.analysis.report.text import count, number
+from kubetuna.analysis.report.text import count, number, span
 from kubetuna.analysis.report.view import View, thinned
+from kubetuna.analysis.statistics import sharpe
 from kubetuna.analysis.statistics.intervals import reality_check, sharpe_interval
 from kubetuna.analysis.statistics.overfitting import Overfitting, block_count, probability_of_overfitting
-from kubetuna.analysis.statistics.sharpe import (
-    Floats,
-    Moments,
-    deflated_sharpe_ratio,
-    effective_trials,
-    expected_best_ratio,
-    moments,
-    probabilistic_sharpe_ratio,
-    sharpe_ratios,
-)
+from kubetuna.analysis.statistics.sharpe import Floats, Moments, moments, sharpe_ratios
 from kubetuna.trials.records import TrialRecord
 
 SERIES = "returns"
@@ -64,26 +56,23 @@ class Luck:
 
     @property
     def skill(self) -> bool:
-        """Whether luck alone is excluded, at the usual confidence, by both tests."""
+        """Whether both tests rule out chance alone, at the usual confidence."""
         return self.deflated >= CONFIDENCE and self.reality <= 1 - CONFIDENCE
 
 
 def luck_of(view: View) -> Luck | None:
-    """The luck in a study's best trial; None where its trials printed no returns, or too few."""
+    """The selection bias in a study's best trial; None where its trials printed no returns, or too few."""
     best = view.best
     if best is None or len(best.series.get(SERIES, ())) < SHORTEST:
         return None
-    trials = thinned(_comparable(view, len(best.series[SERIES])), TRIAL_LIMIT, (best,))
+    comparable = [t for t in view.eligible if len(t.series.get(SERIES, ())) == len(best.series[SERIES])]
+    trials = thinned(comparable, TRIAL_LIMIT, (best,))
     returns = np.array([t.series[SERIES] for t in trials], dtype=np.float64).T
     return _luck(best, trials, returns, _tried(view))
 
 
-def _comparable(view: View, length: int) -> list[TrialRecord]:
-    return [t for t in view.eligible if len(t.series.get(SERIES, ())) == length]
-
-
 def _tried(view: View) -> int:
-    """Every trial whose value anybody has seen counts, pruned ones too."""
+    """Every trial whose value was seen counts, pruned ones too."""
     return max(1, sum(1 for t in view.trials if t.steps or t.values))
 
 
@@ -98,11 +87,11 @@ def _luck(best: TrialRecord, trials: Sequence[TrialRecord], returns: Floats, tri
         interval=sharpe_interval(own),
         tried=tried,
         compared=len(trials),
-        effective=effective_trials(returns) * tried / len(trials),
-        by_luck=expected_best_ratio(skilless, tried),
-        probabilistic=probabilistic_sharpe_ratio(found),
-        deflated=deflated_sharpe_ratio(found, skilless, tried),
-        deflated_strict=deflated_sharpe_ratio(found, float(ratios.var()), tried),
+        effective=sharpe.effective_trials(returns) * tried / len(trials),
+        by_luck=sharpe.expected_best_ratio(skilless, tried),
+        probabilistic=sharpe.probabilistic_sharpe_ratio(found),
+        deflated=sharpe.deflated_sharpe_ratio(found, skilless, tried),
+        deflated_strict=sharpe.deflated_sharpe_ratio(found, float(ratios.var()), tried),
         reality=reality_check(returns),
         overfitting=probability_of_overfitting(returns, blocks) if len(trials) > 1 and blocks else None,
         parts=tuple(moments(part).ratio for part in np.array_split(own, PARTS)),
@@ -111,14 +100,14 @@ def _luck(best: TrialRecord, trials: Sequence[TrialRecord], returns: Floats, tri
 
 
 def verdict(luck: Luck) -> str:
-    """The one sentence that a person should read."""
+    """The result in one sentence."""
     facts = (
         f"deflated Sharpe ratio {luck.deflated:.3f}, reality check p = {luck.reality:.3f}, "
         f"{count(luck.tried, 'trial')} tried"
     )
     if luck.skill:
-        return f"The winner is not mere luck ({facts})."
-    return f"The winner may be mere luck: so many trials without any skill would show one as good ({facts})."
+        return f"Chance alone does not explain the best trial ({facts})."
+    return f"The best trial may be due to chance: as many trials without skill would show one as good ({facts})."
 
 
 def choice(luck: Luck) -> str:
@@ -127,35 +116,34 @@ def choice(luck: Luck) -> str:
     if found is None:
         return ""
     chance = (
-        f"the best of them in one half of the window is below their median in the other half in "
+        f"the best in one half of the window is below the median in the other half in "
         f"{found.probability:.0%} of {found.splits:,} splits"
     )
     if found.probability > MANY_SPLITS:
         return (
             f"The {luck.compared} finished trials cannot be told apart: {chance}. "
-            "Expect of the winner what their median reached."
+            "Expect the best to do no better than their median."
         )
-    return f"Choosing the best of the {luck.compared} finished trials is worth something: {chance} only."
+    return f"Selecting the best of the {luck.compared} finished trials is meaningful: {chance} only."
 
 
 def facts(luck: Luck) -> Iterator[tuple[str, str, str]]:
     """Each figure with its name and what it means."""
-    low, high = luck.interval
     yield "Sharpe ratio per return", number(luck.found.ratio), f"of {luck.found.length} returns, not annualised"
-    yield "95 % interval", f"{number(low)} to {number(high)}", "stationary bootstrap"
+    yield "95 % interval", span(*luck.interval), "stationary bootstrap"
     parts = ", ".join(f"{ratio:.3g}" for ratio in luck.parts)
-    yield "by quarter of the window", parts, "a ratio that lives in one part alone is fragile"
-    yield "best by luck alone", number(luck.by_luck), f"to expect of {luck.tried} trials without skill"
-    yield "probabilistic Sharpe ratio", f"{luck.probabilistic:.4f}", "that the true ratio is above 0, for one trial"
-    yield "deflated Sharpe ratio", f"{luck.deflated:.4f}", f"the same, heeding that {luck.tried} were tried"
+    yield "by quarter of the window", parts, "a ratio that comes from one part alone is fragile"
+    yield "best by chance alone", number(luck.by_luck), f"expected of {luck.tried} trials without skill"
+    yield "probabilistic Sharpe ratio", f"{luck.probabilistic:.4f}", "probability that the true ratio is above 0"
+    yield "deflated Sharpe ratio", f"{luck.deflated:.4f}", f"the same, given that {luck.tried} were tried"
     yield (
         "… with the trials' own variance",
         f"{luck.deflated_strict:.4f}",
-        "stricter: real differences between trials count as luck",
+        "stricter: real differences between trials count as chance",
     )
-    yield "independent trials", number(luck.effective), f"what {luck.tried} correlated ones amount to"
+    yield "independent trials", number(luck.effective), f"equivalent of {luck.tried} correlated ones"
     yield "reality check", f"p = {luck.reality:.3f}", "how often trials without a mean would look as good"
     if luck.overfitting is not None:
         found = luck.overfitting
-        yield "overfitting (PBO)", f"{found.probability:.3f}", f"CSCV, {found.splits:,} splits; 0.5 is a coin"
-        yield "loss out of sample", f"{found.loss:.3f}", "how often the chosen one loses in the other half"
+        yield "overfitting (PBO)", f"{found.probability:.3f}", f"CSCV, {found.splits:,} splits; 0.5 is a coin toss"
+        yield "loss out of sample", f"{found.loss:.3f}", "how often the selected trial loses in the other half"

@@ -1,37 +1,26 @@
 """The report: one HTML file that needs nothing else, now or in ten years, with or without a network.
 
-The head answers in ten seconds what was found, what it cost, whether to believe it and what to type next;
-the charts follow. Plotly lies inside the file once. A content security policy in the file forbids any request
-and any script but the page's own two, so that not even a hole in the escaping would run a trial's text.
+The head has the result, its cost, its reliability and the next steps, to be read in ten seconds; the charts
+follow, as far as Optuna Dashboard does not show them from the same store. Plotly lies inside the file
+once. A content security policy in the file forbids any request and any script but the page's own two, so that
+not even a hole in the escaping would run a trial's text.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from kubetuna.analysis.report import (
-    cost,
-    curves,
-    failures,
-    history,
-    parallel,
-    parameter_influence,
-    pareto,
-    ranking,
-    repeats,
-    selection_bias,
-    slices,
-    timeline,
-)
-from kubetuna.analysis.report.chart import Drawing, Section, without
-from kubetuna.analysis.report.checks import Check, checks_card
-from kubetuna.analysis.report.headline import Commands, cost_card, found_card, head, next_card
-from kubetuna.analysis.report.importance import Importance, importances
+from kubetuna.analysis.report import cost, curves, failures, history, importance, pareto, repeats, selection_bias
+from kubetuna.analysis.report.chart import Drawing, Section, card, without
+from kubetuna.analysis.report.checks import Check, check_list
+from kubetuna.analysis.report.next_steps import Commands, next_card
 from kubetuna.analysis.report.overfitting import Luck, luck_of
+from kubetuna.analysis.report.result import head, ranking, result_card
 from kubetuna.analysis.report.text import esc, safe_json
 from kubetuna.analysis.report.view import View
 from kubetuna.errors import from_extra
@@ -42,10 +31,11 @@ def render_report(
 ) -> str:
     """The page for a study, whatever state it is in, with what a domain adds: sections, checks, next commands."""
     drawing, luck = Drawing(), luck_of(view)
-    sections = _sections(view, luck, added)
+    sections = sections_of(view, luck, added)
     drawn = [s for s in sections if not s.missing]
     body = "".join(drawing.section(s) for s in drawn) + without(s for s in sections if s.missing)
-    cards = found_card(view) + cost_card(view) + checks_card(view, luck, checks) + next_card(view, more)
+    reliability = card("Reliability checks", check_list(view, luck, checks))
+    cards = result_card(view) + cost.cost_card(view) + reliability + next_card(view, more)
     return document(
         f"{view.spec.name}: tuning report",
         f'{head(view)}<main><div class="cards">{cards}</div>{_contents(drawn)}{body}</main>',
@@ -53,35 +43,21 @@ def render_report(
     )
 
 
-def _sections(view: View, luck: Luck | None, added: Sequence[Section]) -> list[Section]:
-    """The charts in the order of the questions that a reader has."""
-    found = [importances(view, index) for index in range(len(view.spec.objectives))]
-    weight = _weights(found)
+def sections_of(view: View, luck: Luck | None, added: Sequence[Section]) -> list[Section]:
+    """The sections in the order of a reader's questions."""
     sections = [
         pareto.section(view) if view.spec.multi_objective else None,
         history.section(view),
         *added,
         repeats.section(view),
         selection_bias.section(view, luck),
-        ranking.section(view),
-        parameter_influence.section(view, found),
-        slices.section(view, weight),
-        parallel.section(view, weight),
+        ranking(view),
+        importance.section(view),
         curves.section(view),
-        timeline.section(view),
         cost.section(view),
         failures.section(view),
     ]
     return [section for section in sections if section is not None]
-
-
-def _weights(found: Iterable[Sequence[Importance]]) -> dict[str, float]:
-    """A parameter's share over all objectives, for the order of charts."""
-    weight: dict[str, float] = {}
-    for ranked in found:
-        for item in ranked:
-            weight[item.name] = weight.get(item.name, 0.0) + item.share
-    return weight
 
 
 def _contents(sections: Iterable[Section]) -> str:
@@ -91,7 +67,7 @@ def _contents(sections: Iterable[Section]) -> str:
 
 def document(title: str, body: str, charts: Sequence[Mapping[str, Any]]) -> str:
     """A whole page around ready HTML: style, scripts, and the policy that lets nothing else run."""
-    # The import alone takes a while; whoever asks for no report should not wait for it.
+    # The import takes a while, and plotly is optional.
     with from_extra("analysis", "the report"):
         from plotly.offline import get_plotlyjs
 
@@ -111,12 +87,15 @@ def document(title: str, body: str, charts: Sequence[Mapping[str, Any]]) -> str:
 
 def _policy(scripts: Iterable[str]) -> str:
     """Nothing from anywhere; only these scripts, by their hashes; plotly writes styles of its own."""
-    hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    hashes = " ".join(f"'sha256-{digest}'" for digest in digests)
     return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:"
 
 
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+def colours() -> dict[str, str]:
+    """What the names of colours in charts mean by day, from the style sheet."""
+    found = re.findall(r"--(\w+): (#\w{6})", _asset("page.css"))
+    return dict(reversed(found))
 
 
 def _asset(name: str) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubetuna.analysis.report.axes import value_axis
-from kubetuna.analysis.report.chart import Chart, Section, points
-from kubetuna.analysis.report.kinds import BEST, COMPLETE, INFEASIBLE, Kind
-from kubetuna.analysis.report.text import label, number
+from kubetuna.analysis.report.chart import Chart, Section, line
+from kubetuna.analysis.report.history import marks
+from kubetuna.analysis.report.kinds import BEST, COMPLETE, INFEASIBLE
+from kubetuna.analysis.report.text import label
 from kubetuna.analysis.report.view import View, better_word, shown_of, sign_of, thinned, value_of
 from kubetuna.trials.records import TrialRecord
 
@@ -18,14 +19,14 @@ POINT_LIMIT = 2000
 
 LEAD = (
     "Stars are the Pareto front: no other trial is at least as good in every objective and better in one. "
-    "Which of them is best is for you to choose."
+    "Which trade-off is best is your choice."
 )
-PAIRS = " With more than two objectives, a star may look beaten in one picture: it is better in another."
+PAIRS = " With more than two objectives, a star may look beaten in one chart: it is better in another."
 
 
 def section(view: View) -> Section:
     """A chart for each pair of objectives."""
-    title = "Trade-offs between the objectives"
+    title = "Pareto front"
     if not view.scored:
         return Section("pareto", title, "", missing="No trial has completed yet.")
     pairs = list(itertools.combinations(range(len(view.spec.objectives)), 2))[:PAIR_LIMIT]
@@ -37,45 +38,27 @@ def section(view: View) -> Section:
 
 
 def _chart(view: View, shown: Sequence[TrialRecord], pair: tuple[int, int]) -> tuple[Chart, str]:
-    first, second = (view.spec.objectives[i] for i in pair)
+    first, second = pair
     x_axis, y_axis = (value_axis(view.spec.objectives[i], [value_of(t, i) for t in view.scored]) for i in pair)
     front = {t.number for t in view.winners}
     others = [t for t in shown if t.number not in front]
     data = [
-        _marks(view, [t for t in others if t.feasible], pair, COMPLETE, 7),
-        _marks(view, [t for t in others if not t.feasible], pair, INFEASIBLE, 7),
+        marks(view, COMPLETE, [t for t in others if t.feasible], y=second, x=first),
+        marks(view, INFEASIBLE, [t for t in others if not t.feasible], y=second, x=first),
         *([_steps(view, pair)] if len(view.spec.objectives) == 2 else []),
-        {**_marks(view, view.winners, pair, BEST, 12), "name": "Pareto front"},
+        {**marks(view, BEST, view.winners, y=second, x=first), "name": "Pareto front"},
     ]
     layout = {"xaxis": x_axis.layout, "yaxis": y_axis.layout}
-    for axis, objective in (("xaxis", first), ("yaxis", second)):
+    objectives = [view.spec.objectives[i] for i in pair]
+    for axis, objective in zip(layout, objectives, strict=True):
         layout[axis] = {**layout[axis], "title": {"text": f"{label(objective.metric)} ({better_word(objective)})"}}
-    alt = f"{first.metric} against {second.metric}; {len(view.winners)} trials on the Pareto front."
-    return Chart(alt, [d for d in data if d["x"]], layout, 440), x_axis.note or y_axis.note
-
-
-def _marks(
-    view: View, trials: Sequence[TrialRecord], pair: tuple[int, int], kind: Kind, size: int
-) -> dict[str, Any]:
-    hover = ["<br>".join((f"trial {t.number}", *(_named(view, t, i) for i in pair))) for t in trials]
-    x, y = ([value_of(t, i) for t in trials] for i in pair)
-    return points(kind.word, x, y, hover, color=kind.colour, symbol=kind.symbol, size=size, opacity=0.85)
-
-
-def _named(view: View, trial: TrialRecord, index: int) -> str:
-    return f"{label(view.spec.objectives[index].metric)} {number(value_of(trial, index))}"
+    alt = f"{' against '.join(o.metric for o in objectives)}; {len(view.winners)} trials on the Pareto front."
+    return Chart(alt, data, layout, 440), x_axis.note or y_axis.note
 
 
 def _steps(view: View, pair: tuple[int, int]) -> dict[str, Any]:
     """The border of what is reached: what lies behind it is beaten by some star."""
     objectives = [view.spec.objectives[i] for i in pair]
     front = sorted(view.winners, key=lambda t: (sign_of(objectives[0]) * value_of(t, pair[0]), t.number))
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [value_of(t, pair[0]) for t in front],
-        "y": [value_of(t, pair[1]) for t in front],
-        "line": {"shape": "hv", "color": BEST.colour, "width": 1.5, "dash": "dot"},
-        "hoverinfo": "skip",
-        "showlegend": False,
-    }
+    x, y = ([value_of(t, i) for t in front] for i in pair)
+    return {**line("", x, y, BEST.colour, shape="hv", width=1.5, dash="dot"), "showlegend": False}

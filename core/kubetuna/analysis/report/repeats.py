@@ -1,12 +1,12 @@
-"""How much chance alone moves a value: the runs of each of the best trials, and the re-test of the best."""
+"""Repeated runs, which show how much chance alone moves a value: repeats of the best trials, and their re-test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kubetuna.analysis.report.chart import Section, table
-from kubetuna.analysis.report.text import esc, number
+from kubetuna.analysis.report.text import number, span
 from kubetuna.analysis.report.view import View, sign_of, value_of
 from kubetuna.analysis.statistics.intervals import mean_interval
 from kubetuna.trials.records import TrialRecord
@@ -14,8 +14,8 @@ from kubetuna.trials.repeats import means
 
 ROWS = 10
 LEAD = (
-    "The same parameters with other seeds. Where the intervals of two trials overlap, their order is open; the "
-    "value that a trial was chosen for is not among its re-test."
+    "The same parameters with other seeds. Where the intervals of two trials overlap, their order is uncertain. "
+    "The value that a trial was selected for is not part of its re-test."
 )
 
 
@@ -62,14 +62,14 @@ def section(view: View) -> Section | None:
     if not found:
         return None
     heads = ("trial", *(["in the search"] if view.retests else []), "mean", "95 % interval", "each run")
-    rows = [list(_row(r, bool(view.retests))) for r in found]
-    return Section("repeated", "Run again", LEAD, [table(heads, rows, frozenset(range(len(heads) - 1)))])
-
-
-def _row(runs: Runs, retested: bool) -> Iterator[str]:
-    yield str(runs.trial)
-    if retested:
-        yield "–" if runs.chosen_at is None else esc(number(runs.chosen_at))
-    yield f"<b>{esc(number(runs.mean))}</b>"
-    yield f"{esc(number(runs.low))} to {esc(number(runs.high))}"
-    yield esc("  ".join(number(v) for v in runs.values))
+    rows = [
+        [
+            str(r.trial),
+            *([number(r.chosen_at)] if view.retests else []),
+            f"<b>{number(r.mean)}</b>",
+            span(r.low, r.high),
+            "  ".join(map(number, r.values)),
+        ]
+        for r in found
+    ]
+    return Section("repeated", "Repeated runs", LEAD, [table(heads, rows, range(len(heads) - 1))])

@@ -1,6 +1,6 @@
 """Text as the page writes it: escaped for HTML, for chart labels and for a script element; short numbers.
 
-Whatever comes from a trial or a spec may be hostile, so nothing reaches the page but through this module.
+Anything that comes from a trial or a spec may be hostile, so nothing reaches the page but through this module.
 Charts read a little HTML in their labels, hence an escape of their own.
 """
 
@@ -70,6 +70,11 @@ def number(value: object) -> str:
     if isinstance(value, int) and abs(value) < 10**9:
         return f"{value:,}"
     return f"{found:.6g}"
+
+
+def span(low: float, high: float) -> str:
+    """An interval: ``0.1 to 0.3``."""
+    return f"{number(low)} to {number(high)}"
 
 
 def scalar(value: object) -> str:

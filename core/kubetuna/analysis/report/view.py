@@ -111,5 +111,9 @@ def thinned(items: Sequence[T], limit: int, keep: Iterable[T] = ()) -> list[T]:
 
 
 def shown_of(shown: int, total: int, noun: str) -> str:
-    """A word on what was left out; empty where nothing was."""
-    return "" if shown >= total else f" To stay light, {shown:,} of {total:,} {noun} are drawn, evenly chosen."
+    """A note on what was left out; empty where nothing was."""
+    return (
+        ""
+        if shown >= total
+        else f" To keep the page small, {shown:,} of {total:,} {noun} are drawn, evenly spaced."
+    )

@@ -13,7 +13,7 @@ from statistics import fmean, stdev
 import numpy as np
 from scipy.stats import t
 
-from kubetuna.analysis.statistics.sharpe import SMALLEST_DEVIATION, Floats, sharpe_ratios
+from kubetuna.analysis.statistics.sharpe import SMALLEST_DEVIATION, Floats, ratios_of_moments, sharpe_ratios
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
@@ -52,10 +52,7 @@ def sharpe_interval(
 ) -> tuple[float, float]:
     """An interval for the Sharpe ratio of ``returns``, f64[T], by the percentiles of its resamples."""
     counts = resample_counts(len(returns), resamples, seed)
-    mean = counts @ returns / len(returns)
-    deviation = np.sqrt(np.maximum(counts @ returns**2 / len(returns) - mean**2, 0.0))
-    flat = deviation < SMALLEST_DEVIATION
-    ratios = np.where(flat, 0.0, mean / np.where(flat, 1.0, deviation))
+    ratios = ratios_of_moments(counts @ returns / len(returns), counts @ returns**2 / len(returns))
     tail = (1 - confidence) / 2
     low, high = np.quantile(ratios, (tail, 1 - tail))
     return float(low), float(high)

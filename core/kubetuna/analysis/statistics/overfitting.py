@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubetuna.analysis.statistics.sharpe import SMALLEST_DEVIATION, Floats
+from kubetuna.analysis.statistics.sharpe import Floats, ratios_of_moments
 
 BLOCKS = 16
 # A block of fewer returns has no ratio to speak of.
@@ -26,12 +26,11 @@ class Overfitting:
     """What CSCV found.
 
     ``probability``: how often the best of one half is no better than the median of the other half. ``loss``: how
-    often it has a negative ratio there. ``slope``: of its ratio there over its ratio here. ``splits``: how many.
+    often it has a negative ratio there. ``splits``: how many.
     """
 
     probability: float
     loss: float
-    slope: float
     splits: int
 
 
@@ -55,10 +54,8 @@ def probability_of_overfitting(returns: Floats, blocks: int = BLOCKS) -> Overfit
     chosen = _halves(blocks)
     step = max(1, _CHUNK_CELLS // strategies)
     parts = [_judge(chosen[i : i + step], sums, size) for i in range(0, len(chosen), step)]
-    inside, outside, share = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Overfitting(
-        float(np.mean(share <= 0.5)), float(np.mean(outside < 0)), _slope(inside, outside), len(share)
-    )
+    outside, share = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Overfitting(float(np.mean(share <= 0.5)), float(np.mean(outside < 0)), len(share))
 
 
 def _halves(blocks: int) -> Floats:
@@ -69,8 +66,8 @@ def _halves(blocks: int) -> Floats:
     return found
 
 
-def _judge(chosen: Floats, sums: Floats, size: int) -> tuple[Floats, Floats, Floats]:
-    """Of the best of each chosen half: its ratio there, in the other half, and its relative rank in the latter."""
+def _judge(chosen: Floats, sums: Floats, size: int) -> tuple[Floats, Floats]:
+    """Of the best of each chosen half: its ratio in the other half, and its relative rank there."""
     count = size * chosen.shape[1] // 2
     here, there = _ratios(chosen, sums, count), _ratios(1.0 - chosen, sums, count)
     rows, best = np.arange(len(chosen)), here.argmax(axis=1)
@@ -78,18 +75,8 @@ def _judge(chosen: Floats, sums: Floats, size: int) -> tuple[Floats, Floats, Flo
     below = (there < found[:, None]).sum(axis=1)
     equal = (there == found[:, None]).sum(axis=1)
     rank = below + (equal + 1) / 2
-    return here[rows, best], found, rank / (there.shape[1] + 1)
+    return found, rank / (there.shape[1] + 1)
 
 
 def _ratios(chosen: Floats, sums: Floats, count: int) -> Floats:
-    mean, square = chosen @ sums[0] / count, chosen @ sums[1] / count
-    deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
-    flat = deviation < SMALLEST_DEVIATION
-    return np.asarray(np.where(flat, 0.0, mean / np.where(flat, 1.0, deviation)))
-
-
-def _slope(inside: Floats, outside: Floats) -> float:
-    spread = float(np.var(inside))
-    if spread < SMALLEST_DEVIATION**2:
-        return 0.0
-    return float(np.mean((inside - inside.mean()) * (outside - outside.mean()))) / spread
+    return ratios_of_moments(chosen @ sums[0] / count, chosen @ sums[1] / count)

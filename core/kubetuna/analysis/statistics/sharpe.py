@@ -18,7 +18,6 @@ Floats = NDArray[np.float64]
 
 NORMAL = NormalDist()
 SMALLEST_DEVIATION = 1e-12
-NORMAL_KURTOSIS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,28 +27,33 @@ class Moments:
     ratio: float
     length: int
     skewness: float = 0.0
-    kurtosis: float = NORMAL_KURTOSIS
+    kurtosis: float = 3.0
 
 
 def moments(returns: Floats) -> Moments:
     """The moments of ``returns``, f64[T]; a series that never moves has a ratio of 0."""
-    deviation = float(np.std(returns)) if len(returns) else 0.0
-    if deviation < SMALLEST_DEVIATION:
+    if not len(returns) or np.std(returns) < SMALLEST_DEVIATION:
         return Moments(0.0, len(returns))
-    scaled = (returns - np.mean(returns)) / deviation
+    scaled = (returns - np.mean(returns)) / np.std(returns)
     return Moments(
-        float(np.mean(returns)) / deviation,
-        len(returns),
-        float(np.mean(scaled**3)),
-        float(np.mean(scaled**4)),
+        float(sharpe_ratios(returns)), len(returns), float(np.mean(scaled**3)), float(np.mean(scaled**4))
     )
 
 
 def sharpe_ratios(returns: Floats) -> Floats:
     """The Sharpe ratio of each column of f64[T, N]."""
-    deviation = returns.std(axis=0)
-    flat = deviation < SMALLEST_DEVIATION
-    return np.asarray(np.where(flat, 0.0, returns.mean(axis=0) / np.where(flat, 1.0, deviation)))
+    return _ratios(returns.mean(axis=0), returns.std(axis=0))
+
+
+def ratios_of_moments(mean: Floats, square: Floats) -> Floats:
+    """The Sharpe ratios of series that are known by the means of their returns and of the squares of these."""
+    return _ratios(mean, np.sqrt(np.maximum(square - mean**2, 0.0)))
+
+
+def _ratios(mean: Floats, deviation: Floats) -> Floats:
+    """Mean over deviation; 0 for a series that never moves."""
+    moves = deviation >= SMALLEST_DEVIATION
+    return np.asarray(np.where(moves, mean / np.where(moves, deviation, 1.0), 0.0))
 
 
 def deviation_of_estimate(found: Moments) -> float:
@@ -95,12 +99,3 @@ def effective_trials(returns: Floats) -> float:
     mean = (float(np.var(scaled.sum(axis=1))) - count) / (count * (count - 1))
     correlation: float = min(1.0, max(0.0, mean))
     return count * (1 - correlation) + correlation
-
-
-def minimum_track_record(found: Moments, benchmark: float = 0.0, confidence: float = 0.95) -> float:
-    """How many returns it takes to be this sure of exceeding ``benchmark``; infinite where the ratio does not."""
-    if found.ratio <= benchmark:
-        return math.inf
-    spread = deviation_of_estimate(found) ** 2 * max(1, found.length - 1)
-    distance = NORMAL.inv_cdf(confidence) / (found.ratio - benchmark)
-    return 1 + spread * distance**2

@@ -16,7 +16,7 @@
   function colours() {
     document.documentElement.classList.toggle("printing", printing);
     const style = getComputedStyle(document.documentElement);
-    const names = ["ink", "paper", "line", "card", "soft", "far", "midway", "near",
+    const names = ["ink", "paper", "line", "card", "soft",
       "blue", "orange", "green", "vermillion", "purple", "sky", "grey"];
     return Object.fromEntries(names.map((name) => [name, style.getPropertyValue("--" + name).trim()]));
   }
@@ -27,7 +27,7 @@
     if (value && typeof value === "object") {
       return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, painted(v, theme, k)]));
     }
-    const named = (key === "color" || key === "colorscale") && Object.hasOwn(theme, value);
+    const named = key === "color" && Object.hasOwn(theme, value);
     return named ? theme[value] : value;
   }
 
@@ -47,17 +47,15 @@
     for (const key of ["xaxis", "yaxis"]) {
       full[key] = Object.assign({ gridcolor: theme.line, zerolinecolor: theme.line, linecolor: theme.line }, full[key]);
     }
-    full.annotations = (full.annotations || []).map((note) => Object.assign({ bgcolor: theme.paper, opacity: 0.85 }, note));
     if (width) { full.width = width; full.autosize = false; }
     return full;
   }
 
   function draw(chart) {
     const place = document.getElementById(chart.place);
-    const small = place.parentElement.classList.contains("grid");
-    const width = printing ? (small ? PAPER_WIDTH / 2 - 10 : PAPER_WIDTH) : 0;
+    const width = printing ? PAPER_WIDTH : 0;
     // Without a pointer that hovers, plotly's buttons would lie on the chart for good.
-    const bar = small || printing || !hovers ? false : "hover";
+    const bar = printing || !hovers ? false : "hover";
     const settings = Object.assign({ displayModeBar: bar }, config);
     return Plotly.react(place, painted(chart.data, colours(), ""), layoutOf(chart, width), settings);
   }
