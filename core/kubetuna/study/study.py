@@ -3,7 +3,7 @@
 Sampler and pruner work on the journaled storage's memory; nothing here touches the database but ``flush``.
 Optuna's own loop is not used: ``ask`` there is not atomic, ``tell`` twice raises and NaN silently becomes a
 failure, so each of these cases is decided here. How records look is ``kubetuna.trials.records``; what is proposed,
-and when to prune, is ``kubetuna.algorithms``.
+and when to prune, is ``kubetuna.search``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kubetuna.errors import SearchExhausted
 from kubetuna.experiment.model import Experiment
+from kubetuna.search.optuna_internals import CONSTRAINTS, id_of
 from kubetuna.search.pruners import build_pruner
 from kubetuna.search.samplers import Proposer
 from kubetuna.search.space import distribution
@@ -106,7 +107,7 @@ class Study:
         system = trial.system_attrs
         self.open[trial.number] = OpenTrial(
             number=trial.number,
-            trial_id=trial._trial_id,
+            trial_id=id_of(trial),
             params=dict(trial.params),
             attempts=records.decode_attempts(system.get(records.ATTEMPTS)),
             verdict=system.get(records.VERDICT, "go"),
@@ -327,7 +328,7 @@ class Study:
     def _keep_constraints(self, trial: OpenTrial, metrics: Mapping[str, float], state: TrialState) -> None:
         found = [] if state is TrialState.FAIL else violations(self.spec, {**trial.params, **metrics})
         if found:
-            self._storage.set_trial_system_attr(trial.trial_id, records.CONSTRAINTS, found)
+            self._storage.set_trial_system_attr(trial.trial_id, CONSTRAINTS, found)
 
     def flush(self) -> None:
         """Make everything above durable in one transaction."""

@@ -26,7 +26,6 @@ SERIES = "kubetuna:series"
 METRICS = "kubetuna:metrics"
 REPEATS = "kubetuna:repeats"
 RETEST = "kubetuna:retest"
-CONSTRAINTS = "constraints"
 
 EXPERIMENT = "kubetuna:experiment"
 SEED = "kubetuna:seed"
