@@ -18,8 +18,8 @@ from kubetuna.errors import ResultsError
 from kubetuna.experiment.model import Direction
 from kubetuna.study.foreign import UNNAMED
 from kubetuna.study.record import StudyRecord, value_in
+from kubetuna.trials.progress import eligible
 from kubetuna.trials.records import TrialRecord
-from kubetuna.trials.totals import eligible
 
 Floats = NDArray[np.float64]
 CONFIDENCE = 0.95

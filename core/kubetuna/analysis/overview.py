@@ -17,7 +17,7 @@ from kubetuna.analysis.report.view import view_of
 from kubetuna.analysis.summary import next_commands
 from kubetuna.errors import ResultsError
 from kubetuna.study.record import StudyRecord
-from kubetuna.trials.totals import eligible
+from kubetuna.trials.progress import eligible
 
 PAGE = "dashboard.html"
 COMPARED = (

@@ -20,7 +20,6 @@ from kubetuna.experiment.field_errors import unsupported
 from kubetuna.experiment.model import Objective, Parameter
 from kubetuna.study.record import StudyRecord
 from kubetuna.trials.records import TrialRecord
-from kubetuna.trials.tallying import better
 
 ENDINGS = (".png", ".svg", ".pdf", ".html")
 # Okabe and Ito's palette, as on the page.
@@ -125,7 +124,7 @@ def _history(axis: Any, view: View) -> None:
         _dots(axis, chosen, kind, [t.number for t in chosen], [value_of(t) for t in chosen])
     best: list[TrialRecord] = []
     for trial in view.eligible:
-        if better(value_of(trial), value_of(best[-1]) if best else None, objective):
+        if objective.better(value_of(trial), value_of(best[-1]) if best else None):
             best.append(trial)
     if best:
         numbers = [*(t.number for t in best), view.trials[-1].number]

@@ -52,6 +52,19 @@ class Objective:
     direction: Direction
     goal: float | None = None
 
+    @property
+    def sign(self) -> float:
+        """What makes smaller better."""
+        return -1.0 if self.direction == "maximize" else 1.0
+
+    def better(self, value: float, than: float | None) -> bool:
+        """Whether a value beats another; anything beats None."""
+        return than is None or self.sign * value < self.sign * than
+
+    def reaches(self, value: float, goal: float | None) -> bool:
+        """Whether a value is at least as good as the goal; never without a goal."""
+        return goal is not None and self.sign * value <= self.sign * goal
+
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:

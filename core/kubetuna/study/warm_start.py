@@ -20,8 +20,8 @@ from kubetuna.search.space import distribution, exists, ordered
 from kubetuna.store.database import place
 from kubetuna.store.reader import read_study
 from kubetuna.study.record import StudyRecord, study_record, value_in
+from kubetuna.trials.progress import eligible
 from kubetuna.trials.records import TrialRecord
-from kubetuna.trials.totals import eligible
 
 NOTE_LIMIT = 20
 

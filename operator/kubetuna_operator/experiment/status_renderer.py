@@ -13,9 +13,9 @@ from kubetuna.planning.status import Condition, Moment, render
 from kubetuna.planning.stopping import StopDecision, is_over
 from kubetuna.study.study import Study
 from kubetuna.trials.outcome import RULES
+from kubetuna.trials.progress import Results
 from kubetuna.trials.records import TrialRecord, outcome_of, timestamp
 from kubetuna.trials.snapshot import Snapshot
-from kubetuna.trials.totals import Results, ResultsBook
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.experiment.status_writer import StatusWriter
 from kubetuna_operator.telemetry import TRIAL_SECONDS, TRIALS
@@ -42,7 +42,6 @@ class Publisher:
     ) -> None:
         self._events, self._clock, self._store = context.events, context.clock, context.store
         self._writer, self._spec, self._about, self._study, self._stalled = writer, spec, ref, study, stalled
-        self._book = ResultsBook(spec)
         self._counted = 0
         self._results = self._count(loaded=True)
         self.problem = ""
@@ -51,12 +50,10 @@ class Publisher:
         """Take in the trials that ended since."""
         best = None if loaded else self._results.best
         for number in self._study.told[self._counted :]:
-            record = self._study.record(number)
-            self._book.add(record)
             if not loaded:
-                self._tell(record)
+                self._tell(self._study.record(number))
         self._counted = len(self._study.told)
-        results = self._book.results(sum(len(t.curve) for t in self._study.open.values()))
+        results = self._study.results()
         if not loaded and results.best is not None and results.best != best:
             value = (results.best.values or (0.0,))[0]
             self._events.tell(self._about.owner, "NewBest", f"trial {results.best.number}: {value:g}")

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from kubetuna.experiment.model import Experiment, Objective
+from kubetuna.trials.progress import best_of, pareto_front
 from kubetuna.trials.records import TrialRecord
-from kubetuna.trials.totals import best_of, pareto_front
 
 T = TypeVar("T")
 
