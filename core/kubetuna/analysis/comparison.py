@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubetuna.errors import ResultsError
-from kubetuna.experiment.model import Direction
+from kubetuna.experiment.model import Direction, sign_of
 from kubetuna.study.foreign import UNNAMED
 from kubetuna.study.record import StudyRecord, value_in
 from kubetuna.trials.progress import eligible
@@ -88,7 +88,7 @@ def compare(seen: Sequence[StudyRecord], metric: str | None = None) -> Compariso
     """
     chosen = metric or _common_metric(seen)
     direction = _direction(seen, chosen)
-    sign = 1.0 if direction == "maximize" else -1.0
+    sign = -sign_of(direction)
     scored = [(one, _scores(one, chosen, sign)) for one in seen]
     size = min(len(values) for _, values in scored)
     leader = max(scored, key=lambda pair: _quantile(pair[1], size, 0.5))[1]

@@ -13,6 +13,7 @@ from kubetuna.analysis.report.headline import hours_text, with_the_winner
 from kubetuna.analysis.report.overfitting import Luck, luck_of
 from kubetuna.analysis.report.text import count, number, scalar
 from kubetuna.analysis.report.view import View, view_of
+from kubetuna.experiment.model import better_word
 from kubetuna.study.record import StudyRecord
 
 
@@ -114,8 +115,7 @@ def _found(shown: Mapping[str, Any]) -> list[str]:
         return [f"What was found: {count(len(front), 'trial')} on the Pareto front", *rows]
     if best is None:
         return ["What was found: nothing yet; no trial has completed with a valid value"]
-    objective = shown["objectives"][0]
-    way = "higher is better" if objective["direction"] == "maximize" else "lower is better"
+    way = better_word(shown["objectives"][0]["direction"])
     width = max((len(name) for name in best["best_params"]), default=0)
     return [
         f"What was found: {best['metric']} = {number(best['value'])} in trial {best['trial']} ({way})",

@@ -44,6 +44,21 @@ class Parameter:
     when: Expression | None = None
 
 
+def sign_of(direction: str) -> float:
+    """What makes smaller better."""
+    return -1.0 if direction == "maximize" else 1.0
+
+
+def better(direction: str, value: float, than: float) -> bool:
+    """Whether a value beats another."""
+    return sign_of(direction) * value < sign_of(direction) * than
+
+
+def better_word(direction: str) -> str:
+    """Which way is better, in words."""
+    return "higher is better" if direction == "maximize" else "lower is better"
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
     """A metric to optimise, the direction, and optionally the value at which the experiment is done."""
@@ -55,11 +70,16 @@ class Objective:
     @property
     def sign(self) -> float:
         """What makes smaller better."""
-        return -1.0 if self.direction == "maximize" else 1.0
+        return sign_of(self.direction)
+
+    @property
+    def better_word(self) -> str:
+        """Which way is better, in words."""
+        return better_word(self.direction)
 
     def better(self, value: float, than: float | None) -> bool:
         """Whether a value beats another; anything beats None."""
-        return than is None or self.sign * value < self.sign * than
+        return than is None or better(self.direction, value, than)
 
     def reaches(self, value: float, goal: float | None) -> bool:
         """Whether a value is at least as good as the goal; never without a goal."""

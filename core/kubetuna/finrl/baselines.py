@@ -8,6 +8,7 @@ from typing import Any
 from kubetuna.analysis.report.checks import Check
 from kubetuna.analysis.report.text import count, finite, number
 from kubetuna.analysis.report.view import View
+from kubetuna.experiment.model import better
 from kubetuna.finrl.fold_results import WalkForward, verdict
 
 BASELINES = ("buy_and_hold_return", "flat_return", "random_return", "untuned_return")
@@ -41,8 +42,8 @@ def test_checks(final: Mapping[str, Any] | None) -> Iterator[Check]:
         yield Check("care", "The held-out test was begun and not finished; see finalize --again.")
         return
     low, high = final["interval"]
-    sign = -1 if final.get("direction") == "minimize" else 1
-    beaten = all(sign * final["mean"] > sign * value for value in final["baselines"].values())
+    direction = final.get("direction", "maximize")
+    beaten = all(better(direction, final["mean"], value) for value in final["baselines"].values())
     text = (
         f"On the held-out test, scored once with {count(len(final['runs']), 'seed')}: {final['metric']} "
         f"{number(final['mean'])} (95 %: {number(low)} to {number(high)})"

@@ -41,7 +41,7 @@ def value_axis(objective: Objective, values: Sequence[float]) -> ValueAxis:
     layout: dict[str, Any] = {"title": {"text": label(objective.metric)}}
     if values and min(values) > 0 and max(values) / min(values) >= LOG_RATIO:
         return ValueAxis({**layout, "type": "log", "exponentformat": "e"})
-    low, high = _near(sorted(values), objective.direction == "maximize")
+    low, high = _near(sorted(values), objective.sign < 0)
     outside = sum(1 for v in values if not low <= v <= high)
     if not outside:
         return ValueAxis(layout)

@@ -87,7 +87,7 @@ def _winners(spec: Experiment, status: Mapping[str, Any], scored: Sequence[Trial
 
 def sign_of(objective: Objective) -> float:
     """What makes smaller better."""
-    return -1.0 if objective.direction == "maximize" else 1.0
+    return objective.sign
 
 
 def value_of(trial: TrialRecord, index: int = 0) -> float:
@@ -98,7 +98,7 @@ def value_of(trial: TrialRecord, index: int = 0) -> float:
 
 def better_word(objective: Objective) -> str:
     """Which way is better, in words."""
-    return "higher is better" if objective.direction == "maximize" else "lower is better"
+    return objective.better_word
 
 
 def thinned(items: Sequence[T], limit: int, keep: Iterable[T] = ()) -> list[T]:
