@@ -11,9 +11,10 @@ from kubetuna.analysis.extensions import checks_of, commands_of, figures_of, tas
 from kubetuna.analysis.report.checks import MARKS, checks
 from kubetuna.analysis.report.headline import hours_text, with_the_winner
 from kubetuna.analysis.report.overfitting import Luck, luck_of
-from kubetuna.analysis.report.text import count, number, scalar
+from kubetuna.analysis.report.text import number, scalar
 from kubetuna.analysis.report.view import View, view_of
 from kubetuna.experiment.model import better_word
+from kubetuna.experiment.units import count
 from kubetuna.study.record import StudyRecord
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.units import GPU, SLOT, Unit
 
 # In lower case. Whole names where a vendor also counts parts of a device so: gpu.intel.com/millicores,
 # nvidia.com/gpumem, aliyun.com/gpu-mem. The first row holds for every domain, since clusters rename.
@@ -26,24 +26,6 @@ ACCELERATORS = (
 )
 _PARTS = re.compile(r"-(memory|core)s?$", re.IGNORECASE)
 _LOCAL = re.compile(r"/(.*gpu|mig-)", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """What a trial's time is counted in: its name in JSON, its hours' field in the status, its noun in texts."""
-
-    name: str
-    hours: str
-    noun: str
-
-
-GPU = Unit("gpu", "gpuHours", "GPU")
-SLOT = Unit("slot", "slotHours", "slot")
-
-
-def unit_of(amounts: Mapping[str, Any]) -> Unit:
-    """The unit of the hours in a part of a status."""
-    return GPU if GPU.hours in amounts else SLOT
 
 
 def pod_spec(trial_spec: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubetuna.analysis.report.checks import Check
-from kubetuna.analysis.report.text import count, finite, number
+from kubetuna.analysis.report.text import finite, number
 from kubetuna.analysis.report.view import View
 from kubetuna.experiment.model import better
+from kubetuna.experiment.units import count
 from kubetuna.finrl.fold_results import WalkForward, verdict
 
 BASELINES = ("buy_and_hold_return", "flat_return", "random_return", "untuned_return")

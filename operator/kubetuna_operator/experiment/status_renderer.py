@@ -8,7 +8,8 @@ from typing import Any
 
 from kubetuna.errors import Problem
 from kubetuna.experiment.model import Experiment
-from kubetuna.experiment.resources import Unit, resource_unit
+from kubetuna.experiment.resources import resource_unit
+from kubetuna.experiment.units import Unit
 from kubetuna.planning.status import Condition, Moment, render
 from kubetuna.planning.stopping import StopDecision, is_over
 from kubetuna.study.study import Study
@@ -114,7 +115,7 @@ def _progress(snapshot: Snapshot) -> str:
 
 def _with_text(spent: Mapping[str, Any], unit: Unit) -> dict[str, Any]:
     """What was spent, also in one word for people."""
-    return {**spent, "text": f"{spent[unit.hours]:.3g} {unit.noun}-h"}
+    return {**spent, "text": unit.amount(spent[unit.hours])}
 
 
 def accepted_condition(problem: str) -> Condition:

@@ -8,11 +8,10 @@ from typing import Any
 from kubetuna.analysis.report.chart import Chart, Section
 from kubetuna.analysis.report.headline import hours
 from kubetuna.analysis.report.kinds import GREY, KINDS, Kind
-from kubetuna.analysis.report.text import duration
 from kubetuna.analysis.report.timeline import Bar, bars_of
 from kubetuna.analysis.report.view import View
 from kubetuna.experiment.resources import resource_units
-from kubetuna.planning.stopping import SECONDS_PER_HOUR
+from kubetuna.experiment.units import SECONDS_PER_HOUR, duration
 
 LEAD = (
     "Time of all attempts by what became of them: failed and stopped ones brought no result. In "
@@ -69,7 +68,7 @@ def _row(name: str, seconds: float, colour: str, attempts: int | None) -> dict[s
 def _unit(longest: float, name: str) -> tuple[float, str]:
     if longest < 600:
         return 1.0, f"{name} seconds"
-    return (60.0, f"{name} minutes") if longest < 2 * SECONDS_PER_HOUR else (SECONDS_PER_HOUR, f"{name} hours")
+    return (60.0, f"{name}-minutes") if longest < 2 * SECONDS_PER_HOUR else (SECONDS_PER_HOUR, f"{name}-hours")
 
 
 def _trace(rows: Sequence[dict[str, Any]], unit: float) -> dict[str, Any]:

@@ -15,11 +15,10 @@ import yaml
 from kubetuna.analysis.report.chart import table
 from kubetuna.analysis.report.kinds import KINDS, trial_kind
 from kubetuna.analysis.report.repeats import runs_of
-from kubetuna.analysis.report.text import count, cut, duration, esc, finite, moment, number, scalar
+from kubetuna.analysis.report.text import cut, esc, finite, moment, number, scalar
 from kubetuna.analysis.report.view import View, better_word, thinned, value_of
-from kubetuna.experiment.resources import unit_of
+from kubetuna.experiment.units import SECONDS_PER_HOUR, count, duration, unit_of
 from kubetuna.files import strict
-from kubetuna.planning.stopping import SECONDS_PER_HOUR
 from kubetuna.trials.records import TrialRecord
 
 FRONT_ROWS = 10
@@ -178,9 +177,9 @@ def hours(amounts: Mapping[str, Any]) -> tuple[float, str]:
 
 
 def hours_text(amounts: Mapping[str, Any]) -> str:
-    """``1.5 GPU hours (1 h 30 min)``."""
-    seconds, name = hours(amounts)
-    return f"{seconds / SECONDS_PER_HOUR:,.4g} {name} hours ({duration(seconds)})"
+    """``1.5 GPU-hours (1 h 30 min)``."""
+    seconds, _ = hours(amounts)
+    return f"{unit_of(amounts).amount(seconds / SECONDS_PER_HOUR)} ({duration(seconds)})"
 
 
 def _spent(status: Mapping[str, Any]) -> list[tuple[str, str]]:
