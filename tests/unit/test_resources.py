@@ -10,7 +10,7 @@ import pytest
 from kubetuna.analysis.report.headline import cost_card, hours_text
 from kubetuna.cli.preview import preview, preview_text
 from kubetuna.experiment.model import Experiment
-from kubetuna.experiment.resources import resource_unit, resource_units
+from kubetuna.experiment.resources import grace_seconds, resource_unit, resource_units
 from kubetuna.experiment.units import GPU, SLOT
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.terminal.tables import status_rows
@@ -101,3 +101,10 @@ def test_with_accelerators_or_claims_of_them_no_text_speaks_of_slots(
         and "GPU hours" not in words
         and "maxGpuHours" in words
     )
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [({}, 30.0), ({"terminationGracePeriodSeconds": 0}, 0.0)])
+def test_a_grace_period_of_nothing_is_none_and_an_absent_one_kubernetes_default(
+    asked: dict[str, Any], seconds: float
+) -> None:
+    assert grace_seconds({"spec": asked}) == grace_seconds({"spec": {"template": {"spec": asked}}}) == seconds

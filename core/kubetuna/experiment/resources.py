@@ -25,6 +25,7 @@ ACCELERATORS = (
     *("kunlunxin.com/xpu", "qualcomm.com/qaic*", "tenstorrent.com/*", "volcano.sh/*gpu-number"),
 )
 _PARTS = re.compile(r"-(memory|core)s?$", re.IGNORECASE)
+GRACE_SECONDS = 30.0
 _LOCAL = re.compile(r"/(.*gpu|mig-)", re.IGNORECASE)
 
 
@@ -33,6 +34,12 @@ def pod_spec(trial_spec: Mapping[str, Any]) -> Mapping[str, Any]:
     spec: Mapping[str, Any] = trial_spec.get("spec") or {}
     template = spec.get("template")
     return (template.get("spec") or {}) if isinstance(template, Mapping) else spec
+
+
+def grace_seconds(trial_spec: Mapping[str, Any]) -> float:
+    """How long an attempt may take to end after SIGTERM: as its Pod's spec says, else Kubernetes' default."""
+    asked = pod_spec(trial_spec).get("terminationGracePeriodSeconds")
+    return float(asked) if isinstance(asked, int | float) and asked >= 0 else GRACE_SECONDS
 
 
 def accelerators(spec: Experiment) -> dict[str, int]:

@@ -15,7 +15,7 @@ from kubetuna.planning.stopping import StopDecision, is_over
 from kubetuna.study.study import Study
 from kubetuna.trials.outcome import RULES
 from kubetuna.trials.progress import Results
-from kubetuna.trials.records import TrialRecord, outcome_of, timestamp
+from kubetuna.trials.records import MESSAGE_LIMIT, TrialRecord, outcome_of, timestamp
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.experiment.status_writer import StatusWriter
@@ -24,9 +24,8 @@ from kubetuna_operator.telemetry import TRIAL_SECONDS, TRIALS
 log = logging.getLogger(__name__)
 
 FAILED = frozenset(outcome for outcome, rule in RULES.items() if rule.failed)
-
-
-MESSAGE_LIMIT = 4_000
+# Of all errors of a spec together.
+REFUSAL_LIMIT = 4_000
 
 
 class Publisher:
@@ -120,17 +119,19 @@ def _with_text(spent: Mapping[str, Any], unit: Unit) -> dict[str, Any]:
 
 def accepted_condition(problem: str) -> Condition:
     """Whether the spec as it stands now can be carried out."""
-    return Condition("Accepted", not problem, "SpecInvalid" if problem else "SpecValid", problem[:MESSAGE_LIMIT])
+    return Condition("Accepted", not problem, "SpecInvalid" if problem else "SpecValid", problem[:REFUSAL_LIMIT])
 
 
 def store_condition(problem: str) -> Condition:
     """Whether the database can be reached."""
-    return Condition("StoreReady", not problem, "StoreUnavailable" if problem else "Connected", problem[:1000])
+    return Condition(
+        "StoreReady", not problem, "StoreUnavailable" if problem else "Connected", problem[:MESSAGE_LIMIT]
+    )
 
 
 def refusal(problems: tuple[Problem, ...], generation: int, now: float) -> dict[str, Any]:
     """The status of an Experiment that cannot run: every error at once, each with its field's path."""
-    message = "\n".join(str(problem) for problem in problems)[:MESSAGE_LIMIT]
+    message = "\n".join(str(problem) for problem in problems)[:REFUSAL_LIMIT]
     return _bare(accepted_condition(message), "Failed", generation, now, message)
 
 
