@@ -213,6 +213,14 @@ class Experiment:
         """Every metric that is read from a log: objectives first, then the additional ones."""
         return tuple(o.metric for o in self.objectives) + self.additional_metrics
 
+    def runs(self, retest: bool) -> int:
+        """How often one trial runs, one run after another, each with a seed of its own; told is their mean.
+
+        Only the first run's curve goes to the pruner, which so compares like with like; a trial whose first run
+        fails or is pruned costs no further one.
+        """
+        return self.retest.repeats if retest and self.retest is not None else self.repeats
+
     def strategy(self, metric: str) -> Strategy:
         """Which of a curve's values stands for the trial."""
         return self.strategies.get(metric, "latest")

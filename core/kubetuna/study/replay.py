@@ -11,7 +11,6 @@ from kubetuna.trials.attempts import AttemptFacts, ExitFacts
 from kubetuna.trials.outcome import Reading
 from kubetuna.trials.progress import Progress
 from kubetuna.trials.records import AttemptRecord, TrialRecord, outcome_of
-from kubetuna.trials.repeats import repeats_of
 from kubetuna.trials.snapshot import AttemptView, Snapshot, TrialView
 
 
@@ -54,7 +53,7 @@ def _view(spec: Experiment, trial: TrialRecord) -> TrialView:
         trial.number,
         attempts,
         Reading(dict(trial.metrics)),
-        repeats=repeats_of(spec, trial.retest_of),
+        repeats=spec.runs(trial.retest_of is not None),
         retest=trial.retest_of is not None,
     )
 

@@ -18,17 +18,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kubetuna.errors import SearchExhausted
 from kubetuna.experiment.model import Experiment
+from kubetuna.search.catalogue import build_pruner
 from kubetuna.search.optuna_internals import CONSTRAINTS, id_of
-from kubetuna.search.pruners import build_pruner
 from kubetuna.search.samplers import Proposer
 from kubetuna.search.space import distribution
 from kubetuna.study.decoding import decode_trial, epoch_seconds
-from kubetuna.study.telling import told_values, violations
 from kubetuna.trials import records
 from kubetuna.trials.outcome import RULES, Classified, Outcome
 from kubetuna.trials.progress import Progress, Results
-from kubetuna.trials.records import AttemptRecord, TrialRecord
-from kubetuna.trials.repeats import means
+from kubetuna.trials.records import AttemptRecord, TrialRecord, means
 from kubetuna.trials.snapshot import Tally
 
 # Pruners look at every step of a curve for each new one; what is printed beyond this only updates the metrics.
@@ -296,7 +294,7 @@ class Study:
             self.keep_repeat(number, latest)
         metrics = means(trial.repeats) if trial.repeats else latest
         state = TrialState[RULES[classified.outcome].state]
-        values = told_values(self.spec, classified.outcome, metrics, trial.curve)
+        values = _told_values(self.spec, classified.outcome, metrics, trial.curve)
         self._keep_metrics(trial, metrics)
         self._keep_constraints(trial, metrics, state)
         self._storage.set_trial_system_attr(trial.trial_id, records.OUTCOME, str(classified.outcome))
@@ -316,7 +314,7 @@ class Study:
             self._storage.set_trial_user_attr(trial.trial_id, name, value)
 
     def _keep_constraints(self, trial: OpenTrial, metrics: Mapping[str, float], state: TrialState) -> None:
-        found = [] if state is TrialState.FAIL else violations(self.spec, {**trial.params, **metrics})
+        found = [] if state is TrialState.FAIL else _violations(self.spec, {**trial.params, **metrics})
         if found:
             self._storage.set_trial_system_attr(trial.trial_id, CONSTRAINTS, found)
 
@@ -328,6 +326,24 @@ class Study:
 def _told_order(trial: FrozenTrial) -> tuple[bool, float, int]:
     ended = epoch_seconds(trial.datetime_complete)
     return (ended is None, ended or 0.0, trial.number)
+
+
+def _told_values(
+    spec: Experiment, outcome: Outcome, metrics: Mapping[str, float], reported: Mapping[int, float]
+) -> list[float] | None:
+    """The objectives of a trial that succeeded; of one that was cut short, the last of its reported steps."""
+    if outcome is Outcome.SUCCEEDED:
+        return [metrics[o.metric] for o in spec.objectives]
+    if outcome in (Outcome.PRUNED, Outcome.STOPPED) and not spec.multi_objective:
+        # As Optuna's own tell does: a pruned trial stands with its last reported value.
+        return [reported[max(reported)]] if reported else None
+    return None
+
+
+def _violations(spec: Experiment, known: Mapping[str, Any]) -> list[float]:
+    """One number for each constraint over metrics, above 0 where it is violated; 0 where it does not apply."""
+    over_metrics = [c.expression for c in spec.constraints if c.over == "metrics"]
+    return [one.violation(known) if one.applies(known) else 0.0 for one in over_metrics]
 
 
 __all__ = ["Journal", "OpenTrial", "Study"]

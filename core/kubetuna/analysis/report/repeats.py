@@ -9,8 +9,7 @@ from kubetuna.analysis.report.chart import Section, table
 from kubetuna.analysis.report.text import esc, number
 from kubetuna.analysis.report.view import View, sign_of, value_of
 from kubetuna.analysis.statistics.intervals import mean_interval
-from kubetuna.trials.records import TrialRecord
-from kubetuna.trials.repeats import means
+from kubetuna.trials.records import TrialRecord, means
 
 ROWS = 10
 LEAD = (
