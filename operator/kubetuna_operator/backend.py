@@ -15,9 +15,9 @@ from kubetuna.errors import KubetunaError, StudyNotFound
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.planning.status import Moment, render
 from kubetuna.study.record import StudyRecord
+from kubetuna.trials.progress import Results
 from kubetuna.trials.records import from_json
 from kubetuna.trials.snapshot import Snapshot
-from kubetuna.trials.totals import Results
 from kubetuna_operator import LABEL_ATTEMPT, LABEL_EXPERIMENT, LABEL_TRIAL
 from kubetuna_operator.kube.api_client import Api, Refused, collection
 from kubetuna_operator.kube.reflector import PAGE

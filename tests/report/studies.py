@@ -16,9 +16,8 @@ from kubetuna.parsing.parse import parse_file_text
 from kubetuna.planning.status import Moment, render
 from kubetuna.planning.stopping import stop_decision
 from kubetuna.study.replay import snapshot_of
+from kubetuna.trials.progress import open_steps, progress_of
 from kubetuna.trials.records import AttemptRecord, TrialRecord
-from kubetuna.trials.tallying import Counter
-from kubetuna.trials.totals import results_of
 
 START = 1_700_000_000.0
 
@@ -69,10 +68,11 @@ class Study:
 
     def status(self) -> dict[str, Any]:
         """The status, made as the command line makes it."""
-        counter = Counter(self.spec)
-        snapshot = snapshot_of(self.spec, self.trials, START, resource_units(self.spec), counter)
+        progress = progress_of(self.spec, self.trials)
+        results = progress.results(open_steps(self.trials))
+        snapshot = snapshot_of(self.spec, self.trials, START, resource_units(self.spec), progress)
         moment = Moment(self.generated, unit=resource_unit(self.spec))
-        return render(snapshot, stop_decision(snapshot, self.generated), results_of(self.spec, self.trials), moment)
+        return render(snapshot, stop_decision(snapshot, self.generated), results, moment)
 
     def page(self) -> str:
         """The report."""

@@ -7,17 +7,8 @@ import math
 
 import pytest
 
-from kubetuna.analysis.report.text import (
-    cut,
-    duration,
-    esc,
-    finite,
-    label,
-    moment,
-    number,
-    safe_json,
-    scalar,
-)
+from kubetuna.analysis.report.text import cut, esc, finite, label, moment, number, safe_json, scalar
+from kubetuna.experiment.units import duration
 from kubetuna.files import strict
 
 

@@ -18,7 +18,6 @@ from kubetuna.planning.plan import RESEND_SECONDS
 from kubetuna.reconciling.reconciler import Ports
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest, ExitFacts
 from kubetuna.trials.records import TrialRecord
-from kubetuna.trials.repeats import repeats_of
 from tests.fakes import FakeLogs, Run
 from tests.local.runs import experiment
 from tests.world import World, curve
@@ -332,7 +331,7 @@ class Chaos(RuleBasedStateMachine):
         done = [a.repeat for a in trial.attempts if a.outcome == "Succeeded"]
         assert done == list(range(len(done))), "a repeat was run again, or left out"
         if trial.state == "COMPLETE":
-            assert len(done) == repeats_of(self.world.spec, trial.retest_of)
+            assert len(done) == self.world.spec.runs(trial.retest_of is not None)
 
     @invariant()
     def one_attempt_of_a_trial_runs_at_a_time(self) -> None:

@@ -39,14 +39,14 @@ def everything(root: Path) -> list[bytes]:
 def test_in_small_chunks_no_line_is_lost_doubled_or_torn(data: bytes, tmp_path_factory) -> None:  # type: ignore[no-untyped-def]
     root = tmp_path_factory.mktemp("log")
     put(root, data)
-    before = logs.CHUNK, logs.LONGEST
-    logs.CHUNK, logs.LONGEST = 16, 8
+    before = logs.CHUNK, logs.LINE_LIMIT
+    logs.CHUNK, logs.LINE_LIMIT = 16, 8
     try:
         lines = data.split(b"\n")
         expected = [x for x in lines[:-1] if len(x) <= 8] + [x for x in lines[-1:] if 0 < len(x) <= 8]
         assert everything(root) == expected
     finally:
-        logs.CHUNK, logs.LONGEST = before
+        logs.CHUNK, logs.LINE_LIMIT = before
 
 
 @pytest.mark.parametrize("ended", [True, False])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest, ExitFacts
-from kubetuna.trials.repeats import means
+from kubetuna.trials.records import means
 from tests.fakes import Run
 from tests.local.runs import experiment
 from tests.world import World

@@ -10,7 +10,8 @@ import pytest
 from kubetuna.analysis.report.cost import cost_card, hours_text
 from kubetuna.cli.preview import preview, preview_text
 from kubetuna.experiment.model import Experiment
-from kubetuna.experiment.resources import GPU, SLOT, resource_unit, resource_units
+from kubetuna.experiment.resources import grace_seconds, resource_unit, resource_units
+from kubetuna.experiment.units import GPU, SLOT
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.terminal.tables import status_rows
 from kubetuna_operator.experiment.status_renderer import _with_text
@@ -86,7 +87,7 @@ def told(limits: dict[str, Any], pod: dict[str, Any] | None = None) -> str:
 def test_without_an_accelerator_no_text_speaks_of_gpu_hours() -> None:
     words = told({"vpc.amazonaws.com/efa": 1})
     assert "GPU" not in words and "gpu" not in words
-    assert "2 slot-hours" in words and "slot time" in words and "slot hours" in words and "slot-h" in words
+    assert "2 slot-hours" in words and "slot time" in words and "slot hours" not in words
 
 
 @pytest.mark.parametrize(("limits", "pod"), [({"google.com/tpu": 4}, None), ({}, CLAIMS)])
@@ -94,4 +95,16 @@ def test_with_accelerators_or_claims_of_them_no_text_speaks_of_slots(
     limits: dict[str, Any], pod: dict[str, Any] | None
 ) -> None:
     words = told(limits, pod)
-    assert "slot" not in words.lower() and "2 GPU-hours" in words and "GPU-h" in words and "maxGpuHours" in words
+    assert (
+        "slot" not in words.lower()
+        and "2 GPU-hours" in words
+        and "GPU hours" not in words
+        and "maxGpuHours" in words
+    )
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [({}, 30.0), ({"terminationGracePeriodSeconds": 0}, 0.0)])
+def test_a_grace_period_of_nothing_is_none_and_an_absent_one_kubernetes_default(
+    asked: dict[str, Any], seconds: float
+) -> None:
+    assert grace_seconds({"spec": asked}) == grace_seconds({"spec": {"template": {"spec": asked}}}) == seconds

@@ -13,7 +13,7 @@ from kubetuna.planning.stopping import stop_decision
 from kubetuna.store.reader import read_study
 from kubetuna.study.record import study_record
 from kubetuna.trials.attempts import AttemptRequest, ExitFacts
-from kubetuna.trials.totals import best_of, results_of
+from kubetuna.trials.progress import best_of, progress_of
 from tests.fakes import Run
 from tests.local.runs import experiment
 from tests.unit.plan.builders import experiment as plain
@@ -127,7 +127,7 @@ def test_while_the_best_are_run_again_the_experiment_is_not_over() -> None:
         if any(t.retest for t in seen.trials):
             break
     end = stop_decision(seen, world.clock.now())
-    shown = render(seen, end, results_of(world.spec, world.stored()), Moment(world.clock.now()))
+    shown = render(seen, end, progress_of(world.spec, world.stored()).results(), Moment(world.clock.now()))
     assert shown["state"] == "Running" and "completionTime" not in shown
     assert shown["message"] == "4 trials were made; the best are run again"
     world.finish()

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubetuna.errors import ResultsError
-from kubetuna.experiment.model import Direction
+from kubetuna.experiment.model import Direction, sign_of
 from kubetuna.study.foreign import UNNAMED
 from kubetuna.study.record import StudyRecord, value_in
-from kubetuna.trials.totals import eligible
+from kubetuna.trials.progress import eligible
 
 Floats = NDArray[np.float64]
 CONFIDENCE = 0.95
@@ -87,7 +87,7 @@ def compare(seen: Sequence[StudyRecord], metric: str | None = None) -> Compariso
     """
     chosen = metric or _common_metric(seen)
     direction = _direction(seen, chosen)
-    sign = 1.0 if direction == "maximize" else -1.0
+    sign = -sign_of(direction)
     scored = [(one, _scores(one, chosen, sign)) for one in seen]
     size = min(len(values) for _, (values, _) in scored)
     leader = max((values for _, (values, _) in scored), key=lambda values: _quantile(values, size, 0.5))

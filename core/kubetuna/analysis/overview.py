@@ -25,7 +25,7 @@ from kubetuna.analysis.summary import next_commands
 from kubetuna.errors import ResultsError
 from kubetuna.files import write_whole
 from kubetuna.study.record import StudyRecord
-from kubetuna.trials.totals import eligible
+from kubetuna.trials.progress import eligible
 
 PAGE = "dashboard.html"
 COMPARED = (

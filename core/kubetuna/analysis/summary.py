@@ -13,8 +13,9 @@ from kubetuna.analysis.report.cost import hours_text
 from kubetuna.analysis.report.next_steps import with_the_winner
 from kubetuna.analysis.report.overfitting import Luck, luck_of
 from kubetuna.analysis.report.result import front_points
-from kubetuna.analysis.report.text import count, number, scalar
+from kubetuna.analysis.report.text import number, scalar
 from kubetuna.analysis.report.view import View, view_of
+from kubetuna.experiment.units import count
 from kubetuna.study.record import StudyRecord
 
 

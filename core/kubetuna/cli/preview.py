@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kubetuna.experiment.model import Experiment, Parameter
-from kubetuna.experiment.resources import GPU, SLOT, resource_unit, resource_units
-from kubetuna.planning.stopping import SECONDS_PER_HOUR
+from kubetuna.experiment.resources import resource_unit, resource_units
+from kubetuna.experiment.units import GPU, SECONDS_PER_HOUR, SLOT, Unit, count, duration
 from kubetuna.search.space import cardinality
-from kubetuna.terminal.tables import seconds
 
 
 def preview(spec: Experiment) -> dict[str, Any]:
@@ -89,8 +88,8 @@ def preview_text(shown: dict[str, Any]) -> str:
         *([f"  {_runs_line(shown)}"] if shown["repeats"] > 1 or shown["retest"] else []),
         f"  space ({points}):",
         *(f"    {_space_line(p)}" for p in shown["space"]),
-        f"  budget: {_budget_line(shown['budget'], _noun(shown))}",
-        f"  {_cost_line(shown['cost'], _noun(shown))}",
+        f"  budget: {_budget_line(shown['budget'], _unit(shown))}",
+        f"  {_cost_line(shown['cost'], _unit(shown))}",
         *(f"  note: {warning}" for warning in shown["warnings"]),
         "This file can run. Nothing was started.",
     ]
@@ -100,7 +99,7 @@ def preview_text(shown: dict[str, Any]) -> str:
 def _runs_line(shown: dict[str, Any]) -> str:
     retest = shown["retest"]
     again = f"; then the best {retest['top']} again, {retest['repeats']} seeds each" if retest else ""
-    return f"{shown['repeats']} run{'s' if shown['repeats'] > 1 else ''} of each trial{again}"
+    return f"{count(shown['repeats'], 'run')} of each trial{again}"
 
 
 def _space_line(parameter: dict[str, Any]) -> str:
@@ -113,21 +112,22 @@ def _space_line(parameter: dict[str, Any]) -> str:
     return f"{parameter['name']}: {parameter['type']}, {domain}{when}"
 
 
-def _noun(shown: dict[str, Any]) -> str:
-    return GPU.noun if shown["cost"]["unit"] == GPU.name else SLOT.noun
+def _unit(shown: dict[str, Any]) -> Unit:
+    return GPU if shown["cost"]["unit"] == GPU.name else SLOT
 
 
-def _budget_line(budget: dict[str, Any], noun: str) -> str:
+def _budget_line(budget: dict[str, Any], unit: Unit) -> str:
+    hours, wall, attempt = (budget[name] for name in ("gpuHours", "wallClockSeconds", "trialTimeoutSeconds"))
     parts = [
-        f"{budget['gpuHours']:g} {noun}-hours" if budget["gpuHours"] is not None else "",
-        f"{seconds(budget['wallClockSeconds'])} in all" if budget["wallClockSeconds"] is not None else "",
-        f"{seconds(budget['trialTimeoutSeconds'])} an attempt" if budget["trialTimeoutSeconds"] is not None else "",
+        unit.amount(hours) if hours is not None else "",
+        f"{duration(wall)} in all" if wall is not None else "",
+        f"{duration(attempt)} an attempt" if attempt is not None else "",
     ]
     return ", ".join(filter(None, parts)) or "no limit"
 
 
-def _cost_line(cost: dict[str, Any], noun: str) -> str:
+def _cost_line(cost: dict[str, Any], unit: Unit) -> str:
     bound = cost.get("maxGpuHours", cost.get("maxSlotHours"))
     if bound is None:
         return "cost: not bounded by the spec; set budget.gpuHours, or budget.trialTimeout with maxTrialCount"
-    return f"cost: at most {bound:.4g} {noun}-hours"
+    return f"cost: at most {unit.amount(bound)}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from kubetuna.experiment.units import count
 from kubetuna.terminal.tables import clean, number
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def final_text(done: Mapping[str, Any]) -> str:
     low, high = done["interval"]
     metric, seeds = done["metric"], len(done["runs"])
     lines = [
-        f"Held-out test, trial {done['trial']}, {seeds} seed{'s' if seeds > 1 else ''}:",
+        f"Held-out test, trial {done['trial']}, {count(seeds, 'seed')}:",
         f"  {metric} = {number(done['mean'])} (95 %: {number(low)} to {number(high)})",
         *(f"  {name.replace('_', ' '):<14} {number(value)}" for name, value in done["baselines"].items()),
     ]

@@ -44,6 +44,21 @@ class Parameter:
     when: Expression | None = None
 
 
+def sign_of(direction: str) -> float:
+    """What makes smaller better."""
+    return -1.0 if direction == "maximize" else 1.0
+
+
+def better(direction: str, value: float, than: float) -> bool:
+    """Whether a value beats another."""
+    return sign_of(direction) * value < sign_of(direction) * than
+
+
+def better_word(direction: str) -> str:
+    """Which way is better, in words."""
+    return "higher is better" if direction == "maximize" else "lower is better"
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
     """A metric to optimise, the direction, and optionally the value at which the experiment is done."""
@@ -51,6 +66,24 @@ class Objective:
     metric: str
     direction: Direction
     goal: float | None = None
+
+    @property
+    def sign(self) -> float:
+        """What makes smaller better."""
+        return sign_of(self.direction)
+
+    @property
+    def better_word(self) -> str:
+        """Which way is better, in words."""
+        return better_word(self.direction)
+
+    def better(self, value: float, than: float | None) -> bool:
+        """Whether a value beats another; anything beats None."""
+        return than is None or better(self.direction, value, than)
+
+    def reaches(self, value: float, goal: float | None) -> bool:
+        """Whether a value is at least as good as the goal; never without a goal."""
+        return goal is not None and self.sign * value <= self.sign * goal
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +213,14 @@ class Experiment:
     def metric_names(self) -> tuple[str, ...]:
         """Every metric that is read from a log: objectives first, then the additional ones."""
         return tuple(o.metric for o in self.objectives) + self.additional_metrics
+
+    def runs(self, retest: bool) -> int:
+        """How often one trial runs, one run after another, each with a seed of its own; told is their mean.
+
+        Only the first run's curve goes to the pruner, which so compares like with like; a trial whose first run
+        fails or is pruned costs no further one.
+        """
+        return self.retest.repeats if retest and self.retest is not None else self.repeats
 
     def strategy(self, metric: str) -> Strategy:
         """Which of a curve's values stands for the trial."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.units import GPU, SLOT, Unit
 
 # In lower case. Whole names where a vendor also counts parts of a device so: gpu.intel.com/millicores,
 # nvidia.com/gpumem, aliyun.com/gpu-mem. The first row holds for every domain, since clusters rename.
@@ -26,31 +26,20 @@ ACCELERATORS = (
     *("kunlunxin.com/xpu", "qualcomm.com/qaic*", "tenstorrent.com/*", "volcano.sh/*gpu-number"),
 )
 _PARTS = re.compile(r"-(memory|core)s?$", re.IGNORECASE)
+GRACE_SECONDS = 30.0
 _LOCAL = re.compile(r"/(.*gpu|mig-)", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """What a trial's time is counted in: its name in JSON, its hours' field in the status, its noun in texts."""
-
-    name: str
-    hours: str
-    noun: str
-
-
-GPU = Unit("gpu", "gpuHours", "GPU")
-SLOT = Unit("slot", "slotHours", "slot")
-
-
-def unit_of(amounts: Mapping[str, Any]) -> Unit:
-    """The unit of the hours in a part of a status."""
-    return GPU if GPU.hours in amounts else SLOT
 
 
 def pod_spec(trial_spec: Mapping[str, Any]) -> Mapping[str, Any]:
     """The Pod's spec inside a template."""
     template: Mapping[str, Any] = kind_of(trial_spec).template_in(trial_spec) or {}
     return template.get("spec") or {}
+
+
+def grace_seconds(trial_spec: Mapping[str, Any]) -> float:
+    """How long an attempt may take to end after SIGTERM: as its Pod's spec says, else Kubernetes' default."""
+    asked = pod_spec(trial_spec).get("terminationGracePeriodSeconds")
+    return float(asked) if isinstance(asked, int | float) and asked >= 0 else GRACE_SECONDS
 
 
 def accelerators(spec: Experiment) -> dict[str, int]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubetuna.analysis.report.checks import Check
-from kubetuna.analysis.report.text import count, finite, number, span
+from kubetuna.analysis.report.text import finite, number, span
 from kubetuna.analysis.report.view import View
+from kubetuna.experiment.units import count
 from kubetuna.finrl.fold_results import WalkForward, verdict
 
 BASELINES = ("buy_and_hold_return", "flat_return", "random_return", "untuned_return")

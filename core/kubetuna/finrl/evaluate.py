@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from kubetuna.errors import BackendMissing, ResultsError
+from kubetuna.experiment.model import better
 from kubetuna.files import read_object
 from kubetuna.local.command import inherited
 from kubetuna.training.train import RECORD
@@ -124,9 +125,9 @@ def beaten(found: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     known = {n: figures[metric] for n, figures in found["baselines"].items() if metric in figures}
     if own is None:
         return [], []
-    sign = -1 if found.get("direction") == "minimize" else 1
-    better = [n for n, v in known.items() if sign * own > sign * v]
-    return better, [n for n in known if n not in better]
+    direction = found.get("direction", "maximize")
+    won = [n for n, v in known.items() if better(direction, own, v)]
+    return won, [n for n in known if n not in won]
 
 
 def ask_trainer(task: str, words: Sequence[str]) -> dict[str, Any]:

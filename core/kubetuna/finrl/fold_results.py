@@ -13,6 +13,7 @@ from typing import Any
 
 from kubetuna.analysis.statistics.ranks import Order
 from kubetuna.errors import ResultsError
+from kubetuna.experiment.model import better, sign_of
 from kubetuna.files import read_object
 from kubetuna.study.record import StudyRecord
 
@@ -63,18 +64,13 @@ class WalkForward:
         return self.trials[0]
 
     @property
-    def sign(self) -> int:
-        """1 where more is better, else -1."""
-        return -1 if self.direction == "minimize" else 1
-
-    @property
     def behind(self) -> tuple[int, ...]:
         """The folds, from 1, in which some baseline has as much as the winner or more."""
         pairs = enumerate(zip(self.winner.values, self.blocks, strict=True), start=1)
         return tuple(
             number
             for number, (own, block) in pairs
-            if any(self.sign * own <= self.sign * other for other in block.baselines.values())
+            if not all(better(self.direction, own, other) for other in block.baselines.values())
         )
 
     @property
@@ -84,7 +80,7 @@ class WalkForward:
 
     def worst(self, values: Sequence[float]) -> float:
         """The worst of some values."""
-        return self.sign * min(self.sign * value for value in values)
+        return max(values, key=lambda value: sign_of(self.direction) * value)
 
     def as_json(self) -> dict[str, Any]:
         """The content of ``walkforward.json``."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from kubetuna.analysis.report.chart import Chart, Section, line, table
 from kubetuna.analysis.report.kinds import BEST, BLUE, GREY, ORANGE, PURPLE, SKY
-from kubetuna.analysis.report.text import count, esc, label, number, span
+from kubetuna.analysis.report.text import esc, label, number, span
+from kubetuna.experiment.units import count
 from kubetuna.finrl.fold_results import Walked, WalkForward, verdict
 
 TEST_LEAD = (

@@ -10,6 +10,7 @@ from optuna import Study
 from kubetuna.analysis.folder import is_results, read_results, results_under
 from kubetuna.errors import ResultsError
 from kubetuna.local.runner import look_by_name
+from kubetuna.search.optuna_internals import stored_attributes
 from kubetuna.store.reader import ReadStudy, existing_store, study_names
 from kubetuna.study.record import StudyRecord, study_record
 
@@ -75,13 +76,11 @@ def _in_folder(folder: Path, name: str | None) -> list[tuple[StudyRecord, Path |
 
 
 def _of_optuna(study: Study) -> StudyRecord:
-    storage, study_id = study._storage, study._study_id
     read_study = ReadStudy(
-        study_id,
         study.study_name,
         tuple(study.directions),
         study.user_attrs,
-        storage.get_study_system_attrs(study_id),
+        stored_attributes(study),
         tuple(study.get_trials(deepcopy=False)),
     )
     return study_record(read_study, "")

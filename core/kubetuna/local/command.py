@@ -16,8 +16,6 @@ from typing import Any
 
 from kubetuna.experiment.resources import pod_spec
 
-GRACE_SECONDS = 30.0
-
 # What a runner holds and a trial has no use for: the way into its database.
 PRIVATE = ("KUBETUNA_STORE", "PGPASSWORD", "PGPASSFILE", "PGUSER")
 
@@ -40,12 +38,6 @@ def command_of(rendered: Mapping[str, Any], primary: str, own: Mapping[str, str]
     words = [*(container.get("command") or []), *(container.get("args") or [])]
     environment = {**inherited(), **variables}
     return Command(tuple(expand(word, variables) for word in words), environment, _folder(container))
-
-
-def grace_seconds(rendered: Mapping[str, Any]) -> float:
-    """How long an attempt may take to end after SIGTERM."""
-    asked = pod_spec(rendered).get("terminationGracePeriodSeconds")
-    return float(asked) if isinstance(asked, int | float) and asked >= 0 else GRACE_SECONDS
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:

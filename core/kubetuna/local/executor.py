@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import grace_seconds
 from kubetuna.local import supervisor
-from kubetuna.local.command import Command, command_of, grace_seconds
+from kubetuna.local.command import Command, command_of
 from kubetuna.local.folders import (
     EXIT,
     LOG,

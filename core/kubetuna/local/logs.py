@@ -1,6 +1,6 @@
 """An attempt's lines, from the file that it prints into. The cursor is a byte offset.
 
-A line longer than 64 KiB is left out, however long; ``+`` after the offset says that the file is read from
+A line longer than ``LINE_LIMIT`` is left out, however long; ``+`` after the offset says that the file is read from
 within one.
 """
 
@@ -9,10 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from kubetuna.local.folders import EXIT, LOG, REQUEST, attempt_folder
-from kubetuna.trials.attempts import AttemptKey, LogChunk
+from kubetuna.trials.attempts import LINE_LIMIT, AttemptKey, LogChunk
 
 CHUNK = 1024 * 1024
-LONGEST = 64 * 1024
 
 
 class FileLogs:
@@ -48,8 +47,8 @@ def _chunk(data: bytes, offset: int, within: bool, last: bool) -> LogChunk:
     if last:
         lines += [rest] if rest and not within else []
         rest = b""
-    elif within or len(rest) > LONGEST:
+    elif within or len(rest) > LINE_LIMIT:
         rest, within = b"", True
-    kept = tuple(line for line in lines if len(line) <= LONGEST)
+    kept = tuple(line for line in lines if len(line) <= LINE_LIMIT)
     cursor = f"{offset + len(data) - len(rest)}{'+' if within and not last else ''}"
     return LogChunk(kept, cursor, drained=last)

@@ -31,11 +31,11 @@ from kubetuna.store.reader import read_study
 from kubetuna.store.schema import ensure_schema
 from kubetuna.study.open import Opened, open_study
 from kubetuna.study.record import StudyRecord, folder_of, kept_folder, study_record
+from kubetuna.study.study import Study
 from kubetuna.trials.attempts import AttemptRequest, SystemClock
-from kubetuna.trials.records import FOLDER, TrialRecord
+from kubetuna.trials.records import FOLDER
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna.trials.substitution import substitute
-from kubetuna.trials.totals import results_of
 
 DEFAULT_STORE = "sqlite:///kubetuna.db"
 
@@ -95,7 +95,7 @@ def _run_opened(
 ) -> RunResult:
     folder = _folder(spec, opened)
     executor = ProcessExecutor(folder, spec, _render(spec), clock)
-    session = _Session(spec, opened.study.records, watchers, clock, held)
+    session = _Session(spec, opened.study, watchers, clock, held)
     ports = Ports(executor, FileLogs(folder), clock, session.publish, session.unavailable)
     runner = Reconciler(spec, opened.study, ports, opened.started, resource_units(spec))
     watchers.started(spec, folder)
@@ -128,19 +128,18 @@ def _render(spec: Experiment) -> Callable[[AttemptRequest], dict[str, Any]]:
 
 
 class _Session:
-    """Turns snapshots into statuses, looking at ended trials again only when there are more of them."""
+    """Turns snapshots into statuses and shows them."""
 
     def __init__(
         self,
         spec: Experiment,
-        records: Callable[[], tuple[TrialRecord, ...]],
+        study: Study,
         watchers: Watchers,
         clock: SystemClock,
         held: StudyLock,
     ) -> None:
-        self._spec, self._records, self._watchers, self._clock = spec, records, watchers, clock
+        self._spec, self._study, self._watchers, self._clock = spec, study, watchers, clock
         self._held, self._lost = held, False
-        self._results = results_of(spec, records())
         self._ended = (-1, -1)
         self._shown = 0.0
         self.last = Snapshot(spec)
@@ -164,16 +163,13 @@ class _Session:
             self._lost = False
         now = self._clock.now()
         if now - self._shown >= 0.1 or _ended(snapshot) != self._ended:
-            self._shown = now
+            self._shown, self._ended = now, _ended(snapshot)
             self._watchers.changed(self.status(snapshot, end), snapshot)
 
     def status(self, snapshot: Snapshot, end: StopDecision | None) -> dict[str, Any]:
         """The status of a snapshot."""
-        if _ended(snapshot) != self._ended:
-            self._results = results_of(self._spec, self._records())
-            self._ended = _ended(snapshot)
         moment = Moment(self._clock.now(), unit=resource_unit(self._spec))
-        return render(snapshot, end, self._results, moment)
+        return render(snapshot, end, self._study.results(), moment)
 
 
 def _ended(snapshot: Snapshot) -> tuple[int, int]:

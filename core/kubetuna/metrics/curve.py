@@ -20,9 +20,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubetuna.metrics.lines import STEP_LIMIT, MetricLine, SeriesPart
+from kubetuna.metrics.lines import SERIES_POINTS, STEP_LIMIT, MetricLine, SeriesPart
 
-SERIES_POINTS = 1_000
 SERIES_NAMES = 4
 
 

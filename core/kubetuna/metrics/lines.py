@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubetuna.metrics.filters import FILTERED_LENGTH, compile_filter, default_pairs
+from kubetuna.trials.attempts import LINE_LIMIT
 
-LINE_LIMIT = 65_536
 SERIES_POINTS = 1_000
 NAME_LIMIT = 64
 STEP_LIMIT = 2**31 - 1

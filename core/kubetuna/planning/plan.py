@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kubetuna.planning.stopping import SECONDS_PER_HOUR, StopDecision, stop_decision
+from kubetuna.experiment.units import SECONDS_PER_HOUR
+from kubetuna.planning.stopping import StopDecision, stop_decision
 from kubetuna.trials.attempts import AttemptKey, ExitFacts
 from kubetuna.trials.outcome import RULES, STOPPED_AT_END, UNCOUNTED_REASONS, Classified, Outcome, Retry, classify
 from kubetuna.trials.snapshot import AttemptView, Snapshot, TrialView

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubetuna.experiment.model import Experiment
-from kubetuna.experiment.resources import SLOT, Unit
-from kubetuna.planning.stopping import SECONDS_PER_HOUR, StopDecision, is_over
+from kubetuna.experiment.units import SECONDS_PER_HOUR, SLOT, Unit
+from kubetuna.planning.stopping import StopDecision, is_over
+from kubetuna.trials.progress import FAILURE_LIMIT, Results
 from kubetuna.trials.records import TrialRecord, timestamp
 from kubetuna.trials.snapshot import Snapshot
-from kubetuna.trials.totals import FAILURE_LIMIT, Results
 
 RUNNING_LIMIT = 100
 FRONT_LIMIT = 50

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from kubetuna.experiment.units import SECONDS_PER_HOUR, duration
 from kubetuna.trials.snapshot import Snapshot, TrialView
 
 # Where maxFailedTrialCount is not set: that many failures in a row with one message, and no success ever,
 # show that the template is broken. Fewer than ten, so that a broken command does not burn ten GPUs.
 IDENTICAL_FAILURES = 8
-
-SECONDS_PER_HOUR = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ def _budget(snapshot: Snapshot, now: float) -> StopDecision | None:
             return StopDecision("BudgetExhausted", text, stop_running=True)
     limit = budget.wall_clock
     if limit is not None and snapshot.started and now - snapshot.started >= limit:
-        text = f"spec.budget.wallClock of {limit:g} s is over"
+        text = f"spec.budget.wallClock of {duration(limit)} is over"
         return StopDecision("BudgetExhausted", text, stop_running=True)
     return None
 

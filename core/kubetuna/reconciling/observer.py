@@ -16,7 +16,6 @@ from kubetuna.trials.attempts import AttemptFacts, AttemptKey, Clock, Executor, 
 from kubetuna.trials.end_times import EndTimes
 from kubetuna.trials.outcome import Reading
 from kubetuna.trials.records import AttemptRecord, outcome_of
-from kubetuna.trials.repeats import repeats_of
 from kubetuna.trials.snapshot import AttemptView, Snapshot, TrialView
 
 # Above this many unwritten changes no more log lines are read, so that a lost database bounds our memory.
@@ -99,7 +98,7 @@ class Observer:
             self._reading(log),
             trial.verdict,
             log.unreported,
-            repeats_of(self._spec, trial.retest_of),
+            self._spec.runs(trial.retest_of is not None),
             retest=trial.retest_of is not None,
         )
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import optuna
 
+from kubetuna.experiment.model import Algorithm, Experiment
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -176,3 +178,19 @@ WITHOUT_COUNTERPART: Mapping[str, str] = {
     "acq_optimizer": "Optuna's sampler chooses it",
     "restart_strategy": "Optuna 5 has moved restarts out of its CMA-ES",
 }
+
+
+def build_pruner(experiment: Experiment) -> optuna.pruners.BasePruner | None:
+    """The experiment's pruner; None where nothing is pruned (several objectives never are)."""
+    if experiment.pruner is None or experiment.pruner.name == "none" or experiment.multi_objective:
+        return None
+    return _pruner(experiment.pruner)
+
+
+def _pruner(algorithm: Algorithm) -> optuna.pruners.BasePruner:
+    settings: dict[str, Any] = dict(algorithm.settings)
+    if algorithm.name == "patient":
+        inner: Algorithm = settings.pop("wrapped_pruner")
+        settings["wrapped_pruner"] = None if inner.name == "none" else _pruner(inner)
+    pruner: optuna.pruners.BasePruner = PRUNERS[algorithm.name].target(**settings)
+    return pruner

@@ -16,13 +16,13 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.pruners import _filter_study
-from optuna.samplers import BaseSampler, QMCSampler, RandomSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from kubetuna.errors import SearchExhausted
 from kubetuna.experiment.model import Experiment, Parameter, Scalar
 from kubetuna.search.catalogue import SAMPLERS
+from kubetuna.search.optuna_internals import PlacedSequence, contains, forget_history, seen_by
 from kubetuna.search.space import distribution, exists, grid_points, ordered, satisfies
 
 REDRAWS = 20
@@ -30,15 +30,6 @@ UNIFORM_REDRAWS = 980
 GRIDS = ("grid", "bruteforce")
 # Far apart in the sequence, so that a redraw never meets another trial's point.
 QMC_STRIDE = 2**16
-
-
-class _Sequence(QMCSampler):
-    """Optuna's quasi-random sampler at a given place of its sequence."""
-
-    place = 0
-
-    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:
-        return self.place
 
 
 class Proposer:
@@ -70,8 +61,8 @@ class Proposer:
         Raises:
             SearchExhausted: a thousand proposals all violated a constraint, or a grid is at its end.
         """
-        # A study keeps the history of its last ``ask``; without ``ask``, samplers would see that of the first draw.
-        study._thread_local.cached_all_trials = None
+        # Without ``ask``, samplers would see the history of the first draw.
+        forget_history(study)
         fixed = self._spec.warm_start[ordinal] if ordinal < self._points_first else {}
         if self._grid is not None and not fixed:
             return self._from_grid(ordinal - self._points_first)
@@ -106,7 +97,7 @@ class Proposer:
         fixed: Mapping[str, Scalar],
     ) -> dict[str, Scalar]:
         sampler = self._sampler(trial.number, ordinal, redraw)
-        view = _filter_study(study, trial)
+        view = seen_by(study, trial)
         # A new filtered view each time would recompute it, so the sampler gets one view for the whole draw.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -119,7 +110,7 @@ class Proposer:
     def _relative_space(
         self, sampler: BaseSampler, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        if isinstance(sampler, _Sequence):
+        if isinstance(sampler, PlacedSequence):
             return {name: d for name, d in self._space.items() if not d.single()}
         return sampler.infer_relative_search_space(study, trial)
 
@@ -152,7 +143,7 @@ class Proposer:
             value: Any = fixed[name]
         elif dist.single():
             value = dist.to_external_repr(_only_value(dist))
-        elif name in relative and dist._contains(dist.to_internal_repr(relative[name])):
+        elif name in relative and contains(dist, relative[name]):
             value = relative[name]
         else:
             value = sampler.sample_independent(study, trial, name, dist)
@@ -173,7 +164,7 @@ class Proposer:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if self._name == "qmc":
-                sequence = _Sequence(seed=self._seed, warn_independent_sampling=False, **settings)
+                sequence = PlacedSequence(seed=self._seed, warn_independent_sampling=False, **settings)
                 sequence.place = ordinal + redraw * QMC_STRIDE
                 return sequence
             return self._build(settings, self._stream(number, redraw))
@@ -203,7 +194,7 @@ class Proposer:
         sampler = self._sampler(trial.number, trial.number, 0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            sampler.after_trial(_filter_study(study, trial), trial, state, values)
+            sampler.after_trial(seen_by(study, trial), trial, state, values)
 
 
 def _only_value(dist: BaseDistribution) -> float:

@@ -24,7 +24,6 @@ from kubetuna.trials.records import FINAL, dumps
 class ReadStudy:
     """A study as it stood in one transaction."""
 
-    study_id: int
     name: str
     directions: tuple[StudyDirection, ...]
     user_attrs: Mapping[str, Any]
@@ -52,7 +51,7 @@ def read_study(engine: Engine, name: str) -> ReadStudy:
         user, system = load_attributes(connection, study_id)
         directions = load_directions(connection, study_id)
         trials = tuple(load_trials(connection, study_id))
-    return ReadStudy(study_id, name, directions, user, system, trials)
+    return ReadStudy(name, directions, user, system, trials)
 
 
 def keep_final(engine: Engine, name: str, record: Mapping[str, Any]) -> None:

@@ -13,35 +13,14 @@ from collections.abc import Container, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Engine
 
+from kubetuna.search.optuna_internals import FilledStorage, FrozenStudy, id_of
 from kubetuna.store.fencing import EPOCH, claim
 from kubetuna.store.journal import Changes, write
-
-
-class _Memory(InMemoryStorage):
-    """Optuna's in-memory storage, filled with trials that exist already."""
-
-    def fill(self, study_id: int, trials: Sequence[FrozenTrial]) -> None:
-        info = self._studies[study_id]
-        for trial in trials:
-            trial._trial_id = trial.number
-            self._trial_id_to_study_id_and_number[trial.number] = (study_id, trial.number)
-            info.trials.append(trial)
-            info.param_distribution.update(trial.distributions)
-            self._update_cache(trial.number, study_id)
-        self._max_trial_id = len(trials) - 1
-
-    def drop_last(self) -> None:
-        """Forget the newest trial."""
-        trial_id = self._max_trial_id
-        study_id, _ = self._trial_id_to_study_id_and_number.pop(trial_id)
-        self._studies[study_id].trials.pop()
-        self._max_trial_id -= 1
 
 
 class JournaledStorage(BaseStorage):
@@ -50,14 +29,14 @@ class JournaledStorage(BaseStorage):
     def __init__(self, engine: Engine, study: Any, seen_as: str) -> None:
         self._engine = engine
         self._study = study
-        self._memory = _Memory()
+        self._memory = FilledStorage()
         self.study_id = self._memory.create_new_study(study.directions, seen_as)
         for key, value in study.user_attrs.items():
             self._memory.set_study_user_attr(self.study_id, key, value)
         for key, value in study.system_attrs.items():
             if key != EPOCH:
                 self._memory.set_study_system_attr(self.study_id, key, value)
-        self._ids: dict[int, int] = {trial.number: trial._trial_id for trial in study.trials}
+        self._ids: dict[int, int] = {trial.number: id_of(trial) for trial in study.trials}
         self._memory.fill(self.study_id, study.trials)
         self._changes = Changes()
 

@@ -10,10 +10,13 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Table, or_
 from sqlalchemy.dialects import postgresql, sqlite
+
+from kubetuna.search.optuna_internals import table_models
+
+models = table_models()
 
 STUDIES: Table = models.StudyModel.__table__
 DIRECTIONS: Table = models.StudyDirectionModel.__table__

@@ -10,7 +10,6 @@ from optuna.trial import FrozenTrial
 
 from kubetuna.trials.records import (
     ATTEMPTS,
-    CONSTRAINTS,
     LOG,
     MESSAGE,
     METRICS,
@@ -36,7 +35,6 @@ def decode_trial(trial: FrozenTrial) -> TrialRecord:
     ended = [a.ended for a in attempts if a.ended is not None]
     finished = trial.state.is_finished()
     own = is_own(system)
-    violations = system.get(CONSTRAINTS) or ()
     return TrialRecord(
         number=trial.number,
         state=trial.state.name,
@@ -50,7 +48,7 @@ def decode_trial(trial: FrozenTrial) -> TrialRecord:
         ended=(ended[-1] if own and ended else epoch_seconds(trial.datetime_complete)) if finished else None,
         message=str(system.get(MESSAGE, "")),
         ordinal=system.get(ORDINAL),
-        feasible=all(v <= 0 for v in violations),
+        feasible=all(v <= 0 for v in trial.constraints.values()),
         series=series_of(system.get(SERIES)),
         repeats=decode_repeats(system.get(REPEATS)),
         retest_of=system.get(RETEST),

@@ -12,11 +12,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Template
+from kubetuna.search.optuna_internals import METRIC_NAMES
 from kubetuna.store.reader import ReadStudy
 from kubetuna.trials.outcome import Outcome
 from kubetuna.trials.records import AttemptRecord, TrialRecord
 
-METRIC_NAMES = "study:metric_names"
 FOREIGN = "foreign"
 # What the only objective of a study without names is called.
 UNNAMED = "value"

@@ -18,6 +18,7 @@ from kubetuna.study.decoding import decode_trial
 from kubetuna.study.foreign import UNNAMED, adopt, foreign_experiment
 from kubetuna.study.replay import decision_of, snapshot_of
 from kubetuna.trials.attempts import SystemClock
+from kubetuna.trials.progress import open_steps, progress_of
 from kubetuna.trials.records import (
     EXPERIMENT,
     FINAL,
@@ -30,8 +31,6 @@ from kubetuna.trials.records import (
     WARM_START,
     TrialRecord,
 )
-from kubetuna.trials.tallying import Counter
-from kubetuna.trials.totals import results_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +104,9 @@ def status_of(
     spec: Experiment, trials: Sequence[TrialRecord], started: float, unsearchable: str = ""
 ) -> dict[str, Any]:
     """The status that a runner would publish now."""
-    now, results = SystemClock().now(), results_of(spec, trials)
-    snapshot = snapshot_of(spec, trials, started, resource_units(spec), Counter(spec), unsearchable)
+    now, progress = SystemClock().now(), progress_of(spec, trials)
+    results = progress.results(open_steps(trials))
+    snapshot = snapshot_of(spec, trials, started, resource_units(spec), progress, unsearchable)
     end = decision_of(snapshot, results.ended_at, now)
     return render(snapshot, end, results, Moment(now, unit=resource_unit(spec)))
 

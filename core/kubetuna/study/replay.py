@@ -9,11 +9,9 @@ from kubetuna.planning.stopping import StopDecision, stop_decision
 from kubetuna.search.samplers import Proposer
 from kubetuna.trials.attempts import AttemptFacts, ExitFacts
 from kubetuna.trials.outcome import Reading
+from kubetuna.trials.progress import Progress
 from kubetuna.trials.records import AttemptRecord, TrialRecord, outcome_of
-from kubetuna.trials.repeats import repeats_of
-from kubetuna.trials.retesting import Candidates
 from kubetuna.trials.snapshot import AttemptView, Snapshot, TrialView
-from kubetuna.trials.tallying import Counter
 
 
 def snapshot_of(
@@ -21,33 +19,22 @@ def snapshot_of(
     trials: Sequence[TrialRecord],
     started: float,
     units: float,
-    counter: Counter,
+    progress: Progress,
     unsearchable: str = "",
 ) -> Snapshot:
     """What a runner would have observed, as far as the store tells."""
     own = [t for t in trials if t.own]
-    ended = [t for t in own if t.state not in ("RUNNING", "WAITING")]
-    candidates = Candidates(spec)
-    for trial in sorted(ended, key=lambda t: (t.ended or 0.0, t.number)):
-        counter.add(trial)
-        candidates.add(trial)
-    for trial in own:
-        if trial.retest_of is not None:
-            candidates.take(trial.retest_of)
     numbered = sum(1 for t in own if t.retest_of is None)
-    for attempt in (a for t in own for a in t.attempts):
-        if attempt.started is not None and attempt.ended is not None:
-            counter.add_attempt(attempt.ended - attempt.started)
     return Snapshot(
         spec=spec,
         trials=tuple(_view(spec, t) for t in own if t.state == "RUNNING"),
-        tally=counter.tally(numbered),
-        resource_seconds=counter.resource_seconds * units,
+        tally=progress.tally(numbered),
+        resource_seconds=progress.attempt_seconds * units,
         resource_units=units,
         started=started,
         exhausted=Proposer(spec, 0).exhausted(numbered),
         unsearchable=unsearchable,
-        retests_due=candidates.due(),
+        retests_due=progress.due(),
     )
 
 
@@ -66,7 +53,7 @@ def _view(spec: Experiment, trial: TrialRecord) -> TrialView:
         trial.number,
         attempts,
         Reading(dict(trial.metrics)),
-        repeats=repeats_of(spec, trial.retest_of),
+        repeats=spec.runs(trial.retest_of is not None),
         retest=trial.retest_of is not None,
     )
 

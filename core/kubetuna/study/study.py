@@ -18,18 +18,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kubetuna.errors import SearchExhausted
 from kubetuna.experiment.model import Experiment
-from kubetuna.search.pruners import build_pruner
+from kubetuna.search.catalogue import build_pruner
+from kubetuna.search.optuna_internals import CONSTRAINTS, id_of
 from kubetuna.search.samplers import Proposer
 from kubetuna.search.space import distribution
 from kubetuna.study.decoding import decode_trial, epoch_seconds
-from kubetuna.study.telling import told_values, violations
 from kubetuna.trials import records
 from kubetuna.trials.outcome import RULES, Classified, Outcome
-from kubetuna.trials.records import AttemptRecord, TrialRecord
-from kubetuna.trials.repeats import means
-from kubetuna.trials.retesting import Candidates
+from kubetuna.trials.progress import Progress, Results
+from kubetuna.trials.records import AttemptRecord, TrialRecord, means
 from kubetuna.trials.snapshot import Tally
-from kubetuna.trials.tallying import Counter
 
 # Pruners look at every step of a curve for each new one; what is printed beyond this only updates the metrics.
 CURVE_LIMIT = 10_000
@@ -77,8 +75,7 @@ class Study:
         self._pruner = build_pruner(experiment)
         name = storage.get_study_name_from_id(journal.study_id)
         self._optuna = optuna.Study(study_name=name, storage=storage, pruner=self._pruner)
-        self._counter = Counter(experiment)
-        self._candidates = Candidates(experiment)
+        self._progress = Progress(experiment)
         self.open: dict[int, OpenTrial] = {}
         # Numbers of our ended trials in the order in which they were told; it only grows.
         self.told: list[int] = []
@@ -95,7 +92,7 @@ class Study:
         for trial in sorted(own, key=_told_order):
             self.numbered = max(self.numbered, trial.system_attrs.get(records.ORDINAL, -1) + 1)
             if records.RETEST in trial.system_attrs:
-                self._candidates.take(trial.system_attrs[records.RETEST])
+                self._progress.retest(trial.system_attrs[records.RETEST])
             if trial.state.is_finished():
                 self._count(decode_trial(trial))
                 self.told.append(trial.number)
@@ -106,7 +103,7 @@ class Study:
         system = trial.system_attrs
         self.open[trial.number] = OpenTrial(
             number=trial.number,
-            trial_id=trial._trial_id,
+            trial_id=id_of(trial),
             params=dict(trial.params),
             attempts=records.decode_attempts(system.get(records.ATTEMPTS)),
             verdict=system.get(records.VERDICT, "go"),
@@ -116,42 +113,36 @@ class Study:
             retest_of=system.get(records.RETEST),
         )
         for attempt in self.open[trial.number].attempts:
-            self._count_attempt(attempt)
+            self._progress.add_attempt(attempt)
 
     def _count(self, record: TrialRecord) -> None:
-        self._counter.add(record)
-        self._candidates.add(record)
+        self._progress.add(record)
         for attempt in record.attempts:
-            self._count_attempt(attempt)
-
-    def _count_attempt(self, attempt: AttemptRecord) -> None:
-        if attempt.started is not None and attempt.ended is not None and attempt.outcome:
-            self._counter.add_attempt(attempt.ended - attempt.started)
+            self._progress.add_attempt(attempt)
 
     @property
     def tally(self) -> Tally:
         """Counts over this experiment's own trials."""
-        return self._counter.tally(self.numbered)
+        return self._progress.tally(self.numbered)
 
     @property
     def best(self) -> TrialRecord | None:
-        """The best completed trial; None without one, and with several objectives."""
-        return self._counter.best
+        """The search's best completed trial; None without one, and with several objectives."""
+        return self._progress.best
 
     @property
     def retests_due(self) -> tuple[int, ...]:
         """The best trials so far that no re-test has been made of."""
-        return self._candidates.due()
+        return self._progress.due()
 
     @property
     def ended_seconds(self) -> float:
         """Seconds that all ended attempts ran."""
-        return self._counter.resource_seconds
+        return self._progress.attempt_seconds
 
-    @property
-    def ended_steps(self) -> int:
-        """Reported steps of all told trials."""
-        return self._counter.steps
+    def results(self) -> Results:
+        """What a status shows of this experiment's own trials."""
+        return self._progress.results(sum(len(trial.curve) for trial in self.open.values()))
 
     @property
     def exhausted(self) -> bool:
@@ -201,7 +192,7 @@ class Study:
         self._keep_params(trial_id, params)
         number = self._storage.get_trial(trial_id).number
         self.open[number] = OpenTrial(number, trial_id, dict(params), retest_of=of)
-        self._candidates.take(of)
+        self._progress.retest(of)
 
     def _keep_params(self, trial_id: int, params: Mapping[str, Any]) -> None:
         for parameter in self.spec.parameters:
@@ -222,7 +213,7 @@ class Study:
         changed = tuple(a.with_(**changes) if a.number == attempt else a for a in trial.attempts)
         if changed != trial.attempts:
             if "outcome" in changes:
-                self._count_attempt(changed[attempt])
+                self._progress.add_attempt(changed[attempt])
             self._keep_attempts(trial, changed)
 
     def _keep_attempts(self, trial: OpenTrial, attempts: tuple[AttemptRecord, ...]) -> None:
@@ -303,7 +294,7 @@ class Study:
             self.keep_repeat(number, latest)
         metrics = means(trial.repeats) if trial.repeats else latest
         state = TrialState[RULES[classified.outcome].state]
-        values = told_values(self.spec, classified.outcome, metrics, trial.curve)
+        values = _told_values(self.spec, classified.outcome, metrics, trial.curve)
         self._keep_metrics(trial, metrics)
         self._keep_constraints(trial, metrics, state)
         self._storage.set_trial_system_attr(trial.trial_id, records.OUTCOME, str(classified.outcome))
@@ -314,9 +305,7 @@ class Study:
         self._storage.set_trial_state_values(trial.trial_id, state, values)
         del self.open[number]
         self.told.append(number)
-        record = self.record(number)
-        self._counter.add(record)
-        self._candidates.add(record)
+        self._progress.add(self.record(number))
 
     def _keep_metrics(self, trial: OpenTrial, metrics: Mapping[str, float]) -> None:
         if metrics:
@@ -325,9 +314,9 @@ class Study:
             self._storage.set_trial_user_attr(trial.trial_id, name, value)
 
     def _keep_constraints(self, trial: OpenTrial, metrics: Mapping[str, float], state: TrialState) -> None:
-        found = [] if state is TrialState.FAIL else violations(self.spec, {**trial.params, **metrics})
+        found = [] if state is TrialState.FAIL else _violations(self.spec, {**trial.params, **metrics})
         if found:
-            self._storage.set_trial_system_attr(trial.trial_id, records.CONSTRAINTS, found)
+            self._storage.set_trial_system_attr(trial.trial_id, CONSTRAINTS, found)
 
     def flush(self) -> None:
         """Make everything above durable in one transaction."""
@@ -337,6 +326,24 @@ class Study:
 def _told_order(trial: FrozenTrial) -> tuple[bool, float, int]:
     ended = epoch_seconds(trial.datetime_complete)
     return (ended is None, ended or 0.0, trial.number)
+
+
+def _told_values(
+    spec: Experiment, outcome: Outcome, metrics: Mapping[str, float], reported: Mapping[int, float]
+) -> list[float] | None:
+    """The objectives of a trial that succeeded; of one that was cut short, the last of its reported steps."""
+    if outcome is Outcome.SUCCEEDED:
+        return [metrics[o.metric] for o in spec.objectives]
+    if outcome in (Outcome.PRUNED, Outcome.STOPPED) and not spec.multi_objective:
+        # As Optuna's own tell does: a pruned trial stands with its last reported value.
+        return [reported[max(reported)]] if reported else None
+    return None
+
+
+def _violations(spec: Experiment, known: Mapping[str, Any]) -> list[float]:
+    """One number for each constraint over metrics, above 0 where it is violated; 0 where it does not apply."""
+    over_metrics = [c.expression for c in spec.constraints if c.over == "metrics"]
+    return [one.violation(known) if one.applies(known) else 0.0 for one in over_metrics]
 
 
 __all__ = ["Journal", "OpenTrial", "Study"]

@@ -20,8 +20,8 @@ from kubetuna.search.space import distribution, exists, ordered
 from kubetuna.store.database import place
 from kubetuna.store.reader import read_study
 from kubetuna.study.record import StudyRecord, study_record, value_in
+from kubetuna.trials.progress import eligible
 from kubetuna.trials.records import TrialRecord
-from kubetuna.trials.totals import eligible
 
 NOTE_LIMIT = 20
 
@@ -77,10 +77,9 @@ def _read(engine: Engine, wanted: EarlierStudy, path: str, spec: Experiment) -> 
 def _ranked(seen: StudyRecord, spec: Experiment) -> list[tuple[TrialRecord, float]]:
     """The trials with a value of the new objective, best first."""
     objective = spec.objectives[0]
-    sign = -1.0 if objective.direction == "maximize" else 1.0
     values = [(t, value_in(seen, t, objective.metric)) for t in filter(eligible, seen.trials)]
     scored = [(t, v) for t, v in values if v is not None]
-    return sorted(scored, key=lambda pair: (sign * pair[1], pair[0].number))
+    return sorted(scored, key=lambda pair: (objective.sign * pair[1], pair[0].number))
 
 
 def _point(spec: Experiment, trial: TrialRecord, study: str, found: Earlier) -> dict[str, Scalar]:

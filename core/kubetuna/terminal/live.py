@@ -15,7 +15,8 @@ from rich.text import Text
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import primary_image
-from kubetuna.terminal.tables import best_line, clean, number, seconds, status_rows
+from kubetuna.experiment.units import duration
+from kubetuna.terminal.tables import best_line, clean, number, status_rows
 from kubetuna.trials.snapshot import Snapshot, TrialView
 
 SHOWN_TRIALS = 10
@@ -84,7 +85,7 @@ class LiveView:
         if done <= 0 or limit is None:
             return ""
         each = (time.monotonic() - self._began) / done
-        return f"; about {seconds(each * max(0, limit - snapshot.tally.ended))} left"
+        return f"; about {duration(each * max(0, limit - snapshot.tally.ended))} left"
 
     def _picture(self, status: dict[str, Any], snapshot: Snapshot) -> Group:
         assert self._spec is not None

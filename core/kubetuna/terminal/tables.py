@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kubetuna.experiment.model import Experiment
-from kubetuna.experiment.resources import unit_of
+from kubetuna.experiment.units import SECONDS_PER_HOUR, duration, unit_of
 from kubetuna.trials.records import TrialRecord, dumps
 
 
@@ -29,16 +29,6 @@ def number(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return str(value) if isinstance(value, int) else f"{value:.6g}"
-
-
-def seconds(value: float) -> str:
-    """A duration as people write it: ``42s``, ``3m05s``, ``2h10m``."""
-    whole = round(value)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
 def clean(value: object) -> Text:
@@ -102,8 +92,8 @@ def _runs(found: Mapping[str, Any]) -> str:
 
 def _hours(amounts: Mapping[str, Any]) -> str:
     unit = unit_of(amounts)
-    wall = f" in {seconds(amounts['wallClockSeconds'])}" if "wallClockSeconds" in amounts else ""
-    return f"{seconds(amounts[unit.hours] * 3600)} of {unit.noun} time{wall}"
+    wall = f" in {duration(amounts['wallClockSeconds'])}" if "wallClockSeconds" in amounts else ""
+    return f"{duration(amounts[unit.hours] * SECONDS_PER_HOUR)} of {unit.noun} time{wall}"
 
 
 def _saved(saved: Mapping[str, Any]) -> str:

@@ -58,8 +58,7 @@ def retest(
     """
     objective = seen.spec.objectives[0]
     found = [_retested(seen, trial, seeds, folder, say, words) for trial in best_trials(seen, top)]
-    sign = -1.0 if objective.direction == "maximize" else 1.0
-    ranked = tuple(sorted(found, key=lambda one: (sign * one.mean, one.trial)))
+    ranked = tuple(sorted(found, key=lambda one: (objective.sign * one.mean, one.trial)))
     record = {"metric": objective.metric, "direction": objective.direction, "seeds": seeds}
     write_json(folder / RECORD, {**record, "trials": [one.as_json() for one in ranked]})
     return ranked

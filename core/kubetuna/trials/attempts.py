@@ -13,6 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+# Longest line of a log that is read, in bytes.
+LINE_LIMIT = 64 * 1024
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class AttemptKey:
@@ -106,7 +109,7 @@ class Executor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LogChunk:
-    """Complete lines in order, without their newline, each at most 64 KiB (longer ones are left out).
+    """Complete lines in order, without their newline, each at most ``LINE_LIMIT`` bytes (longer ones are left out).
 
     ``cursor`` is opaque, a resume point after the last of ``lines``; ``drained`` is true once the attempt
     has ended and nothing more will come. ``gap`` is true where lines are known to be lost.

@@ -26,7 +26,6 @@ SERIES = "kubetuna:series"
 METRICS = "kubetuna:metrics"
 REPEATS = "kubetuna:repeats"
 RETEST = "kubetuna:retest"
-CONSTRAINTS = "constraints"
 
 EXPERIMENT = "kubetuna:experiment"
 SEED = "kubetuna:seed"
@@ -207,6 +206,17 @@ def is_own(system: Mapping[str, Any]) -> bool:
 def decode_repeats(value: object) -> tuple[Mapping[str, float], ...]:
     """The metrics of each finished repeat."""
     return tuple(metrics_of(one) for one in value) if isinstance(value, list | tuple) else ()
+
+
+def means(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each metric that every run of a trial has; of no runs nothing.
+
+    A metric that one run lacks has no mean: a value made up for it would favour or punish the trial.
+    """
+    if not runs:
+        return {}
+    shared = [name for name in runs[0] if all(name in run for run in runs)]
+    return {name: sum(run[name] for run in runs) / len(runs) for name in shared}
 
 
 def metrics_of(value: object) -> dict[str, float]:

@@ -13,10 +13,9 @@ from kubetuna_operator.experiment.reconcile import Runner
 from kubetuna_operator.experiment.watches import NamespaceWatches
 from kubetuna_operator.health import Report
 from kubetuna_operator.kube.api_client import Refused, collection
-from kubetuna_operator.kube.backoff import wait_after
 from kubetuna_operator.kube.objects import mapping, seconds, whole
 from kubetuna_operator.kube.reflector import Key
-from kubetuna_operator.kube.work_queue import WorkQueue
+from kubetuna_operator.kube.work_queue import WorkQueue, wait_after
 from kubetuna_operator.telemetry import UNREADABLE_NAMESPACES
 
 log = logging.getLogger(__name__)

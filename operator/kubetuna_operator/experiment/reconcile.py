@@ -22,7 +22,7 @@ from kubetuna.errors import (
     StudyNotFound,
 )
 from kubetuna.experiment.model import Experiment
-from kubetuna.experiment.resources import pod_spec, resource_units
+from kubetuna.experiment.resources import grace_seconds, resource_units
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.planning.stopping import StopDecision, is_over
 from kubetuna.reconciling.reconciler import Ports, Reconciler
@@ -47,7 +47,6 @@ T = TypeVar("T")
 STORE_RETRY_SECONDS = 2.0
 # Deleting an Experiment must end although the database is gone, or a node that never answers again.
 DELETION_SECONDS = 60.0
-GRACE_SECONDS = 30.0
 
 
 def study_name(owner: Owner) -> str:
@@ -199,7 +198,7 @@ class Runner:
         publisher = Publisher(context, self._writer, spec, self.ref, opened.study, executor.stalled)
         publisher.problem = "\n".join(str(problem) for problem in problems)
         trial_objects = TrialObjects(context, self.owner, opened.study)
-        grace = float(pod_spec(spec.template.trial_spec).get("terminationGracePeriodSeconds") or GRACE_SECONDS)
+        grace = grace_seconds(spec.template.trial_spec)
 
         def show(snapshot: Snapshot, end: StopDecision | None) -> None:
             if not is_over(snapshot, end):

@@ -8,14 +8,15 @@ from typing import Any
 
 from kubetuna.errors import Problem
 from kubetuna.experiment.model import Experiment
-from kubetuna.experiment.resources import Unit, resource_unit
+from kubetuna.experiment.resources import resource_unit
+from kubetuna.experiment.units import Unit
 from kubetuna.planning.status import Condition, Moment, render
 from kubetuna.planning.stopping import StopDecision, is_over
 from kubetuna.study.study import Study
 from kubetuna.trials.outcome import RULES
-from kubetuna.trials.records import TrialRecord, outcome_of, timestamp
+from kubetuna.trials.progress import Results
+from kubetuna.trials.records import MESSAGE_LIMIT, TrialRecord, outcome_of, timestamp
 from kubetuna.trials.snapshot import Snapshot
-from kubetuna.trials.totals import Results, ResultsBook
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.experiment.status_writer import StatusWriter
 from kubetuna_operator.telemetry import TRIAL_SECONDS, TRIALS
@@ -23,9 +24,8 @@ from kubetuna_operator.telemetry import TRIAL_SECONDS, TRIALS
 log = logging.getLogger(__name__)
 
 FAILED = frozenset(outcome for outcome, rule in RULES.items() if rule.failed)
-
-
-MESSAGE_LIMIT = 4_000
+# Of all errors of a spec together.
+REFUSAL_LIMIT = 4_000
 
 
 class Publisher:
@@ -42,7 +42,6 @@ class Publisher:
     ) -> None:
         self._events, self._clock, self._store = context.events, context.clock, context.store
         self._writer, self._spec, self._ref, self._study, self._stalled = writer, spec, ref, study, stalled
-        self._book = ResultsBook(spec)
         self._counted = 0
         self._results = self._count(loaded=True)
         self.problem = ""
@@ -51,12 +50,10 @@ class Publisher:
         """Take in the trials that ended since."""
         best = None if loaded else self._results.best
         for number in self._study.told[self._counted :]:
-            record = self._study.record(number)
-            self._book.add(record)
             if not loaded:
-                self._announce(record)
+                self._announce(self._study.record(number))
         self._counted = len(self._study.told)
-        results = self._book.results(sum(len(t.curve) for t in self._study.open.values()))
+        results = self._study.results()
         if not loaded and results.best is not None and results.best != best:
             value = (results.best.values or (0.0,))[0]
             self._events.emit(self._ref.owner, "NewBest", f"trial {results.best.number}: {value:g}")
@@ -117,22 +114,24 @@ def _progress(snapshot: Snapshot) -> str:
 
 def _with_text(spent: Mapping[str, Any], unit: Unit) -> dict[str, Any]:
     """What was spent, also in one word for people."""
-    return {**spent, "text": f"{spent[unit.hours]:.3g} {unit.noun}-h"}
+    return {**spent, "text": unit.amount(spent[unit.hours])}
 
 
 def accepted_condition(problem: str) -> Condition:
     """Whether the spec as it stands now can be carried out."""
-    return Condition("Accepted", not problem, "SpecInvalid" if problem else "SpecValid", problem[:MESSAGE_LIMIT])
+    return Condition("Accepted", not problem, "SpecInvalid" if problem else "SpecValid", problem[:REFUSAL_LIMIT])
 
 
 def store_condition(problem: str) -> Condition:
     """Whether the database can be reached."""
-    return Condition("StoreReady", not problem, "StoreUnavailable" if problem else "Connected", problem[:1000])
+    return Condition(
+        "StoreReady", not problem, "StoreUnavailable" if problem else "Connected", problem[:MESSAGE_LIMIT]
+    )
 
 
 def refusal(problems: tuple[Problem, ...], generation: int, now: float) -> dict[str, Any]:
     """The status of an Experiment that cannot run: every error at once, each with its field's path."""
-    message = "\n".join(str(problem) for problem in problems)[:MESSAGE_LIMIT]
+    message = "\n".join(str(problem) for problem in problems)[:REFUSAL_LIMIT]
     return _bare(accepted_condition(message), "Failed", generation, now, message)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from kubetuna.trials.records import MESSAGE_LIMIT
 from kubetuna_operator import GROUP, VERSION
 from kubetuna_operator.kube.api_client import Api, Refused, collection
 from kubetuna_operator.kube.deferred_writes import DeferredWrites
@@ -22,7 +23,6 @@ from kubetuna_operator.telemetry import EVENTS_DROPPED
 
 COMPONENT = "kubetuna-operator"
 AT_ONCE, SECONDS_EACH = 25.0, 10.0
-MESSAGE_LIMIT = 1_000
 EXPERIMENTS_KEPT = 1_000
 
 

@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from kubetuna_operator.kube.api_client import Api, Refused, Unreachable, collection, read_event, split_lines
-from kubetuna_operator.kube.backoff import wait_after
 from kubetuna_operator.kube.objects import key_of, mapping, revision_of
 from kubetuna_operator.kube.threads import supervised
+from kubetuna_operator.kube.work_queue import wait_after
 from kubetuna_operator.telemetry import UNREADABLE, WATCH_RESTARTS
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from kubetuna_operator.kube.backoff import wait_after
 from kubetuna_operator.kube.threads import supervised
 from kubetuna_operator.telemetry import QUEUE_ADDS, QUEUE_DEPTH, QUEUE_RETRIES, QUEUE_WAIT, QUEUE_WORK, RECONCILED
 
@@ -22,6 +21,8 @@ log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 FIRST_WAIT, LONGEST_WAIT = 0.1, 60.0
+# Beyond this every wait is at its bound, and the power would outgrow a float.
+MOST_DOUBLINGS = 30
 
 
 class WorkQueue(Generic[K]):
@@ -132,3 +133,8 @@ class WorkQueue(Generic[K]):
             QUEUE_WORK.labels(self.name).observe(self._clock() - began)
             RECONCILED.labels(self.name, "error" if failed else "success").inc()
             self.done(key, failed)
+
+
+def wait_after(failures: int, first: float, longest: float) -> float:
+    """Seconds to wait after this many failures in a row, from 1 on: twice as long each time, up to a bound."""
+    return min(longest, first * 2.0 ** min(failures - 1, MOST_DOUBLINGS))

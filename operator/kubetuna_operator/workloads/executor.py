@@ -15,7 +15,7 @@ from kubetuna_operator import LABEL_TOLD
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
-from kubetuna_operator.kube.backoff import wait_after
+from kubetuna_operator.kube.work_queue import wait_after
 from kubetuna_operator.pods.status import STOP_DEADLINE, PodView, facts
 from kubetuna_operator.telemetry import OUTCOMES
 from kubetuna_operator.workloads.launches import RETRY_SECONDS, Launches

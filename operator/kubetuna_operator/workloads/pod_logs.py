@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from kubetuna.trials.attempts import AttemptKey, LogChunk
+from kubetuna.trials.attempts import LINE_LIMIT, AttemptKey, LogChunk
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection, split_lines
@@ -26,7 +26,7 @@ from kubetuna_operator.telemetry import LOG_GAPS, LOG_LAG
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 1024 * 1024
-LONGEST_LINE = 64 * 1024
+LONGEST_LINE = LINE_LIMIT
 FASTEST, SLOWEST, FIRST = 0.25, 5.0, 0.5
 # Reads of all running Pods together, per second: log reads are proxied to kubelets, one connection each.
 READS_PER_SECOND = 20.0

@@ -69,7 +69,7 @@ def test_trials_are_counted_as_they_end_and_told_as_events(desk: Desk) -> None:
     shown = desk.shown()
     assert (shown["trials"], shown["trialsSucceeded"], shown["trialsFailed"]) == (4, 2, 2)
     assert (shown["progress"], shown["state"], shown["observedGeneration"]) == ("4/4", "Succeeded", 1)
-    assert shown["currentOptimalTrial"]["number"] in (0, 2) and shown["spent"]["text"].endswith("slot-h")
+    assert shown["currentOptimalTrial"]["number"] in (0, 2) and shown["spent"]["text"].endswith(" slot-hours")
     desk.cluster.until(lambda: sorted(desk.events()) == ["NewBest", "Succeeded", "TrialFailed", "TrialFailed"])
 
 

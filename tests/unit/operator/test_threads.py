@@ -19,10 +19,9 @@ from kubetuna_operator.endpoints import serve
 from kubetuna_operator.health import Report, Sign, alive
 from kubetuna_operator.kube import threads
 from kubetuna_operator.kube.api_client import Api, Unreachable
-from kubetuna_operator.kube.backoff import wait_after
 from kubetuna_operator.kube.leader import Leadership
 from kubetuna_operator.kube.threads import supervised
-from kubetuna_operator.kube.work_queue import WorkQueue
+from kubetuna_operator.kube.work_queue import WorkQueue, wait_after
 
 SOURCES = Path(kubetuna_operator.__file__).parent
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from kubetuna.analysis.report.text import count, label
-from kubetuna.analysis.report.view import sign_of
+from kubetuna.analysis.report.text import label
 from kubetuna.experiment.model import Objective
+from kubetuna.experiment.units import count
 
 LOG_RATIO = 1000.0
 
@@ -27,7 +27,7 @@ def value_axis(objective: Objective, values: Sequence[float]) -> ValueAxis:
     layout: dict[str, Any] = {"title": {"text": label(objective.metric)}}
     if values and min(values) > 0 and max(values) / min(values) >= LOG_RATIO:
         return ValueAxis({**layout, "type": "log", "exponentformat": "e"})
-    sign = sign_of(objective)
+    sign = objective.sign
     ordered = sorted(sign * v for v in values)
     if len(ordered) < 5:
         return ValueAxis(layout)

@@ -15,9 +15,10 @@ from statistics import median
 from kubetuna.analysis.report.failures import summary
 from kubetuna.analysis.report.overfitting import MANY_SPLITS, Luck, choice, verdict
 from kubetuna.analysis.report.repeats import Runs, rivals, runs_of
-from kubetuna.analysis.report.text import count, cut, esc, finite, number, span
+from kubetuna.analysis.report.text import cut, esc, finite, number, span
 from kubetuna.analysis.report.view import View, value_of
 from kubetuna.experiment.model import Parameter, Scalar
+from kubetuna.experiment.units import count
 
 # Random search finds one of the best 5 % with probability 0.95 after 59 trials (0.95 ** 59 < 0.05).
 MANY_TRIALS = 59

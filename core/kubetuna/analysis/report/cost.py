@@ -7,10 +7,10 @@ from typing import Any
 
 from kubetuna.analysis.report.chart import Section, card, table
 from kubetuna.analysis.report.kinds import KINDS, Kind, attempt_kind, trial_kind
-from kubetuna.analysis.report.text import count, duration, esc, finite, number
+from kubetuna.analysis.report.text import esc, finite, number
 from kubetuna.analysis.report.view import View
-from kubetuna.experiment.resources import resource_units, unit_of
-from kubetuna.planning.stopping import SECONDS_PER_HOUR
+from kubetuna.experiment.resources import resource_units
+from kubetuna.experiment.units import SECONDS_PER_HOUR, count, duration, unit_of
 from kubetuna.trials.records import TrialRecord
 
 LEAD = (
@@ -47,9 +47,9 @@ def _unit_seconds(amounts: Mapping[str, Any]) -> float:
 
 
 def hours_text(amounts: Mapping[str, Any]) -> str:
-    """``1.5 GPU hours (1 h 30 min)``."""
+    """``1.5 GPU-hours (1 h 30 min)``."""
     seconds = _unit_seconds(amounts)
-    return f"{seconds / SECONDS_PER_HOUR:,.4g} {unit_of(amounts).noun} hours ({duration(seconds)})"
+    return f"{unit_of(amounts).amount(seconds / SECONDS_PER_HOUR)} ({duration(seconds)})"
 
 
 def _spent(status: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from kubetuna.analysis.report.chart import Section, table
 from kubetuna.analysis.report.kinds import FAILED, attempt_kind, trial_kind
-from kubetuna.analysis.report.text import count, cut, esc
+from kubetuna.analysis.report.text import cut, esc
 from kubetuna.analysis.report.view import View
+from kubetuna.experiment.units import count
 
 CLASS_LIMIT = 30
 MESSAGE_LIMIT = 400

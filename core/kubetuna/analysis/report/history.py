@@ -11,7 +11,6 @@ from kubetuna.analysis.report.kinds import BEST, COMPLETE, INFEASIBLE, Kind
 from kubetuna.analysis.report.text import label, number
 from kubetuna.analysis.report.view import View, better_word, shown_of, thinned, value_of
 from kubetuna.trials.records import TrialRecord
-from kubetuna.trials.tallying import better
 
 POINT_LIMIT = 2000
 
@@ -67,7 +66,7 @@ def _records(view: View, index: int) -> list[TrialRecord]:
     found: list[TrialRecord] = []
     for trial in view.eligible:
         than = value_of(found[-1], index) if found else None
-        if better(value_of(trial, index), than, view.spec.objectives[index]):
+        if view.spec.objectives[index].better(value_of(trial, index), than):
             found.append(trial)
     return found
 

@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, create_trial
 from kubetuna.analysis.report.chart import Chart, Section, points
 from kubetuna.analysis.report.kinds import BLUE, GREY
 from kubetuna.analysis.report.text import esc, label
-from kubetuna.analysis.report.view import View, sign_of, thinned, value_of
+from kubetuna.analysis.report.view import View, thinned, value_of
 from kubetuna.experiment.model import Experiment
 from kubetuna.search.space import distribution
 from kubetuna.trials.records import TrialRecord
@@ -65,7 +65,7 @@ def importances(view: View, index: int) -> tuple[Importance, ...]:
     """The importance of each parameter for one objective, greatest first; none where it cannot be told."""
     usable = [(t, frozen) for t in view.eligible if (frozen := _frozen(view.spec, t)) is not None]
     usable = thinned(usable, TRIAL_LIMIT)
-    values = np.array([sign_of(view.spec.objectives[index]) * value_of(t, index) for t, _ in usable])
+    values = np.array([view.spec.objectives[index].sign * value_of(t, index) for t, _ in usable])
     if len(usable) < TRIALS_NEEDED or np.ptp(values) == 0:
         return ()
     with _quiet():

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kubetuna.analysis.report.text import count, number, span
+from kubetuna.analysis.report.text import number, span
 from kubetuna.analysis.report.view import View, thinned
 from kubetuna.analysis.statistics import sharpe
 from kubetuna.analysis.statistics.intervals import reality_check, sharpe_interval
 from kubetuna.analysis.statistics.overfitting import Overfitting, block_count, probability_of_overfitting
 from kubetuna.analysis.statistics.sharpe import Floats, Moments, moments, sharpe_ratios
+from kubetuna.experiment.units import count
 from kubetuna.trials.records import TrialRecord
 
 SERIES = "returns"

@@ -11,7 +11,7 @@ from kubetuna.analysis.report.chart import Chart, Section, line
 from kubetuna.analysis.report.history import marks
 from kubetuna.analysis.report.kinds import BEST, COMPLETE, INFEASIBLE
 from kubetuna.analysis.report.text import label
-from kubetuna.analysis.report.view import View, better_word, shown_of, sign_of, thinned, value_of
+from kubetuna.analysis.report.view import View, better_word, shown_of, thinned, value_of
 from kubetuna.trials.records import TrialRecord
 
 PAIR_LIMIT = 6
@@ -59,6 +59,6 @@ def _chart(view: View, shown: Sequence[TrialRecord], pair: tuple[int, int]) -> t
 def _steps(view: View, pair: tuple[int, int]) -> dict[str, Any]:
     """The border of what is reached: what lies behind it is beaten by some star."""
     objectives = [view.spec.objectives[i] for i in pair]
-    front = sorted(view.winners, key=lambda t: (sign_of(objectives[0]) * value_of(t, pair[0]), t.number))
+    front = sorted(view.winners, key=lambda t: (objectives[0].sign * value_of(t, pair[0]), t.number))
     x, y = ([value_of(t, i) for t in front] for i in pair)
     return {**line("", x, y, BEST.colour, shape="hv", width=1.5, dash="dot"), "showlegend": False}

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from kubetuna.analysis.report.chart import Section, table
 from kubetuna.analysis.report.text import number, span
-from kubetuna.analysis.report.view import View, sign_of, value_of
+from kubetuna.analysis.report.view import View, value_of
 from kubetuna.analysis.statistics.intervals import mean_interval
-from kubetuna.trials.records import TrialRecord
-from kubetuna.trials.repeats import means
+from kubetuna.trials.records import TrialRecord, means
 
 ROWS = 10
 LEAD = (
@@ -38,7 +37,7 @@ def runs_of(view: View) -> list[Runs]:
     by_number = {t.number: t for t in view.scored}
     again = [_runs(view, t, t.retest_of, by_number.get(t.retest_of or 0)) for t in view.retests]
     found = [r for r in again if r] or [r for t in view.ranked()[:ROWS] if (r := _runs(view, t, t.number, None))]
-    sign = sign_of(view.spec.objectives[0])
+    sign = view.spec.objectives[0].sign
     return sorted(found, key=lambda r: (sign * r.mean, r.trial))
 
 

@@ -11,8 +11,9 @@ import yaml
 from kubetuna.analysis.report.chart import Section, card, table
 from kubetuna.analysis.report.kinds import FAILED, trial_kind
 from kubetuna.analysis.report.repeats import runs_of
-from kubetuna.analysis.report.text import count, cut, esc, moment, number, scalar, span
+from kubetuna.analysis.report.text import cut, esc, moment, number, scalar, span
 from kubetuna.analysis.report.view import View, better_word, thinned, value_of
+from kubetuna.experiment.units import count
 from kubetuna.files import strict
 from kubetuna.trials.records import TrialRecord
 

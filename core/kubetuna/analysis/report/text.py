@@ -89,18 +89,6 @@ def scalar(value: object) -> str:
     return f'"{text}"' if isinstance(value, str) and plain(text) != text else text
 
 
-def duration(seconds: float) -> str:
-    """A duration as people write it: ``4.2 s``, ``3 min 5 s``, ``2 h 10 min``."""
-    if seconds < 10:
-        return f"{max(0.0, seconds):.2g} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
-
-
 def moment(seconds: float | None) -> str:
     """A time in UTC, to the minute."""
     if seconds is None:
@@ -109,8 +97,3 @@ def moment(seconds: float | None) -> str:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
     except (OverflowError, OSError, ValueError):
         return "–"
-
-
-def count(amount: int, noun: str) -> str:
-    """``1 trial``, ``2 trials``."""
-    return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from kubetuna.experiment.model import Experiment, Objective
+from kubetuna.trials.progress import best_of, pareto_front
 from kubetuna.trials.records import TrialRecord
-from kubetuna.trials.totals import best_of, pareto_front
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class View:
 
     def ranked(self, index: int = 0) -> list[TrialRecord]:
         """The eligible trials, best first in one objective; the earlier among equals."""
-        sign = sign_of(self.spec.objectives[index])
+        sign = self.spec.objectives[index].sign
         return sorted(self.eligible, key=lambda t: (sign * value_of(t, index), t.number))
 
 
@@ -85,11 +85,6 @@ def _winners(spec: Experiment, status: Mapping[str, Any], scored: Sequence[Trial
     return () if best is None else (best,)
 
 
-def sign_of(objective: Objective) -> float:
-    """What makes smaller better."""
-    return -1.0 if objective.direction == "maximize" else 1.0
-
-
 def value_of(trial: TrialRecord, index: int = 0) -> float:
     """A scored trial's value of one objective."""
     assert trial.values is not None
@@ -98,7 +93,7 @@ def value_of(trial: TrialRecord, index: int = 0) -> float:
 
 def better_word(objective: Objective) -> str:
     """Which way is better, in words."""
-    return "higher is better" if objective.direction == "maximize" else "lower is better"
+    return objective.better_word
 
 
 def thinned(items: Sequence[T], limit: int, keep: Iterable[T] = ()) -> list[T]:
