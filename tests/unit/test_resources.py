@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from kubetuna.analysis.report.headline import cost_card, hours_text
-from kubetuna.cli.preview import preview, preview_text
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import GPU, SLOT, resource_unit, resource_units
 from kubetuna.parsing.parse import parse_experiment
+from kubetuna.terminal.preview import preview, preview_text
 from kubetuna.terminal.tables import status_rows
 from kubetuna_operator.experiment.status_renderer import _with_text
 from tests.local.runs import experiment

@@ -61,7 +61,7 @@ def run(
     """Run an experiment here, or take it up where it was."""
     from kubetuna.cli.pages import write_report
     from kubetuna.local import runner
-    from kubetuna.terminal.live import LiveView
+    from kubetuna.terminal.live import run_shown
     from kubetuna.terminal.tables import closing_words, print_json
 
     spec = _parsed(file, preset, metric, set_)
@@ -69,9 +69,7 @@ def run(
         errors.print(f"note: {warning}", markup=False)
     interrupt = runner.install_interrupt()
     url = runner.store_url(store)
-    with LiveView(errors) as view:
-        watchers = runner.Watchers(view.started, view.changed, view.unavailable, view.noted)
-        told = runner.run(spec, url, watchers, interrupt)
+    told = run_shown(spec, url, errors, interrupt)
     if json:
         print_json(told.status)
     page = None if told.interrupted else write_report(runner.look(spec.name, url), None)
@@ -99,7 +97,7 @@ def plan(
     json: JsonOption = False,
 ) -> None:
     """Check an experiment and show its space, budget and cost; starts nothing."""
-    from kubetuna.cli.preview import preview, preview_text
+    from kubetuna.terminal.preview import preview, preview_text
     from kubetuna.terminal.tables import print_json
 
     shown = preview(_parsed(file, preset, metric, set_))

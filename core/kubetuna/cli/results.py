@@ -58,14 +58,11 @@ def tune(
     from kubetuna.finrl.tuning import results_folder
     from kubetuna.finrl.tuning import tune as run_and_keep
     from kubetuna.local import runner
-    from kubetuna.terminal.live import LiveView
     from kubetuna.terminal.tables import best_line, print_json
 
     spec = task_experiment(task, config, metric, name, data, set_ or ())
     folder, url, interrupt = out_ or results_folder(task), runner.store_url(store), runner.install_interrupt()
-    with LiveView(errors) as view:
-        watchers = runner.Watchers(view.started, view.changed, view.unavailable, view.noted)
-        told, _ = run_and_keep(spec, url, watchers, interrupt, folder)
+    told, _ = run_and_keep(spec, url, errors, interrupt, folder)
     if json:
         print_json(told.status)
     if told.interrupted:

@@ -34,10 +34,19 @@ def parse_file_text(
     Raises:
         SpecError: with every problem found.
     """
+    return parse_experiment(only_document(text), preset=preset, metric=metric, sets=sets)
+
+
+def only_document(text: str) -> object:
+    """The one document of a file, unchecked.
+
+    Raises:
+        SpecError: it is no YAML, or does not hold exactly one document.
+    """
     documents = load_documents(text)
     if len(documents) != 1:
         raise SpecError((Problem("file", f"holds {len(documents)} documents; must hold one Experiment"),))
-    return parse_experiment(documents[0], preset=preset, metric=metric, sets=sets)
+    return documents[0]
 
 
 def parse_experiment(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +16,23 @@ from rich.text import Text
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import primary_image
+from kubetuna.local import runner
 from kubetuna.terminal.tables import best_line, clean, number, seconds, status_rows
 from kubetuna.trials.snapshot import Snapshot, TrialView
 
 SHOWN_TRIALS = 10
+
+
+def run_shown(spec: Experiment, url: str, console: Console, interrupt: threading.Event) -> runner.RunResult:
+    """Run an experiment while its progress is shown on a console."""
+    with LiveView(console) as view:
+        watchers = runner.Watchers(view.started, view.changed, view.unavailable, view.noted)
+        return runner.run(spec, url, watchers, interrupt)
+
+
+def progress_console(shown: bool) -> Console:
+    """Where a Python program shows progress: stderr, or nowhere; its own output is left alone."""
+    return Console(stderr=True, quiet=not shown, highlight=False, force_terminal=None if shown else False)
 
 
 class LiveView:
