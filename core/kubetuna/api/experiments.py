@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
-
-from optuna.logging import WARNING, get_verbosity, set_verbosity
 
 from kubetuna.api import trial
 from kubetuna.api.functions import function_document, short_fields
@@ -76,7 +73,7 @@ def run(
     """
     _refuse_inside_a_trial()
     spec, url = experiment_of(experiment, name, preset, metric, sets, fields), store_of(store)
-    with interruptible() as interrupt, _optuna_warns_only():
+    with interruptible() as interrupt:
         run_shown(spec, url, progress_console(progress), interrupt)
     return load((url, spec.name))
 
@@ -146,17 +143,6 @@ def _plain(document: Mapping[str, Any]) -> object:
         return json.loads(json.dumps(document, default=lambda value: value.item()))
     except (AttributeError, TypeError, ValueError) as error:
         raise SpecError((Problem("experiment", invalid(str(error), "must hold what JSON can express")),)) from error
-
-
-@contextmanager
-def _optuna_warns_only() -> Iterator[None]:
-    """Optuna would tell of each study that it makes in memory, which is no study of the user's."""
-    before = get_verbosity()
-    set_verbosity(max(before, WARNING))
-    try:
-        yield
-    finally:
-        set_verbosity(before)
 
 
 def _refuse_inside_a_trial() -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from optuna.logging import WARNING, get_verbosity, set_verbosity
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
@@ -25,9 +28,20 @@ SHOWN_TRIALS = 10
 
 def run_shown(spec: Experiment, url: str, console: Console, interrupt: threading.Event) -> runner.RunResult:
     """Run an experiment while its progress is shown on a console."""
-    with LiveView(console) as view:
+    with LiveView(console) as view, _optuna_warns_only():
         watchers = runner.Watchers(view.started, view.changed, view.unavailable, view.noted)
         return runner.run(spec, url, watchers, interrupt)
+
+
+@contextmanager
+def _optuna_warns_only() -> Iterator[None]:
+    """Optuna would tell of each study that it makes in memory, which is no study of the user's."""
+    before = get_verbosity()
+    set_verbosity(max(before, WARNING))
+    try:
+        yield
+    finally:
+        set_verbosity(before)
 
 
 def progress_console(shown: bool) -> Console:
