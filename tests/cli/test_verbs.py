@@ -9,7 +9,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from kubetuna.cli.main import VERBS, app
 from tests.local.runs import Runner, experiment, until
 from tests.postgres_server import free_port
 
@@ -36,6 +38,14 @@ HOSTILE = {
 @pytest.fixture
 def small(tmp_path: Path) -> Runner:
     return Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
+
+
+def test_help_has_the_verbs_in_the_order_of_the_table_and_the_reference_has_them_all() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert list(commands) == [verb.__name__ for verb in VERBS]
+    page = (EXAMPLES.parent / "docs" / "reference" / "commands.md").read_text()
+    for name, command in commands.items():
+        assert command.help and f"| `{name}" in page
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from kubetuna.analysis.report.cost import cost_card, hours_text
-from kubetuna.cli.preview import preview, preview_text
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import grace_seconds, resource_unit, resource_units
 from kubetuna.experiment.units import GPU, SLOT
 from kubetuna.parsing.parse import parse_experiment
+from kubetuna.terminal.preview import preview, preview_text
 from kubetuna.terminal.tables import status_rows
 from kubetuna_operator.experiment.status_renderer import _with_text
 from tests.local.runs import experiment

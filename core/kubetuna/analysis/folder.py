@@ -27,7 +27,7 @@ from kubetuna.errors import BackendMissing, KubetunaError, ResultsError
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Template
 from kubetuna.files import read_object, read_value, strict, write_json, write_whole
 from kubetuna.parsing.parse import parse_file_text
-from kubetuna.study.record import StudyRecord
+from kubetuna.study.record import StudyRecord, trials_table
 from kubetuna.trials.records import TrialRecord, from_json
 
 SUMMARY, EXPERIMENT, REPORT = "summary.json", "experiment.yaml", "report.html"
@@ -130,18 +130,9 @@ def _lines(records: Iterator[dict[str, Any]]) -> str:
 
 def trials_csv(seen: StudyRecord) -> str:
     """A row per trial: number, state, outcome, values, metrics, parameters."""
-    trials, spec = seen.trials, seen.spec
-    objectives = [o.metric for o in spec.objectives]
-    params = list(dict.fromkeys([*(p.name for p in spec.parameters), *(n for t in trials for n in t.params)]))
-    metrics = [m for m in dict.fromkeys(n for t in trials for n in t.metrics) if m not in objectives]
+    columns, rows = trials_table(seen)
     out = io.StringIO()
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(["trial", "state", "outcome", *objectives, *metrics, *params, "seconds"])
-    for t in trials:
-        values = t.values or (None,) * len(objectives)
-        seconds = round(t.ended - t.started, 3) if t.started is not None and t.ended is not None else None
-        cells = [t.number, t.state, t.outcome, *values, *(t.metrics.get(m) for m in metrics)]
-        rows.writerow([_cell(c) for c in (*cells, *(t.params.get(p) for p in params), seconds)])
+    csv.writer(out, lineterminator="\n").writerows([columns, *([_cell(c) for c in row] for row in rows)])
     return out.getvalue()
 
 

@@ -1,37 +1,51 @@
-"""The command line: verbs over a backend, exit codes that scripts rely on, never a traceback.
+"""The command line: its verbs in one table, exit codes that scripts rely on, never a traceback.
 
 Exit codes: 0 succeeded, 1 the experiment (or the command) failed, 2 invalid input, 3 the study is held by
 another runner, 130 interrupted. Tables and the live view go to people; with ``--json`` stdout ends with one
-line of JSON. What a verb shows is in ``kubetuna.terminal.tables``, the live view in ``kubetuna.terminal.live``.
+line of JSON. To add a verb, write a function in the module that it belongs to and name it in ``VERBS``.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from kubetuna.cli import results
-from kubetuna.cli.options import (
-    File,
-    JsonOption,
-    MetricOption,
-    NamespaceOption,
-    PresetOption,
-    SetOption,
-    StoreOption,
-    Target,
-    errors,
-    out,
-)
+from kubetuna.cli import cluster, experiments, finrl, results, training
+from kubetuna.cli.options import FAILED, HELD, INTERRUPTED, INVALID, OK, errors
 from kubetuna.errors import KubetunaError, SpecError, StoreError, StoreFenced, StudyHeld, StudyMismatch
 
-OK, FAILED, INVALID, HELD, INTERRUPTED = 0, 1, 2, 3, 130
+# In the order of `kubetuna --help`.
+VERBS: tuple[Callable[..., None], ...] = (
+    experiments.run,
+    experiments.plan,
+    experiments.status,
+    experiments.trials,
+    experiments.best,
+    experiments.logs,
+    experiments.report,
+    experiments.dashboard,
+    cluster.submit,
+    cluster.watch,
+    cluster.suspend,
+    cluster.resume,
+    cluster.stop,
+    finrl.tune,
+    results.summary,
+    results.compare,
+    results.analyze,
+    results.export,
+    training.train,
+    finrl.evaluate,
+    training.retest,
+    finrl.walkforward,
+    finrl.finalize,
+)
+# Verbs whose further options are not known beforehand: a study's parameters.
+OPEN_ENDED = {training.train: {"allow_extra_args": True, "ignore_unknown_options": True}}
 
 app = typer.Typer(
     name="kubetuna",
@@ -50,229 +64,8 @@ def program() -> None:
     set_verbosity(WARNING)
 
 
-def _parsed(file: str, preset: str | None, metric: str | None, sets: list[str] | None) -> Any:
-    from kubetuna.parsing.parse import parse_file
-
-    return parse_file(Path(file), preset=preset, metric=metric, sets=tuple(sets or ()))
-
-
-@app.command()
-def run(
-    file: File,
-    store: StoreOption = None,
-    preset: PresetOption = None,
-    metric: MetricOption = None,
-    set_: SetOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Run an experiment here, or take it up where it was."""
-    from kubetuna.analysis.folder import REPORT, report_words
-    from kubetuna.local import runner
-    from kubetuna.terminal.live import LiveView
-    from kubetuna.terminal.tables import closing_words, print_json
-
-    spec = _parsed(file, preset, metric, set_)
-    for warning in spec.warnings:
-        errors.print(f"note: {warning}", markup=False)
-    interrupt = runner.install_interrupt()
-    url = runner.store_url(store)
-    with LiveView(errors) as view:
-        watchers = runner.Watchers(view.started, view.changed, view.unavailable, view.noted)
-        told = runner.run(spec, url, watchers, interrupt)
-    if json:
-        print_json(told.status)
-    page = None if told.interrupted else report_words(runner.look(spec.name, url), told.folder / REPORT)
-    options = [*_options("--preset", preset), *_options("--metric", metric), *_options("--set", *set_ or ())]
-    again = shlex.join([file, *options])
-    words = closing_words(spec, told.status, told.folder, again, store, page)
-    (errors if json else out).print(words, markup=False, soft_wrap=True)
-    raise typer.Exit(INTERRUPTED if told.interrupted else _code(told.status))
-
-
-def _options(name: str, *values: str | None) -> list[str]:
-    return [word for value in values if value is not None for word in (name, value)]
-
-
-def _code(status: dict[str, Any]) -> int:
-    return OK if status.get("state") == "Succeeded" else FAILED
-
-
-@app.command()
-def plan(
-    file: File,
-    preset: PresetOption = None,
-    metric: MetricOption = None,
-    set_: SetOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Check an experiment and show its space, budget and cost; starts nothing."""
-    from kubetuna.cli.preview import preview, preview_text
-    from kubetuna.terminal.tables import print_json
-
-    shown = preview(_parsed(file, preset, metric, set_))
-    if json:
-        print_json(shown)
-    else:
-        out.print(preview_text(shown), markup=False)
-
-
-@app.command()
-def status(
-    target: Target, store: StoreOption = None, namespace: NamespaceOption = None, json: JsonOption = False
-) -> None:
-    """How an experiment goes."""
-    from kubetuna.cli.backends import find
-    from kubetuna.terminal.tables import print_json, status_table
-
-    seen = find(target, store, namespace)
-    if json:
-        print_json(seen.status)
-    else:
-        out.print(status_table(seen.spec, seen.status))
-
-
-@app.command()
-def trials(
-    target: Target, store: StoreOption = None, namespace: NamespaceOption = None, json: JsonOption = False
-) -> None:
-    """Every trial with its parameters, state and values."""
-    from kubetuna.cli.backends import find
-    from kubetuna.terminal.tables import print_json, trials_table
-
-    seen = find(target, store, namespace)
-    if json:
-        print_json([t.as_json() for t in seen.trials])
-    else:
-        out.print(trials_table(seen.spec, seen.trials))
-
-
-@app.command()
-def best(
-    target: Target, store: StoreOption = None, namespace: NamespaceOption = None, json: JsonOption = False
-) -> None:
-    """The best parameters found so far."""
-    from kubetuna.cli.backends import find
-    from kubetuna.terminal.tables import best_text, print_json
-
-    seen = find(target, store, namespace)
-    found = seen.status.get("paretoFront") or seen.status.get("currentOptimalTrial")
-    if json:
-        print_json(found)
-    else:
-        out.print(best_text(seen.spec, seen.status), markup=False)
-    raise typer.Exit(OK if found else FAILED)
-
-
-@app.command()
-def logs(
-    target: Target,
-    trial: Annotated[int, typer.Argument(help="The trial's number.")],
-    attempt: Annotated[int | None, typer.Option(help="Which attempt; the latest by default.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="In a cluster: go on as it prints.")] = False,
-    store: StoreOption = None,
-    namespace: NamespaceOption = None,
-) -> None:
-    """What a trial printed."""
-    from kubetuna.cli.backends import cluster, find, in_cluster
-    from kubetuna.cli.trial_output import copy_log
-
-    place = in_cluster(target, namespace)
-    if place is not None:
-        cluster().copy_log(*place, trial, attempt, follow, sys.stdout.buffer)
-        return
-    copy_log(find(target, store, None), trial, attempt, sys.stdout.buffer)
-
-
-@app.command()
-def report(
-    target: Target,
-    store: StoreOption = None,
-    out_: Annotated[Path | None, typer.Option("--out", help="Where to write it.", metavar="FILE")] = None,
-    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
-    namespace: NamespaceOption = None,
-    json: JsonOption = False,
-) -> None:
-    """One page with every chart: what was found, what it cost, whether to believe it."""
-    import webbrowser
-
-    from kubetuna.analysis.folder import REPORT, write_report
-    from kubetuna.cli.backends import find
-    from kubetuna.terminal.tables import print_json
-
-    seen = find(target, store, namespace)
-    path = write_report(seen, out_ or seen.folder / REPORT)
-    if json:
-        print_json({"report": str(path)})
-    else:
-        out.print(f"Report: {path}", markup=False, soft_wrap=True)
-    if open_:
-        webbrowser.open(path.resolve().as_uri())
-
-
-@app.command()
-def dashboard(
-    store: StoreOption = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8080,
-    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
-) -> None:
-    """Optuna Dashboard on the store; Ctrl-C ends it."""
-    from kubetuna.cli.pages import serve_dashboard
-    from kubetuna.local.runner import store_url
-    from kubetuna.store.reader import existing_store
-
-    url = store_url(store)
-    existing_store(url)
-    out.print(f"Optuna Dashboard: http://{host}:{port}/   (Ctrl-C ends it)", markup=False)
-    serve_dashboard(url, host, port, open_)
-
-
-@app.command()
-def submit(
-    file: File, namespace: NamespaceOption = None, preset: PresetOption = None, set_: SetOption = None
-) -> None:
-    """Create or update the experiment in the cluster, checked beforehand."""
-    from kubetuna.cli.backends import cluster
-
-    spec = _parsed(file, preset, None, set_)
-    out.print(f"{cluster().submit(namespace, spec.raw)} submitted", markup=False)
-
-
-@app.command()
-def watch(target: Target, namespace: NamespaceOption = None) -> None:
-    """Show an experiment of the cluster as it goes, until it ends."""
-    from kubetuna.cli.cluster import watch_until_it_ends
-
-    raise typer.Exit(_code(watch_until_it_ends(target, namespace, errors)))
-
-
-def _edit(target: str, namespace: str | None, changes: dict[str, Any], word: str) -> None:
-    from kubetuna.cli.backends import cluster, in_cluster
-
-    space, name = in_cluster(target, namespace) or (None, target)
-    cluster().edit(space, name, changes)
-    out.print(f"{name} {word}", markup=False)
-
-
-@app.command()
-def suspend(target: Target, namespace: NamespaceOption = None) -> None:
-    """Start no further trials of an experiment in the cluster."""
-    _edit(target, namespace, {"suspend": True}, "suspended")
-
-
-@app.command()
-def resume(target: Target, namespace: NamespaceOption = None) -> None:
-    """Go on with a suspended experiment in the cluster."""
-    _edit(target, namespace, {"suspend": False}, "resumed")
-
-
-@app.command()
-def stop(target: Target, namespace: NamespaceOption = None) -> None:
-    """End an experiment in the cluster now; the best so far stands."""
-    _edit(target, namespace, {"shutdown": True}, "is being stopped")
-
-
-results.register(app)
+for verb in VERBS:
+    app.command(context_settings=OPEN_ENDED.get(verb))(verb)
 
 
 def main() -> None:

@@ -169,7 +169,10 @@ class Retest:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A validated experiment. ``warnings`` are things a person should know that are no errors."""
+    """A validated experiment, which the parser makes. For example, ``kubetuna.run(experiment, suspend=True)``.
+
+    ``warnings`` are things a person should know that are no errors.
+    """
 
     name: str
     namespace: str

@@ -14,9 +14,9 @@ from kubetuna.analysis.overview import write_overview
 from kubetuna.analysis.pictures import write_pictures
 from kubetuna.analysis.report.text import number
 from kubetuna.analysis.summary import summary, summary_text
+from kubetuna.api.studies import Source, read, read_all
 from kubetuna.errors import KubetunaError, ResultsError
 from kubetuna.files import write_whole
-from kubetuna.finrl.sources import Source, read, read_all
 from kubetuna.finrl.tuning import EXPERIMENTS
 from kubetuna.study.record import StudyRecord
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
 import optuna
-from rich.console import Console
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.finrl.config import HPOConfig
@@ -16,7 +14,7 @@ from kubetuna.finrl.tuning import results_folder, tune
 from kubetuna.local import runner
 from kubetuna.store.database import parse_url
 from kubetuna.study.record import StudyRecord
-from kubetuna.terminal.live import LiveView
+from kubetuna.terminal.live import progress_console
 
 
 class Optimizer:
@@ -74,13 +72,8 @@ class Optimizer:
         return optuna.load_study(study_name=spec.name, storage=storage)
 
     def _tune(self, spec: Experiment, url: str) -> StudyRecord:
-        main = threading.current_thread() is threading.main_thread()
-        interrupt = runner.install_interrupt() if main else threading.Event()
-        with LiveView(Console(stderr=True, quiet=not self.verbose, highlight=False)) as view:
-            watchers = runner.Watchers(view.started, view.changed, view.unavailable, view.noted)
-            told, seen = tune(spec, url, watchers, interrupt, self.folder)
-        if told.interrupted:
-            raise KeyboardInterrupt
+        with runner.interruptible() as interrupt:
+            _, seen = tune(spec, url, progress_console(self.verbose), interrupt, self.folder)
         return seen
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from kubetuna.analysis.extensions import task_of
 from kubetuna.analysis.folder import SUMMARY, read_results, results_under, write_results
+from kubetuna.api.studies import Source, read
 from kubetuna.errors import ResultsError
-from kubetuna.finrl.sources import Source, read
 from kubetuna.finrl.tuning import EXPERIMENTS
 from kubetuna.study.record import StudyRecord
 

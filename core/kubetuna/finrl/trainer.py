@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kubetuna.analysis.best_config import chosen_trial
+from kubetuna.api.studies import Source, read
 from kubetuna.finrl.evaluate import evaluate
-from kubetuna.finrl.sources import Source, read
 from kubetuna.finrl.tuning import results_folder
 from kubetuna.training.overrides import overridden
 from kubetuna.training.train import Trained, seeds_of, train

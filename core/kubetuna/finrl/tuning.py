@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from rich.console import Console
+
 from kubetuna.analysis.folder import write_results
 from kubetuna.experiment.model import Experiment
 from kubetuna.local import runner
 from kubetuna.study.record import StudyRecord
+from kubetuna.terminal.live import run_shown
 
 EXPERIMENTS = Path("hpo_experiments")
 
@@ -19,10 +22,10 @@ def results_folder(task: str) -> Path:
 
 
 def tune(
-    spec: Experiment, url: str, watchers: runner.Watchers, interrupt: threading.Event, folder: Path
+    spec: Experiment, url: str, console: Console, interrupt: threading.Event, folder: Path
 ) -> tuple[runner.RunResult, StudyRecord]:
     """Run an experiment, or take it up where it was, and write what is known of it into a folder."""
-    told = runner.run(spec, url, watchers, interrupt)
+    told = run_shown(spec, url, console, interrupt)
     seen = runner.look_by_name(spec.name, url)
     write_results(seen, folder)
     return told, seen

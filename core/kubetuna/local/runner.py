@@ -11,7 +11,8 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,14 +196,35 @@ def look_by_name(name: str, url: str) -> StudyRecord:
     return study_record(read_study(engine, name), place(engine.url))
 
 
-def install_interrupt() -> threading.Event:
-    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C ends at once."""
+def install_interrupt(second: Any = signal.SIG_DFL) -> threading.Event:
+    """An event that Ctrl-C or SIGTERM sets; ``second`` handles the next one, and by default ends at once."""
     event = threading.Event()
 
     def first(signum: int, _frame: object) -> None:
         event.set()
-        signal.signal(signum, signal.SIG_DFL)
+        signal.signal(signum, second)
 
     signal.signal(signal.SIGINT, first)
     signal.signal(signal.SIGTERM, first)
     return event
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """The same within another program, whose own handlers come back; outside the main thread it is never set.
+
+    Raises:
+        KeyboardInterrupt: it was set; what the block was doing has been stopped in good order.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield threading.Event()
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    event = install_interrupt(signal.default_int_handler)
+    try:
+        yield event
+        if event.is_set():
+            raise KeyboardInterrupt("no work is lost: the same call resumes")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -38,13 +38,21 @@ def parse_file(
     Raises:
         SpecError: the file cannot be read, or with every problem found in it.
     """
+    return parse_file_text(read_text(path), preset=preset, metric=metric, sets=sets)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        SpecError: it cannot be read, or holds no text.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise SpecError((Problem(str(path), f"is no UTF-8 text: {error.reason}"),)) from error
     except OSError as error:
         raise SpecError((Problem(str(path), f"cannot be read: {error.strerror}"),)) from error
-    return parse_file_text(text, preset=preset, metric=metric, sets=sets)
 
 
 def parse_file_text(
@@ -55,10 +63,19 @@ def parse_file_text(
     Raises:
         SpecError: with every problem found.
     """
+    return parse_experiment(only_document(text), preset=preset, metric=metric, sets=sets)
+
+
+def only_document(text: str) -> object:
+    """The one document of a file, unchecked.
+
+    Raises:
+        SpecError: it is no YAML, or does not hold exactly one document.
+    """
     documents = load_documents(text)
     if len(documents) != 1:
         raise SpecError((Problem("file", f"holds {len(documents)} documents; must hold one Experiment"),))
-    return parse_experiment(documents[0], preset=preset, metric=metric, sets=sets)
+    return documents[0]
 
 
 def parse_experiment(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from kubetuna.errors import BackendMissing
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.parsing.parse import parse_experiment
@@ -33,9 +35,13 @@ from kubetuna.trials.records import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class StudyRecord:
-    """A study with its trials.
+    """A study with its trials, as it stood when it was read::
+
+        study = kubetuna.load("quadratic")
+        print(study.best.params, study.best.values)
+        study.report("quadratic.html")
 
     ``folder``: where its attempts keep their files. ``store``: where it was read, without a password. ``final``:
     what ``finalize`` found, once it has. ``results``: the folder of results that it was read from, if it was.
@@ -52,6 +58,59 @@ class StudyRecord:
     protocol: str | None = None
     final: Mapping[str, Any] | None = None
     results: Path | None = None
+
+    # Pages are drawn by a room above this one, which sets this when ``kubetuna`` is used from Python.
+    write_report: ClassVar[Callable[[StudyRecord, Path], Path] | None] = None
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The best trial; None before one has completed, and where several objectives leave only a ``front``."""
+        return None if self.spec.multi_objective else next(iter(self.front), None)
+
+    @property
+    def front(self) -> tuple[TrialRecord, ...]:
+        """The Pareto front; with a single objective, the best trial."""
+        single = [self.status.get("currentOptimalTrial")]
+        shown = self.status.get("paretoFront", []) if self.spec.multi_objective else single
+        numbers = {one["number"] for one in shown if one}
+        return tuple(t for t in self.trials if t.number in numbers)
+
+    def to_dataframe(self) -> Any:
+        """A row per trial, as a ``pandas.DataFrame``.
+
+        Raises:
+            BackendMissing: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise BackendMissing("a data frame needs pandas: pip install pandas") from None
+        columns, rows = trials_table(self)
+        return pandas.DataFrame(rows, columns=columns)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the page with every chart.
+
+        Raises:
+            BackendMissing: the record was not read through ``kubetuna.run`` or ``kubetuna.load``.
+        """
+        write = type(self).write_report
+        if write is None:
+            raise BackendMissing("a report needs kubetuna's Python interface: import kubetuna; kubetuna.load(…)")
+        return write(self, Path(path))
+
+    def __repr__(self) -> str:
+        best = "; ".join(self._line(trial) for trial in self.front[:3]) or "none yet"
+        return f"<StudyRecord {self.spec.name}: {self.status['state']}, {len(self.trials)} trials, best: {best}>"
+
+    def _line(self, trial: TrialRecord) -> str:
+        named = zip(self.spec.objectives, trial.values or (), strict=False)
+        return ", ".join(f"{o.metric} = {v:.6g}" for o, v in named) + f" (trial {trial.number})"
+
+    def _repr_html_(self) -> str:
+        columns, rows = trials_table(replace(self, trials=self.front))
+        lines = "".join(_html_row("td", row) for row in rows)
+        return f"<table><caption>{escape(repr(self))}</caption>{_html_row('th', columns)}{lines}</table>"
 
     @property
     def home(self) -> Path:
@@ -83,6 +142,30 @@ def study_record(found: ReadStudy, store: str) -> StudyRecord:
         protocol=attrs.get(PROTOCOL),
         final=attrs.get(FINAL),
     )
+
+
+def _html_row(tag: str, cells: Sequence[object]) -> str:
+    texts = (f"{c:.6g}" if isinstance(c, float) else str(c) for c in cells)
+    return f"<tr>{''.join(f'<{tag}>{escape(text)}</{tag}>' for text in texts)}</tr>"
+
+
+def trials_table(study: StudyRecord) -> tuple[list[str], list[list[Any]]]:
+    """The columns and rows of a table of trials: number, state, outcome, values, metrics, parameters, seconds."""
+    trials, spec = study.trials, study.spec
+    objectives = [o.metric for o in spec.objectives]
+    params = list(dict.fromkeys([*(p.name for p in spec.parameters), *(n for t in trials for n in t.params)]))
+    metrics = [m for m in dict.fromkeys(n for t in trials for n in t.metrics) if m not in objectives]
+    rows = [
+        [
+            *(t.number, t.state, t.outcome),
+            *(t.values or (None,) * len(objectives)),
+            *(t.metrics.get(m) for m in metrics),
+            *(t.params.get(p) for p in params),
+            round(t.ended - t.started, 3) if t.started is not None and t.ended is not None else None,
+        ]
+        for t in trials
+    ]
+    return ["trial", "state", "outcome", *objectives, *metrics, *params, "seconds"], rows
 
 
 def folder_of(study_name: str, uid: str) -> Path:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from optuna.logging import WARNING, get_verbosity, set_verbosity
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
@@ -16,10 +20,34 @@ from rich.text import Text
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import primary_image
 from kubetuna.experiment.units import duration
+from kubetuna.local import runner
 from kubetuna.terminal.tables import best_line, clean, number, status_rows
 from kubetuna.trials.snapshot import Snapshot, TrialView
 
 SHOWN_TRIALS = 10
+
+
+def run_shown(spec: Experiment, url: str, console: Console, interrupt: threading.Event) -> runner.RunResult:
+    """Run an experiment while its progress is shown on a console."""
+    with LiveView(console) as view, _optuna_warns_only():
+        watchers = runner.Watchers(view.started, view.changed, view.unavailable, view.noted)
+        return runner.run(spec, url, watchers, interrupt)
+
+
+@contextmanager
+def _optuna_warns_only() -> Iterator[None]:
+    """Optuna would tell of each study that it makes in memory, which is no study of the user's."""
+    before = get_verbosity()
+    set_verbosity(max(before, WARNING))
+    try:
+        yield
+    finally:
+        set_verbosity(before)
+
+
+def progress_console(shown: bool) -> Console:
+    """Where a Python program shows progress: stderr, or nowhere; its own output is left alone."""
+    return Console(stderr=True, quiet=not shown, highlight=False, force_terminal=None if shown else False)
 
 
 class LiveView:

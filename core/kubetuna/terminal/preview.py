@@ -10,9 +10,16 @@ from kubetuna.experiment.units import GPU, SECONDS_PER_HOUR, SLOT, Unit, count, 
 from kubetuna.search.space import cardinality
 
 
-def preview(spec: Experiment) -> dict[str, Any]:
-    """An experiment's preview in the documented JSON shape."""
-    return {
+class Preview(dict[str, Any]):
+    """What a plan shows, in the documented JSON shape; it prints as a person reads it."""
+
+    def __repr__(self) -> str:
+        return preview_text(self)
+
+
+def preview(spec: Experiment) -> Preview:
+    """An experiment's preview."""
+    shown = {
         "name": spec.name,
         "objectives": [{"metric": o.metric, "direction": o.direction, "goal": o.goal} for o in spec.objectives],
         "space": [_parameter(p) for p in spec.parameters],
@@ -33,6 +40,7 @@ def preview(spec: Experiment) -> dict[str, Any]:
         "cost": _cost(spec),
         "warnings": [*spec.warnings, *_lost_folders(spec)],
     }
+    return Preview(shown)
 
 
 def _lost_folders(spec: Experiment) -> list[str]:

@@ -1,0 +1,1 @@
+"""What ``import kubetuna`` offers: run an experiment, or tune a function, and read studies back."""
