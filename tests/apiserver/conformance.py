@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from kubetuna.experiment.kinds import JOB
 from kubetuna_operator.kube.api_client import Api, Refused, collection, split_lines
 from tests.apiserver.programs import Program
 
@@ -36,7 +37,9 @@ class Subject(Protocol):
 
 def path(subject: Subject, kind: str, name: str = "") -> str:
     """Of a collection, or of an object in it."""
-    return collection(kind, subject.namespace) + (f"/{name}" if name else "")
+    namespace = subject.namespace
+    root = JOB.collection(namespace) if kind == "jobs" else collection(kind, namespace)
+    return root + (f"/{name}" if name else "")
 
 
 def refusal(call: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[int, str]:

@@ -107,4 +107,5 @@ def test_with_accelerators_or_claims_of_them_no_text_speaks_of_slots(
 def test_a_grace_period_of_nothing_is_none_and_an_absent_one_kubernetes_default(
     asked: dict[str, Any], seconds: float
 ) -> None:
-    assert grace_seconds({"spec": asked}) == grace_seconds({"spec": {"template": {"spec": asked}}}) == seconds
+    job = {"kind": "Job", "spec": {"template": {"spec": asked}}}
+    assert grace_seconds({"kind": "Pod", "spec": asked}) == grace_seconds(job) == seconds

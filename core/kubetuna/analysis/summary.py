@@ -15,6 +15,7 @@ from kubetuna.analysis.report.overfitting import Luck, luck_of
 from kubetuna.analysis.report.result import front_points
 from kubetuna.analysis.report.text import number, scalar
 from kubetuna.analysis.report.view import View, view_of
+from kubetuna.experiment.model import better_word
 from kubetuna.experiment.units import count
 from kubetuna.study.record import StudyRecord
 
@@ -106,7 +107,7 @@ def _found(shown: Mapping[str, Any]) -> list[str]:
     if best is None:
         return ["Result: none yet; no trial has completed with a valid value"]
     objective = shown["objectives"][0]
-    way = "higher is better" if objective["direction"] == "maximize" else "lower is better"
+    way = better_word(objective["direction"])
     width = max((len(name) for name in best["best_params"]), default=0)
     return [
         f"Result: {best['metric']} = {number(best['value'])} in trial {best['trial']} ({way})",

@@ -58,7 +58,7 @@ def run(
 
     Args:
         experiment: a file, a mapping of the same shape, an ``Experiment``, or a function.
-        store: where the study is kept: a SQLite file or a URL; KUBETUNA_STORE, or ``kubetuna.db``, by default.
+        store: where the study is kept: a SQLite file or a URL; else KUBETUNA_STORE, else sqlite:///kubetuna.db.
         progress: whether to show progress on stderr.
         name: the study's name; the experiment's, or the function's, by default.
         preset: quick, thorough or production.

@@ -31,9 +31,9 @@ def load(study: Source, study_name: str | None = None, *, store: str | Path | No
         kubetuna.load("sqlite:///kubetuna.db", "quadratic")           # a store, and a name if it holds several
 
     Args:
-        study: a name, an experiment's file, a folder of results, a SQLite file, a store's URL, an ``optuna.Study``.
+        study: a name, an experiment's file, a folder of results, a SQLite file, a store's URL, an Optuna study.
         study_name: which study, where a store or a folder holds several.
-        store: where to look for a name: a SQLite file or a URL; KUBETUNA_STORE, or ``kubetuna.db``, by default.
+        store: where to look for a name: a SQLite file or a URL; else KUBETUNA_STORE, else sqlite:///kubetuna.db.
 
     Raises:
         KubetunaError: there is no such study; the message has the nearest names.

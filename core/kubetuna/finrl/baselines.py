@@ -8,6 +8,7 @@ from typing import Any
 from kubetuna.analysis.report.checks import Check
 from kubetuna.analysis.report.text import finite, number, span
 from kubetuna.analysis.report.view import View
+from kubetuna.experiment.model import better
 from kubetuna.experiment.units import count
 from kubetuna.finrl.fold_results import WalkForward, verdict
 
@@ -39,8 +40,8 @@ def test_checks(final: Mapping[str, Any] | None) -> Iterator[Check]:
     if not final.get("runs"):
         yield Check("care", "The held-out test was started but did not finish; see finalize --again.")
         return
-    sign = -1 if final.get("direction") == "minimize" else 1
-    beaten = all(sign * final["mean"] > sign * value for value in final["baselines"].values())
+    direction = str(final.get("direction") or "maximize")
+    beaten = all(better(direction, final["mean"], value) for value in final["baselines"].values())
     text = (
         f"On the held-out test, scored once with {count(len(final['runs']), 'seed')}: {final['metric']} "
         f"{number(final['mean'])} (95 % interval {span(*final['interval'])})"

@@ -76,7 +76,7 @@ class StudyRecord:
         return tuple(t for t in self.trials if t.number in numbers)
 
     def to_dataframe(self) -> Any:
-        """A row per trial, as a ``pandas.DataFrame``.
+        """A row per trial, as a pandas data frame.
 
         Raises:
             BackendMissing: pandas is not installed.

@@ -31,7 +31,7 @@ RETRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Launch:
+class _Awaited:
     """An attempt without a Pod: since when, when last tried, why, and whether only another template would help.
 
     ``maker`` is the UID of the object that will make its Pod, once that is there; ``recalled`` when it was last
@@ -56,7 +56,7 @@ class Launches:
         self._kind = KINDS[spec.template.kind]
         self._path = self._kind.collection(ref.owner.namespace)
         self._pod_path = collection("pods", ref.owner.namespace)
-        self._open: dict[AttemptKey, _Launch] = {}
+        self._open: dict[AttemptKey, _Awaited] = {}
 
     def launch(self, request: AttemptRequest) -> None:
         """Create the object; one that exists already is ours only with our UID and these parameters."""
@@ -86,7 +86,7 @@ class Launches:
             self._open.pop(request.key, None)
             self._pods.learn(made)
         elif known is None or known.maker != _uid(made):
-            self._open[request.key] = _Launch(request, now, now, maker=_uid(made))
+            self._open[request.key] = _Awaited(request, now, now, maker=_uid(made))
 
     def _adopt(self, request: AttemptRequest) -> None:
         """Look at the object of this name: whether it is ours, and whether its Pod is there or may still come."""
@@ -126,7 +126,7 @@ class Launches:
     def _refuse(self, request: AttemptRequest, why: str, final: bool = False) -> None:
         now, before = self._clock.now(), self._open.get(request.key)
         since = before.since if before else now
-        self._open[request.key] = _Launch(request, since, now, why[:300], final)
+        self._open[request.key] = _Awaited(request, since, now, why[:300], final)
 
     def forget(self, keys: Iterable[AttemptKey]) -> None:
         """The Pods of these have been seen: their launches are over."""
@@ -137,7 +137,7 @@ class Launches:
         """The attempts that have no Pod yet, tried again where that is due."""
         return [self._facts(launch, now) for launch in list(self._open.values())]
 
-    def _facts(self, launch: _Launch, now: float) -> AttemptFacts:
+    def _facts(self, launch: _Awaited, now: float) -> AttemptFacts:
         key = launch.request.key
         if launch.final and now > launch.since + self._spec.start_timeout:
             end = ExitFacts(reason="StartError", message=launch.why)
@@ -147,7 +147,7 @@ class Launches:
             launch = self._open.get(key, launch)
         return AttemptFacts(key, "pending", launch.since, waiting=launch.why or None)
 
-    def _try_again(self, launch: _Launch) -> None:
+    def _try_again(self, launch: _Awaited) -> None:
         self._open[launch.request.key] = launch
         if launch.maker is None:
             self.launch(launch.request)
@@ -158,7 +158,7 @@ class Launches:
         if self._open[launch.request.key] is launch:
             self._open[launch.request.key] = self._ask(launch)
 
-    def _ask(self, launch: _Launch) -> _Launch:
+    def _ask(self, launch: _Awaited) -> _Awaited:
         """Why the Pod does not come."""
         made = attempt_manifest(self._spec, self._owner, launch.request)
         pod = {**self._kind.template_in(made), "apiVersion": "v1", "kind": "Pod"}
