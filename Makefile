@@ -3,10 +3,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# What exercises the pure rooms; .coverage says how far.
+PURE_TESTS := tests/unit/plan tests/unit/logs tests/unit/spec tests/unit/test_engine.py tests/unit/test_repeats.py \
+  tests/unit/test_retesting.py tests/unit/test_resources.py tests/unit/test_direction.py tests/unit/test_end_times.py
 DOCS_STAMP := .venv/.docs-installed
 SOURCES := core/pyproject.toml operator/pyproject.toml trial_image/pyproject.toml requirements-dev.txt constraints.txt
 
-.PHONY: run install test test-fast test-local test-cluster cluster cluster-down kind manifests check docs bench clean
+.PHONY: run install test test-fast test-local test-cluster cluster cluster-down kind manifests check coverage docs bench clean
 
 run: install
 	$(BIN)/kubetuna run examples/experiment-task1.yaml --preset quick
@@ -21,10 +24,15 @@ $(STAMP): $(SOURCES)
 	  -e 'core[dashboard,analysis]' -e operator -e 'trial_image[task2]' -r requirements-dev.txt
 	@touch $@
 
-check: install
+check: install coverage
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# How far the tests of the pure rooms reach; it fails where that has fallen.
+coverage: install
+	@$(BIN)/coverage run -m pytest $(PURE_TESTS) -k "not Chaos"
+	@$(BIN)/coverage report
 
 # The documentation site, in site/; a broken link or reference fails it.
 docs: $(DOCS_STAMP)
