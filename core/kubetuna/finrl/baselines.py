@@ -64,7 +64,8 @@ def folds_checks(view: View, walk: WalkForward | None) -> Iterator[Check]:
 def closing_lines(metrics: Mapping[str, float]) -> Iterator[str]:
     """By how much a trial beats the baselines that it printed itself (``*_return`` metrics)."""
     lines = [
-        f"  return {own:+.4%}, {name} {other:+.4%}: {own - other:+.4%}" for name, own, other in _compared(metrics)
+        f"  return {own:+.4%} against {name} {other:+.4%}: {own - other:+.4%}"
+        for name, own, other in _compared(metrics)
     ]
     if lines:
         yield from ("On the validation window:", *lines)
