@@ -102,7 +102,7 @@ def test_a_study_that_does_not_exist_names_the_nearest(small: Runner, verb: str)
 def test_a_study_that_only_failed_has_no_best(small: Runner, verb: str) -> None:
     small.call("run", str(small.write(experiment(CRASH))), code=1)
     assert "no trial has completed" in small.call(verb, "small", code=1)
-    assert "nothing yet" in small.call("summary", "small")
+    assert "none yet" in small.call("summary", "small")
 
 
 def test_the_export_of_a_chosen_trial(small: Runner) -> None:
@@ -116,7 +116,7 @@ def test_comparing_needs_two(small: Runner) -> None:
     small.run(experiment(LOSS))
     assert "takes two" in small.call("compare", "small", code=1)
     found = json.loads(small.call("compare", "small", "small", "--json"))
-    assert found["metric"] == "loss" and "cannot be told apart" in found["verdict"]
+    assert found["metric"] == "loss" and "is not significant" in found["verdict"]
 
 
 @pytest.mark.parametrize("verb", ["summary", "trials", "status", "best", "report", "export", "analyze"])
