@@ -168,11 +168,16 @@ def a_status_is_apart_and_only_the_spec_is_a_generation(s: Subject) -> None:
     assert s.api.merge(where, {"metadata": {"labels": {"a": "b"}}})["metadata"]["generation"] == 2
 
 
-def a_status_for_another_object_is_refused(s: Subject) -> None:
-    s.api.apply(path(s, "experiments", "small"), experiment(), "user")
+def a_status_heeds_a_revision_and_no_uid(s: Subject) -> None:
+    where = path(s, "experiments", "small")
+    s.api.apply(where, experiment(), "user")
     body = experiment() | {"status": {"state": "Running"}}
     body["metadata"]["uid"] = "7e57d004-2b97-0e7a-b45f-5387367791cd"
-    assert refusal(s.api.apply, path(s, "experiments", "small/status"), body, "kubetuna")[0] in (409, 422)
+    s.api.apply(f"{where}/status", body, "kubetuna")
+    assert s.api.get(where)["status"] == {"state": "Running"}
+    old = experiment() | {"status": {"state": "Failed"}}
+    old["metadata"]["resourceVersion"] = "1"
+    assert refusal(s.api.apply, f"{where}/status", old, "kubetuna") == (409, "Conflict")
     assert refusal(s.api.apply, path(s, "experiments", "none/status"), experiment("none"), "kubetuna")[0] == 404
     body["metadata"]["name"] = "none"
     assert refusal(s.api.apply, path(s, "experiments", "none"), body, "kubetuna") == (409, "Conflict")
@@ -380,7 +385,7 @@ SCRIPTS: tuple[Callable[[Subject], None], ...] = (
     a_merge_patch_sets_removes_and_keeps,
     what_a_manager_leaves_out_goes_and_what_others_applied_stays,
     a_status_is_apart_and_only_the_spec_is_a_generation,
-    a_status_for_another_object_is_refused,
+    a_status_heeds_a_revision_and_no_uid,
     finalizers_hold_an_object_until_the_last_is_gone,
     dependents_go_with_their_owner,
     pages_show_one_moment,

@@ -186,7 +186,9 @@ def _dry(query: Query) -> bool:
 def _part_of(target: Target, body: Object) -> Object:
     """What of an applied object counts at this path."""
     if target.part == "status":
-        named = {n: v for n, v in (body.get("metadata") or {}).items() if n in ("name", "namespace", "uid")}
+        # A UID beside a status is ignored; a revision is not.
+        kept = ("name", "namespace", "resourceVersion")
+        named = {n: v for n, v in (body.get("metadata") or {}).items() if n in kept}
         return {"metadata": named, "status": body.get("status") or {}}
     return {n: v for n, v in body.items() if n != "status" or not target.resource.status}
 

@@ -45,7 +45,7 @@ class StatusWriter:
     def __init__(self, context: OperatorContext, owner: Owner, known: Mapping[str, Any]) -> None:
         self._api, self._background, self._events = context.api, context.deferred, context.events
         self._owner, self._clock = owner, context.clock
-        self._path = f"{collection('experiments', owner.namespace)}/{owner.name}/status"
+        self._path = f"{collection('experiments', owner.namespace)}/{owner.name}"
         self._wanted: Mapping[str, Any] | None = None
         self._applied: dict[str, Any] = {}
         self._conditions = {c["type"]: c for c in known.get("conditions") or []}
@@ -85,20 +85,30 @@ class StatusWriter:
         """Apply a status unless it is as it was, but for the time."""
         if _without_time(status) == _without_time(self._applied):
             return
-        body = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "Experiment",
-            "metadata": {"name": self._owner.name, "namespace": self._owner.namespace, "uid": self._owner.uid},
-            "status": status,
-        }
         try:
-            self._api.apply(self._path, body, FIELD_MANAGER, low_priority=True)
+            self._guarded(status)
         except Refused as error:
+            if error.code == 409:
+                raise Unreachable("the object was changed meanwhile; its status is written again") from error
             # Gone, or another one of the same name: then nobody reads it.
-            if error.code not in (404, 409, 422):
+            if error.code not in (404, 422):
                 raise
         self._applied, self._at = status, self._clock.now()
         self._emit_changes(status["conditions"])
+
+    def _guarded(self, status: dict[str, Any]) -> None:
+        """Apply to this very object: a server ignores a UID beside a status, but heeds a revision."""
+        found = self._api.get(self._path)["metadata"]
+        if found["uid"] != self._owner.uid:
+            return
+        names = {"name": self._owner.name, "namespace": self._owner.namespace}
+        body = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "Experiment",
+            "metadata": {**names, "resourceVersion": found["resourceVersion"]},
+            "status": status,
+        }
+        self._api.apply(f"{self._path}/status", body, FIELD_MANAGER, low_priority=True)
 
     def _emit_changes(self, conditions: Sequence[Mapping[str, Any]]) -> None:
         before = self._conditions
