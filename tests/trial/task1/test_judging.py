@@ -10,7 +10,7 @@ import torch
 
 from kubetuna_trial.task1.data import Dataset, planted_dataset
 from kubetuna_trial.task1.evaluation import Policy, buy_and_hold, ensemble_policy, judge
-from kubetuna_trial.task1.market import StudyRecord, Tape
+from kubetuna_trial.task1.market import Seen, Tape
 from kubetuna_trial.task1.protocol import protocol_of
 from tests.trial.task1 import worlds
 
@@ -59,7 +59,7 @@ def test_a_decision_is_carried_out_after_the_second_it_was_made_in() -> None:
     data = worlds.data(snr=0.0)
     tape, protocol = Tape.of(data, CPU), protocol_of(data, data.validation)
 
-    def late(now: StudyRecord) -> torch.Tensor:
+    def late(now: Seen) -> torch.Tensor:
         return torch.where(tape.prices[now.rows + 1] > tape.prices[now.rows], 2, 0)
 
     assert abs(judge(late, 1, 1, tape, protocol).performance.sharpe_ratio) < 0.05
