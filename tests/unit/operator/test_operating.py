@@ -20,7 +20,6 @@ from kubetuna_operator import FINALIZER, LABEL_TOLD
 from kubetuna_operator.experiment import reconcile
 from kubetuna_operator.kube.api_client import Refused, collection
 from tests.apiserver.cluster import NAMESPACE, Cluster
-from tests.apiserver.objects import Change
 from tests.apiserver.operating import Operator
 from tests.apiserver.programs import Nodes, Program, params_of
 from tests.apiserver.resources import PODS, Object
@@ -55,10 +54,6 @@ class Lab:
             )
         )
         self._nodes = Nodes(self.cluster, lambda pod: self.program(pod))
-
-    def _note(self, change: Change) -> None:
-        if change.resource == PODS and change.before is None:
-            self.made.append(change.key[1])
 
     def operator(self, identity: str = "one") -> Operator:
         self.operators.append(Operator(self.cluster, self.store, identity))

@@ -9,7 +9,7 @@ from kubetuna.analysis.report.axes import value_axis
 from kubetuna.analysis.report.chart import Chart, Section, line, points
 from kubetuna.analysis.report.kinds import BEST, COMPLETE, INFEASIBLE, Kind
 from kubetuna.analysis.report.text import label, number
-from kubetuna.analysis.report.view import View, better_word, shown_of, thinned, value_of
+from kubetuna.analysis.report.view import View, shown_of, thinned, value_of
 from kubetuna.trials.records import TrialRecord
 
 POINT_LIMIT = 2000
@@ -45,7 +45,7 @@ def _chart(view: View, index: int) -> tuple[Chart, str]:
     # Few trials have whole numbers on their axis, not halves.
     steps = {"dtick": 1} if view.trials[-1].number < 10 else {}
     layout = {"xaxis": {"title": {"text": "trial"}, **steps}, "yaxis": axis.layout}
-    alt = f"Values of {objective.metric} ({better_word(objective)}) by trial, with the best so far as a line."
+    alt = f"Values of {objective.metric} ({objective.better_word}) by trial, with the best so far as a line."
     return Chart(alt, data, layout), axis.note
 
 

@@ -11,7 +11,7 @@ from kubetuna.analysis.report.chart import Chart, Section, line
 from kubetuna.analysis.report.history import marks
 from kubetuna.analysis.report.kinds import BEST, COMPLETE, INFEASIBLE
 from kubetuna.analysis.report.text import label
-from kubetuna.analysis.report.view import View, better_word, shown_of, thinned, value_of
+from kubetuna.analysis.report.view import View, shown_of, thinned, value_of
 from kubetuna.trials.records import TrialRecord
 
 PAIR_LIMIT = 6
@@ -51,7 +51,7 @@ def _chart(view: View, shown: Sequence[TrialRecord], pair: tuple[int, int]) -> t
     layout = {"xaxis": x_axis.layout, "yaxis": y_axis.layout}
     objectives = [view.spec.objectives[i] for i in pair]
     for axis, objective in zip(layout, objectives, strict=True):
-        layout[axis] = {**layout[axis], "title": {"text": f"{label(objective.metric)} ({better_word(objective)})"}}
+        layout[axis] = {**layout[axis], "title": {"text": f"{label(objective.metric)} ({objective.better_word})"}}
     alt = f"{' against '.join(o.metric for o in objectives)}; {len(view.winners)} trials on the Pareto front."
     return Chart(alt, data, layout, 440), x_axis.note or y_axis.note
 

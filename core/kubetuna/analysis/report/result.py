@@ -12,7 +12,7 @@ from kubetuna.analysis.report.chart import Section, card, table
 from kubetuna.analysis.report.kinds import FAILED, trial_kind
 from kubetuna.analysis.report.repeats import runs_of
 from kubetuna.analysis.report.text import cut, esc, moment, number, scalar, span
-from kubetuna.analysis.report.view import View, better_word, thinned, value_of
+from kubetuna.analysis.report.view import View, thinned, value_of
 from kubetuna.experiment.units import count
 from kubetuna.files import strict
 from kubetuna.trials.records import TrialRecord
@@ -53,7 +53,7 @@ def answer(view: View) -> str:
     objective, value = objectives[0], value_of(view.best)
     return (
         f'Best <b>{esc(objective.metric)}</b>: <span class="value">{esc(number(value))}</span> '
-        f"in trial {view.best.number} ({better_word(objective)}){_means(view, view.best)}."
+        f"in trial {view.best.number} ({objective.better_word}){_means(view, view.best)}."
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from kubetuna.experiment.model import Experiment, Objective
+from kubetuna.experiment.model import Experiment
 from kubetuna.trials.progress import best_of, pareto_front
 from kubetuna.trials.records import TrialRecord
 
@@ -89,11 +89,6 @@ def value_of(trial: TrialRecord, index: int = 0) -> float:
     """A scored trial's value of one objective."""
     assert trial.values is not None
     return trial.values[index]
-
-
-def better_word(objective: Objective) -> str:
-    """Which way is better, in words."""
-    return objective.better_word
 
 
 def thinned(items: Sequence[T], limit: int, keep: Iterable[T] = ()) -> list[T]:
