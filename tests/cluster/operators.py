@@ -29,6 +29,15 @@ PATIENCE = 90.0
 CRDS = Path(__file__).parents[2] / "helm" / "kubetuna" / "crds-source"
 
 
+class Status(dict[str, Any]):
+    """An Experiment's status; a count that no status has told yet is none, as kubectl reads it."""
+
+    def __missing__(self, key: str) -> int:
+        if key.startswith("trials"):
+            return 0
+        raise KeyError(key)
+
+
 @dataclass
 class World:
     """A namespace, a database, and operators that watch only this namespace."""
@@ -110,9 +119,8 @@ class World:
     def path(self) -> str:
         return collection("experiments", self.namespace)
 
-    def status(self, name: str = "small") -> dict[str, Any]:
-        found: dict[str, Any] = self.api.get(f"{self.path}/{name}").get("status") or {}
-        return found
+    def status(self, name: str = "small") -> Status:
+        return Status(self.api.get(f"{self.path}/{name}").get("status") or {})
 
     def condition(self, type_: str, name: str = "small") -> dict[str, Any]:
         conditions = self.status(name).get("conditions") or []

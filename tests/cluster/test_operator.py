@@ -171,10 +171,10 @@ def test_an_edit_that_cannot_be_is_told_and_stops_nothing(world: World) -> None:
     world.edit(budget={"gpuHours": -1})
     world.until("the refusal", lambda: world.condition("Accepted").get("status") == "False")
     assert world.condition("Accepted")["message"].startswith("spec.budget.gpuHours: ")
-    assert world.running() and world.status()["trialsRunning"] == 1
+    world.until("it runs on", lambda: world.running() and world.status()["trialsRunning"] == 1)
     world.edit(budget=None, parallelTrialCount=2)
     world.until(
-        "it is taken", lambda: len(world.running()) == 2 and world.condition("Accepted")["status"] == "True"
+        "it is taken", lambda: len(world.running()) == 2 and world.condition("Accepted").get("status") == "True"
     )
 
 
@@ -200,7 +200,7 @@ def test_two_namespaces_with_the_same_name_never_touch(world: World, cluster: Cl
         world.apply(CURVE, maxTrialCount=2)
         other.apply(HANGS, maxTrialCount=1)
         assert world.ended()["trialsSucceeded"] == 2
-        assert len(other.running()) == 1 and other.status()["trials"] == 1
+        other.until("its only trial", lambda: len(other.running()) == 1 and other.status()["trials"] == 1)
         assert sorted(name.rsplit("/", 1)[0] for name in world.studies()) == sorted(
             f"{w.namespace}/small" for w in (world, other)
         )
