@@ -80,7 +80,7 @@ class Process:
             watch.stop()
         self._cluster.server.cut_watches()
         # A real process has no need to: its background ends with it.
-        self.context.deferred._queue.close()
+        self.context.deferred.close()
         self.context.readers.shutdown(wait=False)
         self.context.store.database.dispose()
 
@@ -92,7 +92,7 @@ class Operator(Process):
         super().__init__(cluster, store, identity, ThreadPoolExecutor(4))
         self.fenced, self._stopped = threading.Event(), threading.Event()
         self.controller = Controller(self.context, (NAMESPACE,), self.fenced.set)
-        self._watches += [watch for both in self.controller._watches.values() for watch in both._both]
+        self._watches += [watch for both in self.controller._watches.values() for watch in both.both]
         self.controller.watch()
         self._thread = threading.Thread(target=self.controller.run, args=(self._stopped,), daemon=True)
         self._thread.start()

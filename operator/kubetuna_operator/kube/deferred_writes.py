@@ -7,6 +7,7 @@ one key only the latest write counts.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Hashable
 
 from kubetuna_operator.kube.work_queue import WorkQueue
@@ -17,16 +18,28 @@ Write = Callable[[], None]
 
 
 class DeferredWrites:
-    """Carries out writes, each key's latest, again and later where one fails."""
+    """Carries out writes, each key's latest, again and later where one fails. ``clock`` gives monotonic seconds."""
 
-    def __init__(self) -> None:
-        self._queue: WorkQueue[Hashable] = WorkQueue("background")
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._queue: WorkQueue[Hashable] = WorkQueue("background", clock)
         self._writes: dict[Hashable, Write] = {}
         self._lock = threading.Lock()
 
     def start(self) -> None:
         """Begin, in threads."""
         self._queue.work(self._write, WORKERS)
+
+    def step(self) -> bool:
+        """Carry out the next write that is due, as a thread does; False where there is none."""
+        return self._queue.step(self._write)
+
+    def due(self) -> float | None:
+        """Seconds until there is a write to carry out; None where none waits."""
+        return self._queue.due()
+
+    def close(self) -> None:
+        """Let every thread go."""
+        self._queue.close()
 
     def hanging(self) -> float:
         """For how many seconds the oldest write has been under way."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from kubetuna_operator.kube.deferred_writes import DeferredWrites
 from kubetuna_operator.kube.work_queue import FIRST_WAIT, LONGEST_WAIT, WorkQueue
 
@@ -18,16 +20,10 @@ class Clock:
 
 def drained(queue: WorkQueue[str]) -> list[str]:
     """What can be worked on now."""
-    found = []
-    while (key := ready(queue)) is not None:
-        found.append(key)
-        queue.done(key)
+    found: list[str] = []
+    while queue.step(found.append):
+        pass
     return found
-
-
-def ready(queue: WorkQueue[str]) -> str | None:
-    queue._promote()
-    return queue.get() if queue._ready else None
 
 
 def test_a_key_is_there_once_however_often_it_is_added() -> None:
@@ -40,10 +36,10 @@ def test_a_key_is_there_once_however_often_it_is_added() -> None:
 def test_what_is_added_during_its_work_comes_once_more_and_never_twice_at_once() -> None:
     queue: WorkQueue[str] = WorkQueue("test")
     queue.add("a")
-    assert queue.get() == "a"
+    assert queue.take() == "a"
     queue.add("a")
     queue.add("a")
-    assert ready(queue) is None
+    assert queue.take() is None
     queue.done("a")
     assert drained(queue) == ["a"]
 
@@ -67,17 +63,44 @@ def test_a_failure_waits_longer_each_time_and_a_success_forgets_them() -> None:
     queue.add("a")
     waits = []
     for _ in range(12):
-        assert ready(queue) == "a"
+        assert queue.take() == "a"
         queue.done("a", failed=True)
-        waits.append(queue._promote() or 0.0)
+        waits.append(queue.due() or 0.0)
         clock.now += waits[-1]
     assert [round(w, 6) for w in waits[:3]] == [FIRST_WAIT, 2 * FIRST_WAIT, 4 * FIRST_WAIT]
     assert round(max(waits), 6) == LONGEST_WAIT
     assert drained(queue) == ["a"]
     queue.add("a")
-    assert ready(queue) == "a"
+    assert queue.take() == "a"
     queue.done("a", failed=True)
-    assert round(queue._promote() or 0.0, 6) == FIRST_WAIT
+    assert round(queue.due() or 0.0, 6) == FIRST_WAIT
+
+
+def test_it_tells_when_there_is_something_to_do() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue("test", clock)
+    assert queue.due() is None and queue.take() is None
+    queue.add("a", 5)
+    queue.add("b", 3)
+    assert (queue.due(), queue.take()) == (3, None)
+    clock.now += 3
+    assert (queue.due(), queue.take(), queue.due()) == (0, "b", 2)
+    queue.add("b")
+    assert queue.due() == 2, "what is under way comes after its end"
+    queue.done("b")
+    assert queue.due() == 0
+
+
+def test_a_step_does_what_a_worker_does() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue("test", clock)
+    queue.add("a")
+
+    def fail(key: str) -> None:
+        raise ValueError(key)
+
+    assert queue.step(fail) and queue.due() == pytest.approx(FIRST_WAIT)
+    assert not queue.step(fail)
 
 
 def test_workers_try_again_what_failed_and_end_with_the_queue() -> None:
@@ -96,6 +119,15 @@ def test_workers_try_again_what_failed_and_end_with_the_queue() -> None:
     assert over.wait(10)
     queue.close()
     assert calls == ["a", "a"] and queue.get() is None
+
+
+def test_writes_are_carried_out_step_by_step_too() -> None:
+    clock, seen = Clock(), list[str]()
+    deferred = DeferredWrites(clock)
+    deferred.later("a", lambda: seen.append("a"), 2.0)
+    assert not deferred.step() and deferred.due() == 2.0
+    clock.now += 2.0
+    assert deferred.step() and seen == ["a"] and deferred.due() is None
 
 
 def test_of_one_key_only_the_latest_write_counts_and_a_failed_one_is_kept() -> None:
