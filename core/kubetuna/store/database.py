@@ -122,6 +122,9 @@ def translated(engine: Engine) -> Iterator[None]:
         yield
     except exc.DBAPIError as error:
         raise translate(error, engine.url) from error
+    except exc.TimeoutError as error:
+        # All connections are in use, as they are while the server hangs.
+        raise StoreUnavailable(f"the store at {place(engine.url)} answers too slowly") from error
     except exc.SQLAlchemyError as error:
         raise StoreError(f"the store at {place(engine.url)} failed: {type(error).__name__}") from error
 

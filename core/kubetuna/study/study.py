@@ -44,6 +44,8 @@ class Journal(Protocol):
 
     def flush(self) -> None: ...
 
+    def confirm(self) -> None: ...
+
     def withdraw(self, trial_id: int) -> None: ...
 
     def withdraw_steps(self, trial_id: int, below: int) -> None: ...
@@ -321,6 +323,10 @@ class Study:
     def flush(self) -> None:
         """Make everything above durable in one transaction."""
         self._journal.flush()
+
+    def confirm(self) -> None:
+        """Make sure that no other writer has taken the study over, before something is done about its trials."""
+        self._journal.confirm()
 
 
 def _told_order(trial: FrozenTrial) -> tuple[bool, float, int]:
