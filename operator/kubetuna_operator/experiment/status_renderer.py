@@ -140,6 +140,12 @@ def unreachable_store(problem: str, generation: int, now: float) -> dict[str, An
     return _bare(store_condition(problem), "Created", generation, now, "waiting for the database")
 
 
+def failed_turn(text: str, generation: int, now: float) -> dict[str, Any]:
+    """The status of an Experiment at which the operator fails for a reason that nobody foresaw."""
+    message = f"the operator failed at this experiment and tries it again: {text}"
+    return _bare(Condition("Stalled", True, "TurnFailed", message), "Created", generation, now, message)
+
+
 def _bare(condition: Condition, state: str, generation: int, now: float, message: str) -> dict[str, Any]:
     found = {
         "type": condition.type,

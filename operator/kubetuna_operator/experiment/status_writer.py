@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kubetuna.errors import KubetunaError
 from kubetuna_operator import FIELD_MANAGER, GROUP, VERSION
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
-from kubetuna_operator.kube.objects import Owner
+from kubetuna_operator.kube.objects import Owner, mapping, required
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,12 @@ class StatusWriter:
     def __init__(self, context: OperatorContext, owner: Owner, known: Mapping[str, Any]) -> None:
         self._api, self._background, self._events = context.api, context.deferred, context.events
         self._owner, self._clock = owner, context.clock
+        self._extra = {"experiment": f"{owner.namespace}/{owner.name}"}
         self._path = f"{collection('experiments', owner.namespace)}/{owner.name}"
         self._wanted: Mapping[str, Any] | None = None
         self._applied: dict[str, Any] = {}
+        # What was last to be shown, by this process or the one before it.
+        self._shown: Mapping[str, Any] = known
         self._conditions = {c["type"]: c for c in known.get("conditions") or []}
         self._at = 0.0
         self._lock = threading.Lock()
@@ -58,17 +65,26 @@ class StatusWriter:
 
     def offer(self, status: Mapping[str, Any]) -> None:
         """Apply a status soon, unless another one is offered before."""
-        self._wanted = status
-        delay = max(0.0, self._at + SECONDS_BETWEEN - self._clock.now())
-        self._background.later(("status", self._owner.uid), self._flush, delay)
+        self._wanted = self._shown = status
+        self._later(max(0.0, self._at + SECONDS_BETWEEN - self._clock.now()))
 
     def write(self, status: Mapping[str, Any]) -> None:
-        """Apply a status now; where the API server cannot be reached, as soon as it can."""
-        self._wanted = status
+        """Apply a status now; where that fails, as soon as it can be. Nothing that matters waits for it."""
+        self._wanted = self._shown = status
         try:
             self._flush()
-        except Unreachable:
-            self._background.later(("status", self._owner.uid), self._flush, SECONDS_BETWEEN)
+        except KubetunaError as error:
+            log.warning("the status is written later: %s", error, extra=self._extra)
+            self._later(SECONDS_BETWEEN)
+
+    def amend(self, bare: Mapping[str, Any]) -> None:
+        """Show the conditions of a status that knows nothing else, over what was shown before."""
+        named = {c["type"] for c in bare["conditions"]}
+        kept = [c for c in self._shown.get("conditions") or [] if c["type"] not in named]
+        self.write({**bare, **self._shown, "conditions": [*kept, *bare["conditions"]]})
+
+    def _later(self, delay: float) -> None:
+        self._background.later(("status", self._owner.uid), self._flush, delay)
 
     def _flush(self) -> None:
         with self._lock:
@@ -77,7 +93,7 @@ class StatusWriter:
                 return
             try:
                 self._apply({**wanted, "conditions": [self._dated(c) for c in wanted.get("conditions") or []]})
-            except Unreachable:
+            except KubetunaError:
                 self._wanted = self._wanted or wanted
                 raise
 
@@ -98,14 +114,14 @@ class StatusWriter:
 
     def _guarded(self, status: dict[str, Any]) -> None:
         """Apply to this very object: a server ignores a UID beside a status, but heeds a revision."""
-        found = self._api.get(self._path)["metadata"]
-        if found["uid"] != self._owner.uid:
+        found = mapping(self._api.get(self._path).get("metadata"))
+        if required(found, "uid") != self._owner.uid:
             return
         names = {"name": self._owner.name, "namespace": self._owner.namespace}
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": "Experiment",
-            "metadata": {**names, "resourceVersion": found["resourceVersion"]},
+            "metadata": {**names, "resourceVersion": required(found, "resourceVersion")},
             "status": status,
         }
         self._api.apply(f"{self._path}/status", body, FIELD_MANAGER, low_priority=True)

@@ -17,7 +17,7 @@ from kubetuna.store.reader import read_study, study_names
 from kubetuna.study.decoding import decode_trial
 from kubetuna.trials.records import TrialRecord
 from kubetuna_operator import FINALIZER, LABEL_TOLD
-from kubetuna_operator.experiment import reconcile
+from kubetuna_operator.experiment import run
 from kubetuna_operator.kube.api_client import Refused, collection
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.operating import Operator
@@ -315,7 +315,7 @@ def test_pods_that_find_no_node_are_said_so_and_waited_for(lab: Lab) -> None:
 @pytest.fixture
 def lab_without_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     """Its database can be reached once there is a folder for it."""
-    monkeypatch.setattr(reconcile, "STORE_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(run, "LONGEST_STORE_WAIT", 0.05)
     made = Lab(tmp_path / "later")
     made.operator()
     made.apply(maxTrialCount=1, parallelTrialCount=1)
@@ -339,7 +339,7 @@ def test_an_experiment_can_be_deleted_though_the_database_never_answers(lab_with
     # It is counted from when the operator hears of the deletion.
 
     def much_later() -> bool:
-        lab.cluster.advance(reconcile.DELETION_SECONDS / 10)
+        lab.cluster.advance(run.DELETION_SECONDS / 10)
         return gone(lab)
 
     lab.until(much_later)
