@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -100,8 +101,13 @@ class _Pieces(io.RawIOBase):
         super().close()
 
 
-def connect(handle: Handler, wait: Wait) -> Api:
+def connect(
+    handle: Handler,
+    wait: Wait,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Api:
     """The operator's own transport, with a server in place of a network."""
     configuration = client.Configuration()
     configuration.host = "http://apiserver"
-    return Api(configuration, Pool(handle, wait))
+    return Api(configuration, Pool(handle, wait), clock, sleep)

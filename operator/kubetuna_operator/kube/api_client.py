@@ -46,34 +46,43 @@ class Unreachable(KubetunaError):
 
 
 class TokenBucket:
-    """At most ``rate`` a second on average and ``burst`` at once."""
+    """At most ``rate`` a second on average and ``burst`` at once, by ``clock`` in monotonic seconds."""
 
-    def __init__(self, rate: float, burst: float) -> None:
+    def __init__(
+        self, rate: float, burst: float, clock: Callable[[], float], sleep: Callable[[float], None]
+    ) -> None:
         self._rate, self._burst, self._tokens = rate, burst, burst
-        self._at, self._lock = time.monotonic(), threading.Lock()
+        self._clock, self._sleep = clock, sleep
+        self._at, self._lock = clock(), threading.Lock()
 
     def take(self) -> None:
         """Wait for a token."""
         with self._lock:
-            now = time.monotonic()
+            now = self._clock()
             self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate) - 1
             self._at = now
             delay = -self._tokens / self._rate
         if delay > 0:
-            time.sleep(delay)
+            self._sleep(delay)
 
 
 class Api:
     """A connection to one cluster, for any number of threads. ``pool`` stands in for urllib3's."""
 
-    def __init__(self, configuration: client.Configuration, pool: Any = None) -> None:
+    def __init__(
+        self,
+        configuration: client.Configuration,
+        pool: Any = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         configuration.connection_pool_maxsize = 64
         configuration.retries = False
         self._client = client.ApiClient(configuration)
         if pool is not None:
             self._client.rest_client.pool_manager = pool
-        self._writes = TokenBucket(WRITES_PER_SECOND, WRITES_AT_ONCE)
-        self._lazy = TokenBucket(LAZY_PER_SECOND, LAZY_AT_ONCE)
+        self._writes = TokenBucket(WRITES_PER_SECOND, WRITES_AT_ONCE, clock, sleep)
+        self._lazy = TokenBucket(LAZY_PER_SECOND, LAZY_AT_ONCE, clock, sleep)
         self._patience = ANSWER_SECONDS
 
     @staticmethod

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -95,7 +94,7 @@ class PodLogs:
     def __init__(self, context: OperatorContext, ref: ExperimentRef, container: str, pods: Pods) -> None:
         self._api, self._readers, self._events = context.api, context.readers, context.events
         self._about, self._path, self._container = ref, collection("pods", ref.owner.namespace), container
-        self._pods = pods
+        self._pods, self._clock, self._monotonic = pods, context.clock, context.monotonic
         self._readings: dict[str, _Reading] = {}
 
     def read(self, key: AttemptKey, cursor: str) -> LogChunk:
@@ -106,9 +105,9 @@ class PodLogs:
         # Also one that will never start, or whose node is lost: then there is nothing more to come.
         ended = self._pods.over(pod)
         reading = self._readings.setdefault(pod.uid, _Reading())
-        now = time.monotonic()
+        now = self._monotonic()
         if reading.flight is None:
-            if not ended and now < reading.pace.due:
+            if now < reading.pace.due and not (ended and reading.pace.unreachable_since is None):
                 return LogChunk((), cursor)
             result = self._readers.submit(self._fetch, pod, cursor, ended, reading.pace)
             reading.flight = _Flight(cursor, ended, result)
@@ -125,7 +124,7 @@ class PodLogs:
         last = _seconds(chunk.cursor.partition("|")[0]) if chunk.lines else None
         reading.pace.learn(len(chunk.lines), last, now, self._pods.running() / READS_PER_SECOND)
         if last is not None:
-            LOG_LAG.observe(max(0.0, time.time() - last))
+            LOG_LAG.observe(max(0.0, self._clock.now() - last))
         if chunk.lines:
             failpoint("read")
         if chunk.gap:
@@ -157,12 +156,10 @@ class PodLogs:
         return chunk
 
     def _unreachable(self, pod: PodView, cursor: str, ended: bool, pace: _Pace) -> LogChunk:
-        now = time.monotonic()
+        now = self._monotonic()
         since = pace.unreachable_since = pace.unreachable_since or now
         if ended and now > since + FINAL_PATIENCE:
             return LogChunk(_last_words(pod), cursor, drained=True, gap=True)
-        if ended:
-            time.sleep(FASTEST)
         return LogChunk((), cursor)
 
     def _page(self, pod: PodView, cursor: str, ended: bool) -> LogChunk:
