@@ -61,7 +61,7 @@ def _show(outcome: Outcome) -> None:
     console = Console()
     console.print(table)
     for name, lines in {**outcome.verdict.as_json(), "other result than undisturbed": outcome.other}.items():
-        console.print(f"{name.replace('_', ' ')}: {len(lines)}", *lines[:10], sep="\n  ")
+        console.print(f"{name.replace('_', ' ')}: {len(lines)}", *lines[:10], sep="\n  ", soft_wrap=True)
     console.print(f"{outcome.trials} trials in {outcome.seconds:.0f} s")
 
 

@@ -21,6 +21,7 @@ from hack.cluster.layout import Layout
 
 from kubetuna.store.database import open_engine
 from kubetuna.store.reader import read_study, study_names
+from kubetuna.store.schema import ensure_schema
 from kubetuna.study.decoding import decode_trial
 from kubetuna.trials.records import TrialRecord
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
@@ -85,6 +86,7 @@ class Stage:
         self.folder = Path(tempfile.mkdtemp(prefix="kubetuna-chaos-"))
         self.postgres = PostgresServer()
         self.world = World(cluster, f"chaos-{os.getpid()}", self.postgres.url("postgres"), self.folder)
+        ensure_schema(open_engine(self.world.store))
         self.config = yaml.safe_load(cluster.kubeconfig.read_text())
         self.server: str = self.config["clusters"][0]["cluster"]["server"]
         self.hit: dict[tuple[str, int], set[int]] = defaultdict(set)
