@@ -36,8 +36,21 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.problem = ""
+        self._problem = ""
         self._lock, self._made = threading.Lock(), False
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with it, for anyone to read; empty while it answers."""
+        return self._problem
+
+    def failed(self, error: StoreError) -> None:
+        """Note that it did not do what was asked."""
+        self._problem = error.public
+
+    def answered(self) -> None:
+        """Note that it works."""
+        self._problem = ""
 
     def ensure(self) -> None:
         """Make the tables.
@@ -56,10 +69,10 @@ class Store:
             self.ensure()
             with reading(self.database) as connection:
                 connection.execute(text("SELECT 1"))
-            self.problem = ""
+            self.answered()
         except StoreError as error:
             STORE_ERRORS.inc()
-            self.problem = str(error)
+            self.failed(error)
 
     def watch(self) -> None:
         """Ask again and again, in a thread."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubetuna.errors import ForeignTrials
+from kubetuna.errors import ForeignTrials, StoreUnavailable
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.local.executor import ProcessExecutor
@@ -145,10 +145,10 @@ class _Session:
         self._shown = 0.0
         self.last = Snapshot(spec)
 
-    def unavailable(self, message: str) -> None:
+    def unavailable(self, error: StoreUnavailable) -> None:
         """Say that the database is away; the hold on the study may be lost with it."""
         self._lost = True
-        self._watchers.unavailable(message)
+        self._watchers.unavailable(str(error))
 
     def idle(self) -> bool:
         """Whether the experiment is suspended and nothing of it runs any more, so that only an edit goes on."""

@@ -58,7 +58,7 @@ class Ports:
     logs: LogSource
     clock: Clock
     publish: Publisher
-    unavailable: Callable[[str], None] = lambda _message: None
+    unavailable: Callable[[StoreUnavailable], None] = lambda _error: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class Reconciler:
                 return True
         except StoreUnavailable as error:
             self._failures += 1
-            self.ports.unavailable(str(error))
+            self.ports.unavailable(error)
             return False
         self._failures = 0
         return True

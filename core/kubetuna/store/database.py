@@ -71,7 +71,7 @@ _ALLOWED = "use sqlite:///FILE.db or postgresql+psycopg2://USER:PASSWORD@HOST/DA
 
 def _hidden(url: str) -> str:
     scheme, found, rest = url.partition("://")
-    return f"{scheme}://…{rest.rpartition('@')[2]}" if found else scheme[:20]
+    return f"{scheme}://…{rest.rpartition('@')[2].partition('?')[0]}" if found else scheme[:20]
 
 
 def _sqlite(url: URL) -> Engine:
@@ -130,8 +130,8 @@ def translated(engine: Engine) -> Iterator[None]:
 
 
 def place(url: URL) -> str:
-    """Where a store is, without its password."""
-    return url.render_as_string(hide_password=True)
+    """Where a store is, without its password, which may stand among the options too."""
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def translate(error: exc.DBAPIError, url: URL) -> StoreError:

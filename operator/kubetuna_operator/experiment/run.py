@@ -142,7 +142,7 @@ class ExperimentRun:
         if isinstance(error, StoreError):
             STORE_ERRORS.inc()
             log.warning("%s", error, extra=self.ref.extra)
-            self.writer.amend(unreachable_store(str(error), generation, now))
+            self.writer.amend(unreachable_store(error, generation, now))
             return wait_after(self._failures, FIRST_WAIT, LONGEST_STORE_WAIT)
         log.error("a turn failed; it is tried again", exc_info=error, extra=self.ref.extra)
         self.writer.amend(failed_turn(_said(error), generation, now))
