@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,8 +160,9 @@ class _Session:
         """Show the state at most ten times a second."""
         self.last = snapshot
         if self._lost:
-            self._held.renew()
-            self._lost = False
+            with suppress(StoreUnavailable):
+                self._held.renew()
+                self._lost = False
         now = self._clock.now()
         if now - self._shown >= 0.1 or _ended(snapshot) != self._ended:
             self._shown, self._ended = now, _ended(snapshot)
