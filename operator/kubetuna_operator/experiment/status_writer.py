@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubetuna.errors import KubetunaError
+from kubetuna.trials.fitting import fitted
 from kubetuna_operator import FIELD_MANAGER, GROUP, VERSION
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
@@ -39,6 +40,10 @@ WORTH_AN_EVENT = {
     ("Failed", "True"): _ConditionEvent("Failed", warning=True),
 }
 
+# Of a status as JSON, whatever its parameters, objectives and names; and what of it may be cut for that.
+BYTES = 100_000
+_LISTS = frozenset(("paretoFront", "runningTrialList", "pendingTrialList", "failures"))
+DIVISIBLE = _LISTS | {"params", "parameterAssignments", "metrics", "repeats", "values", "message"}
 # Status writes would otherwise be most of what a busy experiment asks of the API server.
 SECONDS_BETWEEN = 1.0
 
@@ -92,7 +97,8 @@ class StatusWriter:
             if wanted is None:
                 return
             try:
-                self._apply({**wanted, "conditions": [self._dated(c) for c in wanted.get("conditions") or []]})
+                dated = {**wanted, "conditions": [self._dated(c) for c in wanted.get("conditions") or []]}
+                self._apply(dict(fitted(dated, BYTES, DIVISIBLE)))
             except KubetunaError:
                 self._wanted = self._wanted or wanted
                 raise

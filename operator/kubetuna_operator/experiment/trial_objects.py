@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubetuna.study.study import Study
+from kubetuna.trials.fitting import fitted
 from kubetuna.trials.records import TrialRecord
 from kubetuna_operator import FIELD_MANAGER, GROUP, LABEL_EXPERIMENT, LABEL_TRIAL, VERSION
 from kubetuna_operator.context import OperatorContext
@@ -25,6 +26,9 @@ LATEST = 1_000
 CURVE_POINTS = 50
 ATTEMPTS = 10
 SUMMARY_LIMIT = 200
+# Of a Trial's status as JSON, whatever it reports; and what of it may be cut for that.
+BYTES = 50_000
+DIVISIBLE = frozenset(("series", "steps", "params", "metrics", "repeats", "values", "attempts", "message"))
 # Seconds between two looks at the open trials, and from a change until it is written.
 OPEN_SECONDS, SOON = 5.0, 1.0
 # Enough for the statistics of a report; at 6 digits some three kilobytes a trial.
@@ -162,7 +166,7 @@ def _status(record: TrialRecord) -> dict[str, Any]:
         shown["series"] = {name: _summed(values) for name, values in record.series.items()}
     shown["value"] = str(record.values[0]) if record.values else ""
     shown["summary"] = " ".join(f"{name}={value}" for name, value in record.params.items())[:SUMMARY_LIMIT]
-    return {name: value for name, value in shown.items() if value is not None}
+    return dict(fitted({name: value for name, value in shown.items() if value is not None}, BYTES, DIVISIBLE))
 
 
 def _summed(values: Sequence[float]) -> list[float]:
