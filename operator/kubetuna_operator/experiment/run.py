@@ -124,7 +124,7 @@ class ExperimentRun:
     def _open(self) -> None:
         found = open_experiment(self._context, self.ref, self._document, self.writer, self._is_deleted)
         if isinstance(found, Refusal):
-            self.writer.write(refusal(found.problems, self.ref.generation, self._context.clock.now()))
+            self.writer.refuse(refusal(found.problems, self.ref.generation, self._context.clock.now()))
             self.over = True
         else:
             self._opened = found

@@ -98,7 +98,12 @@ class Publisher:
             ),
         )
         status = render(snapshot, end, self._results, moment)
-        return {**status, "progress": _progress(snapshot), "spent": _with_text(status["spent"], unit)}
+        return {
+            **status,
+            "progress": _progress(snapshot),
+            "spent": _with_text(status["spent"], unit),
+            "study": {"uid": self._study.uid, "epoch": self._study.epoch},
+        }
 
     def _restarting(self, snapshot: Snapshot, end: StopDecision | None) -> Condition:
         """Whether an experiment that had ended goes on, since its counts or its budget were raised."""
