@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -58,10 +59,13 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     try:
-        sys.exit(run(settings, stopped))
+        code = run(settings, stopped)
     except KubetunaError as error:
         log.error("%s", error)
         sys.exit(2)
+    logging.shutdown()
+    # Another one leads now: nothing of ours may follow, such as a study that is still being opened.
+    os._exit(code)
 
 
 def run(settings: Settings, stopped: threading.Event) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,8 @@ from kubetuna_operator.pods.index import PodIndex
 from kubetuna_operator.telemetry import STORE_ERRORS
 
 READERS = 16
+# Each may hold a connection to the database and, by the interpreter's lock, all others up.
+STUDIES = 2
 PROBE_SECONDS = 5.0
 
 
@@ -33,8 +36,21 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.problem = ""
+        self._problem = ""
         self._lock, self._made = threading.Lock(), False
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with it, for anyone to read; empty while it answers."""
+        return self._problem
+
+    def failed(self, error: StoreError) -> None:
+        """Note that it did not do what was asked."""
+        self._problem = error.public
+
+    def answered(self) -> None:
+        """Note that it works."""
+        self._problem = ""
 
     def ensure(self) -> None:
         """Make the tables.
@@ -47,26 +63,34 @@ class Store:
                 ensure_schema(self.database)
                 self._made = True
 
+    def probe(self) -> None:
+        """Ask whether it answers: an experiment whose trials are silent writes nothing for hours."""
+        try:
+            self.ensure()
+            with reading(self.database) as connection:
+                connection.execute(text("SELECT 1"))
+            self.answered()
+        except StoreError as error:
+            STORE_ERRORS.inc()
+            self.failed(error)
+
     def watch(self) -> None:
-        """Ask again and again, in a thread: an experiment whose trials are silent writes nothing for hours."""
+        """Ask again and again, in a thread."""
         supervised("store", self._watch).start()
 
     def _watch(self) -> None:
         while True:
-            try:
-                self.ensure()
-                with reading(self.database) as connection:
-                    connection.execute(text("SELECT 1"))
-                self.problem = ""
-            except StoreError as error:
-                STORE_ERRORS.inc()
-                self.problem = str(error)
+            self.probe()
             time.sleep(PROBE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorContext:
-    """What all runners share. ``lost_after``: seconds after which a node that does not answer has lost a Pod."""
+    """What all experiments share. ``lost_after``: seconds after which a node that does not answer has lost a Pod.
+
+    ``clock`` tells the time of day, ``monotonic`` measures. ``readers`` read logs; ``studies`` open studies and ask
+    slow samplers, so that this never holds one of the few workers.
+    """
 
     api: Api
     pods: PodIndex
@@ -77,6 +101,9 @@ class OperatorContext:
     readers: Executor
     lost_after: float
     clock: Clock = field(default_factory=SystemClock)
+    studies: Executor = field(default_factory=lambda: ThreadPoolExecutor(STUDIES, "studies"))
+    monotonic: Callable[[], float] = time.monotonic
+    chance: random.Random = field(default_factory=random.Random)
 
     @staticmethod
     def make(api: Api, database: Database, identity: str, lost_after: float) -> OperatorContext:
@@ -89,7 +116,7 @@ class OperatorContext:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentRef:
-    """Which Experiment a runner carries out: its object, its spec's generation, whether it had ended before."""
+    """Which Experiment is carried out: its object, its spec's generation, whether it had ended before."""
 
     owner: Owner
     generation: int

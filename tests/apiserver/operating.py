@@ -80,19 +80,19 @@ class Process:
             watch.stop()
         self._cluster.server.cut_watches()
         # A real process has no need to: its background ends with it.
-        self.context.deferred._queue.close()
+        self.context.deferred.close()
         self.context.readers.shutdown(wait=False)
         self.context.store.database.dispose()
 
 
 class Operator(Process):
-    """A whole operator but for its leader election: watches, work queues and a runner for every Experiment."""
+    """A whole operator but for its leader election: watches, work queues and turns for every Experiment."""
 
     def __init__(self, cluster: Cluster, store: str, identity: str = "one") -> None:
         super().__init__(cluster, store, identity, ThreadPoolExecutor(4))
         self.fenced, self._stopped = threading.Event(), threading.Event()
         self.controller = Controller(self.context, (NAMESPACE,), self.fenced.set)
-        self._watches += [watch for both in self.controller._watches.values() for watch in both._both]
+        self._watches += [watch for both in self.controller.watches.values() for watch in both.both]
         self.controller.watch()
         self._thread = threading.Thread(target=self.controller.run, args=(self._stopped,), daemon=True)
         self._thread.start()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kubetuna.errors import StoreUnavailable
+from kubetuna.errors import StoreFenced, StoreUnavailable
 from kubetuna.planning.plan import RESEND_SECONDS
 from kubetuna.reconciling.reconciler import Ports
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest, ExitFacts
@@ -179,6 +179,82 @@ def test_a_turn_that_only_repeats_the_one_before_waits_for_its_effect() -> None:
     world.place.delete = lambda key: None  # type: ignore[method-assign]
     progressed = [world.engine.turn(world.engine.observe(), world.clock.now())[0] for _ in range(4)]
     assert progressed[-1] is False
+    world.close()
+
+
+STRAY = AttemptKey(7, 0)
+
+
+def world_with_a_stray() -> World:
+    """One trial runs, and beside it an attempt that the study does not know."""
+    endless = Run((b'{"step": 1, "loss": 1}',), endless=True)
+    world = World(experiment("", maxTrialCount=1), lambda launch: endless)
+    for _ in range(4):
+        world.turn()
+    assert not world.study.pending
+    world.place.launch(AttemptRequest(STRAY, "stray", {"x": 0.5}, "hash", {}))
+    return world
+
+
+def test_who_lost_the_study_ends_nothing_though_there_is_nothing_to_write() -> None:
+    """What it takes for a stray may be the new writer's."""
+    world = world_with_a_stray()
+    stale = world.engine
+    world.start()
+    with pytest.raises(StoreFenced):
+        stale.step()
+    assert world.place.attempts[STRAY].facts.phase == "running"
+    world.engine.step()
+    assert world.place.attempts[STRAY].facts.phase == "ended"
+    world.close()
+
+
+def test_while_the_database_is_away_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_with_a_stray()
+    told: list[str] = []
+    world.engine.ports = replace(world.engine.ports, unavailable=told.append)
+
+    def lost() -> None:
+        raise StoreUnavailable("the database is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.study, "confirm", lost)
+        step = world.engine.step()
+    assert told and step.due > world.clock.now()
+    assert world.place.attempts[STRAY].facts.phase == "running"
+    world.engine.step()
+    assert world.place.attempts[STRAY].facts.phase == "ended"
+    world.close()
+
+
+def test_a_turn_without_effects_asks_the_database_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_with_a_stray()
+    world.place.attempts.pop(STRAY)
+    monkeypatch.setattr(world.study, "confirm", lambda: pytest.fail("asked"))
+    world.turn()
+    world.close()
+
+
+def test_a_step_proposes_as_much_as_it_may_and_says_what_it_left() -> None:
+    world = World(experiment("", maxTrialCount=3, parallelTrialCount=3), curve)
+    assert world.engine.step(asks=0).held and not world.study.open
+    assert world.engine.step(asks=2).held and len(world.study.open) == 2
+    step = world.engine.step(asks=2)
+    assert not step.held and len(world.study.open) == 3
+    assert sorted(world.place.launched) == [AttemptKey(n, 0) for n in range(3)]
+    world.close()
+
+
+def test_a_deadline_that_has_passed_keeps_nobody_busy() -> None:
+    """Until what was stopped is seen to end there is nothing to do."""
+    endless = Run((b'{"step": 1, "loss": 1}',), endless=True)
+    world = World(experiment("", maxTrialCount=1, budget={"wallClock": "60s"}), lambda launch: endless)
+    world.place.stop = lambda key, why: None  # type: ignore[method-assign]
+    world.turn()
+    world.clock.time += 100.0
+    for _ in range(3):
+        step = world.engine.step()
+    assert step.due > world.clock.now()
     world.close()
 
 

@@ -1,8 +1,9 @@
-"""The loop that carries a plan out: observe, plan, make durable, act, wait.
+"""What carries a plan out, step by step: observe, plan, make durable, act, and say when to be called again.
 
-It is the same for every runner and holds no policy. Each turn first changes the study in memory, then makes
-those changes durable in one flush, and only then calls the executor; a failed flush drops
-the turn's effects, and the next turn plans them again. What was read from a log is kept in
+It is the same for every runner and holds no policy. Each turn first changes the study in memory, then makes those
+changes durable in one flush, and only then calls the executor; a failed flush drops the turn's effects, and the
+next turn plans them again. A turn that has effects and nothing to write asks the store whether the study is still
+ours: nothing is done on an epoch that was not seen in that very turn. What was read from a log is kept in
 ``kubetuna.metrics.collector``, what is seen in ``kubetuna.reconciling.observer``; how the state is shown is the
 caller's ``publish``.
 """
@@ -43,6 +44,10 @@ Effect = Callable[[], None]
 
 # A lost database is tried again after one second, then two, and so on up to this many.
 RETRY_SECONDS = 10.0
+# Between two steps of which the first did nothing new, also where a deadline has passed and its effect is awaited.
+SHORTEST_WAIT = 0.1
+# How long a runner with nothing else to do waits before it looks again.
+LONGEST_WAIT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,19 @@ class Ports:
     logs: LogSource
     clock: Clock
     publish: Publisher
-    unavailable: Callable[[str], None] = lambda _message: None
+    unavailable: Callable[[StoreUnavailable], None] = lambda _error: None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step led to: how the experiment ended, or None and when the next step is ``due``.
+
+    ``held``: trials were left to be asked for, since the step was not to ask for more.
+    """
+
+    end: StopDecision | None
+    due: float
+    held: bool = False
 
 
 class Reconciler:
@@ -74,28 +91,38 @@ class Reconciler:
         self._world = Observer(spec, study, (ports.executor, ports.logs, ports.clock), around)
         self._failures = 0
         self._before: set[object] = set()
+        self._held = False
 
     def run(self, interrupted: Callable[[], bool]) -> StopDecision | None:
-        """Turn until the experiment has ended (its stop decision) or ``interrupted`` says so (None)."""
+        """Step until the experiment has ended (its stop decision) or ``interrupted`` says so (None)."""
         while not interrupted():
-            snapshot = self.observe()
-            now = self.ports.clock.now()
-            end = finished(snapshot, now)
-            progressed, until = self.turn(snapshot, now)
-            if end is not None and not self.study.pending:
-                return end
-            if not progressed and not self._world.behind:
-                self.ports.executor.wait(max(0.0, min(until - now, 1.0)))
+            step = self.step()
+            if step.end is not None:
+                return step.end
+            wait = step.due - self.ports.clock.now()
+            if wait > 0:
+                self.ports.executor.wait(min(wait, LONGEST_WAIT))
         return None
 
-    def turn(self, snapshot: Snapshot, now: float) -> tuple[bool, float]:
+    def step(self, asks: int | None = None) -> Step:
+        """Observe and carry out one plan, of which at most ``asks`` new proposals (None: all)."""
+        snapshot = self.observe()
+        now = self.ports.clock.now()
+        end = finished(snapshot, now)
+        progressed, until = self.turn(snapshot, now, asks)
+        if end is not None and not self.study.pending:
+            return Step(end, now)
+        soon = progressed or self._world.behind
+        return Step(None, now if soon else max(until, now + SHORTEST_WAIT), self._held)
+
+    def turn(self, snapshot: Snapshot, now: float, asks: int | None = None) -> tuple[bool, float]:
         """Carry out one plan. Returns whether anything new was done, and when to look again.
 
         What only repeats the turn before has yet to show an effect, and gets the time for it.
         """
         self.last = snapshot
-        effects, done, actions = self._intend_all(snapshot, now)
-        if not self._flush():
+        effects, done, actions = self._intend_all(snapshot, now, asks)
+        if not self._make_durable(bool(effects)):
             return False, now + min(RETRY_SECONDS, float(self._failures))
         for effect in effects:
             effect()
@@ -104,7 +131,9 @@ class Reconciler:
         new, self._before = bool(done - self._before), done
         return new, until
 
-    def _intend_all(self, snapshot: Snapshot, now: float) -> tuple[list[Effect], set[object], tuple[Action, ...]]:
+    def _intend_all(
+        self, snapshot: Snapshot, now: float, asks: int | None
+    ) -> tuple[list[Effect], set[object], tuple[Action, ...]]:
         """Change the study as the plan says, and plan again on what that made of it, until nothing is new.
 
         So one flush makes a trial's end, its successor's parameters and that one's launch durable together.
@@ -113,7 +142,8 @@ class Reconciler:
         effects: dict[object, Effect] = {}
         actions = plan(snapshot, now)
         done: set[object] = set()
-        while fresh := [a for a in actions if _changes(a) and _identity(a) not in done]:
+        self._held = False
+        while fresh := self._fresh(actions, done, asks):
             for action in fresh:
                 done.add(_identity(action))
                 effects.update((_identity(action), effect) for effect in self._intend(action, now))
@@ -122,14 +152,28 @@ class Reconciler:
         ordered = sorted(effects, key=lambda identity: not isinstance(identity, _Launched))
         return [effects[identity] for identity in ordered], done, actions
 
-    def _flush(self) -> bool:
-        if not self.study.pending:
-            return True
+    def _fresh(self, actions: tuple[Action, ...], done: set[object], asks: int | None) -> list[Action]:
+        """What this turn has not done yet, without the proposals beyond so many."""
+        fresh = [a for a in actions if _changes(a) and _identity(a) not in done]
+        if asks is None:
+            return fresh
+        proposals = [a for a in fresh if isinstance(a, Ask)]
+        held = proposals[max(0, asks - sum(isinstance(identity, Ask) for identity in done)) :]
+        self._held = bool(held)
+        return [a for a in fresh if a not in held]
+
+    def _make_durable(self, acts: bool) -> bool:
+        """Write what is pending; where nothing is and the turn ``acts``, make sure that the study is still ours."""
         try:
-            self.study.flush()
+            if self.study.pending:
+                self.study.flush()
+            elif acts:
+                self.study.confirm()
+            else:
+                return True
         except StoreUnavailable as error:
             self._failures += 1
-            self.ports.unavailable(str(error))
+            self.ports.unavailable(error)
             return False
         self._failures = 0
         return True

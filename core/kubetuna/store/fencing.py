@@ -79,24 +79,24 @@ def _write_epoch(connection: Connection, study_id: int, epoch: int, writer: str)
     upsert(connection, STUDY_SYSTEM, [row], ("study_id", "key"), ("value_json",))
 
 
-# Both rows are locked: the study's, as every Optuna locks it to number a trial, and then the epoch's, which is read
-# as it stands once the lock is had and not as it stood when the wait for it began.
-_EPOCH_ROW = (
+_EPOCH = (
     select(STUDY_SYSTEM.c.value_json)
     .select_from(STUDIES.join(STUDY_SYSTEM, STUDY_SYSTEM.c.study_id == STUDIES.c.study_id))
     .where(STUDIES.c.study_id == bindparam("study"), STUDY_SYSTEM.c.key == EPOCH)
-    .with_for_update()
 )
+# Both rows are locked: the study's, as every Optuna locks it to number a trial, and then the epoch's, which is read
+# as it stands once the lock is had and not as it stood when the wait for it began.
+_LOCKED_EPOCH = _EPOCH.with_for_update()
 
 
-def check_epoch(connection: Connection, study: ClaimedStudy) -> None:
-    """Lock the study and make sure that it is still ours: first in every writing transaction.
+def check_epoch(connection: Connection, study: ClaimedStudy, lock: bool = True) -> None:
+    """Make sure that a study is still ours, locking it: first in every writing transaction.
 
     Raises:
         StudyNotFound: it was deleted.
         StoreFenced: another writer raised the epoch.
     """
-    text = connection.execute(_EPOCH_ROW, {"study": study.study_id}).scalar()
+    text = connection.execute(_LOCKED_EPOCH if lock else _EPOCH, {"study": study.study_id}).scalar()
     if text is None:
         raise StudyNotFound(f"study {study.name!r} was deleted from the store while it ran")
     found = json.loads(text)

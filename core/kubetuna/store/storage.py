@@ -19,7 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Engine
 
 from kubetuna.search.optuna_internals import FilledStorage, FrozenStudy, id_of
-from kubetuna.store.fencing import EPOCH, claim
+from kubetuna.store.database import reading
+from kubetuna.store.fencing import EPOCH, check_epoch, claim
 from kubetuna.store.journal import Changes, write
 
 
@@ -83,6 +84,11 @@ class JournaledStorage(BaseStorage):
         if self._changes.count:
             write(self._engine, self._study, self._memory, self._changes, self._ids)
             self._changes = Changes()
+
+    def confirm(self) -> None:
+        """Ask the database whether the study is still ours, with the errors of ``flush``."""
+        with reading(self._engine) as connection:
+            check_epoch(connection, self._study, lock=False)
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         trial_id = self._memory.create_new_trial(study_id, template_trial)

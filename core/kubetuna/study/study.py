@@ -42,7 +42,12 @@ class Journal(Protocol):
     @property
     def pending(self) -> int: ...
 
+    @property
+    def epoch(self) -> int: ...
+
     def flush(self) -> None: ...
+
+    def confirm(self) -> None: ...
 
     def withdraw(self, trial_id: int) -> None: ...
 
@@ -81,6 +86,7 @@ class Study:
         self.told: list[int] = []
         self.numbered = 0
         attrs = storage.get_study_system_attrs(journal.study_id)
+        self.uid, self.epoch = str(attrs.get(records.UID, "")), journal.epoch
         self.protocol = str(attrs.get(records.PROTOCOL, ""))
         # Why no further trial can be proposed; once so, always so, since proposals follow from what is stored.
         self.unsearchable = str(attrs.get(records.UNSEARCHABLE, ""))
@@ -321,6 +327,10 @@ class Study:
     def flush(self) -> None:
         """Make everything above durable in one transaction."""
         self._journal.flush()
+
+    def confirm(self) -> None:
+        """Make sure that no other writer has taken the study over, before something is done about its trials."""
+        self._journal.confirm()
 
 
 def _told_order(trial: FrozenTrial) -> tuple[bool, float, int]:

@@ -1,117 +1,179 @@
-"""From Experiments in the cluster to runners: one for each that has something to do, in its current generation."""
+"""From Experiments in the cluster to turns: each is a key of one work queue, and a turn does what is due for it.
+
+A turn says when the next one is due; a change of the Experiment, of its Pods or of what is known of their logs asks
+for one at once. No key is ever worked on twice at the same time, and a fixed number of workers does all of it. What
+has ended costs nothing: it is not even opened after a restart.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kubetuna.errors import StoreFenced
 from kubetuna_operator import FINALIZER
 from kubetuna_operator.context import OperatorContext
-from kubetuna_operator.experiment.reconcile import Runner
+from kubetuna_operator.experiment.run import ExperimentRun
+from kubetuna_operator.experiment.status_renderer import failed_turn
+from kubetuna_operator.experiment.status_writer import StatusWriter
 from kubetuna_operator.experiment.watches import NamespaceWatches
 from kubetuna_operator.health import Report
 from kubetuna_operator.kube.api_client import Refused, collection
-from kubetuna_operator.kube.objects import mapping, seconds, whole
+from kubetuna_operator.kube.objects import Owner, mapping, seconds, whole
 from kubetuna_operator.kube.reflector import Key
-from kubetuna_operator.kube.work_queue import WorkQueue, wait_after
-from kubetuna_operator.telemetry import UNREADABLE_NAMESPACES
+from kubetuna_operator.kube.work_queue import WorkQueue
+from kubetuna_operator.telemetry import EXPERIMENTS, UNREADABLE_NAMESPACES
 
 log = logging.getLogger(__name__)
 
 LEAVE_SECONDS = 10.0
-FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+# Until what the API server refused is tried again; a Role may be given meanwhile.
+REFUSED_WAIT = 60.0
 # A clock that is set meanwhile must not keep an Experiment for ever.
 LONGEST_LOOK = 600.0
-WORKERS = 4
+# Enough for requests that hang on one tenant's account, and few beside the interpreter's one lock.
+WORKERS = 8
+
+Object = Mapping[str, Any]
 
 
 class Controller:
-    """Watches namespaces (none: all) and keeps runners. ``fenced`` ends the process."""
+    """Watches namespaces (none: all) and gives their Experiments turns. ``fenced`` ends the process."""
 
     def __init__(self, context: OperatorContext, namespaces: tuple[str, ...], fenced: Callable[[], None]) -> None:
         self._context, self._fenced = context, fenced
-        self._queue: WorkQueue[Key] = WorkQueue("experiment")
-        self._lock = threading.Lock()
-        self._runners: dict[str, Runner] = {}
-        self._finished: dict[str, int] = {}
-        self._failures: dict[Key, int] = {}
-        self._watches = {n: NamespaceWatches(context, n, self._queue.add) for n in namespaces or (None,)}
+        self._queue: WorkQueue[Key] = WorkQueue("experiment", context.monotonic)
+        self._runs: dict[Key, ExperimentRun] = {}
+        # UID and generation of what ended here, which its status may not show yet.
+        self._ended: dict[Key, tuple[str, int]] = {}
+        self.watches = {n: NamespaceWatches(context, n, self._queue.add) for n in namespaces or (None,)}
         UNREADABLE_NAMESPACES.set_function(lambda: len(self._refusals()))
 
     def _refusals(self) -> tuple[str, ...]:
-        return tuple(watches.refusal for watches in self._watches.values() if watches.refusal)
+        return tuple(watches.refusal for watches in self.watches.values() if watches.refusal)
 
     def ready(self) -> Report:
         """Whether every namespace has answered, and not all by a refusal; with those that cannot be read."""
-        watches = self._watches.values()
+        watches = self.watches.values()
         answered = all(w.readable or w.refusal for w in watches)
         return Report(answered and any(w.readable for w in watches), self._refusals())
 
     def last_event_at(self) -> float:
         """When the quietest watch last heard anything, monotonic seconds."""
-        return min(watches.last_event_at for watches in self._watches.values())
+        return min(watches.last_event_at for watches in self.watches.values())
 
     def hanging(self) -> float:
-        """For how many seconds the oldest step of an Experiment has been under way."""
+        """For how many seconds the oldest turn has been under way."""
         return self._queue.longest_work()
 
     def watch(self) -> None:
-        """Begin to watch; on followers too, so that taking over finds everything known."""
-        for watches in self._watches.values():
+        """Begin to watch; on followers too, which are ready to take over only where they can read."""
+        for watches in self.watches.values():
             watches.start()
 
+    def lead(self) -> None:
+        """Begin to decide: no Pod is taken for gone, and nothing is done, before all was listed anew."""
+        for watches in self.watches.values():
+            watches.renew()
+
     def run(self, stopped: threading.Event) -> None:
-        """Keep runners in step until ``stopped``; then leave them, and what runs goes on running."""
-        self._queue.work(self._reconcile, WORKERS)
+        """Give turns until ``stopped``; then leave, and what runs goes on running."""
+        self.lead()
+        self.watch()
+        workers = self._queue.work(self._turn, WORKERS)
         stopped.wait()
         self._queue.close()
-        runners = self._known()
-        for runner in runners:
-            runner.leave()
-        for runner in runners:
-            runner.join(LEAVE_SECONDS)
+        deadline = time.monotonic() + LEAVE_SECONDS
+        for worker in workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
 
-    def _known(self) -> list[Runner]:
-        with self._lock:
-            return list(self._runners.values())
+    def step(self) -> bool:
+        """Give the next turn that is due, as a worker does; False where there is none."""
+        return self._queue.step(self._turn)
 
-    def _find(self, key: Key) -> Mapping[str, Any] | None:
-        watches = self._watches.get(key[0]) or self._watches.get(None)
+    def due(self) -> float | None:
+        """Seconds until the next turn; None where none is planned."""
+        return self._queue.due()
+
+    def _find(self, key: Key) -> Object | None:
+        watches = self.watches.get(key[0]) or self.watches.get(None)
         return watches.experiment(key) if watches else None
 
-    def _reconcile(self, key: Key) -> None:
-        """One key's step. Raises Unreachable to be called again later."""
-        obj = self._find(key)
-        self._leave_others(key, obj["metadata"]["uid"] if obj else "")
+    def _turn(self, key: Key) -> None:
+        """One key's turn. Raises Unreachable to be called again later."""
+        obj, run = self._find(key), self._runs.get(key)
+        if run is not None and not _carries_out(run, obj):
+            if run.busy:
+                return
+            if obj is None or obj["metadata"]["uid"] != run.ref.owner.uid:
+                self._leave(key, run)
         if obj is None:
+            self._ended.pop(key, None)
             return
         try:
             self._step(key, obj)
+        except StoreFenced:
+            self._queue.close()
+            self._fenced()
         except Refused as error:
-            # 404: gone. 409: what we saw is old, and the newer object comes with its own event.
-            if error.code not in (404, 409):
-                log.error("%s; it is tried again", error, extra={"experiment": "/".join(key)})
-                self._queue.add(key, LONGEST_WAIT)
+            self._refused(key, obj, error)
 
-    def _step(self, key: Key, obj: Mapping[str, Any]) -> None:
+    def _step(self, key: Key, obj: Object) -> None:
         metadata = obj["metadata"]
-        uid, generation = metadata["uid"], int(metadata.get("generation", 1))
-        with self._lock:
-            running, finished = self._runners.get(uid), self._finished.get(uid)
-        if metadata.get("deletionTimestamp"):
-            self._delete(obj, running, finished is not None)
-        elif FINALIZER not in (metadata.get("finalizers") or []):
-            self._finalizers(obj, [*(metadata.get("finalizers") or []), FINALIZER])
-        elif running is not None and running.generation != generation:
-            running.leave()
-        elif running is None and finished != generation:
-            self._start(obj)
-        elif running is None:
-            self._expire(key, obj)
+        deleted, held = bool(metadata.get("deletionTimestamp")), FINALIZER in metadata["finalizers"]
+        if deleted and not held:
+            return
+        if not held:
+            self._set_finalizers(obj, [*metadata["finalizers"], FINALIZER])
+        elif key not in self._runs and self._has_ended(key, obj):
+            if deleted:
+                self._set_finalizers(obj, [f for f in metadata["finalizers"] if f != FINALIZER])
+            else:
+                self._expire(key, obj)
+        else:
+            self._carry_on(key, obj, deleted)
 
-    def _expire(self, key: Key, obj: Mapping[str, Any]) -> None:
+    def _carry_on(self, key: Key, obj: Object, deleted: bool) -> None:
+        run = self._run(key, obj)
+        if deleted:
+            # Also of one never seen running by this process: its open trials are told and its Pods stopped first.
+            run.delete()
+        wait = run.turn()
+        if run.over:
+            self._leave(key, run)
+            self._ended[key] = (run.ref.owner.uid, obj["metadata"]["generation"])
+            self._queue.add(key)
+        elif wait is not None:
+            self._queue.add(key, wait)
+
+    def _run(self, key: Key, obj: Object) -> ExperimentRun:
+        """The run of this generation; one writer shows the status of all of them, lest they overtake each other."""
+        run = self._runs.get(key)
+        if run is not None and _carries_out(run, obj):
+            return run
+        writer = run.writer if run is not None else StatusWriter(self._context, _owner(obj), obj["status"])
+        if run is not None:
+            self._leave(key, run)
+        self._runs[key] = ExperimentRun(self._context, obj, writer, lambda: self._queue.add(key))
+        EXPERIMENTS.inc()
+        return self._runs[key]
+
+    def _leave(self, key: Key, run: ExperimentRun) -> None:
+        run.leave()
+        del self._runs[key]
+        EXPERIMENTS.dec()
+
+    def _has_ended(self, key: Key, obj: Object) -> bool:
+        """Whether there is nothing left to do: by what this process did, or by what an earlier one wrote last."""
+        uid, generation = self._ended.get(key, ("", 0))
+        if uid == obj["metadata"]["uid"]:
+            return generation >= _generation(obj)
+        return _shows_its_end(obj) and all(pod.told for pod in self._context.pods.of(obj["metadata"]["uid"]))
+
+    def _expire(self, key: Key, obj: Object) -> None:
         """Delete an Experiment whose time after its end is over; what it owns goes with it, its study stays."""
         ttl = whole(mapping(obj["spec"]).get("ttlSecondsAfterFinished"))
         ended = seconds(obj["status"].get("completionTime"))
@@ -125,49 +187,41 @@ class Controller:
         path = f"{collection('experiments', key[0])}/{key[1]}"
         self._context.api.delete(path, uid=obj["metadata"]["uid"])
 
-    def _start(self, obj: Mapping[str, Any]) -> Runner:
-        runner = Runner(self._context, obj, self._done, self._fenced)
-        with self._lock:
-            self._runners[runner.owner.uid] = runner
-        runner.start()
-        return runner
-
-    def _done(self, runner: Runner) -> None:
-        """A runner ended: the experiment is over, or the runner was left, and another one may go on."""
-        key = (runner.owner.namespace, runner.owner.name)
-        with self._lock:
-            self._runners.pop(runner.owner.uid, None)
-            if runner.failed:
-                failures = self._failures[key] = self._failures.get(key, 0) + 1
-            else:
-                failures = 0
-                self._failures.pop(key, None)
-                if not runner.left:
-                    self._finished[runner.owner.uid] = runner.generation
-        self._queue.add(key, wait_after(failures, FIRST_WAIT, LONGEST_WAIT) if failures else 0.0)
-
-    def _leave_others(self, key: Key, uid: str) -> None:
-        """Leave runners of an Experiment that had this name and is gone, or cannot be seen."""
-        for runner in self._known():
-            if (runner.owner.namespace, runner.owner.name) == key and runner.owner.uid != uid:
-                runner.leave()
-
-    def _delete(self, obj: Mapping[str, Any], running: Runner | None, finished: bool) -> None:
-        metadata = obj["metadata"]
-        if FINALIZER not in (metadata.get("finalizers") or []):
+    def _refused(self, key: Key, obj: Object, error: Refused) -> None:
+        # 404: gone. 409: what we saw is old, and the newer object comes with its own event.
+        if error.code in (404, 409):
             return
-        if running is not None:
-            running.delete()
-        elif not finished:
-            # Never seen running by this process: its open trials are told and its Pods stopped first.
-            self._start(obj).delete()
-        else:
-            self._finalizers(obj, [f for f in metadata["finalizers"] if f != FINALIZER])
-            with self._lock:
-                self._finished.pop(metadata["uid"], None)
+        log.error("%s; it is tried again", error, extra={"experiment": "/".join(key)})
+        generation, now = obj["metadata"]["generation"], self._context.clock.now()
+        StatusWriter(self._context, _owner(obj), obj["status"]).amend(failed_turn(str(error), generation, now))
+        self._queue.add(key, REFUSED_WAIT)
 
-    def _finalizers(self, obj: Mapping[str, Any], wanted: list[str]) -> None:
+    def _set_finalizers(self, obj: Object, wanted: list[str]) -> None:
         metadata = obj["metadata"]
         path = f"{collection('experiments', metadata['namespace'])}/{metadata['name']}"
         body = {"metadata": {"finalizers": wanted, "resourceVersion": metadata["resourceVersion"]}}
         self._context.api.merge(path, body)
+
+
+def _owner(obj: Object) -> Owner:
+    metadata = obj["metadata"]
+    return Owner(metadata["namespace"], metadata["name"], metadata["uid"])
+
+
+def _carries_out(run: ExperimentRun, obj: Object | None) -> bool:
+    """Whether a run is of this object in its generation, apart from its deletion."""
+    if obj is None or obj["metadata"]["uid"] != run.ref.owner.uid:
+        return False
+    return bool(obj["metadata"].get("deletionTimestamp")) or obj["metadata"]["generation"] == run.ref.generation
+
+
+def _generation(obj: Object) -> int:
+    """The generation of the spec: a deletion, which counts as one, changes nothing in it."""
+    return int(obj["metadata"]["generation"]) - bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def _shows_its_end(obj: Object) -> bool:
+    """Whether the status says that the experiment ended, as the spec stands now. A refused one never began."""
+    status = obj["status"]
+    ended = status.get("state") in ("Succeeded", "Failed") and seconds(status.get("completionTime")) is not None
+    return ended and (whole(status.get("observedGeneration")) or 0) >= _generation(obj)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kubetuna.errors import KubetunaError
+from kubetuna.trials.fitting import fitted
 from kubetuna_operator import FIELD_MANAGER, GROUP, VERSION
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
-from kubetuna_operator.kube.objects import Owner
+from kubetuna_operator.kube.objects import Owner, mapping, required, whole
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,10 @@ WORTH_AN_EVENT = {
     ("Failed", "True"): _ConditionEvent("Failed", warning=True),
 }
 
+# Of a status as JSON, whatever its parameters, objectives and names; and what of it may be cut for that.
+BYTES = 100_000
+_LISTS = frozenset(("paretoFront", "runningTrialList", "pendingTrialList", "failures"))
+DIVISIBLE = _LISTS | {"params", "parameterAssignments", "metrics", "repeats", "values", "message"}
 # Status writes would otherwise be most of what a busy experiment asks of the API server.
 SECONDS_BETWEEN = 1.0
 
@@ -45,9 +54,12 @@ class StatusWriter:
     def __init__(self, context: OperatorContext, owner: Owner, known: Mapping[str, Any]) -> None:
         self._api, self._background, self._events = context.api, context.deferred, context.events
         self._owner, self._clock = owner, context.clock
+        self._extra = {"experiment": f"{owner.namespace}/{owner.name}"}
         self._path = f"{collection('experiments', owner.namespace)}/{owner.name}"
         self._wanted: Mapping[str, Any] | None = None
         self._applied: dict[str, Any] = {}
+        # What was last to be shown, by this process or the one before it.
+        self._shown: Mapping[str, Any] = known
         self._conditions = {c["type"]: c for c in known.get("conditions") or []}
         self._at = 0.0
         self._lock = threading.Lock()
@@ -58,17 +70,33 @@ class StatusWriter:
 
     def offer(self, status: Mapping[str, Any]) -> None:
         """Apply a status soon, unless another one is offered before."""
-        self._wanted = status
-        delay = max(0.0, self._at + SECONDS_BETWEEN - self._clock.now())
-        self._background.later(("status", self._owner.uid), self._flush, delay)
+        self._wanted = self._shown = status
+        self._later(max(0.0, self._at + SECONDS_BETWEEN - self._clock.now()))
 
     def write(self, status: Mapping[str, Any]) -> None:
-        """Apply a status now; where the API server cannot be reached, as soon as it can."""
-        self._wanted = status
+        """Apply a status now; where that fails, as soon as it can be. Nothing that matters waits for it."""
+        self._wanted = self._shown = status
         try:
             self._flush()
-        except Unreachable:
-            self._background.later(("status", self._owner.uid), self._flush, SECONDS_BETWEEN)
+        except KubetunaError as error:
+            log.warning("the status is written later: %s", error, extra=self._extra)
+            self._later(SECONDS_BETWEEN)
+
+    def amend(self, bare: Mapping[str, Any]) -> None:
+        """Show the conditions of a status that knows nothing else, over what was shown before."""
+        self._merge({**bare, **self._shown}, bare)
+
+    def refuse(self, bare: Mapping[str, Any]) -> None:
+        """Show a status that knows nothing of the study, over what was shown of that before."""
+        self._merge({**self._shown, **bare}, bare)
+
+    def _merge(self, status: Mapping[str, Any], bare: Mapping[str, Any]) -> None:
+        named = {c["type"] for c in bare["conditions"]}
+        kept = [c for c in self._shown.get("conditions") or [] if c["type"] not in named]
+        self.write({**status, "conditions": [*kept, *bare["conditions"]]})
+
+    def _later(self, delay: float) -> None:
+        self._background.later(("status", self._owner.uid), self._flush, delay)
 
     def _flush(self) -> None:
         with self._lock:
@@ -76,8 +104,9 @@ class StatusWriter:
             if wanted is None:
                 return
             try:
-                self._apply({**wanted, "conditions": [self._dated(c) for c in wanted.get("conditions") or []]})
-            except Unreachable:
+                dated = {**wanted, "conditions": [self._dated(c) for c in wanted.get("conditions") or []]}
+                self._apply(dict(fitted(dated, BYTES, DIVISIBLE)))
+            except KubetunaError:
                 self._wanted = self._wanted or wanted
                 raise
 
@@ -85,8 +114,9 @@ class StatusWriter:
         """Apply a status unless it is as it was, but for the time."""
         if _without_time(status) == _without_time(self._applied):
             return
+        written = False
         try:
-            self._guarded(status)
+            written = self._guarded(status)
         except Refused as error:
             if error.code == 409:
                 raise Unreachable("the object was changed meanwhile; its status is written again") from error
@@ -94,21 +124,27 @@ class StatusWriter:
             if error.code not in (404, 422):
                 raise
         self._applied, self._at = status, self._clock.now()
-        self._emit_changes(status["conditions"])
+        if written:
+            self._emit_changes(status["conditions"])
 
-    def _guarded(self, status: dict[str, Any]) -> None:
-        """Apply to this very object: a server ignores a UID beside a status, but heeds a revision."""
-        found = self._api.get(self._path)["metadata"]
-        if found["uid"] != self._owner.uid:
-            return
+    def _guarded(self, status: dict[str, Any]) -> bool:
+        """Apply to this very object: a server ignores a UID beside a status, but heeds a revision.
+
+        False where it is another one, or shows what came later.
+        """
+        obj = self._api.get(self._path)
+        found = mapping(obj.get("metadata"))
+        if required(found, "uid") != self._owner.uid or not follows(status, mapping(obj.get("status"))):
+            return False
         names = {"name": self._owner.name, "namespace": self._owner.namespace}
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": "Experiment",
-            "metadata": {**names, "resourceVersion": found["resourceVersion"]},
+            "metadata": {**names, "resourceVersion": required(found, "resourceVersion")},
             "status": status,
         }
         self._api.apply(f"{self._path}/status", body, FIELD_MANAGER, low_priority=True)
+        return True
 
     def _emit_changes(self, conditions: Sequence[Mapping[str, Any]]) -> None:
         before = self._conditions
@@ -129,6 +165,26 @@ class StatusWriter:
         if before is not None and before["status"] == condition["status"]:
             return {**condition, "lastTransitionTime": before["lastTransitionTime"]}
         return dict(condition)
+
+
+def follows(status: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Whether a status may take the place of the one that is found.
+
+    An operator that was frozen writes late: what a later writer of the study showed stays. Until the spec is
+    another one an end stays too, and what is known of the study against a status that knows nothing of it.
+    """
+    ours, theirs = mapping(status.get("study")), mapping(found.get("study"))
+    epoch, later = whole(ours.get("epoch")), whole(theirs.get("epoch")) or 0
+    if epoch is not None and ours.get("uid") == theirs.get("uid") and later > epoch:
+        return False
+    if (whole(status.get("observedGeneration")) or 0) > (whole(found.get("observedGeneration")) or 0):
+        return True
+    return (epoch is not None or not later) and (_has_ended(status) or not _has_ended(found))
+
+
+def _has_ended(status: Mapping[str, Any]) -> bool:
+    """A refused experiment has failed as well, but never began and so may begin yet."""
+    return status.get("state") in ("Succeeded", "Failed") and bool(status.get("completionTime"))
 
 
 def _without_time(status: Mapping[str, Any]) -> dict[str, Any]:

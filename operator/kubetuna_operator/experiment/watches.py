@@ -26,38 +26,45 @@ class NamespaceWatches:
     def __init__(self, context: OperatorContext, namespace: str | None, look: Callable[[Key], None]) -> None:
         self._name = f"namespace {namespace}" if namespace else "the cluster"
         self._look, self._lock, self._refused = look, threading.Lock(), False
+        shared = (self._turned, context.monotonic, context.chance)
         self._experiments: Reflector[Mapping[str, Any]] = Reflector(
-            context.api, "experiments", namespace, experiment, lambda key, *_: look(key), turned=self._turned
+            context.api, "experiments", namespace, experiment, lambda key, *_: look(key), None, *shared
         )
         self._pods: Reflector[PodView] = Reflector(
-            context.api, "pods", namespace, view, context.pods.update, LABEL_EXPERIMENT, turned=self._turned
+            context.api, "pods", namespace, view, context.pods.update, LABEL_EXPERIMENT, *shared
         )
         context.pods.learn_with(namespace, self._pods.learn)
 
     @property
-    def _both(self) -> tuple[Reflector[Any], Reflector[Any]]:
+    def both(self) -> tuple[Reflector[Any], Reflector[Any]]:
+        """The two, Pods first."""
         return self._pods, self._experiments
 
     @property
     def readable(self) -> bool:
         """Whether what is known is what there is."""
-        return not self.refusal and all(watch.synced.is_set() for watch in self._both)
+        return not self.refusal and all(watch.synced.is_set() for watch in self.both)
 
     @property
     def refusal(self) -> str:
         """Why the namespace cannot be read; empty where it can, or has not answered yet."""
-        why = next((watch.refusal for watch in self._both if watch.refusal), "")
+        why = next((watch.refusal for watch in self.both if watch.refusal), "")
         return f"{self._name} cannot be read: {why}" if why else ""
 
     @property
     def last_event_at(self) -> float:
         """When the quieter watch last heard anything, monotonic seconds."""
-        return min(watch.last_event_at for watch in self._both)
+        return min(watch.last_event_at for watch in self.both)
 
     def start(self) -> None:
-        """Begin to watch."""
-        for watch in self._both:
+        """Watch in threads."""
+        for watch in self.both:
             watch.start()
+
+    def renew(self) -> None:
+        """Begin anew; until everything was listed nothing here counts as known."""
+        for watch in self.both:
+            watch.renew()
 
     def experiment(self, key: Key) -> Mapping[str, Any] | None:
         """An Experiment as it is now; none where that cannot be known."""

@@ -35,10 +35,16 @@ class _Budget:
 
 
 class Events:
-    """Writes Events in the background. ``clock`` gives monotonic seconds."""
+    """Writes Events in the background. ``clock`` measures, ``wall`` tells the time of day."""
 
-    def __init__(self, api: Api, deferred: DeferredWrites, clock: Callable[[], float] = time.monotonic) -> None:
-        self._api, self._background, self._clock = api, deferred, clock
+    def __init__(
+        self,
+        api: Api,
+        deferred: DeferredWrites,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._api, self._background, self._clock, self._wall = api, deferred, clock, wall
         self._budgets: dict[str, _Budget] = {}
         self._lock = threading.Lock()
 
@@ -47,7 +53,7 @@ class Events:
         if not self._may(owner.uid):
             EVENTS_DROPPED.inc()
             return
-        event = _event(owner, reason, message[:MESSAGE_LIMIT], "Warning" if warning else "Normal")
+        event = _event(owner, reason, _cut(message), "Warning" if warning else "Normal", self._wall())
         key = ("event", event["metadata"]["name"], self._clock())
         self._background.later(key, lambda: self._write(owner, event))
 
@@ -83,9 +89,14 @@ class Events:
             EVENTS_DROPPED.inc()
 
 
-def _event(owner: Owner, reason: str, message: str, kind: str) -> dict[str, Any]:
+def _cut(message: str) -> str:
+    """As long as an Event's text may be, which is counted in bytes."""
+    return message.encode(errors="replace")[:MESSAGE_LIMIT].decode(errors="ignore")
+
+
+def _event(owner: Owner, reason: str, message: str, kind: str, at: float) -> dict[str, Any]:
     digest = hashlib.sha256(f"{owner.uid} {reason} {message}".encode()).hexdigest()[:16]
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",
         "kind": "Event",

@@ -2,6 +2,7 @@
 
 Liveness only: what keeps a stale leader from writing is the study's epoch. A Lease counts as expired by the time
 that *we* saw it unchanged, so clocks need not agree; one whose holder's Pod is gone or ended is taken at once.
+``look`` is one step; what waits between two of them is a shell around it.
 """
 
 from __future__ import annotations
@@ -26,23 +27,41 @@ ANSWER_SECONDS = 3.0
 
 
 class Leadership:
-    """Holds, or waits for, the Lease of a namespace."""
+    """Holds, or waits for, the Lease of a namespace. ``clock`` measures, ``wall`` tells the time of day."""
 
     def __init__(
-        self, api: Api, namespace: str, identity: str, clock: Callable[[], float] = time.monotonic
+        self,
+        api: Api,
+        namespace: str,
+        identity: str,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._api, self._namespace, self._identity = api.within(ANSWER_SECONDS), namespace, identity
-        self._clock = clock
+        self._clock, self._wall = clock, wall
         self._tried = clock()
+        self._held: float | None = None
         self._leases = collection("leases", namespace)
         self._seen: tuple[str, float] = ("", 0.0)
         self._ended = threading.Event()
 
+    def look(self) -> bool:
+        """Take the Lease where it can be had, renew it where it is ours; whether it is ours now."""
+        held = self._try()
+        if held:
+            LEADER.labels(NAME).set(1)
+            self._held = self._clock()
+        return held
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was ours, and could not be renewed for too long."""
+        return self._held is not None and self._clock() > self._held + RENEW_WITHIN
+
     def acquire(self, stopped: threading.Event) -> bool:
         """Wait until we hold the Lease; False where ``stopped`` came first."""
         while not stopped.is_set():
-            if self._try():
-                LEADER.labels(NAME).set(1)
+            if self.look():
                 return True
             stopped.wait(RETRY)
         return False
@@ -71,11 +90,9 @@ class Leadership:
             log.exception("the Lease cannot be read")
 
     def _renew(self, lost: Callable[[], None]) -> None:
-        renewed = self._clock()
+        self._held = self._clock()
         while not self._ended.wait(RETRY):
-            if self._try():
-                renewed = self._clock()
-            elif self._clock() > renewed + RENEW_WITHIN:
+            if not self.look() and self.lost:
                 LEADER.labels(NAME).set(0)
                 lost()
                 return
@@ -128,7 +145,7 @@ class Leadership:
         return idle or status.get("phase") in ("Succeeded", "Failed")
 
     def _spec(self, before: dict[str, Any], taken: bool) -> dict[str, Any]:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = datetime.fromtimestamp(self._wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": int(DURATION),

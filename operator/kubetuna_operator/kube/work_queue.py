@@ -1,7 +1,8 @@
 """A queue of keys: each at most once in it and at most once in work, failures waiting longer each time.
 
 What is added while it is being worked on is worked on once more afterwards, so nothing is missed and nothing is
-done twice at once. The metrics carry client-go's names.
+done twice at once. ``step`` does what is due and never waits; the threads of ``work`` are a shell around it. The
+metrics carry client-go's names.
 """
 
 from __future__ import annotations
@@ -67,15 +68,29 @@ class WorkQueue(Generic[K]):
         """The next key, waited for; None once the queue is closed."""
         with self._condition:
             while not self._closed:
-                wait = self._promote()
-                if self._ready:
-                    key = next(iter(self._ready))
-                    QUEUE_WAIT.labels(self.name).observe(self._clock() - self._ready.pop(key))
-                    QUEUE_DEPTH.labels(self.name).set(len(self._ready))
-                    self._working[key] = self._clock()
+                if (key := self.take()) is not None:
                     return key
-                self._condition.wait(wait)
+                self._condition.wait(self.due())
             return None
+
+    def take(self) -> K | None:
+        """The next key that is due, to be given back with ``done``; None where there is none."""
+        with self._condition:
+            self._promote()
+            if not self._ready:
+                return None
+            key = next(iter(self._ready))
+            now = self._clock()
+            QUEUE_WAIT.labels(self.name).observe(now - self._ready.pop(key))
+            QUEUE_DEPTH.labels(self.name).set(len(self._ready))
+            self._working[key] = now
+            return key
+
+    def due(self) -> float | None:
+        """Seconds until there is a key to take; None where none waits."""
+        with self._condition:
+            wait = self._promote()
+            return 0.0 if self._ready else wait
 
     def _promote(self) -> float | None:
         """Make ready what is due; seconds until the next one is."""
@@ -115,24 +130,35 @@ class WorkQueue(Generic[K]):
             self._closed = True
             self._condition.notify_all()
 
-    def work(self, handle: Callable[[K], None], workers: int) -> None:
+    def work(self, handle: Callable[[K], None], workers: int) -> list[threading.Thread]:
         """Work in threads until the queue is closed: ``handle`` raises to be called again later."""
-        for number in range(workers):
-            name = f"{self.name}-{number}"
-            supervised(name, self._work, handle).start()
+        threads = [supervised(f"{self.name}-{number}", self._work, handle) for number in range(workers)]
+        for thread in threads:
+            thread.start()
+        return threads
 
     def _work(self, handle: Callable[[K], None]) -> None:
         while (key := self.get()) is not None:
-            began = self._clock()
-            try:
-                handle(key)
-                failed = False
-            except Exception as error:
-                failed = True
-                log.warning("%s %s: %s; it is tried again", self.name, key, error)
-            QUEUE_WORK.labels(self.name).observe(self._clock() - began)
-            RECONCILED.labels(self.name, "error" if failed else "success").inc()
-            self.done(key, failed)
+            self._do(key, handle)
+
+    def step(self, handle: Callable[[K], None]) -> bool:
+        """Work on the next key that is due, as a worker does; False where there is none."""
+        key = self.take()
+        if key is not None:
+            self._do(key, handle)
+        return key is not None
+
+    def _do(self, key: K, handle: Callable[[K], None]) -> None:
+        began = self._clock()
+        try:
+            handle(key)
+            failed = False
+        except Exception as error:
+            failed = True
+            log.warning("%s %s: %s; it is tried again", self.name, key, error)
+        QUEUE_WORK.labels(self.name).observe(self._clock() - began)
+        RECONCILED.labels(self.name, "error" if failed else "success").inc()
+        self.done(key, failed)
 
 
 def wait_after(failures: int, first: float, longest: float) -> float:

@@ -15,13 +15,23 @@ from kubetuna_operator.telemetry import PODS_RUNNING
 Learn = Callable[[Mapping[str, Any]], None]
 
 
+class Changes(threading.Event):
+    """Set when something of one Experiment changed: a Pod, or what is known of its log. ``call`` is called too."""
+
+    call: Callable[[], None] = staticmethod(lambda: None)
+
+    def set(self) -> None:
+        super().set()
+        self.call()
+
+
 class PodIndex:
     """Fed by reflectors (``update``), read by places. ``learn`` takes in Pods ahead of their events."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pods: dict[str, dict[Key, PodView]] = defaultdict(dict)
-        self._events: dict[str, threading.Event] = defaultdict(threading.Event)
+        self._changes: dict[str, Changes] = {}
         self._learners: dict[str | None, Learn] = {}
 
     def learn_with(self, namespace: str | None, learn: Learn) -> None:
@@ -45,9 +55,10 @@ class PodIndex:
                     del self._pods[owner]
             else:
                 self._pods[owner][key] = after
-            event = self._events[owner]
+            changes = self._changes.get(owner)
         PODS_RUNNING.inc(_runs(after) - _runs(before))
-        event.set()
+        if changes is not None:
+            changes.set()
 
     def of(self, owner: str) -> list[PodView]:
         """The Pods of one Experiment, by its UID."""
@@ -59,10 +70,15 @@ class PodIndex:
         with self._lock:
             return sum(_runs(pod) for pods in self._pods.values() for pod in pods.values())
 
-    def changes(self, owner: str) -> threading.Event:
+    def changes(self, owner: str) -> Changes:
         """Set at every change of the Experiment's Pods."""
         with self._lock:
-            return self._events[owner]
+            return self._changes.setdefault(owner, Changes())
+
+    def leave(self, owner: str) -> None:
+        """Nobody asks for this Experiment's changes any more."""
+        with self._lock:
+            self._changes.pop(owner, None)
 
 
 def _runs(pod: PodView | None) -> int:

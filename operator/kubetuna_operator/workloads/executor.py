@@ -6,6 +6,7 @@ An attempt is stopped, read and judged by its Pod, whatever made that; until the
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 
 from kubetuna.experiment.kinds import KINDS
@@ -41,7 +42,7 @@ class PodExecutor:
         # When the stop of a Pod was last sent; whether it is done is seen on the Pod.
         self._sent: dict[str, float] = {}
         self._failed: list[PodView] = []
-        self.changed = self._pods.changes(self._owner.uid)
+        self.changed: threading.Event = self._pods.changes(self._owner.uid)
 
     def launch(self, request: AttemptRequest) -> None:
         """Create the Pod, or what makes it; until the Pod is there the attempt is pending, with the reason."""

@@ -135,3 +135,23 @@ def test_who_cannot_renew_is_told_that_it_leads_no_longer(
     assert not lost.is_set()
     election.cut_off.add("first")
     assert lost.wait(10)
+
+
+def test_a_look_takes_or_renews_and_what_is_not_renewed_is_lost() -> None:
+    cluster, now, away = Cluster(), [100.0], [False]
+
+    def handle(*request: object) -> Response:
+        if away[0]:
+            raise ConnectionRefusedError("connection refused")
+        return cluster.server.handle(*request)  # type: ignore[arg-type]
+
+    first, second = (Leadership(cluster.api(handle), NAMESPACE, n, lambda: now[0], lambda: 0.0) for n in "ab")
+    assert first.look() and not second.look() and first.look()
+    away[0] = True
+    assert not first.look() and not first.lost
+    now[0] += leader.RENEW_WITHIN + 1
+    assert not first.look() and first.lost and not second.lost
+    away[0] = False
+    assert not second.look(), "silence counts from when it was seen"
+    now[0] += leader.DURATION + 1
+    assert second.look() and not first.look()

@@ -26,5 +26,5 @@ START = "import sys, kubetuna_operator.__main__; print(*sys.modules)"
 def test_the_operator_starts_without_what_draws_trains_or_talks_to_a_terminal() -> None:
     told = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, check=True, timeout=60)
     loaded = told.stdout.split()
-    assert "kubetuna_operator.experiment.reconcile" in loaded
+    assert "kubetuna_operator.experiment.run" in loaded
     assert [name for name in loaded if f"{name}.".startswith(tuple(f"{f}." for f in FORBIDDEN))] == []

@@ -74,29 +74,25 @@ class Cluster(Api):
 
 
 class Runs:
-    """Stands for a runner: it runs until it is left."""
+    """Stands for an Experiment that is carried out until it is left."""
 
-    def __init__(
-        self, context: object, obj: Mapping[str, Any], done: Callable[[Any], None], fenced: object
-    ) -> None:
+    busy = over = False
+
+    def __init__(self, context: object, obj: Mapping[str, Any], writer: object, call: Callable[[], None]) -> None:
         metadata = obj["metadata"]
-        self.owner = SimpleNamespace(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
-        self.generation, self.failed, self.left, self._done = 1, False, False, done
-
-    def start(self) -> None:
+        self.ref = SimpleNamespace(owner=SimpleNamespace(uid=metadata["uid"]), generation=metadata["generation"])
+        self.writer, self._namespace = writer, metadata["namespace"]
         with MOVED:
-            RUNNING.append(self.owner.namespace)
+            RUNNING.append(self._namespace)
             MOVED.notify_all()
+
+    def turn(self) -> None:
+        pass
 
     def leave(self) -> None:
-        self.left = True
-        self._done(self)
         with MOVED:
-            RUNNING.remove(self.owner.namespace)
+            RUNNING.remove(self._namespace)
             MOVED.notify_all()
-
-    def join(self, seconds: float) -> None:
-        pass
 
 
 RUNNING: list[str] = []
@@ -108,7 +104,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts an operator that watches the namespaces a, b and c."""
     monkeypatch.setattr(reflector, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(reflector, "LONGEST_WAIT", 0.002)
-    monkeypatch.setattr(controller, "Runner", Runs)
+    monkeypatch.setattr(controller, "ExperimentRun", Runs)
     RUNNING.clear()
     stopped, threads = threading.Event(), []
 

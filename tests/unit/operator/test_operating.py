@@ -17,7 +17,7 @@ from kubetuna.store.reader import read_study, study_names
 from kubetuna.study.decoding import decode_trial
 from kubetuna.trials.records import TrialRecord
 from kubetuna_operator import FINALIZER, LABEL_TOLD
-from kubetuna_operator.experiment import reconcile
+from kubetuna_operator.experiment import run
 from kubetuna_operator.kube.api_client import Refused, collection
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.operating import Operator
@@ -315,7 +315,7 @@ def test_pods_that_find_no_node_are_said_so_and_waited_for(lab: Lab) -> None:
 @pytest.fixture
 def lab_without_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     """Its database can be reached once there is a folder for it."""
-    monkeypatch.setattr(reconcile, "STORE_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(run, "LONGEST_STORE_WAIT", 0.05)
     made = Lab(tmp_path / "later")
     made.operator()
     made.apply(maxTrialCount=1, parallelTrialCount=1)
@@ -327,10 +327,12 @@ def lab_without_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 def test_nothing_is_started_before_the_database_answers(lab_without_store: Lab, tmp_path: Path) -> None:
     lab = lab_without_store
-    assert not lab.made
+    lab.until(lambda: "StoreUnavailable" in lab.events())
+    assert not lab.made and "later" not in json.dumps([lab.status(), lab.events()]), (
+        "where it lies is nobody's business"
+    )
     (tmp_path / "later").mkdir()
     assert lab.ended()["trialsSucceeded"] == 1 and lab.conditions()["StoreReady"][0] == "True"
-    lab.until(lambda: "StoreUnavailable" in lab.events())
 
 
 def test_an_experiment_can_be_deleted_though_the_database_never_answers(lab_without_store: Lab) -> None:
@@ -339,7 +341,7 @@ def test_an_experiment_can_be_deleted_though_the_database_never_answers(lab_with
     # It is counted from when the operator hears of the deletion.
 
     def much_later() -> bool:
-        lab.cluster.advance(reconcile.DELETION_SECONDS / 10)
+        lab.cluster.advance(run.DELETION_SECONDS / 10)
         return gone(lab)
 
     lab.until(much_later)
@@ -367,3 +369,11 @@ def test_on_one_machine_it_is_refused_before_anything_is_made(tmp_path: Path) ->
     spec = parse_file_text(experiment("", ttlSecondsAfterFinished=60))
     with pytest.raises(SpecError, match=r"spec\.ttlSecondsAfterFinished: Forbidden: .*--set ttl"):
         refuse_on_laptop(spec)
+
+
+def test_another_namespaces_study_and_the_databases_address_stay_unknown(lab: Lab) -> None:
+    lab.operator()
+    lab.apply(maxTrialCount=1, warmStart={"studies": ["other/secret"]})
+    lab.until(lambda: lab.conditions().get("Accepted", ("",))[0] == "False")
+    shown = json.dumps([lab.status(), lab.events()])
+    assert "no study 'other/secret' in namespace 'lab'" in shown and "sqlite" not in shown

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -29,19 +31,21 @@ def event(kind: str, obj: dict[str, Any]) -> bytes:
     return json.dumps({"type": kind, "object": obj}).encode() + b"\n"
 
 
+class Over(BaseException):
+    """No answer is left."""
+
+
 class Script(Api):
-    """Answers lists and watches in turn; what it is asked is kept. After the last answer it is silent."""
+    """Answers lists and watches in turn; what it is asked is kept. After the last answer comes ``Over``."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
         self.asked: list[Mapping[str, Any]] = []
-        self.over = threading.Event()
 
     def _next(self, query: Mapping[str, Any]) -> Any:
         self.asked.append(query)
         if not self.answers:
-            self.over.set()
-            threading.Event().wait()
+            raise Over
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -55,22 +59,44 @@ class Script(Api):
         return iter(self._next(query))
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reflector, "FIRST_WAIT", 0.001)
+class Watch:
+    """A reflector over a script, driven by hand on a clock that its waits move. ``changes``: what it told."""
+
+    def __init__(self, *answers: Any, turned: Callable[[], None] = lambda: None) -> None:
+        self.api, self.now = Script(*answers), 1000.0
+        self.waits: list[float] = []
+        self.changes: list[tuple[str, str | None]] = []
+        self.reflector: Reflector[str] = Reflector(
+            self.api, "pods", "lab", lambda obj: str(obj["value"]), self.changed, turned=turned, clock=self.clock,
+            chance=random.Random(1),
+        )  # fmt: skip
+
+    def clock(self) -> float:
+        return self.now
+
+    def changed(self, key: tuple[str, str], before: str | None, after: str | None) -> None:
+        self.changes.append((key[1], after))
+
+    def drive(self) -> Watch:
+        """Until no answer is left."""
+        with suppress(Over):
+            while True:
+                self.step()
+        return self
+
+    def step(self) -> None:
+        if wait := self.reflector.step():
+            self.waits.append(wait)
+            self.now += wait
+
+    def known(self) -> dict[str, str]:
+        return {name: value for (_, name), value in self.reflector.items().items()}
 
 
 def told(*answers: Any) -> tuple[Script, dict[str, str], list[tuple[str, str | None]]]:
     """What is known once every answer was used, and the changes that were told on the way."""
-    api, changes = Script(*answers), []
-
-    def changed(key: tuple[str, str], before: str | None, after: str | None) -> None:
-        changes.append((key[1], after))
-
-    watch: Reflector[str] = Reflector(api, "pods", "lab", lambda obj: str(obj["value"]), changed)
-    watch.start()
-    assert api.over.wait(10)
-    return api, {name: value for (_, name), value in watch.items().items()}, changes
+    watch = Watch(*answers).drive()
+    return watch.api, watch.known(), watch.changes
 
 
 def test_a_list_in_pages_then_events_from_its_revision() -> None:
@@ -162,29 +188,56 @@ def test_a_list_that_is_none_forgets_nothing(odd: Any) -> None:
     assert known == {"a": "1"}
 
 
-def test_a_change_that_is_not_taken_in_does_not_keep_back_the_others() -> None:
-    api, last_event_at = Script(page(7, pod("a", 1, "1"), pod("b", 2, "1")), [event("ADDED", pod("c", 8, "1"))]), []
+def test_a_change_that_is_not_taken_in_does_not_keep_back_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch(page(7, pod("a", 1, "1"), pod("b", 2, "1")), [event("ADDED", pod("c", 8, "1"))])
+    seen: list[str] = []
 
     def changed(key: tuple[str, str], before: str | None, after: str | None) -> None:
-        last_event_at.append(key[1])
+        seen.append(key[1])
         raise KeyError(key)
 
-    watch: Reflector[str] = Reflector(api, "pods", "lab", lambda obj: str(obj["value"]), changed)
-    watch.start()
-    assert api.over.wait(10)
-    assert sorted(last_event_at) == ["a", "b", "c"]
+    monkeypatch.setattr(watch.reflector, "_changed", changed)
+    watch.drive()
+    assert sorted(seen) == ["a", "b", "c"]
 
 
-def test_a_watch_goes_on_after_thousands_of_failures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wait doubles; what doubles without end becomes a number that no clock takes."""
-    api = Script(page(7), *[Unreachable("away")] * 2_000)
-    watch: Reflector[str] = Reflector(api, "pods", "lab", lambda obj: str(obj["value"]), lambda *_: None)
-    waits: list[float] = []
-    monkeypatch.setattr(watch._ended, "wait", lambda seconds=None: waits.append(seconds))
-    monkeypatch.setattr(reflector, "FIRST_WAIT", 0.2)
-    watch.start()
-    assert api.over.wait(10)
-    assert len(waits) == 2_000 and max(waits) <= reflector.LONGEST_WAIT
+AWAY, GONE = Unreachable("away"), Refused(410, "Gone", "too old")
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [AWAY] * 2_000,
+        [Refused(403, "Forbidden", "no Role")] * 2_000,
+        [page(7)] + [[]] * 2_000,
+        [page(7), GONE] * 1_000,
+        [page(7), [event("ERROR", {"code": 410, "message": "too old"})]] * 1_000,
+        [{}] * 2_000,
+    ],
+    ids=["away", "refused", "ended", "expired", "expired in the watch", "odd"],
+)
+def test_whatever_ends_every_watch_at_once_makes_no_storm(answers: list[Any]) -> None:
+    """And the wait that doubles never becomes a number that no clock takes."""
+    watch = Watch(*answers).drive()
+    assert len(watch.waits) >= 1_000 and max(watch.waits) <= reflector.LONGEST_WAIT
+    assert min(watch.waits) >= reflector.FIRST_WAIT / 2 and sum(watch.waits) > 5 * len(watch.waits)
+
+
+def test_a_watch_that_lived_is_waited_after_only_shortly() -> None:
+    watch = Watch(page(7), *[[]] * 8)
+    for _ in range(2):
+        watch.step()
+    for _ in range(6):
+        watch.now += 300.0
+        watch.step()
+        watch.step()
+    assert max(watch.waits) <= reflector.FIRST_WAIT
+
+
+def test_a_watch_that_tells_something_each_time_stays_prompt() -> None:
+    answers = [[event("ADDED", pod(f"p{n}", 10 + n, "1"))] for n in range(20)]
+    watch = Watch(page(7), *answers).drive()
+    assert len(watch.changes) == 20 and max(watch.waits) <= 2 * reflector.FIRST_WAIT
 
 
 def test_the_watch_asks_for_bookmarks_and_for_an_end() -> None:
@@ -192,39 +245,83 @@ def test_the_watch_asks_for_bookmarks_and_for_an_end() -> None:
     assert api.asked[1]["allowWatchBookmarks"] == "true" and int(api.asked[1]["timeoutSeconds"]) <= 330
 
 
-def test_a_watch_of_a_kind_without_objects_is_alive_though_it_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watch_of_a_kind_without_objects_is_alive_though_it_is_silent() -> None:
     """A server that has never had an object of a kind sends no bookmarks; the operator must not end for that."""
-    clock = [1000.0]
-    monkeypatch.setattr(reflector.time, "monotonic", lambda: clock[0])
-    waits: list[float] = []
 
     def silent() -> Iterator[bytes]:
-        clock[0] += reflector.SILENCE
+        watch.now += reflector.SILENCE
         raise Unreachable("read timed out")
         yield b""
 
-    api = Script(page(7), silent(), silent(), silent())
-    watch: Reflector[str] = Reflector(api, "experiments", None, lambda obj: str(obj["value"]), lambda *_: None)
-    monkeypatch.setattr(watch._ended, "wait", lambda seconds=None: waits.append(seconds))
-    watch.start()
-    assert api.over.wait(10)
-    assert clock[0] - watch.last_event_at <= reflector.SILENCE and not waits
-    assert [q.get("resourceVersion") for q in api.asked[1:]] == ["7"] * 4
+    watch = Watch(page(7), silent(), silent(), silent())
+    watch.drive()
+    assert watch.now - watch.reflector.last_event_at <= reflector.SILENCE + reflector.FIRST_WAIT
+    assert len(watch.waits) == 3 and max(watch.waits) <= reflector.FIRST_WAIT
+    assert [q.get("resourceVersion") for q in watch.api.asked[1:]] == ["7"] * 4
 
 
-def test_a_refusal_is_a_sign_of_life_and_ends_only_when_the_watch_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_is_a_sign_of_life_and_ends_only_when_the_watch_is_open() -> None:
     """Else one namespace without its Role fails the operator's health, and it is started again for ever."""
-    clock, seen = [1000.0], []
-    monkeypatch.setattr(reflector.time, "monotonic", lambda: clock[0])
-
-    def turned() -> None:
-        seen.append(watch.refusal)
-
+    seen: list[str] = []
     refused = Refused(403, "Forbidden", "no Role")
-    api = Script(refused, refused, page(7), refused, page(7), [])
-    watch: Reflector[str] = Reflector(api, "pods", "lab", lambda obj: "", lambda *_: None, turned=turned)
-    monkeypatch.setattr(watch._ended, "wait", lambda seconds=None: clock.__setitem__(0, clock[0] + 100.0))
-    watch.start()
-    assert api.over.wait(10)
+    watch = Watch(
+        refused, refused, page(7), refused, page(7), [], turned=lambda: seen.append(watch.reflector.refusal)
+    )
+    for _ in range(7):
+        watch.step()
     assert seen == [str(refused), str(refused), str(refused), ""]
-    assert clock[0] == 1300.0 and watch.last_event_at == 1300.0
+    assert watch.reflector.last_event_at == watch.now - watch.waits[-1]
+
+
+def test_an_answer_to_a_write_is_known_at_once_but_never_after_what_the_watch_has_told() -> None:
+    """Neither does it bring back what was deleted since, nor hide that it runs by now."""
+    lines = [event("ADDED", pod("a", 9, "runs")), event("DELETED", pod("b", 12, "ends"))]
+    watch = Watch(page(7), lines)
+    watch.step()
+    watch.reflector.learn(pod("b", 8, "new"))
+    assert watch.known() == {"b": "new"}
+    watch.drive()
+    watch.reflector.learn(pod("a", 8, "new"))
+    watch.reflector.learn(pod("b", 8, "new"))
+    assert watch.known() == {"a": "runs"}
+    watch.reflector.learn(pod("c", 13, "new"))
+    assert watch.known() == {"a": "runs", "c": "new"}
+
+
+def test_what_was_not_told_is_listed_anew_and_the_silent_watch_is_heard_no_more() -> None:
+    late = event("ADDED", pod("late", 8, "1"))
+    watch = Watch(page(7, pod("a", 1, "1"), pod("b", 2, "1")), [late, late], page(20, pod("b", 2, "1")))
+    watch.step()
+    watch.step()
+    assert watch.reflector.watching and watch.reflector.synced.is_set()
+    watch.reflector.renew()
+    assert not watch.reflector.watching and not watch.reflector.synced.is_set()
+    watch.drive()
+    assert watch.known() == {"b": "1"} and watch.reflector.synced.is_set()
+    assert watch.changes == [("a", "1"), ("b", "1"), ("a", None)]
+
+
+def test_what_a_watch_says_that_was_left_counts_no_more() -> None:
+    """It comes from a thread that hung in it meanwhile."""
+
+    def hanging() -> Iterator[bytes]:
+        watch.reflector.renew()
+        yield event("ADDED", pod("late", 8, "1"))
+
+    watch = Watch(page(7), hanging(), page(20, pod("b", 2, "1"))).drive()
+    assert watch.known() == {"b": "1"} and ("late", "1") not in watch.changes
+
+
+def test_a_thread_lists_and_watches_and_ends_when_it_is_asked_to() -> None:
+    over, watched = threading.Event(), threading.Event()
+
+    def silent() -> Iterator[bytes]:
+        watched.set()
+        over.wait(10)
+        yield event("ADDED", pod("b", 8, "1"))
+
+    watch = Watch(page(7, pod("a", 1, "1")), silent())
+    watch.reflector.start()
+    assert watched.wait(10) and watch.known() == {"a": "1"}
+    watch.reflector.stop()
+    over.set()

@@ -1,0 +1,180 @@
+"""An Experiment that is open: its study, the core's reconciler over its Pods, and how its state is shown.
+
+Opening reads the whole study, and may wait for the database; a step does neither.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubetuna.errors import Problem, SpecError, StoreUnavailable, StudyMismatch, StudyNotFound
+from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import grace_seconds, resource_units
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.planning.plan import Action, Ask
+from kubetuna.planning.stopping import StopDecision, is_over
+from kubetuna.reconciling.reconciler import Effect, Ports, Reconciler, Step
+from kubetuna.store.reader import read_study
+from kubetuna.study.open import Opened, open_study
+from kubetuna.trials.records import EXPERIMENT
+from kubetuna.trials.snapshot import Snapshot
+from kubetuna_operator.context import ExperimentRef, OperatorContext
+from kubetuna_operator.experiment.status_renderer import Publisher
+from kubetuna_operator.experiment.status_writer import StatusWriter
+from kubetuna_operator.experiment.trial_objects import TrialObjects
+from kubetuna_operator.failpoints import failpoint
+from kubetuna_operator.kube.objects import Owner
+from kubetuna_operator.telemetry import COMMIT_SECONDS, RECONCILE_SECONDS, STORE_ERRORS
+from kubetuna_operator.workloads.executor import PodExecutor
+from kubetuna_operator.workloads.pod_logs import PodLogs
+
+# Above this a proposal is not made by a worker, of which there are few: others wait for it to stop what must stop.
+SLOW_SECONDS = 0.02
+# A study with that many trials is taken for slow until a proposal has shown that it is not.
+MANY_TRIALS = 100
+# One turn proposes no more, so that none of them creates Pods for minutes.
+ASKS_AT_ONCE = 50
+
+
+def study_name(owner: Owner) -> str:
+    """Readable in the dashboard, and another one for an Experiment made anew under the same name."""
+    return f"{owner.namespace}/{owner.name}/{owner.uid[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An Experiment that cannot be carried out, and never was."""
+
+    problems: tuple[Problem, ...]
+
+
+def open_experiment(
+    context: OperatorContext,
+    ref: ExperimentRef,
+    document: Mapping[str, Any],
+    writer: StatusWriter,
+    deleted: Callable[[], bool],
+) -> OpenExperiment | Refusal:
+    """Parse the spec and take its study over.
+
+    One that was edited into something that cannot be goes on with what the study has, and says so.
+
+    Raises:
+        StoreError: the database cannot be used now.
+    """
+    context.store.ensure()
+    try:
+        spec, problems = parse_experiment(document), tuple[Problem, ...]()
+        opened = _open(context, spec, ref)
+    except (SpecError, StudyMismatch) as error:
+        problems = error.problems if isinstance(error, SpecError) else (Problem("spec", error.public),)
+        accepted = _accepted_before(context, ref)
+        if accepted is None:
+            return Refusal(problems)
+        spec, opened = accepted, _open(context, accepted, ref)
+    return OpenExperiment(context, ref, spec, opened, writer, deleted, problems)
+
+
+def _open(context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> Opened:
+    name, now = study_name(ref.owner), context.clock.now()
+    return open_study(context.store.database, spec, name, context.identity, now, lambda: secrets.randbits(31))
+
+
+def _accepted_before(context: OperatorContext, ref: ExperimentRef) -> Experiment | None:
+    try:
+        study = read_study(context.store.database, study_name(ref.owner))
+        found = study.system_attrs.get(EXPERIMENT)
+        return parse_experiment(found) if found else None
+    except (StudyNotFound, SpecError):
+        # It never ran, or was taken by a version that refused less.
+        return None
+
+
+class OpenExperiment:
+    """What carries out one Experiment in one generation of its spec."""
+
+    def __init__(
+        self,
+        context: OperatorContext,
+        ref: ExperimentRef,
+        spec: Experiment,
+        opened: Opened,
+        writer: StatusWriter,
+        deleted: Callable[[], bool],
+        problems: tuple[Problem, ...],
+    ) -> None:
+        self._store = context.store
+        self.grace = grace_seconds(spec.template.trial_spec)
+        executor = PodExecutor(context, spec, ref)
+        logs = PodLogs(context, ref, spec.template.primary_container, executor)
+        self._publisher = Publisher(context, writer, spec, ref, opened.study, executor.stalled)
+        self._publisher.problem = "\n".join(str(problem) for problem in problems)
+        self._trial_objects = TrialObjects(context, ref.owner, opened.study)
+        ports = Ports(executor, logs, context.clock, self._show, self._unavailable)
+        self._reconciler = _MeasuredReconciler(
+            spec, opened.study, ports, opened.started, resource_units(spec), deleted
+        )
+        self._reconciler.context = context
+        if len(opened.study.told) >= MANY_TRIALS:
+            self._reconciler.ask_seconds = float("inf")
+
+    @property
+    def slow(self) -> bool:
+        """Whether its next proposal may take long."""
+        return self._reconciler.ask_seconds > SLOW_SECONDS
+
+    def step(self) -> Step:
+        """One step without slow proposals."""
+        return self._reconciler.step(0 if self.slow else ASKS_AT_ONCE)
+
+    def slow_step(self) -> Step:
+        """One step with one slow proposal."""
+        return self._reconciler.step(1)
+
+    def finish(self, end: StopDecision) -> None:
+        """Show how it ended. Trials first: whoever sees the end in the status finds all of them."""
+        self._trial_objects.refresh(now=True)
+        self._publisher.publish(self._reconciler.observe(), end, force=True)
+
+    def _show(self, snapshot: Snapshot, end: StopDecision | None) -> None:
+        if not is_over(snapshot, end):
+            self._trial_objects.refresh()
+            self._publisher.publish(snapshot, end)
+
+    def _unavailable(self, error: StoreUnavailable) -> None:
+        STORE_ERRORS.inc()
+        self._store.failed(error)
+        self._publisher.publish(self._reconciler.last, None, force=True)
+
+
+class _MeasuredReconciler(Reconciler):
+    """The core's reconciler, its turns and commits measured. A successful commit shows that the store is back."""
+
+    context: OperatorContext
+    # What the latest proposal took.
+    ask_seconds = 0.0
+
+    def turn(self, snapshot: Snapshot, now: float, asks: int | None = None) -> tuple[bool, float]:
+        with RECONCILE_SECONDS.labels("experiment").time():
+            return super().turn(snapshot, now, asks)
+
+    def _intend(self, action: Action, now: float) -> list[Effect]:
+        began = self.context.monotonic()
+        effects = super()._intend(action, now)
+        if isinstance(action, Ask):
+            self.ask_seconds = self.context.monotonic() - began
+        return effects
+
+    def _make_durable(self, acts: bool) -> bool:
+        if not self.study.pending:
+            return super()._make_durable(acts)
+        failpoint("flushing")
+        with COMMIT_SECONDS.time():
+            done = super()._make_durable(acts)
+        if done:
+            self.context.store.answered()
+        failpoint("flushed")
+        return done

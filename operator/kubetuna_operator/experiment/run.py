@@ -1,0 +1,155 @@
+"""One Experiment being carried out, a turn at a time: opened, stepped to its end, its status shown.
+
+A turn never waits: what takes long, opening a study or asking a slow sampler, is done beside, and a later turn
+takes its result up. A run lives for one generation of the spec; an edit ends it and begins another, which goes on
+from the study. Nothing that matters is only in its memory, so what fails is opened anew, after a wait that grows.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from kubetuna.errors import ForeignTrials, StoreError, StoreFenced
+from kubetuna.reconciling.reconciler import Step
+from kubetuna.trials.records import bounded
+from kubetuna_operator.context import ExperimentRef, OperatorContext
+from kubetuna_operator.experiment.opened import OpenExperiment, Refusal, open_experiment
+from kubetuna_operator.experiment.status_renderer import failed_turn, refusal, unreachable_store
+from kubetuna_operator.experiment.status_writer import StatusWriter
+from kubetuna_operator.kube.objects import Owner
+from kubetuna_operator.kube.work_queue import wait_after
+from kubetuna_operator.telemetry import STORE_ERRORS
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+# A database comes back without anybody's doing, so it is asked more often.
+LONGEST_STORE_WAIT = 10.0
+# Deleting an Experiment must end although the database is gone, or a node that never answers again.
+DELETION_SECONDS = 60.0
+TEXT_LIMIT = 300
+_SECRET = re.compile(r"(?<=://)\S*@|(?<=password)\S*|(?<=token)\S*|(?<=Bearer )\S+", re.IGNORECASE)
+
+
+class ExperimentRun:
+    """Carries one Experiment object out. ``call`` asks for a turn, from any thread."""
+
+    def __init__(
+        self, context: OperatorContext, obj: Mapping[str, Any], writer: StatusWriter, call: Callable[[], None]
+    ) -> None:
+        metadata, status = obj["metadata"], obj["status"]
+        owner = Owner(metadata["namespace"], metadata["name"], metadata["uid"])
+        ended = status.get("state") in ("Succeeded", "Failed") and bool(status.get("trials"))
+        self.ref = ExperimentRef(owner, metadata["generation"], ended)
+        self.writer, self.over = writer, False
+        self._context, self._call = context, call
+        self._document = {k: obj.get(k) for k in ("apiVersion", "kind", "spec")}
+        self._document["metadata"] = {"name": owner.name, "namespace": owner.namespace}
+        self._opened: OpenExperiment | None = None
+        self._beside: Future[Step | None] | None = None
+        self._failures = 0
+        self._deleted_at: float | None = None
+        context.pods.changes(owner.uid).call = call
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is done beside; its end asks for a turn."""
+        return self._beside is not None and not self._beside.done()
+
+    def leave(self) -> None:
+        """Give up what it holds here; what runs goes on running."""
+        self._context.pods.leave(self.ref.owner.uid)
+
+    def delete(self) -> None:
+        """Stop everything from the next turn on: the Experiment is being deleted."""
+        self._deleted_at = self._deleted_at or self._context.clock.now()
+
+    def turn(self) -> float | None:
+        """Do what can be done now. Seconds until the next turn; None where one is asked for, or it is ``over``.
+
+        Raises:
+            StoreFenced: another operator took the study over.
+        """
+        left = self._seconds_for_deletion()
+        if left is not None and left <= 0:
+            self.over = True
+            return None
+        try:
+            wait = self._turn()
+        except StoreFenced:
+            raise
+        except Exception as error:
+            self._opened, wait = None, self._failed(error)
+        return wait if left is None or self.over else min(left, left if wait is None else wait)
+
+    def _seconds_for_deletion(self) -> float | None:
+        if self._deleted_at is None:
+            return None
+        grace = self._opened.grace if self._opened is not None else 0.0
+        return self._deleted_at + DELETION_SECONDS + grace - self._context.clock.now()
+
+    def _turn(self) -> float | None:
+        if self.busy:
+            return None
+        beside, self._beside = self._beside, None
+        if beside is None and self._opened is None:
+            self._do_beside(self._open)
+            return None
+        step = beside.result() if beside is not None else None
+        if self._opened is None:
+            return None
+        step = step or self._opened.step()
+        self._failures = 0
+        return self._follow(step, self._opened)
+
+    def _follow(self, step: Step, opened: OpenExperiment) -> float | None:
+        """What comes after a step."""
+        if step.end is not None:
+            opened.finish(step.end)
+            self.over = True
+        elif step.held and opened.slow:
+            self._do_beside(opened.slow_step)
+        else:
+            return 0.0 if step.held else max(0.0, step.due - self._context.clock.now())
+        return None
+
+    def _do_beside(self, work: Callable[[], Step | None]) -> None:
+        self._beside = self._context.studies.submit(work)
+        self._beside.add_done_callback(lambda _: self._call())
+
+    def _open(self) -> None:
+        found = open_experiment(self._context, self.ref, self._document, self.writer, self._is_deleted)
+        if isinstance(found, Refusal):
+            self.writer.refuse(refusal(found.problems, self.ref.generation, self._context.clock.now()))
+            self.over = True
+        else:
+            self._opened = found
+
+    def _is_deleted(self) -> bool:
+        return self._deleted_at is not None
+
+    def _failed(self, error: Exception) -> float:
+        """Say what went wrong, where that is not soon mended; seconds until it is tried again."""
+        self._failures += 1
+        generation, now = self.ref.generation, self._context.clock.now()
+        if isinstance(error, ForeignTrials):
+            log.warning("%s; the study is read again", error, extra=self.ref.extra)
+            return wait_after(self._failures, FIRST_WAIT / 8, LONGEST_WAIT)
+        if isinstance(error, StoreError):
+            STORE_ERRORS.inc()
+            log.warning("%s", error, extra=self.ref.extra)
+            self.writer.amend(unreachable_store(error, generation, now))
+            return wait_after(self._failures, FIRST_WAIT, LONGEST_STORE_WAIT)
+        log.error("a turn failed; it is tried again", exc_info=error, extra=self.ref.extra)
+        self.writer.amend(failed_turn(_said(error), generation, now))
+        return wait_after(self._failures, FIRST_WAIT, LONGEST_WAIT)
+
+
+def _said(error: Exception) -> str:
+    """An error that nobody foresaw, in words that anyone may read."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return _SECRET.sub("…", bounded(text))[:TEXT_LIMIT]
