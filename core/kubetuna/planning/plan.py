@@ -196,6 +196,9 @@ def _ended(
     assert attempt.facts is not None
     facts = attempt.facts.exit or ExitFacts()
     result = classify(facts, attempt.stop, trial.verdict, trial.reading)
+    if result.outcome is Outcome.START_ERROR and snapshot.startable:
+        # Its image, its node or its parameters, but not the template: others have started.
+        result = Classified(Outcome.INFRASTRUCTURE, result.message)
     retry = RULES[result.outcome].retry
     over = end is not None and end.stops(trial)
     if result.outcome is Outcome.SUCCEEDED and attempt.repeat + 1 < trial.repeats:

@@ -65,14 +65,14 @@ class ExitFacts:
 class AttemptFacts:
     """One attempt as its place sees it now.
 
-    ``waiting`` says why it is still pending, ``stopping`` that its end was seen to be under way. ``ended`` is None
-    also of one that has ended where the place does not know when: the present, which moves on at every look, is no
-    answer (``kubetuna.trials.end_times``).
+    ``created`` is None where the place cannot tell. ``waiting`` says why it is still pending, ``stopping`` that its
+    end was seen to be under way. ``ended`` is None also of one that has ended where the place does not know when:
+    the present, which moves on at every look, is no answer (``kubetuna.trials.end_times``).
     """
 
     key: AttemptKey
     phase: AttemptPhase
-    created: float
+    created: float | None
     started: float | None = None
     ended: float | None = None
     exit: ExitFacts | None = None

@@ -96,6 +96,11 @@ INFRASTRUCTURE_REASONS = frozenset(
 UNCOUNTED_REASONS = frozenset({"RunnerDied", "Interrupted"})
 
 
+def has_started(started: float | None, reason: str | None) -> bool:
+    """Whether an attempt's command has run, however it ended."""
+    return started is not None and reason != "StartError"
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What the log of all attempts says: the objectives' values, and what is wrong with them.

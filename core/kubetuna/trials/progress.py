@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kubetuna.experiment.model import Experiment, Objective
-from kubetuna.trials.outcome import RULES, Outcome
+from kubetuna.trials.outcome import RULES, Outcome, has_started
 from kubetuna.trials.records import AttemptRecord, TrialRecord, outcome_of
 from kubetuna.trials.snapshot import Tally
 
@@ -55,6 +55,7 @@ class Progress:
         self._complete = _Runs()
         self._pruned: list[_Runs] = []
         self._ended_at: float | None = None
+        self._started = False
         # From start to end of every attempt that ended.
         self.attempt_seconds = 0.0
 
@@ -71,6 +72,7 @@ class Progress:
 
     def add_attempt(self, attempt: AttemptRecord) -> None:
         """Take in the time of an attempt, once that has ended and its outcome is known."""
+        self._started |= has_started(attempt.started, attempt.reason)
         if attempt.started is not None and attempt.ended is not None and attempt.outcome:
             self.attempt_seconds += max(0.0, attempt.ended - attempt.started)
 
@@ -138,6 +140,7 @@ class Progress:
             identical_failures=0 if complete else self._alike,
             last_failure=self._last_failure,
             retested=self._retested,
+            started=self._started,
         )
 
     def results(self, open_steps: int = 0) -> Results:

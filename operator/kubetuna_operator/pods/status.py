@@ -25,20 +25,12 @@ from kubetuna_operator import (
 )
 from kubetuna_operator.kube.objects import mapping, mappings, required, seconds, text, whole
 
-# The kubelet tries these again for ever, though only another template would help.
-CANNOT_START = frozenset(
-    {
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "ErrImageNeverPull",
-        "ImageInspectError",
-        "RegistryUnavailable",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "RunContainerError",
-    }
-)
+# The kubelet tries these again for ever: what stands in the way, by the word that it uses at the moment.
+OBSTACLES = {
+    **dict.fromkeys(("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"), "image"),
+    **dict.fromkeys(("ImageInspectError", "RegistryUnavailable"), "image"),
+    **dict.fromkeys(("CreateContainerConfigError", "CreateContainerError", "RunContainerError"), "container"),
+}
 # The Pod failed before its container ever ran, and not by its own fault.
 NOT_ADMITTED = {"UnexpectedAdmissionError": "UnexpectedAdmissionError", "NodeAffinity": "NodeAffinity"}
 START_EXITS = frozenset({"StartError", "ContainerCannotRun"})
@@ -52,7 +44,10 @@ STOP_DEADLINE = 1
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """What the operator keeps of a Pod; times in seconds since the epoch."""
+    """What the operator keeps of a Pod; times in seconds since the epoch.
+
+    ``obstacle`` is what keeps it from starting, where another template may be the only help.
+    """
 
     namespace: str
     name: str
@@ -63,7 +58,7 @@ class PodView:
     key: AttemptKey
     params_hash: str
     told: bool
-    created: float
+    created: float | None
     phase: str
     node: str | None
     deleted: float | None
@@ -73,7 +68,7 @@ class PodView:
     ended: float | None
     exit: ExitFacts | None
     waiting: str | None
-    cannot_start: bool
+    obstacle: str
     last_word: str = ""
 
     @property
@@ -92,7 +87,7 @@ def view(pod: Mapping[str, Any]) -> PodView:
     labels, notes = mapping(metadata.get("labels")), mapping(metadata.get("annotations"))
     owner = next(iter(mappings(metadata.get("ownerReferences"))), {})
     state = _state(primary_container(spec), status)
-    waiting, stuck = _waiting(status)
+    waiting, obstacle = _waiting(status)
     return PodView(
         namespace=text(metadata.get("namespace")),
         name=required(metadata, "name"),
@@ -103,7 +98,7 @@ def view(pod: Mapping[str, Any]) -> PodView:
         key=_key(labels),
         params_hash=text(notes.get(ANNOTATION_PARAMS)),
         told=LABEL_TOLD in labels,
-        created=seconds(metadata.get("creationTimestamp")) or 0.0,
+        created=seconds(metadata.get("creationTimestamp")),
         phase=_phase(status),
         node=text(spec.get("nodeName")) or None,
         deleted=seconds(metadata.get("deletionTimestamp")),
@@ -113,16 +108,16 @@ def view(pod: Mapping[str, Any]) -> PodView:
         ended=seconds(mapping(state.get("terminated")).get("finishedAt")),
         exit=_exit(pod, state),
         waiting=waiting,
-        cannot_start=stuck,
+        obstacle=obstacle,
         last_word=text(mapping(state.get("terminated")).get("message")),
     )
 
 
-def facts(pod: PodView, now: float, start_timeout: float, lost_after: float = LOST_SECONDS) -> AttemptFacts:
+def facts(pod: PodView, now: float, stuck: bool = False, lost_after: float = LOST_SECONDS) -> AttemptFacts:
     """The attempt as the plan sees it.
 
-    A Pod that cannot start for ``start_timeout`` seconds has failed to; one that should have been gone
-    ``lost_after`` seconds ago is on a node that does not answer.
+    A Pod is ``stuck`` when its obstacle was seen for too long; one that should have been gone ``lost_after``
+    seconds ago is on a node that does not answer.
     """
     phase: AttemptPhase = "pending" if pod.started is None else "running"
     exit_facts = None
@@ -130,7 +125,7 @@ def facts(pod: PodView, now: float, start_timeout: float, lost_after: float = LO
         phase, exit_facts = "ended", pod.exit or ExitFacts()
     elif pod.deleted is not None and now > pod.deleted + lost_after:
         phase, exit_facts = "ended", ExitFacts(reason="NodeLost", message="its node does not answer")
-    elif pod.cannot_start and now > pod.created + start_timeout:
+    elif stuck:
         phase, exit_facts = "ended", ExitFacts(reason="StartError", message=pod.waiting or "")
     times = (pod.created, pod.started, pod.ended)
     return AttemptFacts(pod.key, phase, *times, exit_facts, pod.node, pod.waiting, pod.uid, pod.stopping)
@@ -253,18 +248,18 @@ def _message(status: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
     return lines[-1] if lines else ""
 
 
-def _waiting(status: Mapping[str, Any]) -> tuple[str | None, bool]:
-    """Why it is still pending, and whether only another template would help."""
+def _waiting(status: Mapping[str, Any]) -> tuple[str | None, str]:
+    """Why it is still pending, and the obstacle."""
     if _phase(status) != "Pending":
-        return None, False
+        return None, ""
     for found in [*mappings(status.get("initContainerStatuses")), *mappings(status.get("containerStatuses"))]:
         waiting = mapping(mapping(found.get("state")).get("waiting"))
-        if text(waiting.get("reason")) in CANNOT_START:
-            return _why(waiting), True
+        if obstacle := OBSTACLES.get(text(waiting.get("reason"))):
+            return _why(waiting), obstacle
     for condition in mappings(status.get("conditions")):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return _why(condition), False
-    return None, False
+            return _why(condition), ""
+    return None, ""
 
 
 def _why(said: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ An attempt is stopped, read and judged by its Pod, whatever made that; until the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from kubetuna.experiment.kinds import KINDS
 from kubetuna.experiment.model import Experiment
@@ -40,6 +40,8 @@ class PodExecutor:
         self._told: set[str] = set()
         # When the stop of a Pod was last sent; whether it is done is seen on the Pod.
         self._sent: dict[str, float] = {}
+        # What keeps a Pod from starting, and since when that was seen.
+        self._obstacles: dict[str, tuple[str, float]] = {}
         self._failed: list[PodView] = []
         self.changed = self._pods.changes(self._owner.uid)
 
@@ -130,6 +132,7 @@ class PodExecutor:
         """Every attempt with a Pod, or with a launch that is waiting to be taken."""
         now = self._clock.now()
         own = self._own()
+        self._note_obstacles(own.values(), now)
         found = {key: self._facts(pod, now) for key, pod in own.items()}
         for key, pod in own.items():
             self._watch_deadline(pod, found[key], now)
@@ -137,7 +140,17 @@ class PodExecutor:
         return (*found.values(), *self._launches.waiting(now))
 
     def _facts(self, pod: PodView, now: float) -> AttemptFacts:
-        return facts(pod, now, self._spec.start_timeout, self._lost_after)
+        _, since = self._obstacles.get(pod.uid, ("", now))
+        return facts(pod, now, now > since + self._spec.start_timeout, self._lost_after)
+
+    def _note_obstacles(self, pods: Iterable[PodView], now: float) -> None:
+        """Only the time with one obstacle counts: a Pod may have waited in a queue, or for another cause before."""
+        before = self._obstacles
+        self._obstacles = {}
+        for pod in pods:
+            if pod.obstacle:
+                what, since = before.get(pod.uid, (pod.obstacle, now))
+                self._obstacles[pod.uid] = (pod.obstacle, since if what == pod.obstacle else now)
 
     def _own(self) -> dict[AttemptKey, PodView]:
         pods = self._pods.of(self._owner.uid)

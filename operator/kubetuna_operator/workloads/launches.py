@@ -32,17 +32,17 @@ RETRY_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Awaited:
-    """An attempt without a Pod: since when, when last tried, why, and whether only another template would help.
+    """An attempt without a Pod: since when, when last tried, and why.
 
-    ``maker`` is the UID of the object that will make its Pod, once that is there; ``recalled`` when it was last
-    asked to go.
+    ``stuck`` is since when only another template would help; ``maker`` the UID of the object that will make its
+    Pod, once that is there; ``recalled`` when it was last asked to go.
     """
 
     request: AttemptRequest
     since: float
     tried: float
     why: str = ""
-    final: bool = False
+    stuck: float | None = None
     maker: str | None = None
     recalled: float | None = None
 
@@ -126,7 +126,7 @@ class Launches:
     def _refuse(self, request: AttemptRequest, why: str, final: bool = False) -> None:
         now, before = self._clock.now(), self._open.get(request.key)
         since = before.since if before else now
-        self._open[request.key] = _Awaited(request, since, now, why[:300], final)
+        self._open[request.key] = _Awaited(request, since, now, why[:300], _stuck(before, final, now))
 
     def forget(self, keys: Iterable[AttemptKey]) -> None:
         """The Pods of these have been seen: their launches are over."""
@@ -139,7 +139,7 @@ class Launches:
 
     def _facts(self, launch: _Awaited, now: float) -> AttemptFacts:
         key = launch.request.key
-        if launch.final and now > launch.since + self._spec.start_timeout:
+        if launch.stuck is not None and now > launch.stuck + self._spec.start_timeout:
             end = ExitFacts(reason="StartError", message=launch.why)
             return AttemptFacts(key, "ended", launch.since, exit=end, waiting=launch.why)
         if launch.recalled is None and now > launch.tried + RETRY_SECONDS:
@@ -167,11 +167,12 @@ class Launches:
             self._api.create(self._pod_path, pod, low_priority=True, dryRun="All")
         except Refused as error:
             passing = error.code == 409 or (error.code == 403 and "quota" in error.message)
-            return replace(launch, why=error.message[:300], final=not passing)
+            stuck = _stuck(launch, not passing, self._clock.now())
+            return replace(launch, why=error.message[:300], stuck=stuck)
         except Unreachable:
             # As above.
             pass
-        return replace(launch, why="", final=False)
+        return replace(launch, why="", stuck=None)
 
     def reasons(self) -> list[str]:
         """Why Pods do not come, as far as it is known."""
@@ -194,6 +195,13 @@ class Launches:
     def remove(self, name: str, uid: str) -> None:
         """Delete what we created, and with it its Pod."""
         self._api.delete(f"{self._path}/{name}", uid=uid, low_priority=True, propagationPolicy="Background")
+
+
+def _stuck(before: _Awaited | None, final: bool, now: float) -> float | None:
+    """Since when only another template would help; what had to be waited for before does not count."""
+    if not final:
+        return None
+    return now if before is None or before.stuck is None else before.stuck
 
 
 def _uid(obj: Mapping[str, Any]) -> str:

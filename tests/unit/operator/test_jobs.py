@@ -89,7 +89,7 @@ def test_why_a_job_makes_no_pod_is_asked_of_the_server(works: Works) -> None:
     facts = works.later(2)
     assert facts.phase == "pending" and "PodSecurity" in str(facts.waiting)
     assert "PodSecurity" in works.place.stalled() and not works.cluster.kubelet.pods()
-    facts = works.later(60)
+    facts = works.later(61)
     assert facts.exit is not None and facts.exit.reason == "StartError"
 
 

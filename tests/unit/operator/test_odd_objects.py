@@ -115,7 +115,7 @@ class Answers(Api):
 def see_pod(found: Any) -> None:
     """Everything that is made of a Pod, down to what its trial is told."""
     for now in (0.0, 1e12):
-        seen = facts(view(found), now, 600.0)
+        seen = facts(view(found), now)
         classify(seen.exit or ExitFacts(), None, "go", Reading({"loss": 0.5}))
         hash(view(found).key)
         json.dumps([seen.created, seen.started, seen.ended, seen.node, seen.waiting], allow_nan=False)

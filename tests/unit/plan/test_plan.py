@@ -25,7 +25,7 @@ from kubetuna.planning.plan import (
 from kubetuna.planning.stopping import IDENTICAL_FAILURES, stop_decision
 from kubetuna.trials.attempts import AttemptKey
 from kubetuna.trials.outcome import Classified, Outcome
-from kubetuna.trials.snapshot import Snapshot, Tally
+from kubetuna.trials.snapshot import Snapshot, Tally, TrialView
 from tests.unit.plan.builders import (
     NO_METRIC,
     NOW,
@@ -200,6 +200,30 @@ def test_a_clean_exit_without_the_metric_is_no_success() -> None:
     """I8: no value is invented."""
     ended = trial(0, attempt(0, phase="ended"), reading=NO_METRIC)
     assert told(snapshot(ended, tally=Tally(numbered=4))) is Outcome.METRICS_UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("others", "tally"),
+    [
+        ((), Tally(numbered=4, started=True)),
+        ((trial(1, attempt(1)),), Tally(numbered=4)),
+        ((trial(1, attempt(1, phase="ended", drained=False)),), Tally(numbered=4)),
+    ],
+)
+def test_a_template_that_has_started_once_is_not_what_keeps_an_attempt_from_starting(
+    others: tuple[TrialView, ...], tally: Tally
+) -> None:
+    """One node, one pull that is throttled or one set of parameters must not end what has run for days."""
+    ended = attempt(0, phase="ended", exit={"reason": "StartError", "message": "ErrImagePull: 429"})
+    (action,) = acts(snapshot(trial(0, ended), *others, tally=tally))
+    assert isinstance(action, LaunchAttempt) and action.key == AttemptKey(0, 1)
+    assert action.after == Classified(Outcome.INFRASTRUCTURE, "could not be started: ErrImagePull: 429")
+
+
+def test_attempts_that_all_failed_to_start_show_a_template_that_cannot() -> None:
+    ended = attempt(0, phase="ended", exit={"reason": "StartError"})
+    other = trial(1, attempt(1, phase="ended", exit={"reason": "StartError"}, drained=False))
+    assert told(snapshot(trial(0, ended), other, tally=Tally(numbered=4))) is Outcome.START_ERROR
 
 
 def test_infrastructure_failures_are_retried_for_free() -> None:
