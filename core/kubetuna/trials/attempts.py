@@ -112,13 +112,15 @@ class LogChunk:
     """Complete lines in order, without their newline, each at most ``LINE_LIMIT`` bytes (longer ones are left out).
 
     ``cursor`` is opaque, a resume point after the last of ``lines``; ``drained`` is true once the attempt
-    has ended and nothing more will come. ``gap`` is true where lines are known to be lost.
+    has ended and nothing more will come. ``gap`` is true where lines are known to be lost; ``cut``, beside
+    ``drained``, where the last ones before the place's own word are.
     """
 
     lines: tuple[bytes, ...] = ()
     cursor: str = ""
     drained: bool = False
     gap: bool = False
+    cut: bool = False
     times: tuple[float, ...] = field(default=())
 
 

@@ -106,7 +106,8 @@ class Reading:
     """What the log of all attempts says: the objectives' values, and what is wrong with them.
 
     ``missing`` and ``invalid`` hold objective metrics without any value, or whose value is not finite. ``protocol``
-    is the trial's protocol of evaluation where it is not the study's, whose values cannot be compared.
+    is the trial's protocol of evaluation where it is not the study's, whose values cannot be compared. ``cut``:
+    what was printed last could not be read, so a value may be an old one.
     """
 
     values: Mapping[str, float]
@@ -114,11 +115,12 @@ class Reading:
     invalid: Mapping[str, str] = field(default_factory=dict)
     announced: Literal["OutOfMemory"] | None = None
     protocol: str = ""
+    cut: bool = False
 
     @property
     def whole(self) -> bool:
-        """Whether every objective has a finite value, and the trainer announced no failure."""
-        return not self.missing and not self.invalid and self.announced is None
+        """Whether every objective has a finite value, its last one, and the trainer announced no failure."""
+        return not self.missing and not self.invalid and self.announced is None and not self.cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,8 @@ def classify(exit_facts: ExitFacts, stop: str | None, verdict: str, reading: Rea
         return Classified(Outcome.SUSPENDED, "stopped while the experiment is suspended")
     if reading.announced == "OutOfMemory":
         return Classified(Outcome.OUT_OF_MEMORY, "the trainer announced that its memory ran out")
+    if exit_facts.by_itself and reading.cut:
+        return Classified(Outcome.INFRASTRUCTURE, "it ended well, but its log could not be read to the end")
     return _by_reason(exit_facts) or _by_exit(exit_facts, reading)
 
 

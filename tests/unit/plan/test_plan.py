@@ -24,7 +24,7 @@ from kubetuna.planning.plan import (
 )
 from kubetuna.planning.stopping import IDENTICAL_FAILURES, stop_decision
 from kubetuna.trials.attempts import AttemptKey
-from kubetuna.trials.outcome import Classified, Outcome
+from kubetuna.trials.outcome import Classified, Outcome, Reading
 from kubetuna.trials.snapshot import Snapshot, Tally, TrialView
 from tests.unit.plan.builders import (
     NO_METRIC,
@@ -224,6 +224,14 @@ def test_attempts_that_all_failed_to_start_show_a_template_that_cannot() -> None
     ended = attempt(0, phase="ended", exit={"reason": "StartError"})
     other = trial(1, attempt(1, phase="ended", exit={"reason": "StartError"}, drained=False))
     assert told(snapshot(trial(0, ended), other, tally=Tally(numbered=4))) is Outcome.START_ERROR
+
+
+@pytest.mark.parametrize("reading", [good_reading(), NO_METRIC], ids=["an old value", "no value"])
+def test_a_value_that_may_be_an_old_one_is_never_the_trials(reading: Reading) -> None:
+    ended = trial(0, attempt(0, phase="ended"), reading=replace(reading, cut=True))
+    (action,) = acts(snapshot(ended, tally=Tally(numbered=4)))
+    assert isinstance(action, LaunchAttempt) and action.after is not None
+    assert action.after.outcome is Outcome.INFRASTRUCTURE and "could not be read" in action.after.message
 
 
 def test_infrastructure_failures_are_retried_for_free() -> None:
