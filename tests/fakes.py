@@ -77,6 +77,9 @@ class FakePlace:
     def observe(self) -> Sequence[AttemptFacts]:
         return [attempt.facts for attempt in self.attempts.values()]
 
+    def gone(self, key: AttemptKey) -> bool:
+        return key not in self.attempts
+
     def capacity(self) -> int | None:
         return self._places
 

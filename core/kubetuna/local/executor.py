@@ -147,6 +147,10 @@ class ProcessExecutor:
             _release(process)
             del self._processes[key]
 
+    def gone(self, key: AttemptKey) -> bool:
+        """What this machine does not know of is not there."""
+        return True
+
     def observe(self) -> Sequence[AttemptFacts]:
         """All attempts that were requested here and not deleted."""
         return [self._ended.get(key) or self._facts(key) for key in self._notes]

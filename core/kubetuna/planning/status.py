@@ -16,7 +16,7 @@ from kubetuna.experiment.units import SECONDS_PER_HOUR, SLOT, Unit
 from kubetuna.planning.stopping import StopDecision, is_over
 from kubetuna.trials.progress import FAILURE_LIMIT, Results
 from kubetuna.trials.records import TrialRecord, timestamp
-from kubetuna.trials.snapshot import Snapshot
+from kubetuna.trials.snapshot import Snapshot, TrialView
 
 RUNNING_LIMIT = 100
 FRONT_LIMIT = 50
@@ -149,7 +149,7 @@ def _text(value: object) -> str:
 
 def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:
     tally = snapshot.tally
-    running = sum(1 for t in snapshot.trials if _runs(snapshot, t.number))
+    running = sum(1 for t in snapshot.trials if _runs(t))
     return {
         "trials": tally.numbered,
         "trialsSucceeded": tally.complete,
@@ -163,8 +163,7 @@ def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:
     }
 
 
-def _runs(snapshot: Snapshot, number: int) -> bool:
-    trial = next(t for t in snapshot.trials if t.number == number)
+def _runs(trial: TrialView) -> bool:
     latest = trial.latest
     return bool(latest and latest.facts and latest.facts.phase == "running")
 
@@ -173,8 +172,8 @@ def _lists(snapshot: Snapshot, results: Results) -> dict[str, Any]:
     name = snapshot.spec.name
     open_trials = snapshot.trials[:RUNNING_LIMIT]
     return {
-        "runningTrialList": [f"{name}-{t.number}" for t in open_trials if _runs(snapshot, t.number)],
-        "pendingTrialList": [f"{name}-{t.number}" for t in open_trials if not _runs(snapshot, t.number)],
+        "runningTrialList": [f"{name}-{t.number}" for t in open_trials if _runs(t)],
+        "pendingTrialList": [f"{name}-{t.number}" for t in open_trials if not _runs(t)],
         "failures": [
             {"trial": t.number, "outcome": t.outcome, "message": t.message[:200]}
             for t in results.failures[-FAILURE_LIMIT:]

@@ -42,6 +42,8 @@ class Observer:
         self._logs: dict[int, TrialLog] = {}
         self.seen: dict[AttemptKey, AttemptFacts] = {}
         self.stop_sent: dict[AttemptKey, float] = {}
+        # Of what is not seen: whether it is gone, asked once a turn.
+        self._missing: dict[AttemptKey, bool] = {}
         self._ends = EndTimes(clock)
         # Whether some log may hold more than was read of it: then there is no time to wait.
         self.behind = False
@@ -49,6 +51,7 @@ class Observer:
     def observe(self) -> Snapshot:
         """Observe the attempts and read the logs of what is open."""
         self.behind = False
+        self._missing = {}
         self.seen = {facts.key: self._ends.dated(facts) for facts in self._executor.observe()}
         self._ends.keep({*self.seen, *self._open_keys()})
         return self._look(read=True)
@@ -116,7 +119,7 @@ class Observer:
         key = record.key(trial.number)
         facts = seen.get(key)
         if facts is None and record.started is not None and record.outcome is None:
-            facts = self._ends.dated(_gone(key, record))
+            facts = self._ends.dated(self._unseen(key, record))
         if facts is not None and facts.started is not None and record.started is None:
             self._study.update_attempt(trial.number, record.number, started=facts.started, node=facts.node)
         return AttemptView(
@@ -129,6 +132,14 @@ class Observer:
             reason=record.reason,
             repeat=record.repeat,
         )
+
+    def _unseen(self, key: AttemptKey, record: AttemptRecord) -> AttemptFacts:
+        """An attempt that has run and is not known to its executor: it is gone only where a fresh look says so."""
+        if key not in self._missing:
+            self._missing[key] = self._executor.gone(key)
+        if self._missing[key]:
+            return _gone(key, record)
+        return AttemptFacts(key, "running", record.created, record.started, node=record.node)
 
     def log(self, trial: OpenTrial) -> TrialLog:
         """What was read of a trial's log."""

@@ -32,7 +32,15 @@ from kubetuna.planning.plan import (
 from kubetuna.planning.stopping import StopDecision
 from kubetuna.reconciling.observer import Circumstances, Observer
 from kubetuna.study.study import OpenTrial, Study
-from kubetuna.trials.attempts import AttemptKey, AttemptRequest, Clock, Executor, ExitFacts, LogSource
+from kubetuna.trials.attempts import (
+    AttemptKey,
+    AttemptRequest,
+    Clock,
+    Executor,
+    ExitFacts,
+    LogSource,
+    attempt_name,
+)
 from kubetuna.trials.environment import environment, params_hash, trial_seed
 from kubetuna.trials.outcome import Classified
 from kubetuna.trials.records import AttemptRecord, bounded
@@ -182,7 +190,7 @@ class Reconciler:
         self.study.begin_attempt(key.trial, AttemptRecord(key.attempt, now, digest, repeat=key.repeat))
         request = AttemptRequest(
             key=key,
-            name=f"{self.spec.name}-{key.trial}-{key.repeat}-{key.attempt}",
+            name=attempt_name(self.spec.name, key),
             params=dict(trial.params),
             params_hash=digest,
             environment=environment(

@@ -26,6 +26,11 @@ class AttemptKey:
     repeat: int = 0
 
 
+def attempt_name(experiment: str, key: AttemptKey) -> str:
+    """The name of an attempt, the same for all time."""
+    return f"{experiment}-{key.trial}-{key.repeat}-{key.attempt}"
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptRequest:
     """Everything a place needs to start an attempt. ``params_hash`` guards against adopting a stranger."""
@@ -99,6 +104,12 @@ class Executor(Protocol):
 
     def observe(self) -> Sequence[AttemptFacts]:
         """All attempts that the place knows of this experiment."""
+
+    def gone(self, key: AttemptKey) -> bool:
+        """Whether an attempt that has started and is not observed is gone, by a look no older than the call.
+
+        A place may know less than there is; while it cannot look, nothing is gone.
+        """
 
     def capacity(self) -> int | None:
         """How many attempts can run at once here; None where only the place's own queue knows."""

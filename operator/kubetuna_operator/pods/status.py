@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptPhase, ExitFacts
@@ -37,6 +37,7 @@ START_EXITS = frozenset({"StartError", "ContainerCannotRun"})
 # The kubelet says "Evicted" of a node without disk and of a Pod that broke its own limit; the message tells which.
 _OWN_STORAGE = re.compile(r"exceed(s|ed) (its local ephemeral storage|the total|the) limit")
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_REVISION = re.compile(r"[0-9]{1,20}")
 LOST_SECONDS = 60.0
 # How we stop a Pod; no template has reason to say so.
 STOP_DEADLINE = 1
@@ -70,6 +71,8 @@ class PodView:
     waiting: str | None
     obstacle: str
     last_word: str = ""
+    # No change by itself; only the order of what is known of one Pod.
+    revision: int | None = field(default=None, compare=False)
 
     @property
     def stopping(self) -> bool:
@@ -85,7 +88,8 @@ def view(pod: Mapping[str, Any]) -> PodView:
     """
     metadata, spec, status = (mapping(pod.get(field)) for field in ("metadata", "spec", "status"))
     labels, notes = mapping(metadata.get("labels")), mapping(metadata.get("annotations"))
-    owner = next(iter(mappings(metadata.get("ownerReferences"))), {})
+    owners = mappings(metadata.get("ownerReferences"))
+    owner = next((o for o in owners if o.get("controller") is True), owners[0] if owners else {})
     state = _state(primary_container(spec), status)
     waiting, obstacle = _waiting(status)
     return PodView(
@@ -110,6 +114,7 @@ def view(pod: Mapping[str, Any]) -> PodView:
         waiting=waiting,
         obstacle=obstacle,
         last_word=text(mapping(state.get("terminated")).get("message")),
+        revision=_revision(metadata.get("resourceVersion")),
     )
 
 
@@ -148,6 +153,10 @@ def _key(labels: Mapping[str, Any]) -> AttemptKey:
 
 def _number(label: object) -> int:
     return int(text(label)) if _NUMBER.fullmatch(text(label)) else -1
+
+
+def _revision(value: object) -> int | None:
+    return int(text(value)) if _REVISION.fullmatch(text(value)) else None
 
 
 def _timeout(note: object) -> float | None:

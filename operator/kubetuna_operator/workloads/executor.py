@@ -6,7 +6,7 @@ An attempt is stopped, read and judged by its Pod, whatever made that; until the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from kubetuna.experiment.kinds import KINDS
 from kubetuna.experiment.model import Experiment
@@ -19,6 +19,7 @@ from kubetuna_operator.kube.work_queue import wait_after
 from kubetuna_operator.pods.status import STOP_DEADLINE, PodView, facts
 from kubetuna_operator.telemetry import OUTCOMES
 from kubetuna_operator.workloads.launches import RETRY_SECONDS, Launches
+from kubetuna_operator.workloads.ownership import find_pods, first, is_own, uid_of
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +43,22 @@ class PodExecutor:
         self._sent: dict[str, float] = {}
         # What keeps a Pod from starting, and since when that was seen.
         self._obstacles: dict[str, tuple[str, float]] = {}
+        # The own Pods as of one version of the index, and the parameters of those that this process launched.
+        self._pods_by_key: dict[AttemptKey, PodView] = {}
+        self._version = -1
+        self._hashes: dict[AttemptKey, str] = {}
+        # Attempts that a fresh look did not find.
+        self._gone: set[AttemptKey] = set()
+        self._look_at = 0.0
+        self._seen_facts: Sequence[AttemptFacts] = ()
         self._failed: list[PodView] = []
         self.changed = self._pods.changes(self._owner.uid)
 
     def launch(self, request: AttemptRequest) -> None:
         """Create the Pod, or what makes it; until the Pod is there the attempt is pending, with the reason."""
+        self._gone.discard(request.key)
+        if self._hashes.get(request.key) != request.params_hash:
+            self._hashes[request.key], self._version = request.params_hash, -1
         self._launches.launch(request)
 
     def stop(self, key: AttemptKey, why: str) -> None:
@@ -85,6 +97,8 @@ class PodExecutor:
             self._launches.recall(key)
             return
         self._told.add(pod.uid)
+        self._pods_by_key.pop(key, None)
+        self._hashes.pop(key, None)
         failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and not pod.stopping
         OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
         if not (self._spec.template.retain or failed):
@@ -137,7 +151,29 @@ class PodExecutor:
         for key, pod in own.items():
             self._watch_deadline(pod, found[key], now)
         self._launches.forget(own)
-        return (*found.values(), *self._launches.waiting(now))
+        self._seen_facts = (*found.values(), *self._launches.waiting(now))
+        return self._seen_facts
+
+    def gone(self, key: AttemptKey) -> bool:
+        """Ask the API server, whose watch may be silent; after a failure not again for a while."""
+        now = self._clock.now()
+        if key in self._own():
+            return False
+        if key not in self._gone and (now >= self._look_at or now < self._look_at - RETRY_SECONDS):
+            self._look_for(key, now)
+        return key in self._gone
+
+    def _look_for(self, key: AttemptKey, now: float) -> None:
+        try:
+            found = find_pods(self._api, self._owner, self._kind, key, self._hashes.get(key))
+        except (Refused, Unreachable) as error:
+            self._look_at = now + RETRY_SECONDS
+            log.warning("attempt not looked for yet: %s", error, extra=self._about.attempt(key))
+            return
+        for pod in found:
+            self._pods.learn(pod)
+        if all(uid_of(pod) in self._told for pod in found):
+            self._gone.add(key)
 
     def _facts(self, pod: PodView, now: float) -> AttemptFacts:
         _, since = self._obstacles.get(pod.uid, ("", now))
@@ -152,9 +188,16 @@ class PodExecutor:
                 what, since = before.get(pod.uid, (pod.obstacle, now))
                 self._obstacles[pod.uid] = (pod.obstacle, since if what == pod.obstacle else now)
 
-    def _own(self) -> dict[AttemptKey, PodView]:
-        pods = self._pods.of(self._owner.uid)
-        return {p.key: p for p in pods if not p.told and p.uid not in self._told}
+    def _own(self) -> Mapping[AttemptKey, PodView]:
+        version = self._pods.version(self._owner.uid)
+        if version != self._version:
+            pods = self._pods.of(self._owner.uid)
+            self._version, self._pods_by_key = version, first(p for p in pods if self._is_open(p))
+        return self._pods_by_key
+
+    def _is_open(self, pod: PodView) -> bool:
+        own = is_own(pod, self._owner, self._kind, self._hashes.get(pod.key))
+        return own and not pod.told and pod.uid not in self._told
 
     def _seen(self, key: AttemptKey) -> PodView | None:
         """The Pod of an attempt that is to end: seen once, it must not be launched again when it is gone."""
@@ -172,7 +215,7 @@ class PodExecutor:
 
     def running(self) -> int:
         """Pods of all experiments that may print now."""
-        return self._pods.running()
+        return sum(self._pods.running().values())
 
     def _watch_deadline(self, pod: PodView, seen: AttemptFacts, now: float) -> None:
         """The deadline counts from the container's start; Kubernetes' own would count the image's pull too."""
@@ -192,10 +235,8 @@ class PodExecutor:
 
     def stalled(self) -> str:
         """Why an attempt does not start, or nothing."""
-        now = self._clock.now()
-        pods = [self._facts(pod, now) for pod in self._own().values()]
-        waiting = [f.waiting or "" for f in pods if f.phase == "pending"]
-        return next(filter(None, [*waiting, *self._launches.reasons()]), "")
+        waiting = (f.waiting for f in self._seen_facts if f.phase == "pending" and f.waiting)
+        return next(waiting, "") or next(filter(None, self._launches.reasons()), "")
 
     def _named(self, pod: PodView) -> str:
         return f"{self._path}/{pod.name}"

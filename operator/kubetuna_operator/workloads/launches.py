@@ -18,12 +18,13 @@ from typing import Any
 from kubetuna.experiment.kinds import KINDS
 from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts
-from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_PARAMS
+from kubetuna_operator import ANNOTATION_PARAMS
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
-from kubetuna_operator.kube.objects import mapping, mappings, text
-from kubetuna_operator.workloads.manifest import attempt_labels, attempt_manifest
+from kubetuna_operator.kube.objects import mapping, mappings
+from kubetuna_operator.workloads.manifest import attempt_manifest
+from kubetuna_operator.workloads.ownership import find_pods, uid_of
 
 log = logging.getLogger(__name__)
 
@@ -85,17 +86,17 @@ class Launches:
         if not self._kind.makes_pod:
             self._open.pop(request.key, None)
             self._pods.learn(made)
-        elif known is None or known.maker != _uid(made):
-            self._open[request.key] = _Awaited(request, now, now, maker=_uid(made))
+        elif known is None or known.maker != uid_of(made):
+            self._open[request.key] = _Awaited(request, now, now, maker=uid_of(made))
 
     def _adopt(self, request: AttemptRequest) -> None:
         """Look at the object of this name: whether it is ours, and whether its Pod is there or may still come."""
         found = self._find(request)
         if found is not None and not self._is_ours(found, request):
             self._refuse(request, f"{self._kind.name} {request.name!r} is there and is not ours")
-        elif (found is None or self._kind.has_ended(found)) and not self._has_pod(request.key):
+        elif (found is None or self._kind.has_ended(found)) and not self._has_pod(request):
             if found is not None:
-                self.remove(request.name, _uid(found))
+                self.remove(request.name, uid_of(found))
             self._refuse(request, f"its {self._kind.name} ended or went too early, and is made again")
         elif found is not None:
             self._accept(request, found)
@@ -116,12 +117,9 @@ class Launches:
         ours = ours and notes.get(ANNOTATION_PARAMS) == request.params_hash
         return ours and not metadata.get("deletionTimestamp")
 
-    def _has_pod(self, key: AttemptKey) -> bool:
+    def _has_pod(self, request: AttemptRequest) -> bool:
         """Asked of the API server, since the watch may be behind and the answer decides over a deletion."""
-        selector = ",".join(f"{name}={value}" for name, value in attempt_labels(self._owner, key).items())
-        pods = mappings(self._api.get(self._pod_path, labelSelector=selector).get("items"))
-        notes = [mapping(mapping(pod.get("metadata")).get("annotations")) for pod in pods]
-        return any(note.get(ANNOTATION_EXPERIMENT) == self._owner.uid for note in notes)
+        return bool(find_pods(self._api, self._owner, self._kind, request.key, request.params_hash))
 
     def _refuse(self, request: AttemptRequest, why: str, final: bool = False) -> None:
         now, before = self._clock.now(), self._open.get(request.key)
@@ -202,10 +200,6 @@ def _stuck(before: _Awaited | None, final: bool, now: float) -> float | None:
     if not final:
         return None
     return now if before is None or before.stuck is None else before.stuck
-
-
-def _uid(obj: Mapping[str, Any]) -> str:
-    return text(mapping(obj.get("metadata")).get("uid"))
 
 
 def _passing(error: Refused) -> bool:

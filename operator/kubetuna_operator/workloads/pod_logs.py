@@ -94,6 +94,9 @@ class Pods(Protocol):
     def find(self, key: AttemptKey) -> PodView | None:
         """The Pod of an attempt, if there is one."""
 
+    def gone(self, key: AttemptKey) -> bool:
+        """Whether a fresh look found no Pod of an attempt."""
+
     def over(self, pod: PodView) -> bool:
         """Whether the plan is told that this Pod has ended."""
 
@@ -121,7 +124,8 @@ class PodLogs:
         """The lines after ``cursor`` that have come; none where a read is under way, or it is too early for one."""
         pod = self._pods.find(key)
         if pod is None:
-            return LogChunk((), cursor, drained=True)
+            gone = self._pods.gone(key)
+            return LogChunk((), cursor, drained=gone, cut=gone)
         reading, now = self._readings.setdefault(pod.uid, _Reading()), self._now()
         # Also one that will never start, or whose node is lost: then there is nothing more to come.
         if ended := self._pods.over(pod):

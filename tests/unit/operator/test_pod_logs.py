@@ -37,6 +37,9 @@ class OnePod:
     def find(self, key: AttemptKey) -> PodView | None:
         return None if self.absent else self.kept or view(self._cluster.kubelet.pod(NAME))
 
+    def gone(self, key: AttemptKey) -> bool:
+        return self.absent
+
     def over(self, pod: PodView) -> bool:
         return pod.exit is not None
 
@@ -272,4 +275,4 @@ def test_a_server_that_is_away_ends_nothing(reading: Reading) -> None:
 
 def test_a_pod_that_is_not_there_has_nothing_more_to_say(reading: Reading) -> None:
     reading.pods.absent = True
-    assert reading.chunk() == LogChunk(drained=True)
+    assert reading.chunk() == LogChunk(drained=True, cut=True)
