@@ -51,6 +51,7 @@ class PodExecutor:
         self._gone: set[AttemptKey] = set()
         self._look_at = 0.0
         self._seen_facts: Sequence[AttemptFacts] = ()
+        self._held = 0
         self._failed: list[PodView] = []
         self.changed = self._pods.changes(self._owner.uid)
 
@@ -151,6 +152,10 @@ class PodExecutor:
         for key, pod in own.items():
             self._watch_deadline(pod, found[key], now)
         self._launches.forget(own)
+        held = sum(1 for seen in found.values() if seen.phase != "ended")
+        if held < self._held:
+            self._launches.hurry()
+        self._held = held
         self._seen_facts = (*found.values(), *self._launches.waiting(now))
         return self._seen_facts
 

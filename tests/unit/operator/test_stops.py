@@ -41,6 +41,9 @@ class ScriptedApi:
         if self.faults:
             raise self.faults.pop(0)
 
+    def within(self, seconds: float) -> ScriptedApi:
+        return self
+
     def create(self, path: str, body: Mapping[str, Any], **query: object) -> Mapping[str, Any]:
         self._take("create", path)
         return body
