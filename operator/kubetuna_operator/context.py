@@ -22,9 +22,9 @@ from kubetuna_operator.kube.events import Events
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.kube.threads import supervised
 from kubetuna_operator.pods.index import PodIndex
+from kubetuna_operator.pods.read_budget import READERS, ReadBudget
 from kubetuna_operator.telemetry import STORE_ERRORS
 
-READERS = 16
 PROBE_SECONDS = 5.0
 
 
@@ -77,6 +77,7 @@ class OperatorContext:
     readers: Executor
     lost_after: float
     clock: Clock = field(default_factory=SystemClock)
+    read_budget: ReadBudget = field(default_factory=ReadBudget)
 
     @staticmethod
     def make(api: Api, database: Database, identity: str, lost_after: float) -> OperatorContext:

@@ -16,6 +16,7 @@ from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
 from kubetuna_operator.kube.work_queue import wait_after
+from kubetuna_operator.pods.read_budget import interval
 from kubetuna_operator.pods.status import STOP_DEADLINE, PodView, facts
 from kubetuna_operator.telemetry import OUTCOMES
 from kubetuna_operator.workloads.launches import RETRY_SECONDS, Launches
@@ -218,9 +219,10 @@ class PodExecutor:
         """Whether the plan is told that this Pod has ended."""
         return self._facts(pod, self._clock.now()).phase == "ended"
 
-    def running(self) -> int:
-        """Pods of all experiments that may print now."""
-        return sum(self._pods.running().values())
+    def read_interval(self) -> float:
+        """Seconds between two reads of a Pod, so that those of all experiments get theirs."""
+        running = self._pods.running()
+        return interval(running.get(self._owner.uid, 0), running.values())
 
     def _watch_deadline(self, pod: PodView, seen: AttemptFacts, now: float) -> None:
         """The deadline counts from the container's start; Kubernetes' own would count the image's pull too."""

@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 1024 * 1024
 FASTEST, SLOWEST, FIRST = 0.25, 5.0, 0.5
-# Reads of all running Pods together, per second: log reads are proxied to kubelets, one connection each.
-READS_PER_SECOND = 20.0
 # How long the log of a Pod that ended is asked for: of one that ended well its value is there, of others its end
 # says enough.
 FINAL_PATIENCE, OTHER_PATIENCE = 600.0, 30.0
@@ -70,6 +68,7 @@ class _Flight:
 class _Reading:
     """What is known of one Pod's log: since when it can only be read to its end, how often that failed."""
 
+    uid: str
     pace: _Pace = field(default_factory=_Pace)
     flight: _Flight | None = None
     ended: float | None = None
@@ -100,8 +99,8 @@ class Pods(Protocol):
     def over(self, pod: PodView) -> bool:
         """Whether the plan is told that this Pod has ended."""
 
-    def running(self) -> int:
-        """Pods of all experiments that may print now."""
+    def read_interval(self) -> float:
+        """Seconds between two reads of a Pod, so that all get theirs."""
 
 
 class PodLogs:
@@ -118,28 +117,49 @@ class PodLogs:
         self._api, self._readers, self._events = context.api, context.readers, context.events
         self._about, self._path, self._container = ref, collection("pods", ref.owner.namespace), container
         self._pods, self._now = pods, now
-        self._readings: dict[str, _Reading] = {}
+        self._budget = context.read_budget
+        self._readings: dict[AttemptKey, _Reading] = {}
 
     def read(self, key: AttemptKey, cursor: str) -> LogChunk:
         """The lines after ``cursor`` that have come; none where a read is under way, or it is too early for one."""
         pod = self._pods.find(key)
         if pod is None:
             gone = self._pods.gone(key)
+            self._readings.pop(key, None)
             return LogChunk((), cursor, drained=gone, cut=gone)
-        reading, now = self._readings.setdefault(pod.uid, _Reading()), self._now()
+        reading, now = self._reading(pod), self._now()
         # Also one that will never start, or whose node is lost: then there is nothing more to come.
         if ended := self._pods.over(pod):
             reading.end(now)
         if reading.flight is None:
             if now < reading.pace.due:
                 return LogChunk((), cursor)
-            result = self._readers.submit(self._fetch, pod, cursor, ended)
-            reading.flight = _Flight(cursor, ended, result)
-            result.add_done_callback(lambda _: self._pods.changed.set())
-        return self._land(pod, reading, reading.flight, cursor, now)
+            reading.flight = self._begin(pod, cursor, ended)
+        return self._land(pod, reading, cursor, now)
 
-    def _land(self, pod: PodView, reading: _Reading, flight: _Flight, cursor: str, now: float) -> LogChunk:
-        if not flight.result.done():
+    def _reading(self, pod: PodView) -> _Reading:
+        known = self._readings.get(pod.key)
+        if known is None or known.uid != pod.uid:
+            known = self._readings[pod.key] = _Reading(pod.uid)
+        return known
+
+    def _begin(self, pod: PodView, cursor: str, ended: bool) -> _Flight | None:
+        """Ask for a read; none while others have to go first."""
+        who = self._about.owner.uid, pod.node or ""
+        if not self._budget.take(*who, ended):
+            return None
+
+        def over(_: object) -> None:
+            self._budget.give_back(*who)
+            self._pods.changed.set()
+
+        result = self._readers.submit(self._fetch, pod, cursor, ended)
+        result.add_done_callback(over)
+        return _Flight(cursor, ended, result)
+
+    def _land(self, pod: PodView, reading: _Reading, cursor: str, now: float) -> LogChunk:
+        flight = reading.flight
+        if flight is None or not flight.result.done():
             return LogChunk((), cursor)
         reading.flight = None
         chunk = flight.result.result()
@@ -147,7 +167,7 @@ class PodLogs:
             return LogChunk((), cursor)
         last = seconds(chunk.cursor) if chunk.lines else None
         if not flight.ended:
-            reading.pace.learn(len(chunk.lines), last, now, self._pods.running() / READS_PER_SECOND)
+            reading.pace.learn(len(chunk.lines), last, now, self._pods.read_interval())
             if reading.ended is not None:
                 reading.pace.due = now
         elif not (chunk.drained or chunk.lines):
@@ -159,7 +179,7 @@ class PodLogs:
         if chunk.gap:
             self._emit_gap(pod)
         if chunk.drained:
-            self._readings.pop(pod.uid, None)
+            self._readings.pop(pod.key, None)
         return chunk
 
     def _fail_end(self, pod: PodView, reading: _Reading, chunk: LogChunk, now: float) -> LogChunk:
@@ -179,7 +199,9 @@ class PodLogs:
     def _fetch(self, pod: PodView, cursor: str, ended: bool) -> LogChunk:
         """One read, in a reader's thread; without lines and not drained where it failed."""
         try:
-            return self._page(pod, cursor, ended)
+            chunk = self._page(pod, cursor, ended)
+            self._budget.note(pod.node or "", answers=True)
+            return chunk
         except Refused as error:
             if ended and error.code == 404:
                 return _lost(pod, cursor)
@@ -187,7 +209,7 @@ class PodLogs:
                 return LogChunk((), cursor, drained=True)
         except Unreachable:
             # As after any other refusal: later again.
-            pass
+            self._budget.note(pod.node or "", answers=False)
         return LogChunk((), cursor)
 
     def _page(self, pod: PodView, cursor: str, ended: bool) -> LogChunk:

@@ -13,6 +13,7 @@ import pytest
 from kubetuna.trials.attempts import AttemptKey, LogChunk
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.pods.read_budget import READERS
 from kubetuna_operator.pods.status import PodView, view
 from kubetuna_operator.workloads import pod_logs
 from kubetuna_operator.workloads.pod_logs import PodLogs
@@ -43,8 +44,8 @@ class OnePod:
     def over(self, pod: PodView) -> bool:
         return pod.exit is not None
 
-    def running(self) -> int:
-        return 1
+    def read_interval(self) -> float:
+        return 0.0
 
 
 @dataclass
@@ -79,7 +80,6 @@ class Reading:
 def reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reading]:
     monkeypatch.setattr(pod_logs, "FASTEST", 0.0)
     monkeypatch.setattr(pod_logs, "SLOWEST", 0.0)
-    monkeypatch.setattr(pod_logs, "READS_PER_SECOND", float("inf"))
     cluster = Cluster()
     process = Process(cluster, f"sqlite:///{tmp_path}/study.db")
     ref = ExperimentRef(cluster.make_owner(json.loads(experiment(""))), 1)
@@ -259,6 +259,19 @@ def test_an_end_that_stays_unreadable_is_said_to_be_so(reading: Reading, code: i
     reading.time.time += 1
     words = (b"loss=3",) if code == 0 else ()
     assert reading.chunk() == LogChunk(words, "", drained=True, gap=True, cut=True)
+
+
+def test_a_read_waits_for_its_turn_and_gives_it_back(reading: Reading) -> None:
+    start(reading)
+    say(reading, "one")
+    budget = reading.process.context.read_budget
+    others = [(f"other-{n}", f"node-{n}") for n in range(READERS)]
+    taken = [pair for pair in others if budget.take(*pair, True)]
+    assert reading.lines() == [] and len(taken) == READERS
+    for pair in taken:
+        budget.give_back(*pair)
+    assert reading.lines() == ["one"]
+    assert not budget._nodes and not budget._experiments
 
 
 def test_a_server_that_is_away_ends_nothing(reading: Reading) -> None:
