@@ -182,6 +182,24 @@ def test_a_full_quota_is_waited_for(room: Room) -> None:
     assert room.names() == [NAME] and room.until(lambda f: f.uid is not None).waiting is None
 
 
+def test_a_turn_goes_through_all_pods_once_however_often_one_is_asked_for(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [AttemptKey(trial, 0) for trial in range(20)]
+    for key in keys:
+        room.place.launch(order(trial=key.trial))
+    room.cluster.until(lambda: len(room.place.observe()) == 20)
+    index, looks = room.process.context.pods, list[str]()
+    monkeypatch.setattr(index, "of", lambda owner, of=index.of: looks.append(owner) or of(owner))
+    for turn in range(3):
+        room.kubelet.schedule(f"small-{turn}-0-0")
+        room.until(lambda f: f.node is not None, keys[turn])
+        looks.clear()
+        room.place.observe()
+        assert all(room.place.find(key) is not None for key in keys) and not room.place.stalled()
+        assert looks == []
+
+
 def posts(room: Room) -> int:
     return room.process.asked.count(("POST", collection("pods", NAMESPACE)))
 
