@@ -9,16 +9,26 @@ decided in ``kubetuna.planning.stopping``, what an ended attempt means in ``kube
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from kubetuna.experiment.units import SECONDS_PER_HOUR
 from kubetuna.planning.stopping import StopDecision, stop_decision
 from kubetuna.trials.attempts import AttemptKey, ExitFacts
-from kubetuna.trials.outcome import RULES, STOPPED_AT_END, UNCOUNTED_REASONS, Classified, Outcome, Retry, classify
+from kubetuna.trials.outcome import (
+    DISPLACED_REASONS,
+    RULES,
+    RUNNER_REASONS,
+    STOPPED_AT_END,
+    Classified,
+    Outcome,
+    Retry,
+    classify,
+)
 from kubetuna.trials.snapshot import AttemptView, Snapshot, TrialView
 
-# Failures that the infrastructure caused are retried for free, but a trial that meets ten of them is told.
+# Failures that the infrastructure caused are retried for free, but a trial that meets ten of them is told; whom
+# others displace is not.
 FREE_RETRIES = 10
 
 # From the second free retry on a trial waits before its next attempt, twice as long each time: a node that refuses
@@ -226,10 +236,11 @@ def _next_key(trial: TrialView, attempt: AttemptView, repeat: int) -> AttemptKey
 
 def _retry_at(trial: TrialView, retry: Retry, facts: ExitFacts, ended: float | None) -> float:
     """The first moment for another attempt. An end without a time must not be waited after for ever."""
-    earlier = _count(trial, "free")
-    if ended is None or retry != "free" or facts.reason in UNCOUNTED_REASONS or not earlier:
+    earlier = _count(trial, "free", RUNNER_REASONS)
+    if ended is None or retry != "free" or facts.reason in RUNNER_REASONS or not earlier:
         return ended or 0.0
-    return ended + min(FREE_WAIT_LIMIT, FREE_WAIT_SECONDS**earlier)
+    # The exponent is bounded too: others may displace a trial thousands of times.
+    return ended + min(FREE_WAIT_LIMIT, FREE_WAIT_SECONDS ** min(earlier, 10))
 
 
 def _cut_short(snapshot: Snapshot, before: str = "") -> Classified:
@@ -242,11 +253,12 @@ def _cut_short(snapshot: Snapshot, before: str = "") -> Classified:
 def _may_retry(trial: TrialView, retry: Retry, facts: ExitFacts, snapshot: Snapshot) -> bool:
     if retry == "own":
         return _count(trial, "own") < snapshot.spec.retry_limit
-    return facts.reason in UNCOUNTED_REASONS or _count(trial, "free") < FREE_RETRIES
+    unbounded = RUNNER_REASONS | DISPLACED_REASONS
+    return facts.reason in unbounded or _count(trial, "free", unbounded) < FREE_RETRIES
 
 
-def _count(trial: TrialView, retry: Retry) -> int:
-    """Earlier attempts of the present repeat that ended so."""
+def _count(trial: TrialView, retry: Retry, but: Container[str | None] = ()) -> int:
+    """Earlier attempts of the present repeat that ended so, those aside that ended for one of these reasons."""
     return sum(
         1
         for a in trial.attempts[:-1]
@@ -255,7 +267,7 @@ def _count(trial: TrialView, retry: Retry) -> int:
         and a.outcome is not None
         and a.outcome is not Outcome.SUSPENDED
         and RULES[a.outcome].retry == retry
-        and a.reason not in UNCOUNTED_REASONS
+        and a.reason not in but
     )
 
 

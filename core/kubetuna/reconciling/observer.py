@@ -43,7 +43,7 @@ class Observer:
         self.seen: dict[AttemptKey, AttemptFacts] = {}
         self.stop_sent: dict[AttemptKey, float] = {}
         # Of what is not seen: whether it is gone, asked once a turn.
-        self._missing: dict[AttemptKey, bool] = {}
+        self._missing: dict[AttemptKey, ExitFacts | None] = {}
         self._ends = EndTimes(clock)
         # Whether some log may hold more than was read of it: then there is no time to wait.
         self.behind = False
@@ -137,8 +137,9 @@ class Observer:
         """An attempt that has run and is not known to its executor: it is gone only where a fresh look says so."""
         if key not in self._missing:
             self._missing[key] = self._executor.gone(key)
-        if self._missing[key]:
-            return _gone(key, record)
+        end = self._missing[key]
+        if end is not None:
+            return AttemptFacts(key, "ended", record.created, record.started, exit=end, node=record.node)
         return AttemptFacts(key, "running", record.created, record.started, node=record.node)
 
     def log(self, trial: OpenTrial) -> TrialLog:
@@ -162,9 +163,3 @@ class Observer:
         """Drop what is kept of a trial that was told."""
         self._logs.pop(number, None)
         self.stop_sent = {key: at for key, at in self.stop_sent.items() if key.trial != number}
-
-
-def _gone(key: AttemptKey, record: AttemptRecord) -> AttemptFacts:
-    """An attempt that was seen running and is no longer known to its executor; nobody knows since when."""
-    facts = ExitFacts(reason="Deleted", message="it was running and is gone")
-    return AttemptFacts(key, "ended", record.created, record.started, exit=facts, node=record.node)

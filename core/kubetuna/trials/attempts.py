@@ -66,6 +66,9 @@ class ExitFacts:
         return self.exit_code == 0 and self.signal is None and self.reason is None
 
 
+GONE = ExitFacts(reason="Deleted", message="it was running and is gone")
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptFacts:
     """One attempt as its place sees it now.
@@ -105,10 +108,11 @@ class Executor(Protocol):
     def observe(self) -> Sequence[AttemptFacts]:
         """All attempts that the place knows of this experiment."""
 
-    def gone(self, key: AttemptKey) -> bool:
-        """Whether an attempt that has started and is not observed is gone, by a look no older than the call.
+    def gone(self, key: AttemptKey) -> ExitFacts | None:
+        """What is known of the end of an attempt that is not observed, by a look no older than the call.
 
-        A place may know less than there is; while it cannot look, nothing is gone.
+        None where it is there all the same: a place may know less than there is. While it cannot look, nothing is
+        gone.
         """
 
     def capacity(self) -> int | None:

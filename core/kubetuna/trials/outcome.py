@@ -84,6 +84,7 @@ INFRASTRUCTURE_REASONS = frozenset(
         "DeletionByPodGC",
         "TerminationByKubelet",
         "Evicted",
+        "StoppedByQueue",
         "NodeLost",
         "NodeShutdown",
         "UnexpectedAdmissionError",
@@ -93,7 +94,10 @@ INFRASTRUCTURE_REASONS = frozenset(
 )
 
 # A dead runner is nobody's fault and no sign of a sick cluster, so it is not counted against the bound.
-UNCOUNTED_REASONS = frozenset({"RunnerDied", "Interrupted"})
+RUNNER_REASONS = frozenset({"RunnerDied", "Interrupted"})
+
+# A scheduler, a queue or a drained node wanted the place: that is how a shared cluster works, however often.
+DISPLACED_REASONS = frozenset({"Preempted", "PreemptionByScheduler", "EvictionByEvictionAPI", "StoppedByQueue"})
 
 
 def has_started(started: float | None, reason: str | None) -> bool:

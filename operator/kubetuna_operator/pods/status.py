@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptPhase, ExitFacts
@@ -47,7 +47,8 @@ STOP_DEADLINE = 1
 class PodView:
     """What the operator keeps of a Pod; times in seconds since the epoch.
 
-    ``obstacle`` is what keeps it from starting, where another template may be the only help.
+    ``obstacle`` is what keeps it from starting, where another template may be the only help; ``disruption`` who
+    takes it away, before it has ended too.
     """
 
     namespace: str
@@ -71,6 +72,7 @@ class PodView:
     waiting: str | None
     obstacle: str
     last_word: str = ""
+    disruption: ExitFacts | None = None
     # No change by itself; only the order of what is known of one Pod.
     revision: int | None = field(default=None, compare=False)
 
@@ -114,6 +116,7 @@ def view(pod: Mapping[str, Any]) -> PodView:
         waiting=waiting,
         obstacle=obstacle,
         last_word=text(mapping(state.get("terminated")).get("message")),
+        disruption=_disruption(status),
         revision=_revision(metadata.get("resourceVersion")),
     )
 
@@ -193,9 +196,8 @@ def _exit(pod: Mapping[str, Any], state: Mapping[str, Any]) -> ExitFacts | None:
         return None
     who, ended = ("", ended) if ended else _failed_init(status)
     code = whole(ended.get("exitCode"))
-    disrupted = next((c for c in mappings(status.get("conditions")) if _is_disruption(c)), None)
-    if disrupted is not None:
-        return ExitFacts(code, None, text(disrupted.get("reason")), text(disrupted.get("message"))[:300])
+    if (disruption := _disruption(status)) is not None:
+        return replace(disruption, exit_code=code)
     reason = _reason(status, ended)
     if reason is None and _ended_by_deletion(metadata, ended):
         reason = "Deleted"
@@ -213,8 +215,14 @@ def _failed_init(status: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return "", {}
 
 
-def _is_disruption(condition: Mapping[str, Any]) -> bool:
-    return condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
+def _disruption(status: Mapping[str, Any]) -> ExitFacts | None:
+    """Who takes the Pod away, as soon as they say so: Kubernetes itself, or the queue Kueue."""
+    for condition in mappings(status.get("conditions")):
+        if condition.get("status") == "True" and condition.get("type") == "DisruptionTarget":
+            return ExitFacts(reason=text(condition.get("reason")), message=text(condition.get("message"))[:300])
+        if condition.get("status") == "True" and condition.get("type") == "TerminationTarget":
+            return ExitFacts(reason="StoppedByQueue", message=_why(condition))
+    return None
 
 
 def _is_being_stopped(pod: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from kubetuna.experiment.kinds import KINDS
 from kubetuna.experiment.model import Experiment
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest
+from kubetuna.trials.attempts import GONE, AttemptFacts, AttemptKey, AttemptRequest, ExitFacts
 from kubetuna_operator import LABEL_TOLD
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
@@ -48,8 +48,9 @@ class PodExecutor:
         self._pods_by_key: dict[AttemptKey, PodView] = {}
         self._version = -1
         self._hashes: dict[AttemptKey, str] = {}
-        # Attempts that a fresh look did not find.
+        # Attempts that a fresh look did not find, and who was seen taking one away.
         self._gone: set[AttemptKey] = set()
+        self._disruptions: dict[AttemptKey, ExitFacts] = {}
         self._look_at = 0.0
         self._seen_facts: Sequence[AttemptFacts] = ()
         self._held = 0
@@ -59,6 +60,7 @@ class PodExecutor:
     def launch(self, request: AttemptRequest) -> None:
         """Create the Pod, or what makes it; until the Pod is there the attempt is pending, with the reason."""
         self._gone.discard(request.key)
+        self._disruptions.pop(request.key, None)
         if self._hashes.get(request.key) != request.params_hash:
             self._hashes[request.key], self._version = request.params_hash, -1
         self._launches.launch(request)
@@ -101,6 +103,7 @@ class PodExecutor:
         self._told.add(pod.uid)
         self._pods_by_key.pop(key, None)
         self._hashes.pop(key, None)
+        self._disruptions.pop(key, None)
         failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and not pod.stopping
         OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
         if not (self._spec.template.retain or failed):
@@ -149,6 +152,7 @@ class PodExecutor:
         now = self._clock.now()
         own = self._own()
         self._note_obstacles(own.values(), now)
+        self._disruptions.update((key, pod.disruption) for key, pod in own.items() if pod.disruption is not None)
         found = {key: self._facts(pod, now) for key, pod in own.items()}
         for key, pod in own.items():
             self._watch_deadline(pod, found[key], now)
@@ -160,14 +164,14 @@ class PodExecutor:
         self._seen_facts = (*found.values(), *self._launches.waiting(now))
         return self._seen_facts
 
-    def gone(self, key: AttemptKey) -> bool:
+    def gone(self, key: AttemptKey) -> ExitFacts | None:
         """Ask the API server, whose watch may be silent; after a failure not again for a while."""
         now = self._clock.now()
         if key in self._own():
-            return False
+            return None
         if key not in self._gone and (now >= self._look_at or now < self._look_at - RETRY_SECONDS):
             self._look_for(key, now)
-        return key in self._gone
+        return self._disruptions.get(key, GONE) if key in self._gone else None
 
     def _look_for(self, key: AttemptKey, now: float) -> None:
         try:

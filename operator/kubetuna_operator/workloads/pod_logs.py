@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from kubetuna.trials.attempts import LINE_LIMIT, AttemptKey, LogChunk
+from kubetuna.trials.attempts import LINE_LIMIT, AttemptKey, ExitFacts, LogChunk
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection, split_lines
@@ -93,8 +93,8 @@ class Pods(Protocol):
     def find(self, key: AttemptKey) -> PodView | None:
         """The Pod of an attempt, if there is one."""
 
-    def gone(self, key: AttemptKey) -> bool:
-        """Whether a fresh look found no Pod of an attempt."""
+    def gone(self, key: AttemptKey) -> ExitFacts | None:
+        """How an attempt ended of which a fresh look found no Pod; None while there is one."""
 
     def over(self, pod: PodView) -> bool:
         """Whether the plan is told that this Pod has ended."""
@@ -124,7 +124,7 @@ class PodLogs:
         """The lines after ``cursor`` that have come; none where a read is under way, or it is too early for one."""
         pod = self._pods.find(key)
         if pod is None:
-            gone = self._pods.gone(key)
+            gone = self._pods.gone(key) is not None
             self._readings.pop(key, None)
             return LogChunk((), cursor, drained=gone, cut=gone)
         reading, now = self._reading(pod), self._now()

@@ -95,7 +95,7 @@ def test_a_pod_that_a_silent_watch_does_not_show_is_not_gone(room: Room) -> None
     uid = room.kubelet.pod(NAME)["metadata"]["uid"]
     blind(room)
     place = room.again()
-    assert not place.observe() and not place.gone(KEY)
+    assert not place.observe() and place.gone(KEY) is None
     learned: list[Any] = []
     place._pods.learn_with(NAMESPACE, learned.append)
     place.gone(KEY)
@@ -106,17 +106,29 @@ def test_a_pod_that_a_silent_watch_does_not_show_is_not_gone(room: Room) -> None
 
 def test_nothing_is_gone_while_nobody_can_look_and_it_is_not_asked_at_every_turn(room: Room) -> None:
     room.process.cut_off = True
-    assert not room.place.gone(KEY)
+    assert room.place.gone(KEY) is None
     room.process.cut_off = False
-    assert not room.place.gone(KEY), "a server that was away is left alone for a while"
+    assert room.place.gone(KEY) is None, "a server that was away is left alone for a while"
     room.cluster.clock.time += 6
     assert room.place.gone(KEY)
     asked = len(room.process.asked)
     assert room.place.gone(KEY) and len(room.process.asked) == asked
 
 
+def test_who_takes_a_pod_away_is_known_also_when_it_is_gone_at_once(room: Room) -> None:
+    """A preempted Pod ends and is deleted within a moment: only its condition says who did that."""
+    room.place.launch(order())
+    start(room)
+    room.kubelet.disrupt(NAME, "PreemptionByScheduler", "by a Pod of higher priority")
+    room.until(lambda f: f.phase == "running" and room.place.find(KEY).disruption)
+    room.kubelet.lose(NAME)
+    room.cluster.until(lambda: room.facts() is None)
+    end = room.place.gone(KEY)
+    assert end is not None and (end.reason, end.exit_code) == ("PreemptionByScheduler", None)
+
+
 def test_what_was_gone_and_is_launched_again_is_there(room: Room) -> None:
     assert room.place.gone(KEY)
     room.place.launch(order())
     room.until(lambda f: f.uid)
-    assert not room.place.gone(KEY)
+    assert room.place.gone(KEY) is None

@@ -48,6 +48,10 @@ ENDS: dict[str, tuple[dict[str, Any], Outcome, str]] = {
         pod("Failed", ended(143), conditions=(disruption("PreemptionByScheduler"),)),
         Outcome.INFRASTRUCTURE, "PreemptionByScheduler",
     ),
+    "stopped by a queue": (
+        pod("Failed", ended(143), conditions=({**disruption("Preempted"), "type": "TerminationTarget"},)),
+        Outcome.INFRASTRUCTURE, "StoppedByQueue: Preempted",
+    ),
     "taken away by a taint": (
         pod("Failed", ended(143), conditions=(disruption("DeletionByTaintManager"),)),
         Outcome.INFRASTRUCTURE, "DeletionByTaintManager",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kubetuna.trials.attempts import AttemptKey, LogChunk
+from kubetuna.trials.attempts import GONE, AttemptKey, ExitFacts, LogChunk
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import collection
 from kubetuna_operator.pods.read_budget import READERS
@@ -38,8 +38,8 @@ class OnePod:
     def find(self, key: AttemptKey) -> PodView | None:
         return None if self.absent else self.kept or view(self._cluster.kubelet.pod(NAME))
 
-    def gone(self, key: AttemptKey) -> bool:
-        return self.absent
+    def gone(self, key: AttemptKey) -> ExitFacts | None:
+        return GONE if self.absent else None
 
     def over(self, pod: PodView) -> bool:
         return pod.exit is not None

@@ -24,7 +24,7 @@ from kubetuna.planning.plan import (
 )
 from kubetuna.planning.stopping import IDENTICAL_FAILURES, stop_decision
 from kubetuna.trials.attempts import AttemptKey
-from kubetuna.trials.outcome import Classified, Outcome, Reading
+from kubetuna.trials.outcome import DISPLACED_REASONS, Classified, Outcome, Reading
 from kubetuna.trials.snapshot import Snapshot, Tally, TrialView
 from tests.unit.plan.builders import (
     NO_METRIC,
@@ -243,10 +243,23 @@ def test_infrastructure_failures_are_retried_for_free() -> None:
 
 
 def test_free_retries_end_at_their_bound() -> None:
-    earlier = [past(i, Outcome.INFRASTRUCTURE, "Preempted") for i in range(FREE_RETRIES)]
-    last = attempt(0, FREE_RETRIES, "ended", exit={"reason": "Preempted"})
+    earlier = [past(i, Outcome.INFRASTRUCTURE, "NodeLost") for i in range(FREE_RETRIES)]
+    last = attempt(0, FREE_RETRIES, "ended", exit={"reason": "NodeLost"})
     state = snapshot(trial(0, *earlier, last), tally=Tally(numbered=4))
     assert told(state) is Outcome.INFRASTRUCTURE
+
+
+@pytest.mark.parametrize("reason", sorted(DISPLACED_REASONS))
+def test_whom_others_displace_is_tried_again_for_ever_and_not_at_once(reason: str) -> None:
+    """A trial of low priority in a busy cluster is preempted every night for weeks."""
+    for many in (FREE_RETRIES, 3_000):
+        earlier = [past(i, Outcome.INFRASTRUCTURE, reason) for i in range(many)]
+        state = snapshot(trial(0, *earlier, attempt(0, many, "ended", exit={"reason": reason})))
+        assert not [a for a in plan(state, NOW + 59) if isinstance(a, LaunchAttempt)]
+        assert [a.key for a in plan(state, NOW + 60) if isinstance(a, LaunchAttempt)] == [AttemptKey(0, many + 1)]
+    lost = [past(many + i, Outcome.INFRASTRUCTURE, "NodeLost") for i in range(FREE_RETRIES - 1)]
+    last = attempt(0, many + FREE_RETRIES, "ended", exit={"reason": "NodeLost"})
+    assert [a for a in plan(snapshot(trial(0, *earlier, *lost, last)), NOW + 60) if isinstance(a, LaunchAttempt)]
 
 
 def test_a_dead_runner_counts_against_no_bound() -> None:
