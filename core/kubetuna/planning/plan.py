@@ -163,7 +163,12 @@ def _first_attempt(trial: TrialView, snapshot: Snapshot, end: StopDecision | Non
 def _lost_launch(
     trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: StopDecision | None
 ) -> Iterator[Action]:
-    """Recorded but unknown to the executor: a crash fell between the two, so start that same attempt."""
+    """Recorded but unknown to the executor: a crash fell between the two, so start that same attempt.
+
+    Where it must not start any more, something may wait at the executor's place that would start it.
+    """
+    if attempt.stop in ("Pruned", "Stopped", "Deleted") or trial.verdict == "prune" or (end and end.stops(trial)):
+        yield Delete(_key(trial, attempt))
     if attempt.stop == "Pruned" or trial.verdict == "prune":
         yield Tell(trial.number, Classified(Outcome.PRUNED, "pruned"))
     elif attempt.stop in ("Stopped", "Deleted") or (end is not None and end.stops(trial)):

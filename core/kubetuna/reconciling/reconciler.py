@@ -15,6 +15,7 @@ from typing import Any, assert_never
 
 from kubetuna.errors import StoreUnavailable
 from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import attempt_timeout
 from kubetuna.planning.plan import (
     Action,
     Ask,
@@ -196,7 +197,7 @@ class Reconciler:
             environment=environment(
                 self.spec.name, trial.params, key, trial_seed(self.study.seed, key.trial, key.repeat)
             ),
-            timeout=self.spec.budget.trial_timeout,
+            timeout=attempt_timeout(self.spec),
         )
         return [lambda: self.ports.executor.launch(request)]
 

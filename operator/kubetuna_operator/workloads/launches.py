@@ -18,11 +18,11 @@ from typing import Any
 
 from kubetuna.experiment.kinds import KINDS
 from kubetuna.experiment.model import Experiment
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts, attempt_name
 from kubetuna_operator import ANNOTATION_PARAMS
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
-from kubetuna_operator.kube.api_client import Api, Refused, Unreachable, collection
+from kubetuna_operator.kube.api_client import ANSWER_SECONDS, Api, Refused, Unreachable, collection
 from kubetuna_operator.kube.objects import mapping, mappings
 from kubetuna_operator.kube.work_queue import wait_after
 from kubetuna_operator.workloads.manifest import attempt_manifest
@@ -49,7 +49,7 @@ class _Awaited:
 
     ``stuck`` is since when only another template would help; ``gated``: every other launch would meet the same;
     ``maker`` the UID of the object that will make its Pod, once that is there; ``recalled`` when it was last asked
-    to go.
+    to go; ``unsure``: an answer was lost, so the object may be there, or still come.
     """
 
     request: AttemptRequest
@@ -59,6 +59,7 @@ class _Awaited:
     why: str = ""
     stuck: float | None = None
     gated: bool = False
+    unsure: bool = False
     maker: str | None = None
     recalled: float | None = None
 
@@ -89,6 +90,7 @@ class Launches:
 
     def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> None:
         self._api, self._pods, self._clock = context.api, context.pods, context.clock
+        self._background = context.deferred
         self._spec, self._about, self._owner = spec, ref, ref.owner
         self._kind = KINDS[spec.template.kind]
         self._path = self._kind.collection(ref.owner.namespace)
@@ -111,7 +113,7 @@ class Launches:
         except Refused as error:
             self._refuse(request, error.message, final=not _passes(error), gated=True)
         except Unreachable as error:
-            self._refuse(request, str(error), gated=True)
+            self._refuse(request, str(error), gated=True, unsure=True)
         else:
             known = self._open.get(request.key)
             if known is None or not known.why:
@@ -160,19 +162,24 @@ class Launches:
     def _is_ours(self, found: Mapping[str, Any], request: AttemptRequest) -> bool:
         """A name alone says nothing: a recreated Experiment never adopts a stranger's."""
         metadata = mapping(found.get("metadata"))
-        owners, notes = mappings(metadata.get("ownerReferences")), mapping(metadata.get("annotations"))
-        ours = bool(owners) and owners[0].get("uid") == self._owner.uid
-        ours = ours and notes.get(ANNOTATION_PARAMS) == request.params_hash
-        return ours and not metadata.get("deletionTimestamp")
+        same = mapping(metadata.get("annotations")).get(ANNOTATION_PARAMS) == request.params_hash
+        return self._has_our_uid(found) and same and not metadata.get("deletionTimestamp")
+
+    def _has_our_uid(self, found: Mapping[str, Any]) -> bool:
+        owners = mappings(mapping(found.get("metadata")).get("ownerReferences"))
+        return any(owner.get("uid") == self._owner.uid for owner in owners)
 
     def _has_pod(self, request: AttemptRequest) -> bool:
         """Asked of the API server, since the watch may be behind and the answer decides over a deletion."""
         return bool(find_pods(self._api, self._owner, self._kind, request.key, request.params_hash))
 
-    def _refuse(self, request: AttemptRequest, why: str, final: bool = False, gated: bool = False) -> None:
+    def _refuse(
+        self, request: AttemptRequest, why: str, final: bool = False, gated: bool = False, unsure: bool = False
+    ) -> None:
         now, before, why = self._clock.now(), self._open.get(request.key), why[:300]
         since, tries = (before.since, before.tries + 1) if before else (now, 1)
-        self._open[request.key] = _Awaited(request, since, now, tries, why, _stuck(before, final, now), gated)
+        stuck, unsure = _stuck(before, final, now), unsure or (before is not None and before.unsure)
+        self._open[request.key] = _Awaited(request, since, now, tries, why, stuck, gated, unsure)
         if gated:
             # What is refused may be this attempt's own parameters.
             self._gate.shut(why, now, RETRY_SECONDS if final else RETRY_LIMIT)
@@ -245,6 +252,8 @@ class Launches:
         launch, now = self._open.get(key), self._clock.now()
         if launch is None or launch.maker is None:
             self._open.pop(key, None)
+            if launch is None or launch.unsure:
+                self._withdraw(key)
         elif launch.recalled is None or now >= launch.recalled + RETRY_SECONDS:
             self._open[key] = replace(launch, recalled=now)
             try:
@@ -253,6 +262,22 @@ class Launches:
             except (Refused, Unreachable) as error:
                 extra = self._about.attempt(key)
                 log.warning("the %s of an attempt is not deleted yet: %s", self._kind.name, error, extra=extra)
+
+    def _withdraw(self, key: AttemptKey) -> None:
+        """What an earlier process, or a request without an answer, may have made must not start: look twice."""
+        for delay in (0.0, ANSWER_SECONDS * 2):
+            self._background.later(("launch", self._owner.uid, key, delay), lambda: self._remove_made(key), delay)
+
+    def _remove_made(self, key: AttemptKey) -> None:
+        name = attempt_name(self._owner.name, key)
+        try:
+            found = self._api.get(f"{self._path}/{name}")
+        except Refused as error:
+            if error.code != 404:
+                raise
+            return
+        if self._has_our_uid(found):
+            self.remove(name, uid_of(found))
 
     def remove(self, name: str, uid: str) -> None:
         """Delete what we created, and with it its Pod."""

@@ -71,6 +71,14 @@ def test_a_recorded_attempt_that_its_place_does_not_know_is_the_same_attempt_aga
     assert acts(state) == [LaunchAttempt(AttemptKey(0, 0))]
 
 
+def test_what_may_wait_for_an_attempt_that_must_not_start_any_more_is_taken_back() -> None:
+    """A Job of an earlier process whose Pod has not come yet would start it after the experiment's end."""
+    state = snapshot(trial(0, attempt(0, phase=None)), spec=experiment(shutdown=True), tally=Tally(numbered=4))
+    taken_back, tell = acts(state)
+    assert taken_back == Delete(AttemptKey(0, 0))
+    assert isinstance(tell, Tell) and tell.classified.outcome is Outcome.STOPPED
+
+
 def test_a_running_attempt_is_left_alone() -> None:
     assert acts(snapshot(trial(0, attempt(0)), tally=Tally(numbered=4))) == []
 
