@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from kubetuna.experiment.kinds import KINDS
 from kubetuna.experiment.model import Experiment
@@ -18,6 +19,7 @@ from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
 from kubetuna_operator.kube.work_queue import wait_after
 from kubetuna_operator.pods.read_budget import interval
 from kubetuna_operator.pods.status import STOP_DEADLINE, PodView, facts
+from kubetuna_operator.pods.warnings import Warnings
 from kubetuna_operator.telemetry import OUTCOMES
 from kubetuna_operator.workloads.launches import RETRY_SECONDS, Launches
 from kubetuna_operator.workloads.ownership import find_pods, first, is_own, uid_of
@@ -56,6 +58,7 @@ class PodExecutor:
         self._held = 0
         self._failed: list[PodView] = []
         self.changed = self._pods.changes(self._owner.uid)
+        self._warnings = Warnings(context.api, context.deferred, self.changed.set)
 
     def launch(self, request: AttemptRequest) -> None:
         """Create the Pod, or what makes it; until the Pod is there the attempt is pending, with the reason."""
@@ -153,7 +156,8 @@ class PodExecutor:
         own = self._own()
         self._note_obstacles(own.values(), now)
         self._disruptions.update((key, pod.disruption) for key, pod in own.items() if pod.disruption is not None)
-        found = {key: self._facts(pod, now) for key, pod in own.items()}
+        found = {key: self._explained(pod, self._facts(pod, now), now) for key, pod in own.items()}
+        self._warnings.keep({pod.uid for key, pod in own.items() if found[key].phase == "pending"})
         for key, pod in own.items():
             self._watch_deadline(pod, found[key], now)
         self._launches.forget(own)
@@ -188,6 +192,12 @@ class PodExecutor:
     def _facts(self, pod: PodView, now: float) -> AttemptFacts:
         _, since = self._obstacles.get(pod.uid, ("", now))
         return facts(pod, now, now > since + self._spec.start_timeout, self._lost_after)
+
+    def _explained(self, pod: PodView, seen: AttemptFacts, now: float) -> AttemptFacts:
+        """With what its Events say, where a Pod is on a node and does not start and does not say why."""
+        if seen.phase != "pending" or seen.waiting or pod.node is None:
+            return seen
+        return replace(seen, waiting=self._warnings.of(pod, now) or None)
 
     def _note_obstacles(self, pods: Iterable[PodView], now: float) -> None:
         """Only the time with one obstacle counts: a Pod may have waited in a queue, or for another cause before."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kubetuna.trials.attempts import AttemptFacts
-from kubetuna_operator.kube.api_client import Refused
+from kubetuna_operator.kube.api_client import Refused, collection
 from kubetuna_operator.pods.status import view
+from kubetuna_operator.pods.warnings import ASK_SECONDS, SLOW_SECONDS
+from tests.apiserver.cluster import NAMESPACE
 from tests.unit.operator.pods import pod, waiting
+from tests.unit.operator.test_pod_executor import NAME, Room, make_room
+from tests.unit.operator.test_pod_executor import order as launch_order
 from tests.unit.operator.test_stops import Cluster, order
 
 MINUTE = 60.0
@@ -64,6 +69,43 @@ def test_a_pod_whose_age_is_unreadable_is_not_as_old_as_the_epoch(created: Any) 
     cluster.show_pending(IMAGE, creationTimestamp=created)
     facts = cluster.at(5)
     assert (facts.phase, facts.created) == ("pending", None)
+
+
+def warn(room: Room, reason: str, message: str, second: int, kind: str = "Warning") -> None:
+    """A component of the cluster says something of the Pod."""
+    uid = room.kubelet.pod(NAME)["metadata"]["uid"]
+    event = {
+        "metadata": {"name": f"e{second}"}, "involvedObject": {"uid": uid}, "type": kind, "reason": reason,
+        "message": message, "lastTimestamp": f"2026-11-24T10:00:{second:02}Z",
+    }  # fmt: skip
+    room.cluster.api().create(collection("events", NAMESPACE), event)
+
+
+def test_a_pod_that_waits_for_a_volume_on_its_node_says_what_its_latest_warning_does(tmp_path: Path) -> None:
+    """Its object says ContainerCreating for ever, and it holds its GPUs."""
+    room = make_room(tmp_path)
+    room.place.launch(launch_order())
+    room.until(lambda f: f.uid)
+    warn(room, "FailedScheduling", "no GPU", 30)
+    warn(room, "FailedMount", 'secret "token"\nnot found', 20)
+    warn(room, "FailedMount", "an earlier one", 10)
+    warn(room, "Pulled", "no warning", 40, "Normal")
+    room.kubelet.schedule(NAME)
+    room.until(lambda f: f.node)
+    room.cluster.clock.time += SLOW_SECONDS - 1
+    assert not room.place.observe()[0].waiting
+    events = ("GET", collection("events", NAMESPACE))
+    assert events not in room.process.asked
+    room.cluster.clock.time += 1
+    shown = 'FailedMount: secret "token" not found'
+    assert room.until(lambda f: f.waiting).waiting == shown and room.place.stalled() == shown
+    room.cluster.clock.time += ASK_SECONDS - 1
+    room.place.observe()
+    assert room.process.asked.count(events) == 1
+    room.kubelet.start(NAME)
+    room.until(lambda f: f.phase == "running")
+    assert not room.place.stalled() and not room.place._warnings._found
+    room.process.close()
 
 
 def test_waiting_for_a_quota_is_no_time_in_which_a_template_was_refused() -> None:
