@@ -23,9 +23,9 @@ from kubetuna_operator.kube.events import Events
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.kube.threads import supervised
 from kubetuna_operator.pods.index import PodIndex
+from kubetuna_operator.pods.read_budget import READERS, ReadBudget
 from kubetuna_operator.telemetry import STORE_ERRORS
 
-READERS = 16
 # Each may hold a connection to the database and, by the interpreter's lock, all others up.
 STUDIES = 2
 PROBE_SECONDS = 5.0
@@ -104,6 +104,7 @@ class OperatorContext:
     studies: Executor = field(default_factory=lambda: ThreadPoolExecutor(STUDIES, "studies"))
     monotonic: Callable[[], float] = time.monotonic
     chance: random.Random = field(default_factory=random.Random)
+    read_budget: ReadBudget = field(default_factory=ReadBudget)
 
     @staticmethod
     def make(api: Api, database: Database, identity: str, lost_after: float) -> OperatorContext:

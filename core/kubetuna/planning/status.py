@@ -160,6 +160,7 @@ def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:
         "trialsRunning": running,
         "trialsPending": len(snapshot.trials) - running,
         "trialMetricsUnavailable": results.metrics_unavailable,
+        **({"attemptsDisplaced": results.displaced} if results.displaced else {}),
         **({"trialsRetested": tally.retested} if snapshot.spec.retest is not None else {}),
     }
 
