@@ -1,5 +1,5 @@
 # One word each: run, test, test-fast, test-local, test-cluster, cluster, cluster-down,
-# kind, manifests, check, docs, bench. Everything is installed into .venv on first use.
+# kind, manifests, check, docs, bench, chaos. Everything is installed into .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -9,7 +9,10 @@ PURE_TESTS := tests/unit/plan tests/unit/logs tests/unit/spec tests/unit/test_en
 DOCS_STAMP := .venv/.docs-installed
 SOURCES := core/pyproject.toml operator/pyproject.toml trial_image/pyproject.toml requirements-dev.txt constraints.txt
 
-.PHONY: run install test test-fast test-local test-cluster cluster cluster-down kind manifests check coverage docs bench clean
+FAULTS ?= 100
+SEED ?= 1
+
+.PHONY: chaos run install test test-fast test-local test-cluster cluster cluster-down kind manifests check coverage docs bench clean
 
 run: install
 	$(BIN)/kubetuna run examples/experiment-task1.yaml --preset quick
@@ -58,6 +61,10 @@ kind:
 # The kustomize bases, from the chart; helm is the one of `make cluster`, or yours.
 manifests: install
 	PATH=$(CURDIR)/.cluster/bin:$$PATH $(BIN)/python manifests/render.py
+
+# Faults on the cluster of `make cluster`, or on that of KUBETUNA_TEST_KUBECONFIG: FAULTS of them, in the order of SEED.
+chaos: install
+	@$(BIN)/python -m tests.chaos --faults $(FAULTS) --seed $(SEED)
 
 cluster-down:
 	$(BIN)/python -m hack.cluster down

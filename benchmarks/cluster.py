@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from kubetuna.study.open import open_study
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest
 from kubetuna.trials.outcome import Classified, Outcome
 from kubetuna.trials.records import AttemptRecord
-from kubetuna_operator.experiment.reconcile import study_name
+from kubetuna_operator.experiment.opened import study_name
 from kubetuna_operator.kube.api_client import Api, Refused, Unreachable, collection, split_lines
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.workloads.manifest import attempt_manifest
@@ -183,8 +184,9 @@ def _old(kubeconfig: Path) -> list[Row]:
     """The gap between two Pods in an experiment that has long been running."""
     with _world(kubeconfig, start=False) as (world, watch, port):
         say(f"  an experiment with {FINISHED} finished trials")
-        spec = {"maxTrialCount": FINISHED + 30, "parallelTrialCount": 3, "algorithm": {"algorithmName": "tpe"}}
-        world.apply(SCRIPT, **spec)
+        world.apply(
+            SCRIPT, maxTrialCount=FINISHED + 30, parallelTrialCount=3, algorithm={"algorithmName": "tpe"}
+        )  # fmt: skip
         _fill(world)
         started = time.perf_counter()
         world.operator("--no-leader-election", "--port", str(port))
@@ -236,7 +238,7 @@ def _bare(world: World, watch: Watch, count: int, parallel: int) -> float:
         order = AttemptRequest(AttemptKey(number, 0), f"bare-{number}", {"x": 0.5}, "", {"KUBETUNA_PARAM_X": "0.5"})
         body = attempt_manifest(spec, owner, order)
         del body["metadata"]["ownerReferences"]
-        world.until("the service account", lambda body=body: _created(world.api, path, body))
+        world.until("the service account", partial(_created, world.api, path, body))
     while len(watch.ended) < count:
         watch.changed.wait(5)
         watch.changed.clear()

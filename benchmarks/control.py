@@ -12,7 +12,7 @@ from tests.fakes import Run
 from tests.local.runs import KUBETUNA, experiment
 from tests.world import World
 
-from benchmarks.measure import Row, medians, seconds
+from benchmarks.measure import Row, medians, seconds, times
 from kubetuna.trials.attempts import AttemptRequest
 
 ALGORITHM = {"algorithmName": "tpe", "algorithmSettings": [{"name": "seed", "value": 1}]}
@@ -51,7 +51,7 @@ def _optuna(trials: int) -> float:
         trial = study.ask({"x": FloatDistribution(0, 1)})
         study.tell(trial, trial.params["x"])
 
-    return seconds(lambda: [one() for _ in range(trials)])
+    return seconds(times(trials, one))
 
 
 def _engine(trials: int) -> float:
@@ -60,7 +60,7 @@ def _engine(trials: int) -> float:
 
     world = World(experiment("", maxTrialCount=trials, algorithm=ALGORITHM), program)
     try:
-        return seconds(lambda: world.finish(turns=10**6))
+        return seconds(lambda: world.finish())
     finally:
         world.close()
 

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.measure import Row, medians, say, seconds
+from benchmarks.measure import Row, medians, say, seconds, times
 from kubetuna_trial.task1.book import Rules, holding_limit
 from kubetuna_trial.task1.data import planted_dataset
-from kubetuna_trial.task1.market import Market, StudyRecord, Tape
+from kubetuna_trial.task1.market import Market, Seen, Tape
 from kubetuna_trial.task1.member import Member, Scale
 from kubetuna_trial.task1.parameters import parse_parameters
 
@@ -20,7 +20,7 @@ SIMS = 256
 class LoopMarket(Market):
     """The same market, one simulation after the other in plain Python."""
 
-    def step(self, action: Tensor) -> tuple[Tensor, StudyRecord, bool]:
+    def step(self, action: Tensor) -> tuple[Tensor, Seen, bool]:
         """One decision of every simulation."""
         self._step += 1
         ended = self._step >= self._steps
@@ -39,7 +39,7 @@ class LoopMarket(Market):
         own = torch.stack(
             [made["position"] / self.rules.max_position, made["holding"] / self.rules.max_holding], dim=1
         )
-        return made["reward"].to(torch.float32), StudyRecord(self._rows, own.to(torch.float32)), ended
+        return made["reward"].to(torch.float32), Seen(self._rows, own.to(torch.float32)), ended
 
     def _one(
         self, sim: int, action: int, price: float, later: float, ended: bool, columns: dict[str, list[float]]
@@ -105,4 +105,4 @@ def _training(kind: type[Market], tape: Tape, span: Any, updates: int) -> float:
     own = member._market
     member._market = kind(own.tape, span, own.rules, own._gap, SIMS, 240)
     say(f"    {kind.__name__}")
-    return seconds(lambda: [member.advance() for _ in range(updates)])
+    return seconds(times(updates, member.advance))

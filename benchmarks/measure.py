@@ -32,6 +32,16 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+def times(count: int, work: Callable[[], object]) -> Callable[[], None]:
+    """The same call again and again."""
+
+    def repeated() -> None:
+        for _ in range(count):
+            work()
+
+    return repeated
+
+
 def medians(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, tuple[float, float]]:
     """Median and half range of what each contender returns, over interleaved rounds."""
     found: dict[str, list[float]] = {name: [] for name in contenders}

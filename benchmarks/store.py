@@ -5,21 +5,22 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import optuna
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import create_trial
 from tests.postgres_server import PostgresServer
 
-from benchmarks.measure import Row, medians, seconds
+from benchmarks.measure import Row, medians, seconds, times
 from benchmarks.trips import counted
 from kubetuna.store.database import open_engine
 from kubetuna.store.schema import ensure_schema
 from kubetuna.store.storage import JournaledStorage
 
-SPACE = {f"x{i}": FloatDistribution(0, 1) for i in range(5)}
+SPACE: dict[str, BaseDistribution] = {f"x{i}": FloatDistribution(0, 1) for i in range(5)}
 STEPS = 10
 # Trials that are open together share their transactions, as those of one turn of the engine do.
 TOGETHER = (1, 10, 100)
@@ -41,12 +42,10 @@ def rows(quick: bool) -> list[Row]:
 def _per_trial(server: PostgresServer, finished: int) -> list[Row]:
     """What the next hundred trials cost after ``finished`` ones."""
     url, few = server.url("postgres"), 10
-    contenders = {"memory": lambda: _next_trials(InMemoryStorage(), finished, 100, 1, _nothing)}
+    contenders: dict[str, Callable[[], float]] = {"memory": partial(_in_memory, finished, 1)}
     for together in TOGETHER:
-        contenders[f"{together} at once"] = lambda together=together: _kubetuna(url, finished, together)
-        contenders[f"memory, {together} at once"] = lambda together=together: _next_trials(
-            InMemoryStorage(), finished, 100, together, _nothing
-        )
+        contenders[f"{together} at once"] = partial(_kubetuna, url, finished, together)
+        contenders[f"memory, {together} at once"] = partial(_in_memory, finished, together)
     contenders["optuna"] = lambda: _next_trials(RDBStorage(url), finished, few, 1, _nothing)
     found = medians(contenders, 3)
     note = f"TPE, median pruner, {STEPS} steps, after {finished} trials"
@@ -74,6 +73,10 @@ def _kubetuna(url: str, finished: int, together: int) -> float:
     return _next_trials(storage, finished, 100, together, storage.flush)
 
 
+def _in_memory(finished: int, together: int) -> float:
+    return _next_trials(InMemoryStorage(), finished, 100, together, _nothing)
+
+
 def _next_trials(
     storage: BaseStorage, finished: int, trials: int, together: int, flush: Callable[[], None]
 ) -> float:
@@ -84,7 +87,7 @@ def _next_trials(
     flush()
     study.ask(SPACE)
     rounds = trials // together
-    return seconds(lambda: [_turn(study, together, flush) for _ in range(rounds)]) / (rounds * together)
+    return seconds(times(rounds, lambda: _turn(study, together, flush))) / (rounds * together)
 
 
 def _study(storage: BaseStorage) -> optuna.Study:

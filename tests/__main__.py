@@ -26,9 +26,9 @@ from tests.cluster.standing import paused_operators
 PROJECT = Path(__file__).resolve().parents[1]
 # Not the cluster of `make cluster`: a person's operator there would run the tests' experiments too.
 STATE = PROJECT / ".cluster-test"
-PLACES = ("tests/cluster", "tests/chart")
+PLACES = ("tests/cluster", "tests/chart", "tests/chaos")
 NOT_RUN = f"""
-NOT RUN: the tests that need a Kubernetes cluster, in {" and ".join(PLACES)}: {{reason}}
+NOT RUN: the tests that need a Kubernetes cluster, in {", ".join(PLACES)}: {{reason}}
 KUBETUNA_TEST_KUBECONFIG=FILE names a cluster to run them on, such as the one of `make kind`."""
 
 

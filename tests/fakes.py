@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts, LogChunk
+from kubetuna.trials.attempts import GONE, AttemptFacts, AttemptKey, AttemptRequest, ExitFacts, LogChunk
 
 
 class FakeClock:
@@ -76,6 +76,9 @@ class FakePlace:
 
     def observe(self) -> Sequence[AttemptFacts]:
         return [attempt.facts for attempt in self.attempts.values()]
+
+    def gone(self, key: AttemptKey) -> ExitFacts | None:
+        return None if key in self.attempts else GONE
 
     def capacity(self) -> int | None:
         return self._places

@@ -97,6 +97,7 @@ GOOD: dict[str, Mapping[str, Any]] = {
     },
     "Katib's settings as text": _settings("tpe", n_startup_trials="3", random_state="7"),
     "a Job": {TRIAL: JOB},
+    "a Job with a deadline": {TRIAL: {**JOB, "spec": {**JOB["spec"], "activeDeadlineSeconds": 60}}},  # type: ignore[dict-item]
     "placeholders": {
         f"{TEMPLATE}.trialParameters": [{"name": "rate", "reference": "x", "description": "the rate"}],
         f"{TRIAL}.spec.containers[0].args": ["--rate=${trialParameters.rate}"],
@@ -243,6 +244,11 @@ BAD: dict[str, Bad] = {
     "a Job that retries": Bad(
         {TRIAL: {**JOB, "spec": {**JOB["spec"], "backoffLimit": 3}}},
         f"{TRIAL}.spec.backoffLimit",  # type: ignore[dict-item]
+    ),
+    "a Job with a deadline that is none": Bad(
+        {TRIAL: {**JOB, "spec": {**JOB["spec"], "activeDeadlineSeconds": 0}}},  # type: ignore[dict-item]
+        f"{TRIAL}.spec.activeDeadlineSeconds",
+        server=False,
     ),
     "a template without a version": Bad({f"{TRIAL}.apiVersion": ABSENT}, f"{TRIAL}.apiVersion"),
     "a Job of another version": Bad({TRIAL: {**JOB, "apiVersion": "v1"}}, f"{TRIAL}.apiVersion"),

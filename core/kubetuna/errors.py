@@ -47,11 +47,22 @@ class SpecError(KubetunaError):
 
 
 class StoreError(KubetunaError):
-    """The study store cannot be used as asked."""
+    """The study store cannot be used as asked.
+
+    ``public`` is what anyone may read who sees an Experiment: no address, no name of another study.
+    """
+
+    public = "the database cannot be used as asked; the operator's log says why"
+
+    def __init__(self, message: str, public: str = "") -> None:
+        self.public = public or self.public
+        super().__init__(message)
 
 
 class StoreUnavailable(StoreError):
     """The database cannot be reached or lost the connection; the same call may succeed later."""
+
+    public = "the database cannot be reached; the operator's log says why"
 
 
 class StoreFenced(StoreError):
@@ -69,9 +80,14 @@ class StudyHeld(StoreError):
 class StudyNotFound(StoreError):
     """No study of that name in the store."""
 
+    public = "there is no such study"
+
 
 class StudyMismatch(StoreError):
     """The study was started with a spec that differs in a field that cannot be edited."""
+
+    def __init__(self, message: str, public: str = "") -> None:
+        super().__init__(message, public or message)
 
 
 class SearchExhausted(KubetunaError):

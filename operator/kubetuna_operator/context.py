@@ -23,9 +23,9 @@ from kubetuna_operator.kube.events import Events
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.kube.threads import supervised
 from kubetuna_operator.pods.index import PodIndex
+from kubetuna_operator.pods.read_budget import READERS, ReadBudget
 from kubetuna_operator.telemetry import STORE_ERRORS
 
-READERS = 16
 # Each may hold a connection to the database and, by the interpreter's lock, all others up.
 STUDIES = 2
 PROBE_SECONDS = 5.0
@@ -36,8 +36,21 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.problem = ""
+        self._problem = ""
         self._lock, self._made = threading.Lock(), False
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with it, for anyone to read; empty while it answers."""
+        return self._problem
+
+    def failed(self, error: StoreError) -> None:
+        """Note that it did not do what was asked."""
+        self._problem = error.public
+
+    def answered(self) -> None:
+        """Note that it works."""
+        self._problem = ""
 
     def ensure(self) -> None:
         """Make the tables.
@@ -56,10 +69,10 @@ class Store:
             self.ensure()
             with reading(self.database) as connection:
                 connection.execute(text("SELECT 1"))
-            self.problem = ""
+            self.answered()
         except StoreError as error:
             STORE_ERRORS.inc()
-            self.problem = str(error)
+            self.failed(error)
 
     def watch(self) -> None:
         """Ask again and again, in a thread."""
@@ -91,6 +104,7 @@ class OperatorContext:
     studies: Executor = field(default_factory=lambda: ThreadPoolExecutor(STUDIES, "studies"))
     monotonic: Callable[[], float] = time.monotonic
     chance: random.Random = field(default_factory=random.Random)
+    read_budget: ReadBudget = field(default_factory=ReadBudget)
 
     @staticmethod
     def make(api: Api, database: Database, identity: str, lost_after: float) -> OperatorContext:

@@ -185,7 +185,7 @@ class World:
         return study_names(open_engine(self.store))
 
 
-class StudyRecord:
+class PodHistory:
     """Every Pod that ever was in a namespace, from a watch: its UIDs and the parameters that it was given."""
 
     def __init__(self, world: World) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from kubetuna_operator.kube.api_client import Refused, collection
 from tests.cluster.conftest import Cluster
-from tests.cluster.operators import StudyRecord, World, kill
+from tests.cluster.operators import PodHistory, World, kill
 from tests.cluster.test_operator import CURVE, HANGS
 from tests.postgres_server import PostgresServer
 
@@ -26,7 +26,7 @@ MOMENTS = (
 
 
 def test_an_operator_that_dies_between_any_two_steps_runs_every_trial_once(world: World) -> None:
-    seen = StudyRecord(world)
+    seen = PodHistory(world)
     world.apply(CURVE, maxTrialCount=24, parallelTrialCount=3)
     for moment in MOMENTS:
         operator = world.operator(KUBETUNA_TEST_DIE_AT=moment)
@@ -40,7 +40,7 @@ def test_an_operator_that_dies_between_any_two_steps_runs_every_trial_once(world
 
 
 def test_two_operators_without_an_election_fence_each_other(world: World) -> None:
-    seen = StudyRecord(world)
+    seen = PodHistory(world)
     first = world.operator()
     world.apply(CURVE.replace("0.3", "1"), maxTrialCount=4)
     world.until("some run", world.running)
@@ -52,7 +52,7 @@ def test_two_operators_without_an_election_fence_each_other(world: World) -> Non
 
 
 def test_a_leader_that_freezes_past_its_lease_and_thaws_writes_nothing_more(world: World) -> None:
-    seen = StudyRecord(world)
+    seen = PodHistory(world)
     first = world.operator("--address=127.0.0.1")
     lease = f"{collection('leases', world.namespace)}/kubetuna-operator"
     world.apply(CURVE.replace("0.3", "1"), maxTrialCount=6)
@@ -113,7 +113,7 @@ def test_a_database_that_goes_away_stops_nothing(cluster: Cluster, namespace: st
     world = World(cluster, namespace, server.url("postgres"), tmp_path)
     try:
         world.install_crds()
-        seen = StudyRecord(world)
+        seen = PodHistory(world)
         world.operator()
         world.apply(CURVE.replace("0.3", "1.5"), maxTrialCount=2)
         world.until("both run", lambda: len(world.running()) == 2)

@@ -14,7 +14,7 @@ from hack.cluster.layout import Layout, find_layout
 from hack.cluster.up import up
 
 from tests.cluster.conftest import Cluster
-from tests.cluster.operators import StudyRecord, World
+from tests.cluster.operators import PodHistory, World
 from tests.cluster.test_operator import CURVE
 
 pytestmark = pytest.mark.cluster
@@ -42,7 +42,7 @@ def test_an_api_server_that_is_away_costs_no_trial_and_no_attempt(
     world.api.create("/api/v1/namespaces", {"metadata": {"name": "outage"}})
     world.install_crds()
     try:
-        seen = StudyRecord(world)
+        seen = PodHistory(world)
         operator = world.operator()
         world.apply(CURVE.replace("0.3", "2"), maxTrialCount=4, parallelTrialCount=2)
         world.until("two run", lambda: len(world.running()) == 2)

@@ -141,7 +141,7 @@ def test_an_attempt_runs_to_its_end_and_its_log_reads_back(world: World) -> None
     assert facts is not None and facts.exit is not None
     assert (facts.exit.exit_code, facts.exit.signal, facts.exit.reason) == (0, None, None)
     assert facts.started is not None and facts.ended is not None
-    assert facts.created <= facts.started <= facts.ended
+    assert facts.created is not None and facts.created <= facts.started <= facts.ended
     assert world.lines() == [b"one", b"two"]
 
 

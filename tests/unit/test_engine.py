@@ -287,6 +287,22 @@ def test_attempts_that_end_at_no_known_time_are_still_followed_by_others() -> No
     world.close()
 
 
+def test_an_attempt_that_is_not_seen_is_not_gone_before_a_fresh_look_says_so() -> None:
+    """A place's image may be empty although all its attempts run: started twice, each would have cost two GPUs."""
+    world = World(experiment("", maxTrialCount=2, parallelTrialCount=2), lambda _: Run((b"loss=1",), endless=True))
+    world.turn()
+    world.turn()
+    observe, world.place.observe = world.place.observe, list  # type: ignore[method-assign]
+    for _ in range(5):
+        world.turn()
+    assert len(world.place.launched) == 2
+    world.place.attempts.pop(AttemptKey(0, 0))
+    world.place.observe = observe  # type: ignore[method-assign]
+    world.turn()
+    assert world.place.launched == [AttemptKey(0, 0), AttemptKey(1, 0), AttemptKey(0, 1)]
+    world.close()
+
+
 def test_the_end_of_a_vanished_attempt_is_recorded_as_the_moment_it_was_missed() -> None:
     """Else the wait before the next one would count as time that it used."""
     world = World(experiment("", maxTrialCount=1), curve)

@@ -42,6 +42,12 @@ def grace_seconds(trial_spec: Mapping[str, Any]) -> float:
     return float(asked) if isinstance(asked, int | float) and asked >= 0 else GRACE_SECONDS
 
 
+def attempt_timeout(spec: Experiment) -> float | None:
+    """For how many seconds an attempt may run: the budget's limit, or that of the template where it is less."""
+    own = kind_of(spec.template.trial_spec).timeout(spec.template.trial_spec)
+    return min((limit for limit in (spec.budget.trial_timeout, own) if limit is not None), default=None)
+
+
 def accelerators(spec: Experiment) -> dict[str, int]:
     """How many of each accelerator, or slice of one, all containers of a trial ask for, by the resource's name."""
     found: dict[str, int] = {}

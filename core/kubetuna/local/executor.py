@@ -36,7 +36,7 @@ from kubetuna.local.folders import (
     write_json,
 )
 from kubetuna.local.slots import machine_cores, machine_devices, slots_of
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptPhase, AttemptRequest, Clock, ExitFacts
+from kubetuna.trials.attempts import GONE, AttemptFacts, AttemptKey, AttemptPhase, AttemptRequest, Clock, ExitFacts
 
 Render = Callable[[AttemptRequest], Mapping[str, Any]]
 
@@ -146,6 +146,10 @@ class ProcessExecutor:
         if process is not None:
             _release(process)
             del self._processes[key]
+
+    def gone(self, key: AttemptKey) -> ExitFacts | None:
+        """What this machine does not know of is not there."""
+        return GONE
 
     def observe(self) -> Sequence[AttemptFacts]:
         """All attempts that were requested here and not deleted."""

@@ -12,12 +12,12 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubetuna.errors import ForeignTrials
+from kubetuna.errors import ForeignTrials, StoreUnavailable
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.local.executor import ProcessExecutor
@@ -145,10 +145,10 @@ class _Session:
         self._shown = 0.0
         self.last = Snapshot(spec)
 
-    def unavailable(self, message: str) -> None:
+    def unavailable(self, error: StoreUnavailable) -> None:
         """Say that the database is away; the hold on the study may be lost with it."""
         self._lost = True
-        self._watchers.unavailable(message)
+        self._watchers.unavailable(str(error))
 
     def idle(self) -> bool:
         """Whether the experiment is suspended and nothing of it runs any more, so that only an edit goes on."""
@@ -160,8 +160,9 @@ class _Session:
         """Show the state at most ten times a second."""
         self.last = snapshot
         if self._lost:
-            self._held.renew()
-            self._lost = False
+            with suppress(StoreUnavailable):
+                self._held.renew()
+                self._lost = False
         now = self._clock.now()
         if now - self._shown >= 0.1 or _ended(snapshot) != self._ended:
             self._shown, self._ended = now, _ended(snapshot)

@@ -35,7 +35,7 @@ class TrialLog:
         # What is stored is exact in the middle of a chunk too: a cursor, and how many records after it were taken.
         self._taken_cursor = self.cursor
         self._taken = self._again = int(state.get("taken", 0))
-        self.drained = False
+        self.drained = self._cut = False
         self.gaps = 0
         self.series: dict[str, list[float]] = {}
         self.series_changed = False
@@ -61,7 +61,7 @@ class TrialLog:
         self._announced = None
         self.cursor = ""
         self._settle()
-        self.drained = False
+        self.drained = self._cut = False
         self.series = {}
 
     def take(self, chunk: LogChunk) -> None:
@@ -72,6 +72,9 @@ class TrialLog:
         self.cursor = chunk.cursor
         self.drained = chunk.drained
         self.gaps += chunk.gap
+        said = {name for r in found if isinstance(r, MetricLine) for name in r.values}
+        # What the place says itself comes last, so it makes up for what was not read before it.
+        self._cut = chunk.cut and not said.issuperset(self._objectives)
 
     def records(self, known_steps: Mapping[int, float]) -> Iterator[Point | None]:
         """Take waiting records into the curve, one by one, each with the point that it makes, if any."""
@@ -110,6 +113,7 @@ class TrialLog:
             missing=_missing(self._objectives, values, self._curve.invalid),
             invalid={n: self._curve.invalid[n] for n in self._objectives if n in self._curve.invalid},
             announced=self._announced,
+            cut=self._cut,
         )
 
     def state(self) -> dict[str, Any]:

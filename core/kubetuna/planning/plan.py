@@ -9,16 +9,26 @@ decided in ``kubetuna.planning.stopping``, what an ended attempt means in ``kube
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from kubetuna.experiment.units import SECONDS_PER_HOUR
 from kubetuna.planning.stopping import StopDecision, stop_decision
 from kubetuna.trials.attempts import AttemptKey, ExitFacts
-from kubetuna.trials.outcome import RULES, STOPPED_AT_END, UNCOUNTED_REASONS, Classified, Outcome, Retry, classify
+from kubetuna.trials.outcome import (
+    DISPLACED_REASONS,
+    RULES,
+    RUNNER_REASONS,
+    STOPPED_AT_END,
+    Classified,
+    Outcome,
+    Retry,
+    classify,
+)
 from kubetuna.trials.snapshot import AttemptView, Snapshot, TrialView
 
-# Failures that the infrastructure caused are retried for free, but a trial that meets ten of them is told.
+# Failures that the infrastructure caused are retried for free, but a trial that meets ten of them is told; whom
+# others displace is not.
 FREE_RETRIES = 10
 
 # From the second free retry on a trial waits before its next attempt, twice as long each time: a node that refuses
@@ -153,7 +163,12 @@ def _first_attempt(trial: TrialView, snapshot: Snapshot, end: StopDecision | Non
 def _lost_launch(
     trial: TrialView, attempt: AttemptView, snapshot: Snapshot, end: StopDecision | None
 ) -> Iterator[Action]:
-    """Recorded but unknown to the executor: a crash fell between the two, so start that same attempt."""
+    """Recorded but unknown to the executor: a crash fell between the two, so start that same attempt.
+
+    Where it must not start any more, something may wait at the executor's place that would start it.
+    """
+    if attempt.stop in ("Pruned", "Stopped", "Deleted") or trial.verdict == "prune" or (end and end.stops(trial)):
+        yield Delete(_key(trial, attempt))
     if attempt.stop == "Pruned" or trial.verdict == "prune":
         yield Tell(trial.number, Classified(Outcome.PRUNED, "pruned"))
     elif attempt.stop in ("Stopped", "Deleted") or (end is not None and end.stops(trial)):
@@ -196,6 +211,9 @@ def _ended(
     assert attempt.facts is not None
     facts = attempt.facts.exit or ExitFacts()
     result = classify(facts, attempt.stop, trial.verdict, trial.reading)
+    if result.outcome is Outcome.START_ERROR and snapshot.startable:
+        # Its image, its node or its parameters, but not the template: others have started.
+        result = Classified(Outcome.INFRASTRUCTURE, result.message)
     retry = RULES[result.outcome].retry
     over = end is not None and end.stops(trial)
     if result.outcome is Outcome.SUCCEEDED and attempt.repeat + 1 < trial.repeats:
@@ -223,10 +241,11 @@ def _next_key(trial: TrialView, attempt: AttemptView, repeat: int) -> AttemptKey
 
 def _retry_at(trial: TrialView, retry: Retry, facts: ExitFacts, ended: float | None) -> float:
     """The first moment for another attempt. An end without a time must not be waited after for ever."""
-    earlier = _count(trial, "free")
-    if ended is None or retry != "free" or facts.reason in UNCOUNTED_REASONS or not earlier:
+    earlier = _count(trial, "free", RUNNER_REASONS)
+    if ended is None or retry != "free" or facts.reason in RUNNER_REASONS or not earlier:
         return ended or 0.0
-    return ended + min(FREE_WAIT_LIMIT, FREE_WAIT_SECONDS**earlier)
+    # The exponent is bounded too: others may displace a trial thousands of times.
+    return ended + min(FREE_WAIT_LIMIT, FREE_WAIT_SECONDS ** min(earlier, 10))
 
 
 def _cut_short(snapshot: Snapshot, before: str = "") -> Classified:
@@ -239,11 +258,12 @@ def _cut_short(snapshot: Snapshot, before: str = "") -> Classified:
 def _may_retry(trial: TrialView, retry: Retry, facts: ExitFacts, snapshot: Snapshot) -> bool:
     if retry == "own":
         return _count(trial, "own") < snapshot.spec.retry_limit
-    return facts.reason in UNCOUNTED_REASONS or _count(trial, "free") < FREE_RETRIES
+    unbounded = RUNNER_REASONS | DISPLACED_REASONS
+    return facts.reason in unbounded or _count(trial, "free", unbounded) < FREE_RETRIES
 
 
-def _count(trial: TrialView, retry: Retry) -> int:
-    """Earlier attempts of the present repeat that ended so."""
+def _count(trial: TrialView, retry: Retry, but: Container[str | None] = ()) -> int:
+    """Earlier attempts of the present repeat that ended so, those aside that ended for one of these reasons."""
     return sum(
         1
         for a in trial.attempts[:-1]
@@ -252,7 +272,7 @@ def _count(trial: TrialView, retry: Retry) -> int:
         and a.outcome is not None
         and a.outcome is not Outcome.SUSPENDED
         and RULES[a.outcome].retry == retry
-        and a.reason not in UNCOUNTED_REASONS
+        and a.reason not in but
     )
 
 

@@ -1,8 +1,9 @@
 """The experiment's status as a dict: Katib's names and meanings, and ours beside them.
 
 The same shape is the resource's ``.status`` in a cluster and the last line of ``kubetuna run --json`` on a
-laptop. It is bounded whatever an experiment does: counts, no lists of ended trials, at most 100 running
-trials, the last ten failures, messages cut. Numbers are finite by construction.
+laptop. It does not grow with the trials: counts, no lists of ended trials, at most 100 running trials, the last ten
+failures, messages cut. Numbers are finite by construction. What parameters and names make of it is cut where it is
+sent.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from kubetuna.experiment.units import SECONDS_PER_HOUR, SLOT, Unit
 from kubetuna.planning.stopping import StopDecision, is_over
 from kubetuna.trials.progress import FAILURE_LIMIT, Results
 from kubetuna.trials.records import TrialRecord, timestamp
-from kubetuna.trials.snapshot import Snapshot
+from kubetuna.trials.snapshot import Snapshot, TrialView
 
 RUNNING_LIMIT = 100
 FRONT_LIMIT = 50
@@ -149,7 +150,7 @@ def _text(value: object) -> str:
 
 def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:
     tally = snapshot.tally
-    running = sum(1 for t in snapshot.trials if _runs(snapshot, t.number))
+    running = sum(map(_runs, snapshot.trials))
     return {
         "trials": tally.numbered,
         "trialsSucceeded": tally.complete,
@@ -159,12 +160,12 @@ def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:
         "trialsRunning": running,
         "trialsPending": len(snapshot.trials) - running,
         "trialMetricsUnavailable": results.metrics_unavailable,
+        **({"attemptsDisplaced": results.displaced} if results.displaced else {}),
         **({"trialsRetested": tally.retested} if snapshot.spec.retest is not None else {}),
     }
 
 
-def _runs(snapshot: Snapshot, number: int) -> bool:
-    trial = next(t for t in snapshot.trials if t.number == number)
+def _runs(trial: TrialView) -> bool:
     latest = trial.latest
     return bool(latest and latest.facts and latest.facts.phase == "running")
 
@@ -173,8 +174,8 @@ def _lists(snapshot: Snapshot, results: Results) -> dict[str, Any]:
     name = snapshot.spec.name
     open_trials = snapshot.trials[:RUNNING_LIMIT]
     return {
-        "runningTrialList": [f"{name}-{t.number}" for t in open_trials if _runs(snapshot, t.number)],
-        "pendingTrialList": [f"{name}-{t.number}" for t in open_trials if not _runs(snapshot, t.number)],
+        "runningTrialList": [f"{name}-{t.number}" for t in open_trials if _runs(t)],
+        "pendingTrialList": [f"{name}-{t.number}" for t in open_trials if not _runs(t)],
         "failures": [
             {"trial": t.number, "outcome": t.outcome, "message": t.message[:200]}
             for t in results.failures[-FAILURE_LIMIT:]

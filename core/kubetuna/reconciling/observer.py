@@ -42,6 +42,8 @@ class Observer:
         self._logs: dict[int, TrialLog] = {}
         self.seen: dict[AttemptKey, AttemptFacts] = {}
         self.stop_sent: dict[AttemptKey, float] = {}
+        # Of what is not seen: whether it is gone, asked once a turn.
+        self._missing: dict[AttemptKey, ExitFacts | None] = {}
         self._ends = EndTimes(clock)
         # Whether some log may hold more than was read of it: then there is no time to wait.
         self.behind = False
@@ -49,6 +51,7 @@ class Observer:
     def observe(self) -> Snapshot:
         """Observe the attempts and read the logs of what is open."""
         self.behind = False
+        self._missing = {}
         self.seen = {facts.key: self._ends.dated(facts) for facts in self._executor.observe()}
         self._ends.keep({*self.seen, *self._open_keys()})
         return self._look(read=True)
@@ -116,7 +119,7 @@ class Observer:
         key = record.key(trial.number)
         facts = seen.get(key)
         if facts is None and record.started is not None and record.outcome is None:
-            facts = self._ends.dated(_gone(key, record))
+            facts = self._ends.dated(self._unseen(key, record))
         if facts is not None and facts.started is not None and record.started is None:
             self._study.update_attempt(trial.number, record.number, started=facts.started, node=facts.node)
         return AttemptView(
@@ -129,6 +132,15 @@ class Observer:
             reason=record.reason,
             repeat=record.repeat,
         )
+
+    def _unseen(self, key: AttemptKey, record: AttemptRecord) -> AttemptFacts:
+        """An attempt that has run and is not known to its executor: it is gone only where a fresh look says so."""
+        if key not in self._missing:
+            self._missing[key] = self._executor.gone(key)
+        end = self._missing[key]
+        if end is not None:
+            return AttemptFacts(key, "ended", record.created, record.started, exit=end, node=record.node)
+        return AttemptFacts(key, "running", record.created, record.started, node=record.node)
 
     def log(self, trial: OpenTrial) -> TrialLog:
         """What was read of a trial's log."""
@@ -151,9 +163,3 @@ class Observer:
         """Drop what is kept of a trial that was told."""
         self._logs.pop(number, None)
         self.stop_sent = {key: at for key, at in self.stop_sent.items() if key.trial != number}
-
-
-def _gone(key: AttemptKey, record: AttemptRecord) -> AttemptFacts:
-    """An attempt that was seen running and is no longer known to its executor; nobody knows since when."""
-    facts = ExitFacts(reason="Deleted", message="it was running and is gone")
-    return AttemptFacts(key, "ended", record.created, record.started, exit=facts, node=record.node)

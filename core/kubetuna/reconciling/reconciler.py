@@ -16,6 +16,7 @@ from typing import Any, assert_never
 
 from kubetuna.errors import StoreUnavailable
 from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import attempt_timeout
 from kubetuna.planning.plan import (
     Action,
     Ask,
@@ -33,7 +34,15 @@ from kubetuna.planning.plan import (
 from kubetuna.planning.stopping import StopDecision
 from kubetuna.reconciling.observer import Circumstances, Observer
 from kubetuna.study.study import OpenTrial, Study
-from kubetuna.trials.attempts import AttemptKey, AttemptRequest, Clock, Executor, ExitFacts, LogSource
+from kubetuna.trials.attempts import (
+    AttemptKey,
+    AttemptRequest,
+    Clock,
+    Executor,
+    ExitFacts,
+    LogSource,
+    attempt_name,
+)
 from kubetuna.trials.environment import environment, params_hash, trial_seed
 from kubetuna.trials.outcome import Classified
 from kubetuna.trials.records import AttemptRecord, bounded
@@ -58,7 +67,7 @@ class Ports:
     logs: LogSource
     clock: Clock
     publish: Publisher
-    unavailable: Callable[[str], None] = lambda _message: None
+    unavailable: Callable[[StoreUnavailable], None] = lambda _error: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +182,7 @@ class Reconciler:
                 return True
         except StoreUnavailable as error:
             self._failures += 1
-            self.ports.unavailable(str(error))
+            self.ports.unavailable(error)
             return False
         self._failures = 0
         return True
@@ -226,13 +235,13 @@ class Reconciler:
         self.study.begin_attempt(key.trial, AttemptRecord(key.attempt, now, digest, repeat=key.repeat))
         request = AttemptRequest(
             key=key,
-            name=f"{self.spec.name}-{key.trial}-{key.repeat}-{key.attempt}",
+            name=attempt_name(self.spec.name, key),
             params=dict(trial.params),
             params_hash=digest,
             environment=environment(
                 self.spec.name, trial.params, key, trial_seed(self.study.seed, key.trial, key.repeat)
             ),
-            timeout=self.spec.budget.trial_timeout,
+            timeout=attempt_timeout(self.spec),
         )
         return [lambda: self.ports.executor.launch(request)]
 

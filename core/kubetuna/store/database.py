@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy
@@ -18,8 +19,28 @@ from sqlalchemy.pool import NullPool
 from kubetuna.errors import StoreError, StoreUnavailable
 
 WRITE = "kubetuna_write"
+# Marks a connection whose session is not ours alone: a pooler in front of the server gives it to others in between.
+POOLED = "kubetuna_pooled"
+# A setting of no effect, which a session has only where all of ours reached it.
+OWN_SESSION = "kubetuna.session"
 # How long a statement of ours may wait for another writer's lock before it counts as unavailable.
 LOCK_SECONDS = 10
+# An operator's connections, however many experiments it has: each holds one for a transaction only.
+POOL_SIZE, POOL_OVERFLOW, POOL_SECONDS = 2, 2, 10
+SETTINGS = {
+    # What was flushed must survive a crash of the server, also where its default gives that away for speed.
+    "synchronous_commit": "on",
+    "statement_timeout": "60000",
+    "lock_timeout": str(LOCK_SECONDS * 1000),
+}
+NETWORK: dict[str, int] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    # Milliseconds. A server without power acknowledges nothing, and TCP alone gives up after a quarter of an hour.
+    "tcp_user_timeout": 15_000,
+}
 
 
 def open_engine(url: str) -> Engine:
@@ -29,26 +50,55 @@ def open_engine(url: str) -> Engine:
         StoreError: another kind of URL, or none at all.
     """
     parsed = parse_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed)
-    return sqlalchemy.create_engine(
-        parsed,
-        pool_size=2,
-        max_overflow=2,
+    return _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgres(parsed)
+
+
+def _postgres(url: URL) -> Engine:
+    own = str(url.query.get("options", ""))
+    settings = " ".join(f"-c {name}={value}" for name, value in {**SETTINGS, OWN_SESSION: "yes"}.items())
+    engine = sqlalchemy.create_engine(
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        pool_timeout=POOL_SECONDS,
         pool_pre_ping=True,
         # One round trip for many rows, rather than one each.
         executemany_mode="values_plus_batch",
         executemany_batch_page_size=1000,
         hide_parameters=True,
+        # What the URL says itself wins.
         connect_args={
-            "connect_timeout": 5,
-            "keepalives_idle": 30,
-            "keepalives_interval": 10,
-            "keepalives_count": 3,
-            # What was flushed must survive a crash of the server, also where its default gives that away for speed.
-            "options": f"-c synchronous_commit=on -c statement_timeout=60000 -c lock_timeout={LOCK_SECONDS * 1000}",
+            **{name: value for name, value in NETWORK.items() if name not in url.query},
+            "options": f"{settings} {own}".strip(),
         },
     )
+
+    def connect(dialect: Any, _record: Any, args: Any, named: dict[str, Any]) -> Any:
+        try:
+            return dialect.connect(*args, **named)
+        except dialect.loaded_dbapi.OperationalError as error:
+            if "unsupported startup parameter" not in str(error):
+                raise
+            return dialect.connect(*args, **{**named, "options": own})
+
+    event.listen(engine, "do_connect", connect)
+    event.listen(engine, "connect", _mark_pooled)
+    event.listen(engine, "begin", _settle)
+    return engine
+
+
+def _mark_pooled(connection: Any, record: Any) -> None:
+    """PgBouncer refuses our settings or drops them, as it is configured; then nothing may rely on the session."""
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT current_setting('{OWN_SESSION}', true)")
+        record.info[POOLED] = cursor.fetchone()[0] != "yes"
+    connection.autocommit = False
+
+
+def _settle(connection: Connection) -> None:
+    if connection.info.get(POOLED):
+        connection.exec_driver_sql("; ".join(f"SET LOCAL {name} = {value}" for name, value in SETTINGS.items()))
 
 
 def parse_url(url: str) -> URL:
@@ -71,7 +121,7 @@ _ALLOWED = "use sqlite:///FILE.db or postgresql+psycopg2://USER:PASSWORD@HOST/DA
 
 def _hidden(url: str) -> str:
     scheme, found, rest = url.partition("://")
-    return f"{scheme}://…{rest.rpartition('@')[2]}" if found else scheme[:20]
+    return f"{scheme}://…{rest.rpartition('@')[2].partition('?')[0]}" if found else scheme[:20]
 
 
 def _sqlite(url: URL) -> Engine:
@@ -123,43 +173,94 @@ def translated(engine: Engine) -> Iterator[None]:
     except exc.DBAPIError as error:
         raise translate(error, engine.url) from error
     except exc.TimeoutError as error:
-        # All connections are in use, as they are while the server hangs.
-        raise StoreUnavailable(f"the store at {place(engine.url)} answers too slowly") from error
+        words = f"has no connection free for {POOL_SECONDS} s: it is slow, or stands still"
+        raise _unavailable(engine.url, words, "all connections of this process are in use") from error
+    except (exc.PendingRollbackError, exc.ResourceClosedError, exc.DisconnectionError) as error:
+        raise _unavailable(engine.url, _LOST, type(error).__name__) from error
     except exc.SQLAlchemyError as error:
         raise StoreError(f"the store at {place(engine.url)} failed: {type(error).__name__}") from error
 
 
 def place(url: URL) -> str:
-    """Where a store is, without its password."""
-    return url.render_as_string(hide_password=True)
+    """Where a store is, without its password, which may stand among the options too."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    """What a driver's error means, as words after "the database"; ``passing``: it may work later as it is."""
+
+    words: str
+    passing: bool = False
+
+
+_LOST = "cannot be reached"
+_FULL = "is full: its disk has no room left"
+_READ_ONLY = "is read-only: a standby that is not promoted, or set so by its owner"
+_TOO_MANY = "takes no more connections: raise its max_connections, or put PgBouncer in front of it"
+_USER, _PASSWORD = "refuses this user", "refuses this user's password"
+_NO_TABLES, _ABSENT = "has no tables of a study", "does not exist; create the database first"
+_LOCKED = _Cause("is locked by another writer", passing=True)
+
+# PostgreSQL's SQLSTATE, or the class that it begins with. What an administrator can mend is waited for.
+_STATES = {
+    "53100": _Cause(_FULL, passing=True),
+    "25006": _Cause(_READ_ONLY, passing=True),
+    "53300": _Cause(_TOO_MANY, passing=True),
+    "55P03": _LOCKED,
+    "28P01": _Cause(_PASSWORD),
+    "28": _Cause(_USER),
+    "42501": _Cause(_USER),
+    "42P01": _Cause(_NO_TABLES),
+    "3D000": _Cause(_ABSENT),
+    # Connection, transaction and resources: lost, rolled back, short, in use, stopped by the server, its own disk.
+    **{kind: _Cause(_LOST, passing=True) for kind in ("08", "25", "40", "53", "55", "57", "58")},
+}
+
+# Of SQLite, and of what refuses a connection before it has a state; the first that is in the text counts.
+_SIGNS = {
+    "unable to open database file": _Cause("cannot be opened: does its folder exist, and may you write there"),
+    "file is not a database": _Cause("is no SQLite database"),
+    "malformed": _Cause("is damaged"),
+    "readonly database": _Cause("is read-only"),
+    "read-only": _Cause(_READ_ONLY, passing=True),
+    "disk is full": _Cause(_FULL),
+    "no space left": _Cause(_FULL, passing=True),
+    "too many c": _Cause(_TOO_MANY, passing=True),
+    "connection slots": _Cause(_TOO_MANY, passing=True),
+    "no more connections": _Cause(_TOO_MANY, passing=True),
+    "permission denied": _Cause(_USER),
+    "password authentication failed": _Cause(_PASSWORD),
+    "no pg_hba.conf entry": _Cause("refuses this user or machine: see its pg_hba.conf"),
+    "no such table": _Cause(_NO_TABLES),
+    "locked": _LOCKED,
+}
 
 
 def translate(error: exc.DBAPIError, url: URL) -> StoreError:
-    """The one table from a driver's error to what a person should do."""
+    """A driver's error as what a person should do about it."""
     text = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error).__name__
-    lowered = text.lower()
-    where = place(url)
-    final = {
-        "unable to open database file": "cannot be opened: does its folder exist, and may you write there",
-        "file is not a database": "is no SQLite database",
-        "malformed": "is damaged",
-        "readonly database": "is read-only",
-        "read-only": "is read-only",
-        "disk is full": "is full: its disk has no room left",
-        "disk full": "is full: its disk has no room left",
-        "no space left": "is full: its disk has no room left",
-        "permission denied": "refuses this user",
-        "password authentication failed": "refuses this user's password",
-        "no such table": "has no tables of a study",
-        "undefinedtable": "has no tables of a study",
-    }
-    for sign, words in final.items():
-        if sign in lowered:
-            return StoreError(f"the store at {where} {words} ({text})")
-    if 'database "' in lowered and "does not exist" in lowered:
-        return StoreError(f"the store at {where} does not exist; create the database first ({text})")
-    if "locked" in lowered or "lock timeout" in lowered:
-        return StoreUnavailable(f"the store at {where} is locked by another writer ({text})")
-    if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
-        return StoreUnavailable(f"the store at {where} cannot be reached ({text})")
-    return StoreError(f"the store at {where} failed: {text}")
+    cause = _cause(error, text.lower())
+    if cause is None:
+        return StoreError(f"the store at {place(url)} failed: {text}")
+    if cause.passing:
+        return _unavailable(url, cause.words, text)
+    return StoreError(f"the store at {place(url)} {cause.words} ({text})", f"the database {cause.words}")
+
+
+def _cause(error: exc.DBAPIError, text: str) -> _Cause | None:
+    state = getattr(error.orig, "pgcode", None) or ""
+    known = _STATES.get(state) or _STATES.get(state[:2])
+    if known is None and not state:
+        known = next((cause for sign, cause in _SIGNS.items() if sign in text), None)
+        if "does not exist" in text and ('database "' in text or 'role "' in text):
+            known = _Cause(_ABSENT if 'database "' in text else _USER)
+    # A plain DatabaseError is what the driver makes of an answer that was cut off.
+    lost = isinstance(error, exc.OperationalError | exc.InterfaceError) or type(error) is exc.DatabaseError
+    if known is None and (lost or error.connection_invalidated):
+        known = _Cause(_LOST, passing=True)
+    return known
+
+
+def _unavailable(url: URL, words: str, text: str) -> StoreUnavailable:
+    return StoreUnavailable(f"the store at {place(url)} {words} ({text})", f"the database {words}")

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from kubetuna.errors import StoreError, StudyHeld
-from kubetuna.store.database import translated
+from kubetuna.store.database import POOLED, translated
 from kubetuna.trials.records import timestamp
 
 # Beside "kubetuna:…" so that our session locks cannot meet another program's.
@@ -123,7 +123,9 @@ class _Session:
     def _locked(self) -> Connection:
         key = int.from_bytes(hashlib.sha256(self._study_name.encode()).digest()[:4], "big", signed=True)
         with translated(self._engine):
-            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            connection = self._engine.connect()
+            if not connection.info.get(POOLED):
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             try:
                 _lock_session(connection, self._study_name, key, self._holder)
             except BaseException:
@@ -136,7 +138,7 @@ class _Session:
         """Look whether the session lives, and take the lock in a new one where not."""
         try:
             self._connection.execute(text("SELECT 1"))
-        except DBAPIError:
+        except SQLAlchemyError:
             self.close()
             self._connection = self._locked()
 
@@ -149,9 +151,13 @@ class _Session:
 def _lock_session(connection: Connection, study_name: str, key: int, holder: Holder) -> None:
     # Visible to whoever is refused; PostgreSQL cuts it at 63 bytes.
     name = f"kubetuna {holder.pid} {holder.since:.0f} {holder.host}"[:63]
-    connection.execute(text("SELECT set_config('application_name', :name, false)"), {"name": name})
+    # Of a pooled connection only an open transaction is ours alone; it reads nothing, and so holds up no vacuum.
+    pooled = bool(connection.info.get(POOLED))
+    connection.execute(
+        text("SELECT set_config('application_name', :name, :local)"), {"name": name, "local": pooled}
+    )
     args = {"cls": LOCK_CLASS, "key": key}
-    if connection.execute(text("SELECT pg_try_advisory_lock(:cls, :key)"), args).scalar():
+    if connection.execute(text(f"SELECT pg_try_advisory_{'xact_' * pooled}lock(:cls, :key)"), args).scalar():
         return
     found = connection.execute(
         text(

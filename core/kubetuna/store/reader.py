@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 
 from kubetuna.errors import StudyNotFound
 from kubetuna.store.database import open_engine, place, reading, writing
@@ -74,6 +74,17 @@ def study_attributes(engine: Engine, name: str) -> Mapping[str, Any] | None:
         return None
     with reading(engine) as connection:
         return load_attributes(connection, study_id)[1]
+
+
+def newest_study(engine: Engine, name: str) -> str | None:
+    """The newest study of this name, or whose name begins with it and a slash."""
+    column, begun = STUDIES.c.study_name, f"{name}/"
+    # No LIKE: what is looked for is a person's text, and SQLite's LIKE heeds no case.
+    wanted = (column == name) | (func.substr(column, 1, len(begun)) == begun)
+    with reading(engine) as connection:
+        query = select(column).where(wanted).order_by(STUDIES.c.study_id.desc()).limit(1)
+        found: str | None = connection.execute(query).scalar()
+        return found
 
 
 def read_study_id(engine: Engine, name: str) -> int:

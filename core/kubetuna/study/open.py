@@ -55,7 +55,7 @@ def open_study(
     known = study_attributes(engine, study_name) or {}
     _refuse_other_spec(known, spec, study_name)
     is_new = records.EXPERIMENT not in known
-    earlier = take_over(engine, spec) if spec.warm_start_studies and is_new else Earlier()
+    earlier = take_over(engine, spec, study_name) if spec.warm_start_studies and is_new else Earlier()
     directions = [StudyDirection[o.direction.upper()] for o in spec.objectives]
     storage = JournaledStorage.open(engine, study_name, directions, writer=writer, seen_as=spec.name)
     attrs = storage.get_study_system_attrs(storage.study_id)

@@ -42,6 +42,9 @@ class Journal(Protocol):
     @property
     def pending(self) -> int: ...
 
+    @property
+    def epoch(self) -> int: ...
+
     def flush(self) -> None: ...
 
     def confirm(self) -> None: ...
@@ -83,6 +86,7 @@ class Study:
         self.told: list[int] = []
         self.numbered = 0
         attrs = storage.get_study_system_attrs(journal.study_id)
+        self.uid, self.epoch = str(attrs.get(records.UID, "")), journal.epoch
         self.protocol = str(attrs.get(records.PROTOCOL, ""))
         # Why no further trial can be proposed; once so, always so, since proposals follow from what is stored.
         self.unsearchable = str(attrs.get(records.UNSEARCHABLE, ""))

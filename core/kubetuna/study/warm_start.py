@@ -18,7 +18,7 @@ from kubetuna.experiment.model import EarlierStudy, Experiment, Scalar
 from kubetuna.parsing.warm_start import point_value
 from kubetuna.search.space import distribution, exists, ordered
 from kubetuna.store.database import place
-from kubetuna.store.reader import read_study
+from kubetuna.store.reader import newest_study, read_study
 from kubetuna.study.record import StudyRecord, study_record, value_in
 from kubetuna.trials.progress import eligible
 from kubetuna.trials.records import TrialRecord
@@ -40,15 +40,15 @@ class Earlier:
             self.notes.append(text)
 
 
-def take_over(engine: Engine, spec: Experiment) -> Earlier:
-    """What the studies named in the spec have to give.
+def take_over(engine: Engine, spec: Experiment, study_name: str) -> Earlier:
+    """What the studies named in the spec have to give to the one of ``study_name``.
 
     Raises:
         StudyMismatch: one of them does not exist in the store, or goes the other way.
     """
     found = Earlier()
     for index, wanted in enumerate(spec.warm_start_studies):
-        seen = _read(engine, wanted, f"spec.warmStart.studies[{index}]", spec)
+        seen = _read(engine, wanted, f"spec.warmStart.studies[{index}]", spec, study_name)
         ranked = _ranked(seen, spec)
         if not ranked:
             found.note(f"{wanted.study}: no completed trial has {spec.objectives[0].metric}; nothing is taken over")
@@ -63,15 +63,35 @@ def take_over(engine: Engine, spec: Experiment) -> Earlier:
     return found
 
 
-def _read(engine: Engine, wanted: EarlierStudy, path: str, spec: Experiment) -> StudyRecord:
+def _read(engine: Engine, wanted: EarlierStudy, path: str, spec: Experiment, study_name: str) -> StudyRecord:
     try:
-        seen = study_record(read_study(engine, wanted.study), place(engine.url))
+        name = _reachable(engine, wanted.study, study_name)
+        seen = study_record(read_study(engine, name), place(engine.url))
     except StudyNotFound as error:
-        raise StudyMismatch(f"{path}: {error}") from error
+        raise StudyMismatch(f"{path}: {error}", f"{path}: {error.public}") from error
     metric, direction = spec.objectives[0].metric, spec.objectives[0].direction
     if any(o.metric == metric and o.direction != direction for o in seen.spec.objectives):
         raise StudyMismatch(f"{path}: study {wanted.study!r} does not {direction} {metric}")
     return seen
+
+
+def _reachable(engine: Engine, wanted: str, study_name: str) -> str:
+    """The name in the store of a study to start from.
+
+    A cluster's study is called NAMESPACE/NAME/UID and reaches those of its own namespace only: tenants share a
+    store, and of another's study not even its existence is said.
+
+    Raises:
+        StudyNotFound: there is none within reach.
+    """
+    namespace, shared, _ = study_name.partition("/")
+    if not shared:
+        return wanted
+    found = newest_study(engine, f"{namespace}/{wanted.removeprefix(f'{namespace}/')}")
+    if found is None:
+        text = f"no study {wanted!r} in namespace {namespace!r}; name an Experiment of this namespace"
+        raise StudyNotFound(text, text)
+    return found
 
 
 def _ranked(seen: StudyRecord, spec: Experiment) -> list[tuple[TrialRecord, float]]:

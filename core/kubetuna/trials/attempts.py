@@ -26,6 +26,11 @@ class AttemptKey:
     repeat: int = 0
 
 
+def attempt_name(experiment: str, key: AttemptKey) -> str:
+    """The name of an attempt, the same for all time."""
+    return f"{experiment}-{key.trial}-{key.repeat}-{key.attempt}"
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptRequest:
     """Everything a place needs to start an attempt. ``params_hash`` guards against adopting a stranger."""
@@ -61,18 +66,21 @@ class ExitFacts:
         return self.exit_code == 0 and self.signal is None and self.reason is None
 
 
+GONE = ExitFacts(reason="Deleted", message="it was running and is gone")
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptFacts:
     """One attempt as its place sees it now.
 
-    ``waiting`` says why it is still pending, ``stopping`` that its end was seen to be under way. ``ended`` is None
-    also of one that has ended where the place does not know when: the present, which moves on at every look, is no
-    answer (``kubetuna.trials.end_times``).
+    ``created`` is None where the place cannot tell. ``waiting`` says why it is still pending, ``stopping`` that its
+    end was seen to be under way. ``ended`` is None also of one that has ended where the place does not know when:
+    the present, which moves on at every look, is no answer (``kubetuna.trials.end_times``).
     """
 
     key: AttemptKey
     phase: AttemptPhase
-    created: float
+    created: float | None
     started: float | None = None
     ended: float | None = None
     exit: ExitFacts | None = None
@@ -100,6 +108,13 @@ class Executor(Protocol):
     def observe(self) -> Sequence[AttemptFacts]:
         """All attempts that the place knows of this experiment."""
 
+    def gone(self, key: AttemptKey) -> ExitFacts | None:
+        """What is known of the end of an attempt that is not observed, by a look no older than the call.
+
+        None where it is there all the same: a place may know less than there is. While it cannot look, nothing is
+        gone.
+        """
+
     def capacity(self) -> int | None:
         """How many attempts can run at once here; None where only the place's own queue knows."""
 
@@ -112,13 +127,15 @@ class LogChunk:
     """Complete lines in order, without their newline, each at most ``LINE_LIMIT`` bytes (longer ones are left out).
 
     ``cursor`` is opaque, a resume point after the last of ``lines``; ``drained`` is true once the attempt
-    has ended and nothing more will come. ``gap`` is true where lines are known to be lost.
+    has ended and nothing more will come. ``gap`` is true where lines are known to be lost; ``cut``, beside
+    ``drained``, where the last ones before the place's own word are.
     """
 
     lines: tuple[bytes, ...] = ()
     cursor: str = ""
     drained: bool = False
     gap: bool = False
+    cut: bool = False
     times: tuple[float, ...] = field(default=())
 
 

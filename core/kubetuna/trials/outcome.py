@@ -84,6 +84,7 @@ INFRASTRUCTURE_REASONS = frozenset(
         "DeletionByPodGC",
         "TerminationByKubelet",
         "Evicted",
+        "StoppedByQueue",
         "NodeLost",
         "NodeShutdown",
         "UnexpectedAdmissionError",
@@ -93,7 +94,15 @@ INFRASTRUCTURE_REASONS = frozenset(
 )
 
 # A dead runner is nobody's fault and no sign of a sick cluster, so it is not counted against the bound.
-UNCOUNTED_REASONS = frozenset({"RunnerDied", "Interrupted"})
+RUNNER_REASONS = frozenset({"RunnerDied", "Interrupted"})
+
+# A scheduler, a queue or a drained node wanted the place: that is how a shared cluster works, however often.
+DISPLACED_REASONS = frozenset({"Preempted", "PreemptionByScheduler", "EvictionByEvictionAPI", "StoppedByQueue"})
+
+
+def has_started(started: float | None, reason: str | None) -> bool:
+    """Whether an attempt's command has run, however it ended."""
+    return started is not None and reason != "StartError"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,8 @@ class Reading:
     """What the log of all attempts says: the objectives' values, and what is wrong with them.
 
     ``missing`` and ``invalid`` hold objective metrics without any value, or whose value is not finite. ``protocol``
-    is the trial's protocol of evaluation where it is not the study's, whose values cannot be compared.
+    is the trial's protocol of evaluation where it is not the study's, whose values cannot be compared. ``cut``:
+    what was printed last could not be read, so a value may be an old one.
     """
 
     values: Mapping[str, float]
@@ -109,11 +119,12 @@ class Reading:
     invalid: Mapping[str, str] = field(default_factory=dict)
     announced: Literal["OutOfMemory"] | None = None
     protocol: str = ""
+    cut: bool = False
 
     @property
     def whole(self) -> bool:
-        """Whether every objective has a finite value, and the trainer announced no failure."""
-        return not self.missing and not self.invalid and self.announced is None
+        """Whether every objective has a finite value, its last one, and the trainer announced no failure."""
+        return not self.missing and not self.invalid and self.announced is None and not self.cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +159,8 @@ def classify(exit_facts: ExitFacts, stop: str | None, verdict: str, reading: Rea
         return Classified(Outcome.SUSPENDED, "stopped while the experiment is suspended")
     if reading.announced == "OutOfMemory":
         return Classified(Outcome.OUT_OF_MEMORY, "the trainer announced that its memory ran out")
+    if exit_facts.by_itself and reading.cut:
+        return Classified(Outcome.INFRASTRUCTURE, "it ended well, but its log could not be read to the end")
     return _by_reason(exit_facts) or _by_exit(exit_facts, reading)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kubetuna.experiment.model import Experiment, Objective
-from kubetuna.trials.outcome import RULES, Outcome
+from kubetuna.trials.outcome import DISPLACED_REASONS, RULES, Outcome, has_started
 from kubetuna.trials.records import AttemptRecord, TrialRecord, outcome_of
 from kubetuna.trials.snapshot import Tally
 
@@ -34,6 +34,7 @@ class Results:
     saved_steps: float = 0.0
     saved_seconds: float = 0.0
     ended_at: float | None = None
+    displaced: int = 0
 
 
 class Progress:
@@ -55,6 +56,8 @@ class Progress:
         self._complete = _Runs()
         self._pruned: list[_Runs] = []
         self._ended_at: float | None = None
+        self._started = False
+        self._displaced = 0
         # From start to end of every attempt that ended.
         self.attempt_seconds = 0.0
 
@@ -71,6 +74,8 @@ class Progress:
 
     def add_attempt(self, attempt: AttemptRecord) -> None:
         """Take in the time of an attempt, once that has ended and its outcome is known."""
+        self._started |= has_started(attempt.started, attempt.reason)
+        self._displaced += bool(attempt.outcome) and attempt.reason in DISPLACED_REASONS
         if attempt.started is not None and attempt.ended is not None and attempt.outcome:
             self.attempt_seconds += max(0.0, attempt.ended - attempt.started)
 
@@ -138,6 +143,7 @@ class Progress:
             identical_failures=0 if complete else self._alike,
             last_failure=self._last_failure,
             retested=self._retested,
+            started=self._started,
         )
 
     def results(self, open_steps: int = 0) -> Results:
@@ -154,6 +160,7 @@ class Progress:
             saved_steps=sum(max(0.0, mean_steps - own.steps) for own in self._pruned),
             saved_seconds=sum(max(0.0, mean_seconds - own.seconds) for own in self._pruned),
             ended_at=self._ended_at,
+            displaced=self._displaced,
         )
 
 

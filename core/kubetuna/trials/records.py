@@ -40,6 +40,8 @@ WARM_START = "kubetuna:warm-start"
 
 MESSAGE_LIMIT = 1000
 
+_OUTCOMES = {str(outcome): outcome for outcome in Outcome}
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
@@ -237,7 +239,7 @@ def bounded(message: str) -> str:
 
 def outcome_of(text: str | None) -> Outcome | None:
     """The outcome of that name; None for none, and for one that only a newer version knows."""
-    return Outcome(text) if text in set(Outcome) else None
+    return None if text is None else _OUTCOMES.get(text)
 
 
 def dumps(value: object) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey
-from kubetuna.trials.outcome import Outcome, Reading
+from kubetuna.trials.outcome import Outcome, Reading, has_started
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,7 @@ class Tally:
     ``since_improvement`` is the number of ended trials after the one that gave the best value;
     ``identical_failures`` the length of the latest run of failures with one and the same message, counted
     only while no trial has ever completed. ``retested`` counts ended re-tests, which the others leave out.
+    ``started``: some attempt that has ended had started, so the template can.
     """
 
     numbered: int = 0
@@ -89,6 +90,7 @@ class Tally:
     identical_failures: int = 0
     last_failure: str = ""
     retested: int = 0
+    started: bool = False
 
     @property
     def ended(self) -> int:
@@ -113,6 +115,16 @@ class Snapshot:
     unsearchable: str = ""
     retests_due: tuple[int, ...] = ()
     blocked: tuple[str, ...] = field(default=())
+
+    @property
+    def startable(self) -> bool:
+        """Whether any attempt ever started: then what keeps another one from it is not the template."""
+        return self.tally.started or any(
+            has_started(a.facts.started, a.facts.exit.reason if a.facts.exit else None)
+            for t in self.trials
+            for a in t.attempts
+            if a.facts is not None
+        )
 
     def spent(self, now: float) -> float:
         """Resource-seconds over all attempts so far, the running ones counted up to now."""

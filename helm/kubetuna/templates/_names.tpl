@@ -71,7 +71,7 @@ affinity: {{- toYaml . | nindent 2 }}
   verbs: [get]
 - apiGroups: [""]
   resources: [events]
-  verbs: [get, create, patch]
+  verbs: [get, list, create, patch]
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, create, delete]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubetuna.errors import Problem, SpecError, StudyMismatch, StudyNotFound
+from kubetuna.errors import Problem, SpecError, StoreUnavailable, StudyMismatch, StudyNotFound
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import grace_seconds, resource_units
 from kubetuna.parsing.parse import parse_experiment
@@ -70,7 +70,7 @@ def open_experiment(
         spec, problems = parse_experiment(document), tuple[Problem, ...]()
         opened = _open(context, spec, ref)
     except (SpecError, StudyMismatch) as error:
-        problems = error.problems if isinstance(error, SpecError) else (Problem("spec", str(error)),)
+        problems = error.problems if isinstance(error, SpecError) else (Problem("spec", error.public),)
         accepted = _accepted_before(context, ref)
         if accepted is None:
             return Refusal(problems)
@@ -144,9 +144,9 @@ class OpenExperiment:
             self._trial_objects.refresh()
             self._publisher.publish(snapshot, end)
 
-    def _unavailable(self, message: str) -> None:
+    def _unavailable(self, error: StoreUnavailable) -> None:
         STORE_ERRORS.inc()
-        self._store.problem = message
+        self._store.failed(error)
         self._publisher.publish(self._reconciler.last, None, force=True)
 
 
@@ -175,6 +175,6 @@ class _MeasuredReconciler(Reconciler):
         with COMMIT_SECONDS.time():
             done = super()._make_durable(acts)
         if done:
-            self.context.store.problem = ""
+            self.context.store.answered()
         failpoint("flushed")
         return done

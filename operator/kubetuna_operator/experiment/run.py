@@ -124,7 +124,7 @@ class ExperimentRun:
     def _open(self) -> None:
         found = open_experiment(self._context, self.ref, self._document, self.writer, self._is_deleted)
         if isinstance(found, Refusal):
-            self.writer.write(refusal(found.problems, self.ref.generation, self._context.clock.now()))
+            self.writer.refuse(refusal(found.problems, self.ref.generation, self._context.clock.now()))
             self.over = True
         else:
             self._opened = found
@@ -142,7 +142,7 @@ class ExperimentRun:
         if isinstance(error, StoreError):
             STORE_ERRORS.inc()
             log.warning("%s", error, extra=self.ref.extra)
-            self.writer.amend(unreachable_store(str(error), generation, now))
+            self.writer.amend(unreachable_store(error, generation, now))
             return wait_after(self._failures, FIRST_WAIT, LONGEST_STORE_WAIT)
         log.error("a turn failed; it is tried again", exc_info=error, extra=self.ref.extra)
         self.writer.amend(failed_turn(_said(error), generation, now))

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kubetuna.errors import Problem
+from kubetuna.errors import Problem, StoreError
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import resource_unit
 from kubetuna.experiment.units import Unit
@@ -98,7 +98,12 @@ class Publisher:
             ),
         )
         status = render(snapshot, end, self._results, moment)
-        return {**status, "progress": _progress(snapshot), "spent": _with_text(status["spent"], unit)}
+        return {
+            **status,
+            "progress": _progress(snapshot),
+            "spent": _with_text(status["spent"], unit),
+            "study": {"uid": self._study.uid, "epoch": self._study.epoch},
+        }
 
     def _restarting(self, snapshot: Snapshot, end: StopDecision | None) -> Condition:
         """Whether an experiment that had ended goes on, since its counts or its budget were raised."""
@@ -135,9 +140,9 @@ def refusal(problems: tuple[Problem, ...], generation: int, now: float) -> dict[
     return _bare(accepted_condition(message), "Failed", generation, now, message)
 
 
-def unreachable_store(problem: str, generation: int, now: float) -> dict[str, Any]:
+def unreachable_store(error: StoreError, generation: int, now: float) -> dict[str, Any]:
     """The status while the database cannot be reached for the first time."""
-    return _bare(store_condition(problem), "Created", generation, now, "waiting for the database")
+    return _bare(store_condition(error.public), "Created", generation, now, "waiting for the database")
 
 
 def failed_turn(text: str, generation: int, now: float) -> dict[str, Any]:

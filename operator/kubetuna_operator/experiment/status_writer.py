@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubetuna.errors import KubetunaError
+from kubetuna.trials.fitting import fitted
 from kubetuna_operator import FIELD_MANAGER, GROUP, VERSION
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
-from kubetuna_operator.kube.objects import Owner, mapping, required
+from kubetuna_operator.kube.objects import Owner, mapping, required, whole
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,10 @@ WORTH_AN_EVENT = {
     ("Failed", "True"): _ConditionEvent("Failed", warning=True),
 }
 
+# Of a status as JSON, whatever its parameters, objectives and names; and what of it may be cut for that.
+BYTES = 100_000
+_LISTS = frozenset(("paretoFront", "runningTrialList", "pendingTrialList", "failures"))
+DIVISIBLE = _LISTS | {"params", "parameterAssignments", "metrics", "repeats", "values", "message"}
 # Status writes would otherwise be most of what a busy experiment asks of the API server.
 SECONDS_BETWEEN = 1.0
 
@@ -79,9 +84,16 @@ class StatusWriter:
 
     def amend(self, bare: Mapping[str, Any]) -> None:
         """Show the conditions of a status that knows nothing else, over what was shown before."""
+        self._merge({**bare, **self._shown}, bare)
+
+    def refuse(self, bare: Mapping[str, Any]) -> None:
+        """Show a status that knows nothing of the study, over what was shown of that before."""
+        self._merge({**self._shown, **bare}, bare)
+
+    def _merge(self, status: Mapping[str, Any], bare: Mapping[str, Any]) -> None:
         named = {c["type"] for c in bare["conditions"]}
         kept = [c for c in self._shown.get("conditions") or [] if c["type"] not in named]
-        self.write({**bare, **self._shown, "conditions": [*kept, *bare["conditions"]]})
+        self.write({**status, "conditions": [*kept, *bare["conditions"]]})
 
     def _later(self, delay: float) -> None:
         self._background.later(("status", self._owner.uid), self._flush, delay)
@@ -92,7 +104,8 @@ class StatusWriter:
             if wanted is None:
                 return
             try:
-                self._apply({**wanted, "conditions": [self._dated(c) for c in wanted.get("conditions") or []]})
+                dated = {**wanted, "conditions": [self._dated(c) for c in wanted.get("conditions") or []]}
+                self._apply(dict(fitted(dated, BYTES, DIVISIBLE)))
             except KubetunaError:
                 self._wanted = self._wanted or wanted
                 raise
@@ -101,8 +114,9 @@ class StatusWriter:
         """Apply a status unless it is as it was, but for the time."""
         if _without_time(status) == _without_time(self._applied):
             return
+        written = False
         try:
-            self._guarded(status)
+            written = self._guarded(status)
         except Refused as error:
             if error.code == 409:
                 raise Unreachable("the object was changed meanwhile; its status is written again") from error
@@ -110,13 +124,18 @@ class StatusWriter:
             if error.code not in (404, 422):
                 raise
         self._applied, self._at = status, self._clock.now()
-        self._emit_changes(status["conditions"])
+        if written:
+            self._emit_changes(status["conditions"])
 
-    def _guarded(self, status: dict[str, Any]) -> None:
-        """Apply to this very object: a server ignores a UID beside a status, but heeds a revision."""
-        found = mapping(self._api.get(self._path).get("metadata"))
-        if required(found, "uid") != self._owner.uid:
-            return
+    def _guarded(self, status: dict[str, Any]) -> bool:
+        """Apply to this very object: a server ignores a UID beside a status, but heeds a revision.
+
+        False where it is another one, or shows what came later.
+        """
+        obj = self._api.get(self._path)
+        found = mapping(obj.get("metadata"))
+        if required(found, "uid") != self._owner.uid or not follows(status, mapping(obj.get("status"))):
+            return False
         names = {"name": self._owner.name, "namespace": self._owner.namespace}
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
@@ -125,6 +144,7 @@ class StatusWriter:
             "status": status,
         }
         self._api.apply(f"{self._path}/status", body, FIELD_MANAGER, low_priority=True)
+        return True
 
     def _emit_changes(self, conditions: Sequence[Mapping[str, Any]]) -> None:
         before = self._conditions
@@ -145,6 +165,26 @@ class StatusWriter:
         if before is not None and before["status"] == condition["status"]:
             return {**condition, "lastTransitionTime": before["lastTransitionTime"]}
         return dict(condition)
+
+
+def follows(status: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Whether a status may take the place of the one that is found.
+
+    An operator that was frozen writes late: what a later writer of the study showed stays. Until the spec is
+    another one an end stays too, and what is known of the study against a status that knows nothing of it.
+    """
+    ours, theirs = mapping(status.get("study")), mapping(found.get("study"))
+    epoch, later = whole(ours.get("epoch")), whole(theirs.get("epoch")) or 0
+    if epoch is not None and ours.get("uid") == theirs.get("uid") and later > epoch:
+        return False
+    if (whole(status.get("observedGeneration")) or 0) > (whole(found.get("observedGeneration")) or 0):
+        return True
+    return (epoch is not None or not later) and (_has_ended(status) or not _has_ended(found))
+
+
+def _has_ended(status: Mapping[str, Any]) -> bool:
+    """A refused experiment has failed as well, but never began and so may begin yet."""
+    return status.get("state") in ("Succeeded", "Failed") and bool(status.get("completionTime"))
 
 
 def _without_time(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kubetuna.errors import KubetunaError
 from kubetuna.study.study import Study
+from kubetuna.trials.fitting import fitted
 from kubetuna.trials.records import TrialRecord
 from kubetuna_operator import FIELD_MANAGER, GROUP, LABEL_EXPERIMENT, LABEL_TRIAL, VERSION
 from kubetuna_operator.context import OperatorContext
-from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
+from kubetuna_operator.kube.api_client import Refused, collection
 from kubetuna_operator.kube.objects import Owner, mapping, mappings, whole
 from kubetuna_operator.kube.reflector import PAGE
 
@@ -25,6 +27,14 @@ LATEST = 1_000
 CURVE_POINTS = 50
 ATTEMPTS = 10
 SUMMARY_LIMIT = 200
+# Of a Trial's status as JSON, whatever it reports; and what of it may be cut for that.
+BYTES = 50_000
+DIVISIBLE = frozenset(("series", "steps", "params", "metrics", "repeats", "values", "attempts", "message"))
+# Of one experiment at once, so that all others have their turn too; and as it ends, when what is shown of it should
+# be whole, but no worker can be spared for long.
+BATCH, AT_THE_END = 10, 100
+# Until what was refused is tried again: a Role or a quota may have changed.
+REFUSED_SECONDS = 60.0
 # Seconds between two looks at the open trials, and from a change until it is written.
 OPEN_SECONDS, SOON = 5.0, 1.0
 # Enough for the statistics of a report; at 6 digits some three kilobytes a trial.
@@ -40,8 +50,8 @@ class TrialObjects:
         self._path = collection("trials", owner.namespace)
         self._counted = max(0, len(study.told) - LATEST)
         self._looked = 0.0
-        self._changed: dict[int, TrialRecord] = {}
-        self._dropped: set[int] = set()
+        # What is to be written, oldest first; None: to be deleted.
+        self._due: dict[int, TrialRecord | None] = {}
         self._shown: dict[int, None] = {}
         self._written: dict[int, dict[str, Any]] | None = None
         self._lock, self._writing = threading.Lock(), threading.Lock()
@@ -62,21 +72,21 @@ class TrialObjects:
         if now:
             self._write_now()
         else:
-            self._background.later(self._key, self._write_all, SOON)
+            self._later(SOON)
 
-    @property
-    def _key(self) -> tuple[str, str]:
-        return ("trials", self._owner.uid)
+    def _later(self, delay: float) -> None:
+        self._background.later(("trials", self._owner.uid), self._write_some, delay)
 
     def _write_now(self) -> None:
         try:
-            self._write_all()
-        except Unreachable:
-            self._background.later(self._key, self._write_all, SOON)
+            self._write_some(AT_THE_END)
+        except KubetunaError as error:
+            log.warning("Trial objects are written later: %s", error)
+            self._later(SOON)
 
     def _note(self, record: TrialRecord) -> None:
         with self._lock:
-            self._changed[record.number] = record
+            self._due[record.number] = record
             self._shown[record.number] = None
 
     def _forget(self) -> None:
@@ -85,32 +95,28 @@ class TrialObjects:
         with self._lock:
             for number in [n for n in self._shown if n not in kept][: max(0, len(self._shown) - LATEST)]:
                 del self._shown[number]
-                self._changed.pop(number, None)
-                self._dropped.add(number)
+                self._due[number] = None
 
-    def _write_all(self) -> None:
-        """Write what was noted since the last time."""
+    def _write_some(self, most: int = BATCH) -> None:
+        """Write a few; the others once other experiments had their turn, and what is refused a while later."""
         with self._writing:
-            with self._lock:
-                changed, self._changed = self._changed, {}
-                dropped, self._dropped = self._dropped, set()
+            left = self._take(most)
+            count = len(left)
             try:
                 if self._written is None:
                     self._written = self._known()
-                for number in sorted(changed):
-                    self._write(changed[number])
-                    del changed[number]
-                for number in sorted(dropped):
-                    self._api.delete(f"{self._path}/{self._owner.name}-{number}", low_priority=True)
-                    self._written.pop(number, None)
-                    dropped.discard(number)
-            except Refused as error:
-                log.warning("Trial objects cannot be written: %s", error)
-            except Unreachable:
+                for number in list(left):
+                    if self._write(number, left[number], self._written):
+                        del left[number]
+            finally:
                 with self._lock:
-                    self._changed = {**changed, **self._changed}
-                    self._dropped |= dropped
-                raise
+                    self._due |= {number: left[number] for number in left if number not in self._due}
+        if self._due:
+            self._later(REFUSED_SECONDS if count and len(left) == count else 0.0)
+
+    def _take(self, most: int) -> dict[int, TrialRecord | None]:
+        with self._lock:
+            return {number: self._due.pop(number) for number in list(self._due)[:most]}
 
     def _known(self) -> dict[int, dict[str, Any]]:
         """What an earlier process wrote, so that it is not all written again."""
@@ -125,25 +131,33 @@ class TrialObjects:
             if not token:
                 return known
 
-    def _write(self, record: TrialRecord) -> None:
-        status = _status(record)
-        assert self._written is not None
-        if self._written.get(record.number) == status:
-            return
-        name = f"{self._owner.name}-{record.number}"
-        body = {
+    def _write(self, number: int, record: TrialRecord | None, written: dict[int, dict[str, Any]]) -> bool:
+        """Write or delete one; False where the API server refuses it."""
+        name = f"{self._owner.name}-{number}"
+        try:
+            if record is None:
+                self._api.delete(f"{self._path}/{name}", low_priority=True)
+                written.pop(number, None)
+            elif written.get(number) != (status := _status(record)):
+                self._api.apply(f"{self._path}/{name}", self._body(name, status), FIELD_MANAGER, low_priority=True)
+                written[number] = status
+        except Refused as error:
+            log.warning("Trial %s cannot be written: %s", name, error)
+            return False
+        return True
+
+    def _body(self, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
+        return {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": "Trial",
             "metadata": {
                 "name": name,
                 "namespace": self._owner.namespace,
-                "labels": {LABEL_EXPERIMENT: self._owner.name, LABEL_TRIAL: str(record.number)},
+                "labels": {LABEL_EXPERIMENT: self._owner.name, LABEL_TRIAL: str(status["number"])},
                 "ownerReferences": [self._owner.reference()],
             },
             "status": status,
         }
-        self._api.apply(f"{self._path}/{name}", body, FIELD_MANAGER, low_priority=True)
-        self._written[record.number] = status
 
 
 def written(trial: object, owner: Owner) -> dict[int, dict[str, Any]]:
@@ -162,7 +176,7 @@ def _status(record: TrialRecord) -> dict[str, Any]:
         shown["series"] = {name: _summed(values) for name, values in record.series.items()}
     shown["value"] = str(record.values[0]) if record.values else ""
     shown["summary"] = " ".join(f"{name}={value}" for name, value in record.params.items())[:SUMMARY_LIMIT]
-    return {name: value for name, value in shown.items() if value is not None}
+    return dict(fitted({name: value for name, value in shown.items() if value is not None}, BYTES, DIVISIBLE))
 
 
 def _summed(values: Sequence[float]) -> list[float]:

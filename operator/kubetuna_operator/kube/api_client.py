@@ -26,8 +26,9 @@ ANSWER_SECONDS = 30.0
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 WRITES_PER_SECOND, WRITES_AT_ONCE = 50.0, 100.0
-# For what nobody waits for, so that it never takes the place of what a trial waits for.
+# For what nobody waits for, each kind apart: none takes the place of another, nor of what a trial waits for.
 LAZY_PER_SECOND, LAZY_AT_ONCE = 20.0, 20.0
+LAZY_KINDS = ("pods", "experiments", "trials", "events")
 
 
 class Refused(KubetunaError):
@@ -82,7 +83,7 @@ class Api:
         if pool is not None:
             self._client.rest_client.pool_manager = pool
         self._writes = TokenBucket(WRITES_PER_SECOND, WRITES_AT_ONCE, clock, sleep)
-        self._lazy = TokenBucket(LAZY_PER_SECOND, LAZY_AT_ONCE, clock, sleep)
+        self._lazy = {kind: TokenBucket(LAZY_PER_SECOND, LAZY_AT_ONCE, clock, sleep) for kind in LAZY_KINDS}
         self._patience = ANSWER_SECONDS
 
     @staticmethod
@@ -164,7 +165,7 @@ class Api:
         low_priority: bool = False,
     ) -> dict[str, Any]:
         if method != "GET":
-            (self._lazy if low_priority else self._writes).take()
+            (self._lazy[_lazy_kind(path)] if low_priority else self._writes).take()
         response = self._send(method, path, query, body, content_type, self._patience)
         with _as_unreachable(f"{method} {path}"):
             return _object(response.data)
@@ -194,6 +195,13 @@ class Api:
                 data = response.data
             raise _refusal(method, path, response.status, data)
         return response
+
+
+def _lazy_kind(path: str) -> str:
+    """Whose budget a write takes from: that of its collection; what runs trials shares the Pods' one."""
+    _, _, within = path.partition("/namespaces/")
+    kind = f"{within}//".split("/")[1]
+    return kind if kind in LAZY_KINDS else "pods"
 
 
 def _pieces(response: urllib3.HTTPResponse, path: str) -> Iterator[bytes]:

@@ -53,7 +53,7 @@ class Events:
         if not self._may(owner.uid):
             EVENTS_DROPPED.inc()
             return
-        event = _event(owner, reason, message[:MESSAGE_LIMIT], "Warning" if warning else "Normal", self._wall())
+        event = _event(owner, reason, _cut(message), "Warning" if warning else "Normal", self._wall())
         key = ("event", event["metadata"]["name"], self._clock())
         self._background.later(key, lambda: self._write(owner, event))
 
@@ -87,6 +87,11 @@ class Events:
             self._api.merge(path, {"count": count + 1, "lastTimestamp": at}, low_priority=True)
         except Refused:
             EVENTS_DROPPED.inc()
+
+
+def _cut(message: str) -> str:
+    """As long as an Event's text may be, which is counted in bytes."""
+    return message.encode(errors="replace")[:MESSAGE_LIMIT].decode(errors="ignore")
 
 
 def _event(owner: Owner, reason: str, message: str, kind: str, at: float) -> dict[str, Any]:

@@ -1,10 +1,15 @@
-"""The Pods of all experiments by the Experiment that owns them, and a signal for each when its Pods change."""
+"""The Pods of all experiments by the Experiment that owns them, and a signal for each when its Pods change.
+
+Events of a watch and answers to writes come from different threads, in any order. What is known of a Pod never goes
+back: one that was deleted stays away, and an answer that is older than what the watch has shown is passed over.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from kubetuna_operator.kube.objects import mapping, text
@@ -13,6 +18,18 @@ from kubetuna_operator.pods.status import PodView
 from kubetuna_operator.telemetry import PODS_RUNNING
 
 Learn = Callable[[Mapping[str, Any]], None]
+
+# Deleted Pods that are remembered: far more than writes can be under way.
+GONE_KEPT = 10_000
+
+
+@dataclass(slots=True)
+class _Own:
+    """The Pods of one Experiment, which of their changes was the latest, how many run."""
+
+    pods: dict[Key, PodView] = field(default_factory=dict)
+    version: int = 0
+    running: int = 0
 
 
 class Changes(threading.Event):
@@ -30,7 +47,10 @@ class PodIndex:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pods: dict[str, dict[Key, PodView]] = defaultdict(dict)
+        self._pods: dict[Key, PodView] = {}
+        self._owners: dict[str, _Own] = {}
+        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._count = 0
         self._changes: dict[str, Changes] = {}
         self._learners: dict[str | None, Learn] = {}
 
@@ -46,29 +66,62 @@ class PodIndex:
             learner(pod)
 
     def update(self, key: Key, before: PodView | None, after: PodView | None) -> None:
-        """A Pod came, changed or went."""
-        owner = (after or before or _NOBODY).owner
+        """A Pod came, changed or went. ``before`` is None of one that whoever tells of it did not know."""
         with self._lock:
+            known = self._pods.get(key)
+            if before is not None and (after is None or after.uid != before.uid):
+                self._bury(before.uid)
             if after is None:
-                self._pods[owner].pop(key, None)
-                if not self._pods[owner]:
-                    del self._pods[owner]
+                # Another of this name is none of its business.
+                stale = known is None or before is None or known.uid != before.uid
             else:
-                self._pods[owner][key] = after
-            changes = self._changes.get(owner)
-        PODS_RUNNING.inc(_runs(after) - _runs(before))
-        if changes is not None:
+                stale = after.uid in self._gone or (before is None and _is_newer(known, after))
+            if stale:
+                return
+            told = self._replace(key, known, after)
+        for changes in told:
             changes.set()
+
+    def _bury(self, uid: str) -> None:
+        self._gone[uid] = None
+        if len(self._gone) > GONE_KEPT:
+            self._gone.popitem(last=False)
+
+    def _replace(self, key: Key, before: PodView | None, after: PodView | None) -> list[Changes]:
+        """Put it in the place of what was known. Returns whom to wake."""
+        self._count += 1
+        if before is not None:
+            del self._pods[key]
+            own = self._owners[before.owner]
+            del own.pods[key]
+            own.running -= _runs(before)
+            own.version = self._count
+            if not own.pods:
+                del self._owners[before.owner]
+        if after is not None:
+            self._pods[key] = after
+            own = self._owners.setdefault(after.owner, _Own())
+            own.pods[key] = after
+            own.running += _runs(after)
+            own.version = self._count
+        PODS_RUNNING.inc(_runs(after) - _runs(before))
+        owners = {pod.owner for pod in (before, after) if pod is not None}
+        return [self._changes[owner] for owner in owners if owner in self._changes]
 
     def of(self, owner: str) -> list[PodView]:
         """The Pods of one Experiment, by its UID."""
         with self._lock:
-            return list(self._pods[owner].values()) if owner in self._pods else []
+            return list(self._owners[owner].pods.values()) if owner in self._owners else []
 
-    def running(self) -> int:
-        """Pods that have started and not ended."""
+    def version(self, owner: str) -> int:
+        """Another number after every change of the Experiment's Pods; 0 while there are none."""
         with self._lock:
-            return sum(_runs(pod) for pods in self._pods.values() for pod in pods.values())
+            return self._owners[owner].version if owner in self._owners else 0
+
+    def running(self) -> dict[str, int]:
+        """By Experiment, the Pods that have started and not ended."""
+        with self._lock:
+            return {owner: own.running for owner, own in self._owners.items() if own.running}
 
     def changes(self, owner: str) -> Changes:
         """Set at every change of the Experiment's Pods."""
@@ -85,8 +138,7 @@ def _runs(pod: PodView | None) -> int:
     return int(pod is not None and pod.started is not None and pod.exit is None)
 
 
-class _Nobody:
-    owner = ""
-
-
-_NOBODY = _Nobody()
+def _is_newer(known: PodView | None, other: PodView) -> bool:
+    if known is None or known.uid != other.uid:
+        return False
+    return known.revision is not None and other.revision is not None and known.revision > other.revision

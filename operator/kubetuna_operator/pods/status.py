@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptPhase, ExitFacts
@@ -25,26 +25,19 @@ from kubetuna_operator import (
 )
 from kubetuna_operator.kube.objects import mapping, mappings, required, seconds, text, whole
 
-# The kubelet tries these again for ever, though only another template would help.
-CANNOT_START = frozenset(
-    {
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "ErrImageNeverPull",
-        "ImageInspectError",
-        "RegistryUnavailable",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "RunContainerError",
-    }
-)
+# The kubelet tries these again for ever: what stands in the way, by the word that it uses at the moment.
+OBSTACLES = {
+    **dict.fromkeys(("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"), "image"),
+    **dict.fromkeys(("ImageInspectError", "RegistryUnavailable"), "image"),
+    **dict.fromkeys(("CreateContainerConfigError", "CreateContainerError", "RunContainerError"), "container"),
+}
 # The Pod failed before its container ever ran, and not by its own fault.
 NOT_ADMITTED = {"UnexpectedAdmissionError": "UnexpectedAdmissionError", "NodeAffinity": "NodeAffinity"}
 START_EXITS = frozenset({"StartError", "ContainerCannotRun"})
 # The kubelet says "Evicted" of a node without disk and of a Pod that broke its own limit; the message tells which.
 _OWN_STORAGE = re.compile(r"exceed(s|ed) (its local ephemeral storage|the total|the) limit")
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_REVISION = re.compile(r"[0-9]{1,20}")
 LOST_SECONDS = 60.0
 # How we stop a Pod; no template has reason to say so.
 STOP_DEADLINE = 1
@@ -52,7 +45,11 @@ STOP_DEADLINE = 1
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """What the operator keeps of a Pod; times in seconds since the epoch."""
+    """What the operator keeps of a Pod; times in seconds since the epoch.
+
+    ``obstacle`` is what keeps it from starting, where another template may be the only help; ``disruption`` who
+    takes it away, before it has ended too.
+    """
 
     namespace: str
     name: str
@@ -63,7 +60,7 @@ class PodView:
     key: AttemptKey
     params_hash: str
     told: bool
-    created: float
+    created: float | None
     phase: str
     node: str | None
     deleted: float | None
@@ -73,8 +70,11 @@ class PodView:
     ended: float | None
     exit: ExitFacts | None
     waiting: str | None
-    cannot_start: bool
+    obstacle: str
     last_word: str = ""
+    disruption: ExitFacts | None = None
+    # No change by itself; only the order of what is known of one Pod.
+    revision: int | None = field(default=None, compare=False)
 
     @property
     def stopping(self) -> bool:
@@ -90,9 +90,10 @@ def view(pod: Mapping[str, Any]) -> PodView:
     """
     metadata, spec, status = (mapping(pod.get(field)) for field in ("metadata", "spec", "status"))
     labels, notes = mapping(metadata.get("labels")), mapping(metadata.get("annotations"))
-    owner = next(iter(mappings(metadata.get("ownerReferences"))), {})
+    owners = mappings(metadata.get("ownerReferences"))
+    owner = next((o for o in owners if o.get("controller") is True), owners[0] if owners else {})
     state = _state(primary_container(spec), status)
-    waiting, stuck = _waiting(status)
+    waiting, obstacle = _waiting(status)
     return PodView(
         namespace=text(metadata.get("namespace")),
         name=required(metadata, "name"),
@@ -103,7 +104,7 @@ def view(pod: Mapping[str, Any]) -> PodView:
         key=_key(labels),
         params_hash=text(notes.get(ANNOTATION_PARAMS)),
         told=LABEL_TOLD in labels,
-        created=seconds(metadata.get("creationTimestamp")) or 0.0,
+        created=seconds(metadata.get("creationTimestamp")),
         phase=_phase(status),
         node=text(spec.get("nodeName")) or None,
         deleted=seconds(metadata.get("deletionTimestamp")),
@@ -113,16 +114,18 @@ def view(pod: Mapping[str, Any]) -> PodView:
         ended=seconds(mapping(state.get("terminated")).get("finishedAt")),
         exit=_exit(pod, state),
         waiting=waiting,
-        cannot_start=stuck,
+        obstacle=obstacle,
         last_word=text(mapping(state.get("terminated")).get("message")),
+        disruption=_disruption(status),
+        revision=_revision(metadata.get("resourceVersion")),
     )
 
 
-def facts(pod: PodView, now: float, start_timeout: float, lost_after: float = LOST_SECONDS) -> AttemptFacts:
+def facts(pod: PodView, now: float, stuck: bool = False, lost_after: float = LOST_SECONDS) -> AttemptFacts:
     """The attempt as the plan sees it.
 
-    A Pod that cannot start for ``start_timeout`` seconds has failed to; one that should have been gone
-    ``lost_after`` seconds ago is on a node that does not answer.
+    A Pod is ``stuck`` when its obstacle was seen for too long; one that should have been gone ``lost_after``
+    seconds ago is on a node that does not answer.
     """
     phase: AttemptPhase = "pending" if pod.started is None else "running"
     exit_facts = None
@@ -130,7 +133,7 @@ def facts(pod: PodView, now: float, start_timeout: float, lost_after: float = LO
         phase, exit_facts = "ended", pod.exit or ExitFacts()
     elif pod.deleted is not None and now > pod.deleted + lost_after:
         phase, exit_facts = "ended", ExitFacts(reason="NodeLost", message="its node does not answer")
-    elif pod.cannot_start and now > pod.created + start_timeout:
+    elif stuck:
         phase, exit_facts = "ended", ExitFacts(reason="StartError", message=pod.waiting or "")
     times = (pod.created, pod.started, pod.ended)
     return AttemptFacts(pod.key, phase, *times, exit_facts, pod.node, pod.waiting, pod.uid, pod.stopping)
@@ -153,6 +156,10 @@ def _key(labels: Mapping[str, Any]) -> AttemptKey:
 
 def _number(label: object) -> int:
     return int(text(label)) if _NUMBER.fullmatch(text(label)) else -1
+
+
+def _revision(value: object) -> int | None:
+    return int(text(value)) if _REVISION.fullmatch(text(value)) else None
 
 
 def _timeout(note: object) -> float | None:
@@ -189,9 +196,8 @@ def _exit(pod: Mapping[str, Any], state: Mapping[str, Any]) -> ExitFacts | None:
         return None
     who, ended = ("", ended) if ended else _failed_init(status)
     code = whole(ended.get("exitCode"))
-    disrupted = next((c for c in mappings(status.get("conditions")) if _is_disruption(c)), None)
-    if disrupted is not None:
-        return ExitFacts(code, None, text(disrupted.get("reason")), text(disrupted.get("message"))[:300])
+    if (disruption := _disruption(status)) is not None:
+        return replace(disruption, exit_code=code)
     reason = _reason(status, ended)
     if reason is None and _ended_by_deletion(metadata, ended):
         reason = "Deleted"
@@ -209,8 +215,14 @@ def _failed_init(status: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return "", {}
 
 
-def _is_disruption(condition: Mapping[str, Any]) -> bool:
-    return condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
+def _disruption(status: Mapping[str, Any]) -> ExitFacts | None:
+    """Who takes the Pod away, as soon as they say so: Kubernetes itself, or the queue Kueue."""
+    for condition in mappings(status.get("conditions")):
+        if condition.get("status") == "True" and condition.get("type") == "DisruptionTarget":
+            return ExitFacts(reason=text(condition.get("reason")), message=text(condition.get("message"))[:300])
+        if condition.get("status") == "True" and condition.get("type") == "TerminationTarget":
+            return ExitFacts(reason="StoppedByQueue", message=_why(condition))
+    return None
 
 
 def _is_being_stopped(pod: Mapping[str, Any]) -> bool:
@@ -253,18 +265,18 @@ def _message(status: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
     return lines[-1] if lines else ""
 
 
-def _waiting(status: Mapping[str, Any]) -> tuple[str | None, bool]:
-    """Why it is still pending, and whether only another template would help."""
+def _waiting(status: Mapping[str, Any]) -> tuple[str | None, str]:
+    """Why it is still pending, and the obstacle."""
     if _phase(status) != "Pending":
-        return None, False
+        return None, ""
     for found in [*mappings(status.get("initContainerStatuses")), *mappings(status.get("containerStatuses"))]:
         waiting = mapping(mapping(found.get("state")).get("waiting"))
-        if text(waiting.get("reason")) in CANNOT_START:
-            return _why(waiting), True
+        if obstacle := OBSTACLES.get(text(waiting.get("reason"))):
+            return _why(waiting), obstacle
     for condition in mappings(status.get("conditions")):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return _why(condition), False
-    return None, False
+            return _why(condition), ""
+    return None, ""
 
 
 def _why(said: Mapping[str, Any]) -> str:

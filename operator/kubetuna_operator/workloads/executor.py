@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from kubetuna.experiment.kinds import KINDS
 from kubetuna.experiment.model import Experiment
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest
+from kubetuna.trials.attempts import GONE, AttemptFacts, AttemptKey, AttemptRequest, ExitFacts
 from kubetuna_operator import LABEL_TOLD
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
 from kubetuna_operator.kube.work_queue import wait_after
+from kubetuna_operator.pods.read_budget import interval
 from kubetuna_operator.pods.status import STOP_DEADLINE, PodView, facts
+from kubetuna_operator.pods.warnings import Warnings
 from kubetuna_operator.telemetry import OUTCOMES
 from kubetuna_operator.workloads.launches import RETRY_SECONDS, Launches
+from kubetuna_operator.workloads.ownership import find_pods, first, is_own, uid_of
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +45,28 @@ class PodExecutor:
         self._told: set[str] = set()
         # When the stop of a Pod was last sent; whether it is done is seen on the Pod.
         self._sent: dict[str, float] = {}
+        # What keeps a Pod from starting, and since when that was seen.
+        self._obstacles: dict[str, tuple[str, float]] = {}
+        # The own Pods as of one version of the index, and the parameters of those that this process launched.
+        self._pods_by_key: dict[AttemptKey, PodView] = {}
+        self._version = -1
+        self._hashes: dict[AttemptKey, str] = {}
+        # Attempts that a fresh look did not find, and who was seen taking one away.
+        self._gone: set[AttemptKey] = set()
+        self._disruptions: dict[AttemptKey, ExitFacts] = {}
+        self._look_at = 0.0
+        self._seen_facts: Sequence[AttemptFacts] = ()
+        self._held = 0
         self._failed: list[PodView] = []
         self.changed: threading.Event = self._pods.changes(self._owner.uid)
+        self._warnings = Warnings(context.api, context.deferred, self.changed.set)
 
     def launch(self, request: AttemptRequest) -> None:
         """Create the Pod, or what makes it; until the Pod is there the attempt is pending, with the reason."""
+        self._gone.discard(request.key)
+        self._disruptions.pop(request.key, None)
+        if self._hashes.get(request.key) != request.params_hash:
+            self._hashes[request.key], self._version = request.params_hash, -1
         self._launches.launch(request)
 
     def stop(self, key: AttemptKey, why: str) -> None:
@@ -84,6 +105,9 @@ class PodExecutor:
             self._launches.recall(key)
             return
         self._told.add(pod.uid)
+        self._pods_by_key.pop(key, None)
+        self._hashes.pop(key, None)
+        self._disruptions.pop(key, None)
         failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and not pod.stopping
         OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
         if not (self._spec.template.retain or failed):
@@ -131,18 +155,70 @@ class PodExecutor:
         """Every attempt with a Pod, or with a launch that is waiting to be taken."""
         now = self._clock.now()
         own = self._own()
-        found = {key: self._facts(pod, now) for key, pod in own.items()}
+        self._note_obstacles(own.values(), now)
+        self._disruptions.update((key, pod.disruption) for key, pod in own.items() if pod.disruption is not None)
+        found = {key: self._explained(pod, self._facts(pod, now), now) for key, pod in own.items()}
+        self._warnings.keep({pod.uid for key, pod in own.items() if found[key].phase == "pending"})
         for key, pod in own.items():
             self._watch_deadline(pod, found[key], now)
         self._launches.forget(own)
-        return (*found.values(), *self._launches.waiting(now))
+        held = sum(1 for seen in found.values() if seen.phase != "ended")
+        if held < self._held:
+            self._launches.hurry()
+        self._held = held
+        self._seen_facts = (*found.values(), *self._launches.waiting(now))
+        return self._seen_facts
+
+    def gone(self, key: AttemptKey) -> ExitFacts | None:
+        """Ask the API server, whose watch may be silent; after a failure not again for a while."""
+        now = self._clock.now()
+        if key in self._own():
+            return None
+        if key not in self._gone and (now >= self._look_at or now < self._look_at - RETRY_SECONDS):
+            self._look_for(key, now)
+        return self._disruptions.get(key, GONE) if key in self._gone else None
+
+    def _look_for(self, key: AttemptKey, now: float) -> None:
+        try:
+            found = find_pods(self._api, self._owner, self._kind, key, self._hashes.get(key))
+        except (Refused, Unreachable) as error:
+            self._look_at = now + RETRY_SECONDS
+            log.warning("attempt not looked for yet: %s", error, extra=self._about.attempt(key))
+            return
+        for pod in found:
+            self._pods.learn(pod)
+        if all(uid_of(pod) in self._told for pod in found):
+            self._gone.add(key)
 
     def _facts(self, pod: PodView, now: float) -> AttemptFacts:
-        return facts(pod, now, self._spec.start_timeout, self._lost_after)
+        _, since = self._obstacles.get(pod.uid, ("", now))
+        return facts(pod, now, now > since + self._spec.start_timeout, self._lost_after)
 
-    def _own(self) -> dict[AttemptKey, PodView]:
-        pods = self._pods.of(self._owner.uid)
-        return {p.key: p for p in pods if not p.told and p.uid not in self._told}
+    def _explained(self, pod: PodView, seen: AttemptFacts, now: float) -> AttemptFacts:
+        """With what its Events say, where a Pod is on a node and does not start and does not say why."""
+        if seen.phase != "pending" or seen.waiting or pod.node is None:
+            return seen
+        return replace(seen, waiting=self._warnings.of(pod, now) or None)
+
+    def _note_obstacles(self, pods: Iterable[PodView], now: float) -> None:
+        """Only the time with one obstacle counts: a Pod may have waited in a queue, or for another cause before."""
+        before = self._obstacles
+        self._obstacles = {}
+        for pod in pods:
+            if pod.obstacle:
+                what, since = before.get(pod.uid, (pod.obstacle, now))
+                self._obstacles[pod.uid] = (pod.obstacle, since if what == pod.obstacle else now)
+
+    def _own(self) -> Mapping[AttemptKey, PodView]:
+        version = self._pods.version(self._owner.uid)
+        if version != self._version:
+            pods = self._pods.of(self._owner.uid)
+            self._version, self._pods_by_key = version, first(p for p in pods if self._is_open(p))
+        return self._pods_by_key
+
+    def _is_open(self, pod: PodView) -> bool:
+        own = is_own(pod, self._owner, self._kind, self._hashes.get(pod.key))
+        return own and not pod.told and pod.uid not in self._told
 
     def _seen(self, key: AttemptKey) -> PodView | None:
         """The Pod of an attempt that is to end: seen once, it must not be launched again when it is gone."""
@@ -158,9 +234,10 @@ class PodExecutor:
         """Whether the plan is told that this Pod has ended."""
         return self._facts(pod, self._clock.now()).phase == "ended"
 
-    def running(self) -> int:
-        """Pods of all experiments that may print now."""
-        return self._pods.running()
+    def read_interval(self) -> float:
+        """Seconds between two reads of a Pod, so that those of all experiments get theirs."""
+        running = self._pods.running()
+        return interval(running.get(self._owner.uid, 0), running.values())
 
     def _watch_deadline(self, pod: PodView, seen: AttemptFacts, now: float) -> None:
         """The deadline counts from the container's start; Kubernetes' own would count the image's pull too."""
@@ -180,10 +257,8 @@ class PodExecutor:
 
     def stalled(self) -> str:
         """Why an attempt does not start, or nothing."""
-        now = self._clock.now()
-        pods = [self._facts(pod, now) for pod in self._own().values()]
-        waiting = [f.waiting or "" for f in pods if f.phase == "pending"]
-        return next(filter(None, [*waiting, *self._launches.reasons()]), "")
+        waiting = (f.waiting for f in self._seen_facts if f.phase == "pending" and f.waiting)
+        return next(waiting, "") or next(filter(None, self._launches.reasons()), "")
 
     def _named(self, pod: PodView) -> str:
         return f"{self._path}/{pod.name}"

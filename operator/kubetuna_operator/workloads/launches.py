@@ -10,6 +10,7 @@ a Pod.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,34 +18,71 @@ from typing import Any
 
 from kubetuna.experiment.kinds import KINDS
 from kubetuna.experiment.model import Experiment
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts
-from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_PARAMS
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts, attempt_name
+from kubetuna_operator import ANNOTATION_PARAMS
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
-from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
-from kubetuna_operator.kube.objects import mapping, mappings, text
-from kubetuna_operator.workloads.manifest import attempt_labels, attempt_manifest
+from kubetuna_operator.kube.api_client import ANSWER_SECONDS, Api, Refused, Unreachable, collection
+from kubetuna_operator.kube.objects import mapping, mappings
+from kubetuna_operator.kube.work_queue import wait_after
+from kubetuna_operator.workloads.manifest import attempt_manifest
+from kubetuna_operator.workloads.ownership import find_pods, uid_of
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 5.0
+# A launch that is not taken is tried again after this many seconds, then after twice as many.
+RETRY_SECONDS, RETRY_LIMIT = 5.0, 60.0
+# In one look: the engine waits for it.
+TRIES_AT_ONCE = 5
+TRY_SECONDS = 5.0
+
+# What passes by itself, as the API server words it: after whose object it is, which may have any name.
+_PASSING = re.compile(
+    r'\S+ "[^"]*" is forbidden: '
+    r"(exceeded quota: |status unknown for quota: |unable to create new content in namespace )"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Awaited:
-    """An attempt without a Pod: since when, when last tried, why, and whether only another template would help.
+    """An attempt without a Pod: since when, when last tried and how often in vain, and why.
 
-    ``maker`` is the UID of the object that will make its Pod, once that is there; ``recalled`` when it was last
-    asked to go.
+    ``stuck`` is since when only another template would help; ``gated``: every other launch would meet the same;
+    ``maker`` the UID of the object that will make its Pod, once that is there; ``recalled`` when it was last asked
+    to go; ``unsure``: an answer was lost, so the object may be there, or still come.
     """
 
     request: AttemptRequest
     since: float
     tried: float
+    tries: int = 0
     why: str = ""
-    final: bool = False
+    stuck: float | None = None
+    gated: bool = False
+    unsure: bool = False
     maker: str | None = None
     recalled: float | None = None
+
+    @property
+    def due(self) -> float:
+        """When to try again."""
+        return self.tried + wait_after(max(1, self.tries), RETRY_SECONDS, RETRY_LIMIT)
+
+
+@dataclass(slots=True)
+class _Gate:
+    """What the API server refuses to all launches alike: one of them asks for all, ever more rarely."""
+
+    failures: int = 0
+    due: float = 0.0
+    why: str = ""
+
+    def shut(self, why: str, now: float, longest: float) -> None:
+        self.failures += 1
+        self.why, self.due = why, now + wait_after(self.failures, RETRY_SECONDS, longest)
+
+    def open(self) -> None:
+        self.failures, self.due, self.why = 0, 0.0, ""
 
 
 class Launches:
@@ -52,26 +90,39 @@ class Launches:
 
     def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> None:
         self._api, self._pods, self._clock = context.api, context.pods, context.clock
+        self._background = context.deferred
         self._spec, self._about, self._owner = spec, ref, ref.owner
         self._kind = KINDS[spec.template.kind]
         self._path = self._kind.collection(ref.owner.namespace)
         self._pod_path = collection("pods", ref.owner.namespace)
         self._open: dict[AttemptKey, _Awaited] = {}
+        self._gate = _Gate()
 
     def launch(self, request: AttemptRequest) -> None:
         """Create the object; one that exists already is ours only with our UID and these parameters."""
+        now = self._clock.now()
+        if now < self._gate.due and request.key not in self._open:
+            self._open[request.key] = _Awaited(request, now, now, 1, self._gate.why, gated=True)
+        else:
+            self._try(request, self._api)
+
+    def _try(self, request: AttemptRequest, api: Api) -> None:
         failpoint("launching")
         try:
-            self._create(request)
+            self._create(request, api)
         except Refused as error:
-            self._refuse(request, error.message, final=not _passing(error))
+            self._refuse(request, error.message, final=not _passes(error), gated=True)
         except Unreachable as error:
-            self._refuse(request, str(error))
+            self._refuse(request, str(error), gated=True, unsure=True)
+        else:
+            known = self._open.get(request.key)
+            if known is None or not known.why:
+                self._gate.open()
         failpoint("launched")
 
-    def _create(self, request: AttemptRequest) -> None:
+    def _create(self, request: AttemptRequest, api: Api) -> None:
         try:
-            made = self._api.create(self._path, attempt_manifest(self._spec, self._owner, request))
+            made = api.create(self._path, attempt_manifest(self._spec, self._owner, request))
         except Refused as error:
             if error.code != 409 or error.reason != "AlreadyExists":
                 raise
@@ -85,17 +136,17 @@ class Launches:
         if not self._kind.makes_pod:
             self._open.pop(request.key, None)
             self._pods.learn(made)
-        elif known is None or known.maker != _uid(made):
-            self._open[request.key] = _Awaited(request, now, now, maker=_uid(made))
+        elif known is None or known.maker != uid_of(made):
+            self._open[request.key] = _Awaited(request, now, now, maker=uid_of(made))
 
     def _adopt(self, request: AttemptRequest) -> None:
         """Look at the object of this name: whether it is ours, and whether its Pod is there or may still come."""
         found = self._find(request)
         if found is not None and not self._is_ours(found, request):
             self._refuse(request, f"{self._kind.name} {request.name!r} is there and is not ours")
-        elif (found is None or self._kind.has_ended(found)) and not self._has_pod(request.key):
+        elif (found is None or self._kind.has_ended(found)) and not self._has_pod(request):
             if found is not None:
-                self.remove(request.name, _uid(found))
+                self.remove(request.name, uid_of(found))
             self._refuse(request, f"its {self._kind.name} ended or went too early, and is made again")
         elif found is not None:
             self._accept(request, found)
@@ -111,52 +162,71 @@ class Launches:
     def _is_ours(self, found: Mapping[str, Any], request: AttemptRequest) -> bool:
         """A name alone says nothing: a recreated Experiment never adopts a stranger's."""
         metadata = mapping(found.get("metadata"))
-        owners, notes = mappings(metadata.get("ownerReferences")), mapping(metadata.get("annotations"))
-        ours = bool(owners) and owners[0].get("uid") == self._owner.uid
-        ours = ours and notes.get(ANNOTATION_PARAMS) == request.params_hash
-        return ours and not metadata.get("deletionTimestamp")
+        same = mapping(metadata.get("annotations")).get(ANNOTATION_PARAMS) == request.params_hash
+        return self._has_our_uid(found) and same and not metadata.get("deletionTimestamp")
 
-    def _has_pod(self, key: AttemptKey) -> bool:
+    def _has_our_uid(self, found: Mapping[str, Any]) -> bool:
+        owners = mappings(mapping(found.get("metadata")).get("ownerReferences"))
+        return any(owner.get("uid") == self._owner.uid for owner in owners)
+
+    def _has_pod(self, request: AttemptRequest) -> bool:
         """Asked of the API server, since the watch may be behind and the answer decides over a deletion."""
-        selector = ",".join(f"{name}={value}" for name, value in attempt_labels(self._owner, key).items())
-        pods = mappings(self._api.get(self._pod_path, labelSelector=selector).get("items"))
-        notes = [mapping(mapping(pod.get("metadata")).get("annotations")) for pod in pods]
-        return any(note.get(ANNOTATION_EXPERIMENT) == self._owner.uid for note in notes)
+        return bool(find_pods(self._api, self._owner, self._kind, request.key, request.params_hash))
 
-    def _refuse(self, request: AttemptRequest, why: str, final: bool = False) -> None:
-        now, before = self._clock.now(), self._open.get(request.key)
-        since = before.since if before else now
-        self._open[request.key] = _Awaited(request, since, now, why[:300], final)
+    def _refuse(
+        self, request: AttemptRequest, why: str, final: bool = False, gated: bool = False, unsure: bool = False
+    ) -> None:
+        now, before, why = self._clock.now(), self._open.get(request.key), why[:300]
+        since, tries = (before.since, before.tries + 1) if before else (now, 1)
+        stuck, unsure = _stuck(before, final, now), unsure or (before is not None and before.unsure)
+        self._open[request.key] = _Awaited(request, since, now, tries, why, stuck, gated, unsure)
+        if gated:
+            # What is refused may be this attempt's own parameters.
+            self._gate.shut(why, now, RETRY_SECONDS if final else RETRY_LIMIT)
 
     def forget(self, keys: Iterable[AttemptKey]) -> None:
         """The Pods of these have been seen: their launches are over."""
         for key in keys:
             self._open.pop(key, None)
 
+    def hurry(self) -> None:
+        """Something of ours has ended, so there may be room."""
+        self._gate.due = 0.0
+
     def waiting(self, now: float) -> list[AttemptFacts]:
-        """The attempts that have no Pod yet, tried again where that is due."""
-        return [self._facts(launch, now) for launch in list(self._open.values())]
+        """The attempts that have no Pod yet, some tried again where that is due."""
+        due = [launch for launch in self._open.values() if self._is_due(launch, now)]
+        for launch in sorted(due, key=lambda launch: launch.tried)[:TRIES_AT_ONCE]:
+            # The one before it may have met what all would meet.
+            if self._is_due(launch, now):
+                self._try_again(replace(launch, tried=now))
+        return [self._facts(launch, now) for launch in self._open.values()]
+
+    def _is_due(self, launch: _Awaited, now: float) -> bool:
+        if launch.recalled is not None or self._is_over(launch, now):
+            return False
+        return now >= (self._gate.due if launch.gated else launch.due)
+
+    def _is_over(self, launch: _Awaited, now: float) -> bool:
+        return launch.stuck is not None and now > launch.stuck + self._spec.start_timeout
 
     def _facts(self, launch: _Awaited, now: float) -> AttemptFacts:
         key = launch.request.key
-        if launch.final and now > launch.since + self._spec.start_timeout:
+        if self._is_over(launch, now):
             end = ExitFacts(reason="StartError", message=launch.why)
             return AttemptFacts(key, "ended", launch.since, exit=end, waiting=launch.why)
-        if launch.recalled is None and now > launch.tried + RETRY_SECONDS:
-            self._try_again(replace(launch, tried=now))
-            launch = self._open.get(key, launch)
         return AttemptFacts(key, "pending", launch.since, waiting=launch.why or None)
 
     def _try_again(self, launch: _Awaited) -> None:
         self._open[launch.request.key] = launch
         if launch.maker is None:
-            self.launch(launch.request)
+            self._try(launch.request, self._api.within(TRY_SECONDS))
             return
         with suppress(Refused, Unreachable):
             # Neither says anything of the Pod: it is asked for again.
             self._adopt(launch.request)
         if self._open[launch.request.key] is launch:
-            self._open[launch.request.key] = self._ask(launch)
+            self._open[launch.request.key] = replace(self._ask(launch), tries=launch.tries + 1)
 
     def _ask(self, launch: _Awaited) -> _Awaited:
         """Why the Pod does not come."""
@@ -166,12 +236,12 @@ class Launches:
         try:
             self._api.create(self._pod_path, pod, low_priority=True, dryRun="All")
         except Refused as error:
-            passing = error.code == 409 or (error.code == 403 and "quota" in error.message)
-            return replace(launch, why=error.message[:300], final=not passing)
+            stuck = _stuck(launch, not _passes(error), self._clock.now())
+            return replace(launch, why=error.message[:300], stuck=stuck)
         except Unreachable:
             # As above.
             pass
-        return replace(launch, why="", final=False)
+        return replace(launch, why="", stuck=None)
 
     def reasons(self) -> list[str]:
         """Why Pods do not come, as far as it is known."""
@@ -182,6 +252,8 @@ class Launches:
         launch, now = self._open.get(key), self._clock.now()
         if launch is None or launch.maker is None:
             self._open.pop(key, None)
+            if launch is None or launch.unsure:
+                self._withdraw(key)
         elif launch.recalled is None or now >= launch.recalled + RETRY_SECONDS:
             self._open[key] = replace(launch, recalled=now)
             try:
@@ -191,15 +263,34 @@ class Launches:
                 extra = self._about.attempt(key)
                 log.warning("the %s of an attempt is not deleted yet: %s", self._kind.name, error, extra=extra)
 
+    def _withdraw(self, key: AttemptKey) -> None:
+        """What an earlier process, or a request without an answer, may have made must not start: look twice."""
+        for delay in (0.0, ANSWER_SECONDS * 2):
+            self._background.later(("launch", self._owner.uid, key, delay), lambda: self._remove_made(key), delay)
+
+    def _remove_made(self, key: AttemptKey) -> None:
+        name = attempt_name(self._owner.name, key)
+        try:
+            found = self._api.get(f"{self._path}/{name}")
+        except Refused as error:
+            if error.code != 404:
+                raise
+            return
+        if self._has_our_uid(found):
+            self.remove(name, uid_of(found))
+
     def remove(self, name: str, uid: str) -> None:
         """Delete what we created, and with it its Pod."""
         self._api.delete(f"{self._path}/{name}", uid=uid, low_priority=True, propagationPolicy="Background")
 
 
-def _uid(obj: Mapping[str, Any]) -> str:
-    return text(mapping(obj.get("metadata")).get("uid"))
+def _stuck(before: _Awaited | None, final: bool, now: float) -> float | None:
+    """Since when only another template would help; what had to be waited for before does not count."""
+    if not final:
+        return None
+    return now if before is None or before.stuck is None else before.stuck
 
 
-def _passing(error: Refused) -> bool:
+def _passes(error: Refused) -> bool:
     """Whether the refusal may pass by itself: a full quota, a namespace that is being made or goes."""
-    return (error.code == 403 and "quota" in error.message) or error.code == 404 or error.code == 409
+    return error.code in (404, 409) or (error.code == 403 and _PASSING.match(error.message) is not None)

@@ -50,7 +50,7 @@ def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) ->
         "apiVersion": kind.api_version,
         "kind": kind.name,
         "metadata": {**made["metadata"], **named},
-        "spec": {**made["spec"], **kind.fixed},
+        "spec": kind.created_spec(made["spec"]),
     }
 
 

@@ -1,37 +1,36 @@
-"""The lines of a Pod's log, polled with a cursor.
+"""The lines of a Pod's log, polled with a cursor (``log_page``).
 
-The API server gives lines with the kubelet's nanosecond timestamps but begins only at whole seconds, so the cursor
-is the last line's timestamp and how many lines had it; what lies before is skipped. Streams are read without a byte
-limit, which could return the same page for ever. After the end everything is read, and the container's
-termination message comes last. Reads run beside the engine, which takes what has come.
+Streams are read without a byte limit, which could return the same page for ever. After the end everything is read,
+and the container's termination message comes last. A Pod that has ended well holds no GPU, so its log is asked for
+for minutes before its end counts as lost. Reads run beside the engine, which takes what has come.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Protocol
 
-from kubetuna.trials.attempts import LINE_LIMIT, AttemptKey, LogChunk
+from kubetuna.trials.attempts import LINE_LIMIT, AttemptKey, ExitFacts, LogChunk
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection, split_lines
+from kubetuna_operator.kube.work_queue import wait_after
 from kubetuna_operator.pods.status import PodView
 from kubetuna_operator.telemetry import LOG_GAPS, LOG_LAG
+from kubetuna_operator.workloads.log_page import STAMP_LENGTH, Page, seconds, since
 
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 1024 * 1024
-LONGEST_LINE = LINE_LIMIT
 FASTEST, SLOWEST, FIRST = 0.25, 5.0, 0.5
-# Reads of all running Pods together, per second: log reads are proxied to kubelets, one connection each.
-READS_PER_SECOND = 20.0
-FINAL_PATIENCE = 30.0
+# How long the log of a Pod that ended is asked for: of one that ended well its value is there, of others its end
+# says enough.
+FINAL_PATIENCE, OTHER_PATIENCE = 600.0, 30.0
 SILENCE = 20.0
-STAMP_LENGTH = 40
 
 
 @dataclass(slots=True)
@@ -42,7 +41,6 @@ class _Pace:
     quiet: int = 0
     distance: float | None = None
     last: float | None = None
-    unreachable_since: float | None = None
 
     def learn(self, lines: int, last: float | None, now: float, share: float) -> None:
         """Plan the next look after one that found ``lines`` new ones, the latest of the node's time ``last``."""
@@ -67,10 +65,23 @@ class _Flight:
 
 @dataclass(slots=True)
 class _Reading:
-    """What is known of one Pod's log."""
+    """What is known of one Pod's log: since when it can only be read to its end, how often that failed."""
 
+    uid: str
     pace: _Pace = field(default_factory=_Pace)
     flight: _Flight | None = None
+    ended: float | None = None
+    failures: int = 0
+
+    def end(self, now: float) -> None:
+        """Its last lines are due at once."""
+        if self.ended is None:
+            self.ended = self.pace.due = now
+
+    def fail(self, now: float) -> None:
+        """The end could not be read: later again."""
+        self.failures += 1
+        self.pace.due = now + wait_after(self.failures, FASTEST, SLOWEST)
 
 
 class Pods(Protocol):
@@ -81,48 +92,85 @@ class Pods(Protocol):
     def find(self, key: AttemptKey) -> PodView | None:
         """The Pod of an attempt, if there is one."""
 
+    def gone(self, key: AttemptKey) -> ExitFacts | None:
+        """How an attempt ended of which a fresh look found no Pod; None while there is one."""
+
     def over(self, pod: PodView) -> bool:
         """Whether the plan is told that this Pod has ended."""
 
-    def running(self) -> int:
-        """Pods of all experiments that may print now."""
+    def read_interval(self) -> float:
+        """Seconds between two reads of a Pod, so that all get theirs."""
 
 
 class PodLogs:
     """Logs of the Pods of ``pods``. ``container`` names the primary one."""
 
-    def __init__(self, context: OperatorContext, ref: ExperimentRef, container: str, pods: Pods) -> None:
+    def __init__(
+        self,
+        context: OperatorContext,
+        ref: ExperimentRef,
+        container: str,
+        pods: Pods,
+        now: Callable[[], float] | None = None,
+    ) -> None:
         self._api, self._readers, self._events = context.api, context.readers, context.events
         self._about, self._path, self._container = ref, collection("pods", ref.owner.namespace), container
-        self._pods, self._clock, self._monotonic = pods, context.clock, context.monotonic
-        self._readings: dict[str, _Reading] = {}
+        self._pods, self._clock, self._now = pods, context.clock, now or context.monotonic
+        self._budget = context.read_budget
+        self._readings: dict[AttemptKey, _Reading] = {}
 
     def read(self, key: AttemptKey, cursor: str) -> LogChunk:
         """The lines after ``cursor`` that have come; none where a read is under way, or it is too early for one."""
         pod = self._pods.find(key)
         if pod is None:
-            return LogChunk((), cursor, drained=True)
+            gone = self._pods.gone(key) is not None
+            self._readings.pop(key, None)
+            return LogChunk((), cursor, drained=gone, cut=gone)
+        reading, now = self._reading(pod), self._now()
         # Also one that will never start, or whose node is lost: then there is nothing more to come.
-        ended = self._pods.over(pod)
-        reading = self._readings.setdefault(pod.uid, _Reading())
-        now = self._monotonic()
+        if ended := self._pods.over(pod):
+            reading.end(now)
         if reading.flight is None:
-            if now < reading.pace.due and not (ended and reading.pace.unreachable_since is None):
+            if now < reading.pace.due:
                 return LogChunk((), cursor)
-            result = self._readers.submit(self._fetch, pod, cursor, ended, reading.pace)
-            reading.flight = _Flight(cursor, ended, result)
-            result.add_done_callback(lambda _: self._pods.changed.set())
-        return self._land(pod, reading, reading.flight, cursor, now)
+            reading.flight = self._begin(pod, cursor, ended)
+        return self._land(pod, reading, cursor, now)
 
-    def _land(self, pod: PodView, reading: _Reading, flight: _Flight, cursor: str, now: float) -> LogChunk:
-        if not flight.result.done():
+    def _reading(self, pod: PodView) -> _Reading:
+        known = self._readings.get(pod.key)
+        if known is None or known.uid != pod.uid:
+            known = self._readings[pod.key] = _Reading(pod.uid)
+        return known
+
+    def _begin(self, pod: PodView, cursor: str, ended: bool) -> _Flight | None:
+        """Ask for a read; none while others have to go first."""
+        who = self._about.owner.uid, pod.node or ""
+        if not self._budget.take(*who, ended):
+            return None
+
+        def over(_: object) -> None:
+            self._budget.give_back(*who)
+            self._pods.changed.set()
+
+        result = self._readers.submit(self._fetch, pod, cursor, ended)
+        result.add_done_callback(over)
+        return _Flight(cursor, ended, result)
+
+    def _land(self, pod: PodView, reading: _Reading, cursor: str, now: float) -> LogChunk:
+        flight = reading.flight
+        if flight is None or not flight.result.done():
             return LogChunk((), cursor)
         reading.flight = None
         chunk = flight.result.result()
         if flight.cursor != cursor:
             return LogChunk((), cursor)
-        last = _seconds(chunk.cursor.partition("|")[0]) if chunk.lines else None
-        reading.pace.learn(len(chunk.lines), last, now, self._pods.running() / READS_PER_SECOND)
+        last = seconds(chunk.cursor) if chunk.lines else None
+        if not flight.ended:
+            reading.pace.learn(len(chunk.lines), last, now, self._pods.read_interval())
+            if reading.ended is not None:
+                reading.pace.due = now
+        elif not (chunk.drained or chunk.lines):
+            chunk = self._fail_end(pod, reading, chunk, now)
         if last is not None:
             LOG_LAG.observe(max(0.0, self._clock.now() - last))
         if chunk.lines:
@@ -130,8 +178,16 @@ class PodLogs:
         if chunk.gap:
             self._emit_gap(pod)
         if chunk.drained:
-            self._readings.pop(pod.uid, None)
+            self._readings.pop(pod.key, None)
         return chunk
+
+    def _fail_end(self, pod: PodView, reading: _Reading, chunk: LogChunk, now: float) -> LogChunk:
+        """The end of a log was not read; once more, unless it has been tried for long enough."""
+        reading.fail(now)
+        well = pod.exit is not None and pod.exit.by_itself
+        if now <= (reading.ended or now) + (FINAL_PATIENCE if well else OTHER_PATIENCE):
+            return chunk
+        return _lost(pod, chunk.cursor)
 
     def _emit_gap(self, pod: PodView) -> None:
         LOG_GAPS.inc()
@@ -139,77 +195,38 @@ class PodLogs:
         log.warning("%s", text, extra=self._about.attempt(pod.key))
         self._events.emit(self._about.owner, "LogGap", text, warning=True)
 
-    def _fetch(self, pod: PodView, cursor: str, ended: bool, pace: _Pace) -> LogChunk:
-        """One read, in a reader's thread."""
+    def _fetch(self, pod: PodView, cursor: str, ended: bool) -> LogChunk:
+        """One read, in a reader's thread; without lines and not drained where it failed."""
         try:
             chunk = self._page(pod, cursor, ended)
+            self._budget.note(pod.node or "", answers=True)
+            return chunk
         except Refused as error:
-            if error.code == 400:
-                # The container has not started.
-                return LogChunk(_last_words(pod) if ended else (), cursor, drained=ended)
-            if error.code == 404:
-                return LogChunk(_last_words(pod), cursor, drained=True, gap=True)
-            return self._unreachable(pod, cursor, ended, pace)
+            if ended and error.code == 404:
+                return _lost(pod, cursor)
+            if ended and error.code == 400 and pod.started is None:
+                return LogChunk((), cursor, drained=True)
         except Unreachable:
-            return self._unreachable(pod, cursor, ended, pace)
-        pace.unreachable_since = None
-        return chunk
-
-    def _unreachable(self, pod: PodView, cursor: str, ended: bool, pace: _Pace) -> LogChunk:
-        now = self._monotonic()
-        since = pace.unreachable_since = pace.unreachable_since or now
-        if ended and now > since + FINAL_PATIENCE:
-            return LogChunk(_last_words(pod), cursor, drained=True, gap=True)
+            # As after any other refusal: later again.
+            self._budget.note(pod.node or "", answers=False)
         return LogChunk((), cursor)
 
     def _page(self, pod: PodView, cursor: str, ended: bool) -> LogChunk:
-        stamp, seen = _parse(cursor)
-        query = {"container": self._container, "timestamps": "true", "sinceTime": _whole(stamp) or None}
-        page = Page(stamp, seen)
+        query = {"container": self._container, "timestamps": "true", "sinceTime": since(cursor)}
+        page = Page(cursor)
         pieces = self._api.stream(f"{self._path}/{pod.name}/log", query, SILENCE)
-        for raw in split_lines(pieces, LONGEST_LINE + STAMP_LENGTH, tail=ended):
+        for raw in split_lines(pieces, LINE_LIMIT + STAMP_LENGTH, tail=ended):
             page.take(raw)
             if page.size >= MOST_BYTES:
                 return LogChunk(tuple(page.lines), page.cursor, gap=page.gap)
-        words = _last_words(pod) if ended else ()
-        return LogChunk((*page.lines, *words), page.cursor, drained=ended, gap=page.gap)
+        drained = ended and not page.unreadable
+        words = _last_words(pod) if drained else ()
+        return LogChunk((*page.lines, *words), page.cursor, drained=drained, gap=page.gap)
 
 
-class Page:
-    """Lines after a timestamp, of which the first ``seen`` that carry it are known.
-
-    The known ones come again, since reads begin at whole seconds; where they do not, the kubelet has begun a new
-    file, and what was written between may be lost: ``gap``.
-    """
-
-    def __init__(self, stamp: str, seen: int) -> None:
-        self._stamp, self._known = stamp, seen
-        self._last, self._count = stamp, seen
-        self.lines: list[bytes] = []
-        self.size = 0
-        self.gap = False
-
-    @property
-    def cursor(self) -> str:
-        """Where to go on."""
-        return f"{self._last}|{self._count}" if self._last else ""
-
-    def take(self, raw: bytes) -> None:
-        """One line as the kubelet gives it: timestamp, space, text."""
-        at, _, line = raw.partition(b" ")
-        stamp = at.decode("ascii", "replace")
-        if stamp < self._stamp:
-            return
-        if stamp == self._stamp and self._known:
-            self._known -= 1
-            return
-        self.gap = self.gap or self._known > 0
-        self._known = 0
-        self._count = self._count + 1 if stamp == self._last else 1
-        self._last = stamp
-        if len(line) <= LONGEST_LINE:
-            self.lines.append(line)
-            self.size += len(line)
+def _lost(pod: PodView, cursor: str) -> LogChunk:
+    """The end of a log that can't be read any more; what the container left as its last word is still known."""
+    return LogChunk(_last_words(pod), cursor, drained=True, gap=True, cut=True)
 
 
 def _last_words(pod: PodView) -> tuple[bytes, ...]:
@@ -217,21 +234,3 @@ def _last_words(pod: PodView) -> tuple[bytes, ...]:
     if pod.exit is None or pod.exit.exit_code != 0 or not pod.last_word:
         return ()
     return tuple(pod.last_word.encode().split(b"\n"))
-
-
-def _parse(cursor: str) -> tuple[str, int]:
-    stamp, _, count = cursor.partition("|")
-    return stamp, int(count or 0)
-
-
-def _whole(stamp: str) -> str:
-    """The timestamp without its fraction: all that the API server looks at."""
-    seconds, _, fraction = stamp.partition(".")
-    return seconds + fraction.lstrip("0123456789") if stamp else ""
-
-
-def _seconds(stamp: str) -> float | None:
-    try:
-        return datetime.fromisoformat(stamp).timestamp()
-    except ValueError:
-        return None

@@ -89,7 +89,7 @@ def test_why_a_job_makes_no_pod_is_asked_of_the_server(works: Works) -> None:
     facts = works.later(2)
     assert facts.phase == "pending" and "PodSecurity" in str(facts.waiting)
     assert "PodSecurity" in works.place.stalled() and not works.cluster.kubelet.pods()
-    facts = works.later(60)
+    facts = works.later(61)
     assert facts.exit is not None and facts.exit.reason == "StartError"
 
 
@@ -169,6 +169,24 @@ def test_a_job_that_is_stopped_before_its_pod_came_is_deleted(works: Works) -> N
     assert not works.jobs() and works.facts() is None
 
 
+def test_a_job_of_an_earlier_process_whose_pod_never_came_does_not_start_after_the_end(works: Works) -> None:
+    works.closed = True
+    works.place.launch(order())
+    later = works.take_over()
+    assert later.observe() == ()
+    later.delete(KEY)
+    works.cluster.until(lambda: not works.jobs())
+
+
+def test_a_launch_whose_answer_was_lost_and_that_is_taken_back_is_looked_for(works: Works) -> None:
+    works.closed = True
+    works.process.lost = 1
+    works.place.launch(order())
+    assert works.jobs()
+    works.place.stop(KEY, "Stopped")
+    works.cluster.until(lambda: not works.jobs())
+
+
 def test_the_pod_is_stopped_and_not_the_job_whose_deadline_would_delete_the_log(works: Works) -> None:
     works.place.launch(order())
     works.cluster.step()
@@ -195,6 +213,15 @@ def test_a_pod_that_its_job_left_behind_is_deleted_too(works: Works, monkeypatch
     works.cluster.server.writes.remove(JOBS, works.jobs()[0])
     works.place.delete(KEY)
     works.cluster.until(lambda: not works.cluster.kubelet.pods())
+
+
+def test_a_job_of_that_name_that_is_not_ours_is_not_taken_back(works: Works) -> None:
+    spec = {"template": {"spec": {"containers": [{"name": "other"}]}}}
+    works.cluster.api().create(JOB.collection(NAMESPACE), {"metadata": {"name": NAME}, "spec": spec})
+    works.place.delete(KEY)
+    asked = ("GET", f"{JOB.collection(NAMESPACE)}/{NAME}")
+    works.cluster.until(lambda: asked in works.process.asked)
+    assert works.jobs()
 
 
 def test_a_strangers_job_is_not_adopted(works: Works) -> None:

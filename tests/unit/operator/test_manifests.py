@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from kubetuna.experiment.resources import attempt_timeout
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest
 from kubetuna_operator.kube.objects import Owner
@@ -82,6 +83,18 @@ def test_the_two_folders_are_there_and_are_lost_with_the_pod_unless_a_volume_is_
     mount = pod["spec"]["containers"][0]["volumeMounts"][1]
     assert mount == {"name": "kubetuna-checkpoint", "mountPath": "/keep", "subPath": "small/trial-3"}
     assert {"name": "kubetuna-checkpoint", **claim} in pod["spec"]["volumes"]
+
+
+def test_what_would_delete_a_jobs_pod_with_its_log_is_left_out_of_it() -> None:
+    """At its own deadline a Job deletes its Pod: that would read as a deletion by someone, and be free."""
+    spec = {**JOB["spec"], "activeDeadlineSeconds": 60, "ttlSecondsAfterFinished": 0}  # type: ignore[dict-item]
+    parsed = parse_experiment(document({TRIAL: {**JOB, "spec": spec}}))
+    job = attempt_manifest(parsed, OWNER, ORDER)
+    assert not {"activeDeadlineSeconds", "ttlSecondsAfterFinished"} & set(job["spec"])
+    assert attempt_timeout(parsed) == 60.0
+    for limit, least in ((30.0, 30.0), (90.0, 60.0)):
+        assert attempt_timeout(replace(parsed, budget=replace(parsed.budget, trial_timeout=limit))) == least
+    assert attempt_timeout(parse_experiment(document({}))) is None
 
 
 def test_a_job_makes_the_same_pod_once() -> None:

@@ -25,6 +25,7 @@ from kubetuna_operator.kube.leader import Leadership
 from kubetuna_operator.kube.objects import Owner, Unreadable, experiment, text
 from kubetuna_operator.kube.reflector import Reflector
 from kubetuna_operator.pods.status import facts, view
+from kubetuna_operator.pods.warnings import latest
 from tests.report.studies import trial
 from tests.spec_table import document
 from tests.unit.operator.pods import DELETED, RUNNING, STARTED, disruption, ended, pod, waiting
@@ -56,6 +57,9 @@ LEASE = {
     "metadata": META,
     "spec": {"holderIdentity": "kubetuna-operator-1", "renewTime": STARTED, "leaseTransitions": 3},
 }
+
+EVENT = {"reason": "FailedMount", "message": 'secret "token" not found', "lastTimestamp": STARTED, "series": {}}
+EVENTS = {"items": [EVENT, {**EVENT, "eventTime": STARTED, "series": {"lastObservedTime": STARTED}}]}
 
 ABSURD: list[Any] = [
     None, True, 7, -1, 10**30, 1e300, float("nan"), [], [None], ["x"], {}, {"x": {}},
@@ -115,7 +119,7 @@ class Answers(Api):
 def see_pod(found: Any) -> None:
     """Everything that is made of a Pod, down to what its trial is told."""
     for now in (0.0, 1e12):
-        seen = facts(view(found), now, 600.0)
+        seen = facts(view(found), now)
         classify(seen.exit or ExitFacts(), None, "go", Reading({"loss": 0.5}))
         hash(view(found).key)
         json.dumps([seen.created, seen.started, seen.ended, seen.node, seen.waiting], allow_nan=False)
@@ -142,11 +146,17 @@ def see_maker(found: Any) -> None:
         kind.maker(view(found).owner_reference)
 
 
+def see_warning(found: Any) -> None:
+    """What is shown of a Pod that does not start."""
+    assert len(latest(found)) <= 300
+
+
 PROJECTIONS: dict[str, tuple[list[dict[str, Any]], Callable[[Any], object]]] = {
     "pods": (PODS, see_pod),
     "experiments": ([EXPERIMENT], see_experiment),
     "trials": ([TRIAL], see_trial),
     "what makes Pods": ([JOB, *PODS], see_maker),
+    "warnings": ([EVENTS], see_warning),
     "leases": ([LEASE], lambda found: Leadership(Answers(found, PODS[0]), "lab", "me")._try()),
     "holders of leases": (PODS, lambda found: Leadership(Answers(LEASE, found), "lab", "me")._try()),
 }

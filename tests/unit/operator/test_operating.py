@@ -327,10 +327,12 @@ def lab_without_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 def test_nothing_is_started_before_the_database_answers(lab_without_store: Lab, tmp_path: Path) -> None:
     lab = lab_without_store
-    assert not lab.made
+    lab.until(lambda: "StoreUnavailable" in lab.events())
+    assert not lab.made and "later" not in json.dumps([lab.status(), lab.events()]), (
+        "where it lies is nobody's business"
+    )
     (tmp_path / "later").mkdir()
     assert lab.ended()["trialsSucceeded"] == 1 and lab.conditions()["StoreReady"][0] == "True"
-    lab.until(lambda: "StoreUnavailable" in lab.events())
 
 
 def test_an_experiment_can_be_deleted_though_the_database_never_answers(lab_without_store: Lab) -> None:
@@ -367,3 +369,11 @@ def test_on_one_machine_it_is_refused_before_anything_is_made(tmp_path: Path) ->
     spec = parse_file_text(experiment("", ttlSecondsAfterFinished=60))
     with pytest.raises(SpecError, match=r"spec\.ttlSecondsAfterFinished: Forbidden: .*--set ttl"):
         refuse_on_laptop(spec)
+
+
+def test_another_namespaces_study_and_the_databases_address_stay_unknown(lab: Lab) -> None:
+    lab.operator()
+    lab.apply(maxTrialCount=1, warmStart={"studies": ["other/secret"]})
+    lab.until(lambda: lab.conditions().get("Accepted", ("",))[0] == "False")
+    shown = json.dumps([lab.status(), lab.events()])
+    assert "no study 'other/secret' in namespace 'lab'" in shown and "sqlite" not in shown

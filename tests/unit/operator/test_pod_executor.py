@@ -14,7 +14,8 @@ from kubetuna.parsing.parse import parse_experiment
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest
 from kubetuna_operator import LABEL_TOLD
 from kubetuna_operator.context import ExperimentRef
-from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.kube.api_client import Refused, collection
+from kubetuna_operator.workloads import launches
 from kubetuna_operator.workloads.executor import PodExecutor
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import forbidden, invalid
@@ -176,9 +177,87 @@ def test_a_full_quota_is_waited_for(room: Room) -> None:
     facts = room.facts()
     assert facts is not None and facts.phase == "pending" and "exceeded quota" in str(facts.waiting)
     room.cluster.api().delete(f"{quotas}/none")
-    room.cluster.clock.time += 6
+    room.cluster.clock.time += 11
     room.place.observe()
     assert room.names() == [NAME] and room.until(lambda f: f.uid is not None).waiting is None
+
+
+def test_a_turn_goes_through_all_pods_once_however_often_one_is_asked_for(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [AttemptKey(trial, 0) for trial in range(20)]
+    for key in keys:
+        room.place.launch(order(trial=key.trial))
+    room.cluster.until(lambda: len(room.place.observe()) == 20)
+    index, looks = room.process.context.pods, list[str]()
+    monkeypatch.setattr(index, "of", lambda owner, of=index.of: looks.append(owner) or of(owner))
+    for turn in range(3):
+        room.kubelet.schedule(f"small-{turn}-0-0")
+        room.until(lambda f: f.node is not None, keys[turn])
+        looks.clear()
+        room.place.observe()
+        assert all(room.place.find(key) is not None for key in keys) and not room.place.stalled()
+        assert looks == []
+
+
+def posts(room: Room) -> int:
+    return room.process.asked.count(("POST", collection("pods", NAMESPACE)))
+
+
+def test_of_many_launches_beyond_a_full_quota_one_asks_ever_more_rarely_and_all_follow_it(room: Room) -> None:
+    quotas = collection("resourcequotas", NAMESPACE)
+    room.cluster.api().create(quotas, {"metadata": {"name": "some"}, "spec": {"hard": {"pods": 1}}})
+    for trial in range(40):
+        room.place.launch(order(trial=trial))
+    assert posts(room) == 2, "one is taken, one refused, the others know"
+    for _ in range(300):
+        room.cluster.clock.time += 1
+        found = room.place.observe()
+        assert len(found) == 40 and all("exceeded quota" in f.waiting for f in found if f.waiting)
+    assert posts(room) <= 12
+    room.cluster.api().delete(f"{quotas}/some")
+    room.cluster.clock.time += 60
+    before = posts(room)
+    for _ in range(10):
+        room.place.observe()
+    assert len(room.names()) == 40 and posts(room) == before + 39
+
+
+def test_the_end_of_an_own_pod_makes_room_at_once(room: Room) -> None:
+    quotas = collection("resourcequotas", NAMESPACE)
+    room.cluster.api().create(quotas, {"metadata": {"name": "some"}, "spec": {"hard": {"pods": 1}}})
+    for trial in range(2):
+        room.place.launch(order(trial=trial))
+    start(room)
+    room.until(lambda f: f.phase == "running")
+    room.cluster.clock.time += 300
+    room.place.observe()
+    room.kubelet.exit(NAME)
+    room.until(lambda f: f.phase == "ended")
+    room.place.observe()
+    assert "small-1-0-0" in room.names()
+
+
+QUOTA = 'pods "small-0-0-0" is forbidden: exceeded quota: gpus, requested: pods=1, used: pods=1, limited: pods=1'
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "passes"),
+    [
+        (403, QUOTA, True),
+        (403, 'jobs.batch "x" is forbidden: status unknown for quota: gpus, resources: count/jobs.batch', True),
+        (403, 'pods "x" is forbidden: unable to create new content in namespace lab because it is', True),
+        (403, 'pods "x" is forbidden: failed quota: gpus: must specify limits.cpu for: trial', False),
+        (403, 'pods "quota-0-0-0" is forbidden: violates PodSecurity "restricted:latest"', False),
+        (403, 'admission webhook "exceeded quota: x" denied the request', False),
+        (403, 'pods "x" is forbidden: error looking up service account lab/exceeded quota: a', False),
+        (422, QUOTA, False),
+    ],
+)
+def test_a_full_quota_is_known_by_what_the_api_server_says_and_not_by_a_name(
+    code: int, message: str, passes: bool
+) -> None:
+    assert launches._passes(Refused(code, "Forbidden", message)) is passes
 
 
 def test_a_pod_that_the_server_takes_for_invalid_fails_after_the_start_timeout(tmp_path: Path) -> None:

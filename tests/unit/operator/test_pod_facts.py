@@ -12,7 +12,6 @@ from kubetuna_operator.kube.objects import seconds
 from kubetuna_operator.pods.status import LOST_SECONDS, facts, view
 from tests.unit.operator.pods import DELETED, RUNNING, disruption, ended, pod, waiting
 
-START_TIMEOUT = 600.0
 NOW = seconds("2026-11-24T10:01:00Z") or 0.0
 GOOD = Reading({"loss": 0.5})
 SHUTDOWN = "Pod was terminated in response to imminent node shutdown."
@@ -23,8 +22,8 @@ OWN_STORAGE = (
 )
 
 
-def seen(found: dict[str, Any], now: float = NOW) -> AttemptFacts:
-    return facts(view(found), now, START_TIMEOUT)
+def seen(found: dict[str, Any], now: float = NOW, stuck: bool = False) -> AttemptFacts:
+    return facts(view(found), now, stuck)
 
 
 def outcome(found: dict[str, Any], reading: Reading = GOOD, stop: str | None = None) -> tuple[Outcome, str]:
@@ -48,6 +47,10 @@ ENDS: dict[str, tuple[dict[str, Any], Outcome, str]] = {
     "preempted": (
         pod("Failed", ended(143), conditions=(disruption("PreemptionByScheduler"),)),
         Outcome.INFRASTRUCTURE, "PreemptionByScheduler",
+    ),
+    "stopped by a queue": (
+        pod("Failed", ended(143), conditions=({**disruption("Preempted"), "type": "TerminationTarget"},)),
+        Outcome.INFRASTRUCTURE, "StoppedByQueue: Preempted",
     ),
     "taken away by a taint": (
         pod("Failed", ended(143), conditions=(disruption("DeletionByTaintManager"),)),
@@ -183,7 +186,7 @@ def test_a_template_that_cannot_start_is_said_at_once_and_failed_late(reason: st
     found = pod("Pending", waiting(reason, "no such thing"))
     attempt = seen(found)
     assert attempt.phase == "pending" and attempt.waiting == f"{reason}: no such thing"
-    late = seen(found, attempt.created + START_TIMEOUT + 1)
+    late = seen(found, stuck=True)
     assert late.ended is None, "nobody knows when, and the present is no answer"
     assert late.phase == "ended" and late.exit == ExitFacts(reason="StartError", message=f"{reason}: no such thing")
 

@@ -10,15 +10,17 @@ from typing import Any
 
 import pytest
 
-from kubetuna.trials.attempts import AttemptKey, LogChunk
+from kubetuna.trials.attempts import GONE, AttemptKey, ExitFacts, LogChunk
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.pods.read_budget import READERS
 from kubetuna_operator.pods.status import PodView, view
 from kubetuna_operator.workloads import pod_logs
 from kubetuna_operator.workloads.pod_logs import PodLogs
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.objects import timestamp
 from tests.apiserver.operating import Process
+from tests.fakes import FakeClock
 from tests.local.runs import experiment
 
 NAME, KEY = "small-0-0-0", AttemptKey(0, 0)
@@ -36,11 +38,14 @@ class OnePod:
     def find(self, key: AttemptKey) -> PodView | None:
         return None if self.absent else self.kept or view(self._cluster.kubelet.pod(NAME))
 
+    def gone(self, key: AttemptKey) -> ExitFacts | None:
+        return GONE if self.absent else None
+
     def over(self, pod: PodView) -> bool:
         return pod.exit is not None
 
-    def running(self) -> int:
-        return 1
+    def read_interval(self) -> float:
+        return 0.0
 
 
 @dataclass
@@ -51,6 +56,7 @@ class Reading:
     process: Process
     pods: OnePod
     logs: PodLogs
+    time: FakeClock
     cursor: str = ""
 
     @property
@@ -74,7 +80,6 @@ class Reading:
 def reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reading]:
     monkeypatch.setattr(pod_logs, "FASTEST", 0.0)
     monkeypatch.setattr(pod_logs, "SLOWEST", 0.0)
-    monkeypatch.setattr(pod_logs, "READS_PER_SECOND", float("inf"))
     cluster = Cluster()
     process = Process(cluster, f"sqlite:///{tmp_path}/study.db")
     ref = ExperimentRef(cluster.make_owner(json.loads(experiment(""))), 1)
@@ -83,7 +88,8 @@ def reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reading
     body = {"metadata": {"name": NAME, "labels": labels}, "spec": {"containers": containers}}
     cluster.api().create(collection("pods", NAMESPACE), body)
     pods = OnePod(process, cluster)
-    yield Reading(cluster, process, pods, PodLogs(process.context, ref, "trial", pods))
+    clock = FakeClock()
+    yield Reading(cluster, process, pods, PodLogs(process.context, ref, "trial", pods, clock.now), clock)
     process.close()
 
 
@@ -117,7 +123,7 @@ def test_what_was_read_is_not_asked_for_again_but_for_its_last_second(reading: R
     reading.chunk()
     reading.chunk()
     first, second = (query.get("sinceTime") for query in reading.process.queries[-2:])
-    assert first is None and second == timestamp(reading.cluster.clock.now())
+    assert first is None and second == timestamp(reading.cluster.clock.now() - 1)
 
 
 def test_a_reader_that_starts_anew_goes_on_from_its_cursor(reading: Reading) -> None:
@@ -205,7 +211,67 @@ def test_a_log_that_went_with_its_pod_is_a_gap_and_the_end(reading: Reading) -> 
     reading.pods.kept = reading.pods.find(KEY)
     reading.kubelet.lose(NAME)
     chunk = reading.chunk()
-    assert chunk.drained and chunk.gap and not chunk.lines
+    assert chunk.drained and chunk.gap and chunk.cut and not chunk.lines
+
+
+MINUTE = 60.0
+
+
+def break_log(reading: Reading, how: str) -> None:
+    if how == "away":
+        reading.process.cut_off = True
+    else:
+        answer = b"unable to retrieve container logs for containerd://4d1f"
+        reading.cluster.server.logs.read = lambda pod, query: answer  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("how", ["away", "said in place of the log"])
+def test_the_end_of_a_log_is_asked_for_for_minutes_from_the_end_on(reading: Reading, how: str) -> None:
+    """A Pod that ended holds no GPU, and its last lines have the value that it is judged by."""
+    read = reading.cluster.server.logs.read
+    start(reading)
+    say(reading, "loss=2")
+    assert reading.lines() == ["loss=2"]
+    break_log(reading, how)
+    for _ in range(30):
+        assert not reading.chunk().lines
+        reading.time.time += MINUTE
+    reading.kubelet.exit(NAME)
+    for _ in range(10):
+        assert reading.chunk() == LogChunk((), reading.cursor)
+        reading.time.time += MINUTE - 1
+    reading.process.cut_off = False
+    reading.cluster.server.logs.read = read  # type: ignore[method-assign]
+    say(reading, "loss=1")
+    chunk = reading.chunk()
+    assert chunk.lines == (b"loss=1",) and chunk.drained and not (chunk.gap or chunk.cut)
+
+
+@pytest.mark.parametrize(("code", "patience"), [(0, 10 * MINUTE), (1, 30.0)])
+def test_an_end_that_stays_unreadable_is_said_to_be_so(reading: Reading, code: int, patience: float) -> None:
+    start(reading)
+    reading.kubelet.exit(NAME, code, message="loss=3")
+    reading.process.cut_off = True
+    reading.pods.kept = reading.pods.find(KEY)
+    assert not reading.chunk().drained
+    reading.time.time += patience
+    assert not reading.chunk().drained
+    reading.time.time += 1
+    words = (b"loss=3",) if code == 0 else ()
+    assert reading.chunk() == LogChunk(words, "", drained=True, gap=True, cut=True)
+
+
+def test_a_read_waits_for_its_turn_and_gives_it_back(reading: Reading) -> None:
+    start(reading)
+    say(reading, "one")
+    budget = reading.process.context.read_budget
+    others = [(f"other-{n}", f"node-{n}") for n in range(READERS)]
+    taken = [pair for pair in others if budget.take(*pair, True)]
+    assert reading.lines() == [] and len(taken) == READERS
+    for pair in taken:
+        budget.give_back(*pair)
+    assert reading.lines() == ["one"]
+    assert not budget._nodes and not budget._experiments
 
 
 def test_a_server_that_is_away_ends_nothing(reading: Reading) -> None:
@@ -222,4 +288,4 @@ def test_a_server_that_is_away_ends_nothing(reading: Reading) -> None:
 
 def test_a_pod_that_is_not_there_has_nothing_more_to_say(reading: Reading) -> None:
     reading.pods.absent = True
-    assert reading.chunk() == LogChunk(drained=True)
+    assert reading.chunk() == LogChunk(drained=True, cut=True)

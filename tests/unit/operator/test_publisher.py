@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kubetuna.errors import StoreUnavailable
 from kubetuna.trials.attempts import AttemptRequest, ExitFacts
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.experiment.status_renderer import Publisher
@@ -83,7 +84,7 @@ def test_who_takes_over_counts_what_ended_before_but_does_not_tell_it_again(desk
 def test_what_only_a_cluster_can_lack_is_a_condition(desk: Desk) -> None:
     assert desk.conditions(desk.publisher)["Stalled"] == ("False", "NothingWaits")
     desk.stalled, desk.publisher.problem = "no node has a GPU", "spec.goal: no"
-    desk.process.context.store.problem = "connection refused"
+    desk.process.context.store.failed(StoreUnavailable("connection refused"))
     conditions = desk.conditions(desk.publisher)
     assert conditions["Stalled"] == ("True", "PodsWaiting")
     assert conditions["StoreReady"] == ("False", "StoreUnavailable")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kubetuna_operator.experiment import status_writer
-from kubetuna_operator.experiment.status_writer import StatusWriter
+from kubetuna_operator.experiment.status_writer import StatusWriter, follows
 from kubetuna_operator.kube.api_client import collection
 from kubetuna_operator.kube.objects import Owner
 from tests.apiserver.cluster import NAMESPACE, Cluster
@@ -99,6 +99,51 @@ def test_an_experiment_made_anew_is_not_told_what_became_of_the_old_one(desk: De
     assert desk.shown() == {}
     desk.another({}, again).write(desk.status())
     assert desk.shown()["state"] == "Running"
+
+
+def test_what_is_refused_keeps_what_was_found_of_its_study(desk: Desk) -> None:
+    desk.writer.write(desk.status("True", trials=3, study={"uid": "a", "epoch": 1}))
+    accepted = {**desk.status()["conditions"][0], "type": "Accepted"}
+    desk.another(desk.shown()).refuse({"state": "Failed", "message": "spec.x: no", "conditions": [accepted]})
+    shown = desk.shown()
+    assert (shown["state"], shown["trials"], shown["message"]) == ("Failed", 3, "spec.x: no")
+    assert {c["type"]: c["status"] for c in shown["conditions"]} == {"Stalled": "True", "Accepted": "False"}
+
+
+def ended(**more: Any) -> dict[str, Any]:
+    return {"state": "Succeeded", "completionTime": "2026-01-01T00:00:00Z", "observedGeneration": 2, **more}
+
+
+def test_an_operator_that_was_frozen_writes_over_no_later_ones_status(desk: Desk) -> None:
+    frozen, leader = desk.another({}), desk.another({})
+    frozen.write(desk.status(trials=3, study={"uid": "a", "epoch": 1}))
+    leader.write(desk.status(trials=9, study={"uid": "a", "epoch": 2}))
+    for late in (desk.status("True", trials=4, study={"uid": "a", "epoch": 1}), desk.status("True")):
+        frozen.write(late)
+        frozen.amend({"state": "Created", "conditions": desk.status("True")["conditions"]})
+    assert desk.shown()["trials"] == 9 and desk.events() == []
+    leader.write(desk.status(trials=10, study={"uid": "a", "epoch": 2}))
+    desk.another({}).write(desk.status(trials=1, study={"uid": "b", "epoch": 1}))
+    assert desk.shown()["trials"] == 1, "a study that was made anew counts its writers anew"
+
+
+@pytest.mark.parametrize(
+    ("status", "found", "expected"),
+    [
+        ({"state": "Running", "observedGeneration": 2}, ended(), False),
+        ({"state": "Created"}, ended(), False),
+        ({"state": "Running", "observedGeneration": 3}, ended(), True),
+        (ended(trials=4), ended(trials=3), True),
+        ({"state": "Running", "observedGeneration": 2}, {"state": "Failed", "observedGeneration": 2}, True),
+        ({"state": "Running"}, {}, True),
+        ({"state": "Running"}, {"study": "odd", "observedGeneration": "odd", "completionTime": 7}, True),
+        ({"state": "Running", "study": None}, {"study": {"uid": ["odd"], "epoch": {}}, "state": ["odd"]}, True),
+    ],
+)
+def test_an_end_stays_until_the_spec_is_another(
+    status: dict[str, Any], found: dict[str, Any], expected: bool
+) -> None:
+    assert follows(status, found) is expected
 
 
 def test_a_status_that_could_not_be_written_is_written_once_it_can_be(desk: Desk) -> None:

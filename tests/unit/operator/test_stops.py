@@ -25,6 +25,10 @@ PATCH = "merge /api/v1/namespaces/lab/pods/small-3-0-1"
 BUSY = Unreachable("429 Too Many Requests")
 
 
+def order() -> AttemptRequest:
+    return AttemptRequest(KEY, "small-3-0-1", {"x": 0.5}, "hash", {})
+
+
 class ScriptedApi:
     """Notes every write and raises what is next in ``faults``, if anything."""
 
@@ -36,6 +40,9 @@ class ScriptedApi:
         self.sent.append(f"{verb} {path}")
         if self.faults:
             raise self.faults.pop(0)
+
+    def within(self, seconds: float) -> ScriptedApi:
+        return self
 
     def create(self, path: str, body: Mapping[str, Any], **query: object) -> Mapping[str, Any]:
         self._take("create", path)
@@ -52,7 +59,8 @@ class Cluster:
     """A place over a scripted API server, and the one Pod that its watch shows."""
 
     def __init__(self, edits: Mapping[str, Any] | None = None) -> None:
-        self.api, self.clock, self.index = ScriptedApi(), FakeClock(seconds(STARTED) or 0.0), PodIndex()
+        self.start = seconds(STARTED) or 0.0
+        self.api, self.clock, self.index = ScriptedApi(), FakeClock(self.start), PodIndex()
         owner = Owner("lab", "small", "owner")
         context = OperatorContext(
             cast(Any, self.api), self.index, cast(Any, None), "me", cast(Any, None), cast(Any, None),
@@ -115,7 +123,7 @@ def test_a_pod_past_its_time_is_told_so_again_and_not_at_every_look() -> None:
 
 def test_a_job_without_a_pod_is_awaited_until_its_deletion_was_taken() -> None:
     cluster = Cluster({TRIAL: JOB})
-    cluster.place.launch(AttemptRequest(KEY, "small-3-0-1", {"x": 0.5}, "hash", {}))
+    cluster.place.launch(order())
     cluster.api.faults = [BUSY]
     cluster.api.sent.clear()
     for _ in range(3):

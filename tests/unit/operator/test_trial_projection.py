@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ import pytest
 from kubetuna_operator.experiment import trial_objects
 from kubetuna_operator.experiment.trial_objects import TrialObjects
 from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.kube.deferred_writes import DeferredWrites
 from kubetuna_operator.kube.objects import Owner
 from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.failures import forbidden
 from tests.apiserver.operating import Process
-from tests.apiserver.resources import Object
+from tests.apiserver.resources import Object, Resource
 from tests.local.runs import experiment
 from tests.world import World, curve
 
@@ -98,6 +101,55 @@ def test_only_the_latest_and_the_best_are_kept(tmp_path: Path, monkeypatch: pyte
             shown.refresh(now=True)
     best = showcase.study_world.study.best
     assert best is not None and showcase.shown().keys() == {best.number, 6, 7}
+    showcase.close()
+
+
+def test_of_two_experiments_none_waits_for_all_trials_of_the_other(tmp_path: Path) -> None:
+    showcase = Showcase(tmp_path, trials=30)
+    showcase.study_world.finish()
+    waiting = DeferredWrites(showcase.cluster.clock.now)
+    other = showcase.cluster.make_owner(json.loads(experiment("", name="other")))
+    for owner in (showcase.owner, other):
+        context = replace(showcase.process.context, deferred=waiting)
+        TrialObjects(context, owner, showcase.study_world.study).refresh()
+    showcase.cluster.clock.time += 10.0
+    while waiting.step():
+        pass
+    names = [path.rpartition("/")[2] for method, path in showcase.process.asked if method == "PATCH"]
+    assert len(names) == 60 and sum(name.startswith("other-") for name in names[:20]) == 10
+    showcase.close()
+
+
+def test_what_is_refused_holds_up_no_other_and_is_tried_again_later(
+    showcase: Showcase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(resource: Resource, obj: Object) -> None:
+        if obj["metadata"]["name"] == "small-0":
+            raise forbidden(resource, "small-0", "no")
+
+    monkeypatch.setattr(trial_objects, "REFUSED_SECONDS", 0.05)
+    showcase.study_world.finish()
+    showcase.cluster.server.writes.admissions.append(refuse)
+    showcase.projection().refresh(now=True)
+    assert showcase.shown().keys() == {1, 2, 3, 4}
+    showcase.cluster.server.writes.admissions.remove(refuse)
+    showcase.cluster.until(lambda: len(showcase.shown()) == 5)
+
+
+def test_where_all_is_refused_it_is_not_asked_for_all(tmp_path: Path) -> None:
+    def refuse(resource: Resource, obj: Object) -> None:
+        raise forbidden(resource, obj["metadata"]["name"], "no")
+
+    showcase = Showcase(tmp_path, trials=30)
+    showcase.study_world.finish()
+    waiting = DeferredWrites(showcase.cluster.clock.now)
+    showcase.cluster.server.writes.admissions.append(refuse)
+    context = replace(showcase.process.context, deferred=waiting)
+    TrialObjects(context, showcase.owner, showcase.study_world.study).refresh()
+    for _ in range(100):
+        showcase.cluster.clock.time += 1.0
+        waiting.step()
+    assert showcase.writes() == 2 * trial_objects.BATCH
     showcase.close()
 
 

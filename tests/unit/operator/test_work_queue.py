@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from typing import Any
 
 import pytest
 
-from kubetuna_operator.kube.deferred_writes import DeferredWrites
+from kubetuna_operator.kube import api_client
+from kubetuna_operator.kube.deferred_writes import WORKERS, DeferredWrites
 from kubetuna_operator.kube.work_queue import FIRST_WAIT, LONGEST_WAIT, WorkQueue
+from tests.apiserver.cluster import Cluster
 
 
 class Clock:
@@ -124,7 +128,7 @@ def test_workers_try_again_what_failed_and_end_with_the_queue() -> None:
 def test_writes_are_carried_out_step_by_step_too() -> None:
     clock, seen = Clock(), list[str]()
     deferred = DeferredWrites(clock)
-    deferred.later("a", lambda: seen.append("a"), 2.0)
+    deferred.later(("pod", "a"), lambda: seen.append("a"), 2.0)
     assert not deferred.step() and deferred.due() == 2.0
     clock.now += 2.0
     assert deferred.step() and seen == ["a"] and deferred.due() is None
@@ -139,8 +143,41 @@ def test_of_one_key_only_the_latest_write_counts_and_a_failed_one_is_kept() -> N
             raise OSError("away")
         over.set()
 
-    deferred.later("status", lambda: seen.append("first"))
-    deferred.later("status", fails_once)
+    deferred.later(("status", "a"), lambda: seen.append("first"))
+    deferred.later(("status", "a"), fails_once)
     deferred.start()
     assert over.wait(10)
     assert seen == ["second", "second"]
+
+
+def test_a_kind_of_write_that_hangs_holds_up_no_other() -> None:
+    deferred, release = DeferredWrites(), threading.Event()
+    done = {kind: threading.Event() for kind in WORKERS}
+    for number in range(9):
+        deferred.later(("trials", number), lambda: release.wait(10) and None)
+    for kind in ("pod", "status", "event"):
+        deferred.later((kind, 0), done[kind].set)
+    deferred.start()
+    assert all(done[kind].wait(5) for kind in ("pod", "status", "event"))
+    release.set()
+    deferred.close()
+
+
+def test_each_kind_of_lazy_write_has_a_budget_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Any] = []
+    cluster = Cluster()
+    api, space = cluster.api(), "/api/v1/namespaces/trials"
+    monkeypatch.setattr(api_client.TokenBucket, "take", lambda bucket: taken.append(bucket))
+    for path in (
+        f"{space}/pods/a",
+        f"{space}/experiments/a/status",
+        f"{space}/trials/a",
+        f"{space}/events/a",
+        space,
+    ):
+        with contextlib.suppress(api_client.Refused):
+            api.merge(path, {}, low_priority=True)
+        with contextlib.suppress(api_client.Refused):
+            api.merge(path, {})
+    lazy, urgent = taken[::2], taken[1::2]
+    assert len(set(lazy[:4])) == 4 and lazy[4] is lazy[0] and len(set(urgent)) == 1 and urgent[0] not in lazy

@@ -24,8 +24,8 @@ from kubetuna.planning.plan import (
 )
 from kubetuna.planning.stopping import IDENTICAL_FAILURES, stop_decision
 from kubetuna.trials.attempts import AttemptKey
-from kubetuna.trials.outcome import Classified, Outcome
-from kubetuna.trials.snapshot import Snapshot, Tally
+from kubetuna.trials.outcome import DISPLACED_REASONS, Classified, Outcome, Reading
+from kubetuna.trials.snapshot import Snapshot, Tally, TrialView
 from tests.unit.plan.builders import (
     NO_METRIC,
     NOW,
@@ -69,6 +69,14 @@ def test_an_asked_trial_is_launched_and_never_asked_again() -> None:
 def test_a_recorded_attempt_that_its_place_does_not_know_is_the_same_attempt_again() -> None:
     state = snapshot(trial(0, attempt(0, phase=None)), tally=Tally(numbered=4))
     assert acts(state) == [LaunchAttempt(AttemptKey(0, 0))]
+
+
+def test_what_may_wait_for_an_attempt_that_must_not_start_any_more_is_taken_back() -> None:
+    """A Job of an earlier process whose Pod has not come yet would start it after the experiment's end."""
+    state = snapshot(trial(0, attempt(0, phase=None)), spec=experiment(shutdown=True), tally=Tally(numbered=4))
+    taken_back, tell = acts(state)
+    assert taken_back == Delete(AttemptKey(0, 0))
+    assert isinstance(tell, Tell) and tell.classified.outcome is Outcome.STOPPED
 
 
 def test_a_running_attempt_is_left_alone() -> None:
@@ -202,6 +210,38 @@ def test_a_clean_exit_without_the_metric_is_no_success() -> None:
     assert told(snapshot(ended, tally=Tally(numbered=4))) is Outcome.METRICS_UNAVAILABLE
 
 
+@pytest.mark.parametrize(
+    ("others", "tally"),
+    [
+        ((), Tally(numbered=4, started=True)),
+        ((trial(1, attempt(1)),), Tally(numbered=4)),
+        ((trial(1, attempt(1, phase="ended", drained=False)),), Tally(numbered=4)),
+    ],
+)
+def test_a_template_that_has_started_once_is_not_what_keeps_an_attempt_from_starting(
+    others: tuple[TrialView, ...], tally: Tally
+) -> None:
+    """One node, one pull that is throttled or one set of parameters must not end what has run for days."""
+    ended = attempt(0, phase="ended", exit={"reason": "StartError", "message": "ErrImagePull: 429"})
+    (action,) = acts(snapshot(trial(0, ended), *others, tally=tally))
+    assert isinstance(action, LaunchAttempt) and action.key == AttemptKey(0, 1)
+    assert action.after == Classified(Outcome.INFRASTRUCTURE, "could not be started: ErrImagePull: 429")
+
+
+def test_attempts_that_all_failed_to_start_show_a_template_that_cannot() -> None:
+    ended = attempt(0, phase="ended", exit={"reason": "StartError"})
+    other = trial(1, attempt(1, phase="ended", exit={"reason": "StartError"}, drained=False))
+    assert told(snapshot(trial(0, ended), other, tally=Tally(numbered=4))) is Outcome.START_ERROR
+
+
+@pytest.mark.parametrize("reading", [good_reading(), NO_METRIC], ids=["an old value", "no value"])
+def test_a_value_that_may_be_an_old_one_is_never_the_trials(reading: Reading) -> None:
+    ended = trial(0, attempt(0, phase="ended"), reading=replace(reading, cut=True))
+    (action,) = acts(snapshot(ended, tally=Tally(numbered=4)))
+    assert isinstance(action, LaunchAttempt) and action.after is not None
+    assert action.after.outcome is Outcome.INFRASTRUCTURE and "could not be read" in action.after.message
+
+
 def test_infrastructure_failures_are_retried_for_free() -> None:
     ended = attempt(0, phase="ended", exit={"reason": "Preempted"})
     (action,) = acts(snapshot(trial(0, ended), tally=Tally(numbered=4)))
@@ -211,10 +251,23 @@ def test_infrastructure_failures_are_retried_for_free() -> None:
 
 
 def test_free_retries_end_at_their_bound() -> None:
-    earlier = [past(i, Outcome.INFRASTRUCTURE, "Preempted") for i in range(FREE_RETRIES)]
-    last = attempt(0, FREE_RETRIES, "ended", exit={"reason": "Preempted"})
+    earlier = [past(i, Outcome.INFRASTRUCTURE, "NodeLost") for i in range(FREE_RETRIES)]
+    last = attempt(0, FREE_RETRIES, "ended", exit={"reason": "NodeLost"})
     state = snapshot(trial(0, *earlier, last), tally=Tally(numbered=4))
     assert told(state) is Outcome.INFRASTRUCTURE
+
+
+@pytest.mark.parametrize("reason", sorted(DISPLACED_REASONS))
+def test_whom_others_displace_is_tried_again_for_ever_and_not_at_once(reason: str) -> None:
+    """A trial of low priority in a busy cluster is preempted every night for weeks."""
+    for many in (FREE_RETRIES, 3_000):
+        earlier = [past(i, Outcome.INFRASTRUCTURE, reason) for i in range(many)]
+        state = snapshot(trial(0, *earlier, attempt(0, many, "ended", exit={"reason": reason})))
+        assert not [a for a in plan(state, NOW + 59) if isinstance(a, LaunchAttempt)]
+        assert [a.key for a in plan(state, NOW + 60) if isinstance(a, LaunchAttempt)] == [AttemptKey(0, many + 1)]
+    lost = [past(many + i, Outcome.INFRASTRUCTURE, "NodeLost") for i in range(FREE_RETRIES - 1)]
+    last = attempt(0, many + FREE_RETRIES, "ended", exit={"reason": "NodeLost"})
+    assert [a for a in plan(snapshot(trial(0, *earlier, *lost, last)), NOW + 60) if isinstance(a, LaunchAttempt)]
 
 
 def test_a_dead_runner_counts_against_no_bound() -> None:

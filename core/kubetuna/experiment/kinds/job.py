@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kubetuna.experiment.field_errors import invalid
 from kubetuna.experiment.kinds.template_kind import Fault, TemplateKind, not_exactly
 
 # As of Kubernetes 1.37.
@@ -16,7 +17,10 @@ FIELDS = (
 
 
 def _check(spec: Mapping[str, Any]) -> Iterator[Fault]:
-    return not_exactly(spec, {"parallelism": 1, "completions": 1})
+    yield from not_exactly(spec, {"parallelism": 1, "completions": 1})
+    limit = spec.get("activeDeadlineSeconds")
+    if limit is not None and (type(limit) is not int or limit <= 0):
+        yield "activeDeadlineSeconds", invalid(limit, "must be whole seconds above 0; it counts as a trialTimeout")
 
 
 JOB = TemplateKind(
@@ -28,4 +32,6 @@ JOB = TemplateKind(
     fixed={"backoffLimit": 0},
     check=_check,
     end_conditions=("Complete", "Failed"),
+    dropped=("activeDeadlineSeconds", "ttlSecondsAfterFinished"),
+    deadline="activeDeadlineSeconds",
 )

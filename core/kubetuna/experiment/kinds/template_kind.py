@@ -24,7 +24,9 @@ class TemplateKind:
     ``pod_template`` is the path, from ``spec`` on, of what has the Pod's metadata and spec; none in a Pod itself.
     ``fields`` are the names known in its spec, by which slips are told. ``fixed`` are numbers of its spec: every
     created object has them, and a template may set no others, which the CRD sees to as well. ``check`` finds what
-    else ``plan`` refuses. Once one of ``end_conditions`` is true, no Pod will come any more.
+    else ``plan`` refuses. Once one of ``end_conditions`` is true, no Pod will come any more. ``dropped`` are fields
+    of its spec that would delete the Pod with its log; ``deadline`` is the one among them that limits an attempt's
+    time, which we do in its place.
     """
 
     name: str
@@ -35,6 +37,8 @@ class TemplateKind:
     fixed: Mapping[str, int] = field(default_factory=dict)
     check: Callable[[Mapping[str, Any]], Iterable[Fault]] = lambda _spec: ()
     end_conditions: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    deadline: str = ""
 
     @property
     def makes_pod(self) -> bool:
@@ -64,6 +68,15 @@ class TemplateKind:
         """Whatever is wrong in the object's spec, beside its Pod's template."""
         yield from not_exactly(spec, self.fixed)
         yield from self.check(spec)
+
+    def created_spec(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """The object's spec as it is created."""
+        return {**{name: value for name, value in spec.items() if name not in self.dropped}, **self.fixed}
+
+    def timeout(self, obj: Mapping[str, Any]) -> float | None:
+        """For how many seconds the object lets an attempt run, if it says so."""
+        limit = _at(obj, ("spec", self.deadline))
+        return float(limit) if type(limit) is int and limit > 0 else None
 
     def has_ended(self, obj: Mapping[str, Any]) -> bool:
         """Whether an object has come to its end, so that no Pod will come any more."""

@@ -1,0 +1,214 @@
+"""What the faults fall on: two operators behind relays, a database, a ledger, and three experiments at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+from hack.cluster.layout import Layout
+
+from kubetuna.store.database import open_engine
+from kubetuna.store.reader import read_study, study_names
+from kubetuna.store.schema import ensure_schema
+from kubetuna.study.decoding import decode_trial
+from kubetuna.trials.records import TrialRecord
+from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
+from tests.chaos import ledger
+from tests.chaos.relay import Relay
+from tests.cluster.conftest import Cluster
+from tests.cluster.operators import World
+from tests.postgres_server import PostgresServer, free_port
+
+AT_ONCE = 3
+TRIALS, PARALLEL = 8, 3
+STEP_SECONDS = 0.4
+PATIENCE = 240.0
+
+
+class Operator:
+    """One operator process, its way to the API server and to the database relayed."""
+
+    def __init__(self, stage: Stage, number: int) -> None:
+        api = urlsplit(stage.server)
+        self.api, self.database = (
+            Relay(api.hostname or "", api.port or 443),
+            Relay("127.0.0.1", stage.postgres.port),
+        )
+        self._log = stage.folder / f"operator-{number}.log"
+        kubeconfig = stage.kubeconfig_through(self.api.port, stage.folder / f"kubeconfig-{number}")
+        self._command = [
+            sys.executable, "-m", "kubetuna_operator", "--kubeconfig", str(kubeconfig), "--namespaces",
+            stage.world.namespace, "--address", "127.0.0.1",
+        ]  # fmt: skip
+        store = f"postgresql+psycopg2://kubetuna@127.0.0.1:{self.database.port}/postgres"
+        self._environment = {**os.environ, "KUBETUNA_STORE": store, "POD_NAMESPACE": stage.world.namespace}
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen([*self._command, "--port", str(free_port())], env=self._environment, stderr=log)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has just ended by itself."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def revive(self) -> None:
+        """Start it anew where it has ended, as Kubernetes does."""
+        if self.process.poll() is not None:
+            self.process = self._start()
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait()
+        self.api.close()
+        self.database.close()
+
+
+class Stage:
+    """All of it. ``layout`` is the cluster's own, where its daemons may be stopped too."""
+
+    def __init__(self, cluster: Cluster, layout: Layout | None, seed: int) -> None:
+        self.layout, self.random = layout, random.Random(seed)
+        self.folder = Path(tempfile.mkdtemp(prefix="kubetuna-chaos-"))
+        self.postgres = PostgresServer()
+        self.world = World(cluster, f"chaos-{os.getpid()}", self.postgres.url("postgres"), self.folder)
+        ensure_schema(open_engine(self.world.store))
+        self.config = yaml.safe_load(cluster.kubeconfig.read_text())
+        self.server: str = self.config["clusters"][0]["cluster"]["server"]
+        self.hit: dict[tuple[str, int], set[int]] = defaultdict(set)
+        self.forced: dict[tuple[str, int], set[int]] = defaultdict(set)
+        self.applied: list[str] = []
+        self.world.api.create("/api/v1/namespaces", {"metadata": {"name": self.world.namespace}})
+        self.world.install_crds()
+        self.ledger = self._start_ledger()
+        self.operators = [Operator(self, number) for number in range(2)]
+
+    def kubeconfig_through(self, port: int, path: Path) -> Path:
+        """The cluster's kubeconfig, its server reached through a relay; the certificate names 127.0.0.1 or else."""
+        found = json.loads(json.dumps(self.config))
+        host = urlsplit(self.server).hostname
+        found["clusters"][0]["cluster"] |= {"server": f"https://127.0.0.1:{port}", "tls-server-name": host}
+        path.write_text(yaml.safe_dump(found))
+        return path
+
+    def _start_ledger(self) -> str:
+        container = {
+            "name": "ledger",
+            "image": self.world.cluster.image,
+            "command": ["python3", "-c", ledger.SERVER],
+        }
+        pod = {"metadata": {"name": ledger.NAME}, "spec": {"containers": [container]}}
+        pods = collection("pods", self.world.namespace)
+        self.world.until("the ledger's Pod", lambda: _made(self.world, pods, pod))
+        return str(self.world.until("the ledger", lambda: self._running_address(f"{pods}/{ledger.NAME}")))
+
+    def _running_address(self, path: str) -> str:
+        status = self.world.api.get(path)["status"]
+        return str(status.get("podIP", "")) if status.get("phase") == "Running" else ""
+
+    def notes(self) -> list[ledger.Note]:
+        """What the ledger has."""
+        path = f"{collection('pods', self.world.namespace)}/{ledger.NAME}:{ledger.PORT}/proxy/"
+        return ledger.read(self.world.api.get(path))
+
+    def apply_one(self) -> None:
+        """Begin another experiment; every other one runs its attempts as Jobs."""
+        name = f"e{len(self.applied)}"
+        document = json.loads(
+            self.world.document(ledger.TRIAL, name, maxTrialCount=TRIALS, parallelTrialCount=PARALLEL)
+        )
+        template = document["spec"]["trialTemplate"]
+        pod = template["trialSpec"]["spec"]
+        pod["containers"][0]["args"] += [f"http://{self.ledger}:{ledger.PORT}/", str(STEP_SECONDS)]
+        if len(self.applied) % 2:
+            template["trialSpec"] = {"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": pod}}}
+        self.world.put(document)
+        self.applied.append(name)
+
+    def keep_busy(self) -> None:
+        """Begin experiments until as many as wanted are under way; start operators that ended anew."""
+        for operator in self.operators:
+            operator.revive()
+        states = self.states()
+        for _ in range(AT_ONCE - sum(states.get(name) not in ("Succeeded", "Failed") for name in self.applied)):
+            self.apply_one()
+
+    def states(self) -> dict[str, str]:
+        """Each experiment's state."""
+        found = self.world.api.get(self.world.path)["items"]
+        return {obj["metadata"]["name"]: (obj.get("status") or {}).get("state", "") for obj in found}
+
+    def trial_pods(self) -> list[dict[str, Any]]:
+        """The Pods of attempts, but those that have ended."""
+        pods = [p for p in self.world.pods() if "kubetuna.dev/trial" in p["metadata"].get("labels", {})]
+        return [p for p in pods if p["status"].get("phase") not in ("Succeeded", "Failed")]
+
+    def note_hit(self, pod: dict[str, Any], force: bool = False) -> None:
+        """Remember that this Pod was taken away."""
+        labels = pod["metadata"]["labels"]
+        of = (labels["kubetuna.dev/experiment"], int(labels["kubetuna.dev/trial"]))
+        attempt = int(labels["kubetuna.dev/attempt"])
+        self.hit[of].add(attempt)
+        if force:
+            self.forced[of].add(attempt)
+
+    def progress(self) -> int:
+        """How much the studies hold: it only grows."""
+        return sum(len(t.steps) + (t.state == "COMPLETE") for found in self.trials().values() for t in found)
+
+    def trials(self) -> dict[str, list[TrialRecord]]:
+        """What the store holds of each experiment."""
+        engine = open_engine(self.world.store)
+        try:
+            return {
+                study.split("/")[1]: [decode_trial(t) for t in read_study(engine, study).trials]
+                for study in study_names(engine)
+            }
+        finally:
+            engine.dispose()
+
+    def until(self, check: Callable[[], Any], seconds: float = PATIENCE) -> float:
+        """Wait until something holds, whatever cannot be asked meanwhile; the seconds that it took."""
+        began = time.monotonic()
+        while time.monotonic() < began + seconds:
+            for operator in self.operators:
+                operator.revive()
+            try:
+                if check():
+                    return time.monotonic() - began
+            except (Refused, Unreachable):
+                # The API server comes back in its own time.
+                pass
+            time.sleep(0.1)
+        raise AssertionError(f"not within {seconds:g} s; the operators' logs are in {self.folder}; {self.states()}")
+
+    def close(self) -> None:
+        """End what was begun; the logs stay."""
+        for operator in self.operators:
+            operator.close()
+        self.world.close()
+        self.world.api.delete(f"/api/v1/namespaces/{self.world.namespace}")
+        self.postgres.close()
+
+
+def _made(world: World, path: str, pod: dict[str, Any]) -> bool:
+    """A new namespace gets its service account a moment later; until then its Pods are refused."""
+    try:
+        world.api.create(path, pod)
+    except Refused as error:
+        return error.code == 409
+    return True

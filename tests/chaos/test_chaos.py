@@ -1,0 +1,60 @@
+"""A short campaign of faults, each kind twice, in a cluster of its own: every other test needs theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hack.cluster.base_image import REFERENCE
+from hack.cluster.down import down
+from hack.cluster.layout import Layout, find_layout
+from hack.cluster.up import up
+
+from tests.chaos.campaign import run
+from tests.chaos.faults import FAULTS
+from tests.chaos.ledger import Note, judge
+from tests.chaos.stage import Stage
+from tests.cluster.conftest import Cluster, cluster  # noqa: F401
+
+SEED = 1
+
+
+@pytest.fixture
+def own(cluster: Cluster, tmp_path: Path) -> Iterator[Layout]:  # noqa: F811
+    """A cluster whose daemons may be killed."""
+    if not cluster.ours:
+        pytest.skip("the daemons of a given cluster cannot be killed from here")
+    layout = Layout(tmp_path / "chaos", find_layout().cache)
+    try:
+        up(layout)
+        yield layout
+    finally:
+        down(layout)
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(1200)
+def test_no_fault_loses_repeats_or_changes_a_trial(own: Layout) -> None:
+    stage = Stage(Cluster(own.kubeconfig, REFERENCE, ours=True), own, SEED)
+    try:
+        outcome = run(stage, 2 * len(FAULTS), print)
+    finally:
+        stage.close()
+    assert outcome.sound, outcome.as_json()
+    assert {len(took) for took in outcome.recovered.values()} == {2}
+
+
+def note(at: float, attempt: int, word: str = "step", params: str = "{}") -> Note:
+    return Note(at, word, "e0", 0, attempt, params)
+
+
+def test_the_ledger_convicts() -> None:
+    """Of each wrong that it is there to find; and of none where nothing is wrong."""
+    first, second = [note(0, 0, "started"), note(2, 0)], [note(3, 1, "started"), note(5, 1, "finished")]
+    taken = {("e0", 0): {0}}
+    assert not any(judge([*first, *second], {}, taken, {}).as_json().values())
+    assert judge([*first, *second], {}, {}, {}).again
+    assert judge([*first, note(1, 1)], {}, taken, {}).overlaps
+    assert not judge([*first, note(1, 1)], {}, taken, taken).overlaps
+    assert judge([*first, note(3, 1, params="{1}")], {}, taken, {}).changed
