@@ -35,7 +35,7 @@ from kubetuna.study.open import open_study
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest
 from kubetuna.trials.outcome import Classified, Outcome
 from kubetuna.trials.records import AttemptRecord
-from kubetuna_operator.experiment.reconcile import study_name
+from kubetuna_operator.experiment.opened import study_name
 from kubetuna_operator.kube.api_client import Api, Refused, Unreachable, collection, split_lines
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.workloads.manifest import attempt_manifest
