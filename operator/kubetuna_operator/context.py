@@ -26,8 +26,9 @@ from kubetuna_operator.pods.index import PodIndex
 from kubetuna_operator.telemetry import STORE_ERRORS
 
 READERS = 16
-# Each opening holds a connection to the database, and both kinds the interpreter's one lock.
-OPENINGS, PROPOSALS = 2, 2
+# Each opening holds a connection to the database. A second proposal at the same time would take the interpreter, of
+# which there is one, from everything else.
+OPENINGS, PROPOSALS = 2, 1
 PROBE_SECONDS = 5.0
 
 

@@ -75,9 +75,10 @@ class Lab:
         return {c["type"]: (c["status"], c["message"]) for c in self.status().get("conditions") or []}
 
     def until(self, check: Callable[[], Any]) -> Any:
-        return self.cluster.until(check, self._drive)
+        return self.cluster.until(check, self.drive)
 
-    def _drive(self) -> None:
+    def drive(self) -> None:
+        """Let nodes work and time go by, and operators that have no threads take their turns."""
         self._nodes.drive()
         self.cluster.advance(self.pace)
         for operator in self.operators:
