@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -16,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import urllib3
 from kubernetes import client
 
-from kubetuna_operator.kube.api_client import Api
+from kubetuna_operator.kube.api_client import Api, Pace
 from tests.apiserver.server import Handler, Response
 from tests.apiserver.watches import Stream
 
@@ -101,13 +100,8 @@ class _Pieces(io.RawIOBase):
         super().close()
 
 
-def connect(
-    handle: Handler,
-    wait: Wait,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Api:
+def connect(handle: Handler, wait: Wait, pace: Pace | None = None) -> Api:
     """The operator's own transport, with a server in place of a network."""
     configuration = client.Configuration()
     configuration.host = "http://apiserver"
-    return Api(configuration, Pool(handle, wait), clock, sleep)
+    return Api(configuration, Pool(handle, wait), pace)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from kubetuna_operator.context import PROBE_SECONDS, OperatorContext, Store
 from kubetuna_operator.experiment.controller import Controller
+from kubetuna_operator.kube.api_client import Pace
 from kubetuna_operator.kube.deferred_writes import DeferredWrites
 from kubetuna_operator.kube.events import Events
 from kubetuna_operator.kube.leader import RETRY, Leadership
@@ -132,7 +133,7 @@ class Process:
         self._show({"running": {}})
         self.alive = True
         self._network = Network(self, world.cluster.server, world.draws, self._answers)
-        self._api = connect(self._handle(self._network), _no_wait, self._monotonic, self._sleep)
+        self._api = connect(self._handle(self._network), _no_wait, Pace(self._monotonic, self._sleep))
         self._context = self._make_context(world.draws.stream(f"{self.name} {life}"))
         self._controller = Controller(self._context, (NAMESPACE,), lambda: self._fenced())
         self._leadership = Leadership(self._api, OWN_NAMESPACE, self.name, self._monotonic, self._wall.now)
@@ -170,13 +171,24 @@ class Process:
 
     def _make_context(self, chance: Any) -> OperatorContext:
         deferred = DeferredWrites(self._monotonic)
-        self._readers, self._studies = Beside(self._world.clock), Beside(self._world.clock)
+        self._readers, self._openings, self._proposals = (Beside(self._world.clock) for _ in range(3))
         store = Store(self._world.database.engine(self._transaction(self._network)))
         events = Events(self._api, deferred, self._monotonic, self._wall.now)
         return OperatorContext(
-            self._api, PodIndex(), store, self.name, deferred, events, self._readers, LOST_AFTER, self._wall,
-            self._studies, self._monotonic, chance,
-        )  # fmt: skip
+            self._api,
+            PodIndex(),
+            store,
+            self.name,
+            deferred,
+            events,
+            self._readers,
+            LOST_AFTER,
+            self._wall,
+            openings=self._openings,
+            proposals=self._proposals,
+            monotonic=self._monotonic,
+            chance=chance,
+        )
 
     def _transaction(self, network: Network) -> Callable[[str], None]:
         """What befalls this process's connections to the database."""
@@ -227,7 +239,8 @@ class Process:
             self._actor("store", probe.due, probe.step, alone=True),
             *(self._actor(f"watch of {kind}", w.due, w.step) for kind, w in watchers.items()),
             self._actor("log readers", self._readers.due, self._readers.step),
-            self._actor("studies", self._studies.due, self._studies.step, alone=True),
+            self._actor("openings", self._openings.due, self._openings.step, alone=True),
+            self._actor("proposals", self._proposals.due, self._proposals.step, alone=True),
             self._actor("writers", when(context.deferred.due), context.deferred.step, alone=True),
             self._actor("experiments", when(self._controller.due), self._controller.step, alone=True),
             self._actor("network", self._network.due, self._network.deliver),
