@@ -1,4 +1,4 @@
-"""The real store over a real database in memory, whose connections and commits can fail.
+"""The real store over a real database whose file is kept in memory, whose connections and commits can fail.
 
 A copy of one empty database is made for each world. Triggers in it note what must never happen to a study, whoever
 writes: a trial told twice, parameters that change.
@@ -7,7 +7,6 @@ writes: a trial told twice, parameters that change.
 from __future__ import annotations
 
 import functools
-import itertools
 import sqlite3
 import tempfile
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from sqlalchemy import Engine, event
 from kubetuna.store.database import open_engine
 from kubetuna.store.schema import ensure_schema
 
-_numbers = itertools.count()
+MEMORY = Path("/dev/shm")
 _FINISHED = "('COMPLETE', 'PRUNED', 'FAIL')"
 _NOTED = f"""
 CREATE TABLE noted (what TEXT);
@@ -60,13 +59,15 @@ class Database:
     """One world's database. It lives as long as this object."""
 
     def __init__(self) -> None:
-        self._name = f"file:sim-{next(_numbers)}?mode=memory&cache=shared&uri=true"
-        self._kept = sqlite3.connect(self._name.replace("&uri=true", ""), uri=True)
+        self._folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
+        self._path = Path(self._folder.name) / "study.db"
+        self._kept = sqlite3.connect(self._path)
         _empty().backup(self._kept)
 
     def engine(self, passing: Passing) -> Engine:
         """What a process connects with."""
-        engine = open_engine(f"sqlite:///{self._name}")
+        engine = open_engine(f"sqlite:///{self._path}")
+        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
         event.listen(engine, "do_connect", lambda *_: passing("connect"))
         commit = engine.dialect.do_commit
 
@@ -89,3 +90,4 @@ class Database:
     def close(self) -> None:
         """Its end."""
         self._kept.close()
+        self._folder.cleanup()

@@ -31,7 +31,7 @@ def experiment(name: str, shape: int) -> dict[str, Any]:
         "trialTemplate": _template("Job" if draw.random() < 0.2 else "Pod"),
     }
     if draw.random() < 0.5:
-        spec["budget"] = {"trialTimeout": "40s"}
+        spec["budget"] = {"trialTimeout": "60s"}
     if draw.random() < 0.3:
         spec["retryPolicy"] = {"limit": 1}
     return {

@@ -58,6 +58,9 @@ class Host(Protocol):
     def die(self, why: str) -> None:
         """End the process."""
 
+    def too_late(self, late: bool) -> None:
+        """Whether what is carried out now was sent before the process was frozen."""
+
     def says(self, what: str) -> None:
         """Put something into the trace."""
 
@@ -129,7 +132,9 @@ class Network:
         if fault is not None:
             self._host.says(f"FAULT {kind} {name}: {fault.kind}")
         refused = self._before(fault, kind) if fault else None
+        self._host.too_late(fault is not None and fault.kind == "frozen before")
         answer = refused or self._answer(method, path, query, body, headers)
+        self._host.too_late(False)
         if not kind.startswith("WATCH") and not kind.endswith(" leases"):
             self._host.says(f"{kind} {name} {answer.status}")
         answer = self._after(fault, answer, kind) if fault else answer

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ from kubetuna_operator.experiment.opened import study_name
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.pods.status import view
 from tests.apiserver.cluster import NAMESPACE, Cluster
-from tests.apiserver.objects import Change
+from tests.apiserver.objects import Change, key_of
 from tests.apiserver.pod_rules import ENDED
 from tests.apiserver.programs import params_of
 from tests.apiserver.resources import EXPERIMENTS, PODS, TRIALS, Object
@@ -60,6 +60,9 @@ class Oracles:
         self._cluster, self._database, self._nodes, self._fate = cluster, database, nodes, fate
         self.found: list[str] = []
         self.known: dict[str, Known] = {}
+        # While a request is carried out whose sender was frozen since it sent it: nothing can call that back.
+        self.too_late = False
+        self._late: set[str] = set()
         self._started: set[str] = set()
         self._requests: dict[str, deque[float]] = defaultdict(deque)
         cluster.server.objects.listen(self._changed)
@@ -72,7 +75,10 @@ class Oracles:
         if change.resource == EXPERIMENTS:
             self._experiment(change)
         elif change.resource == PODS and change.before is None and change.after is not None:
-            self._pod_made(change.after)
+            if self.too_late:
+                self._late.add(change.after["metadata"]["uid"])
+            else:
+                self._pod_made(change.after)
 
     # At every change.
 
@@ -121,7 +127,7 @@ class Oracles:
     def _check_parallel(self, known: Known, owner: str) -> None:
         pods = [p for p in self._cluster.kubelet.pods() if p["status"]["phase"] not in ENDED]
         own = [p for p in pods if (p["metadata"].get("annotations") or {}).get(ANNOTATION_EXPERIMENT) == owner]
-        trials = {view(p).key.trial for p in own if p["metadata"]["uid"] not in self._fate.copies}
+        trials = {view(p).key.trial for p in own if p["metadata"]["uid"] not in self._fate.copies | self._late}
         most = max(spec["parallelTrialCount"] for spec in known.specs)
         if len(trials) > most:
             self.report(f"{known.name} has Pods of {len(trials)} trials at once, parallelTrialCount is {most}")
@@ -130,7 +136,7 @@ class Oracles:
         """Whether two attempts of one trial run at once, where that may not be."""
         live: dict[Any, list[Run]] = defaultdict(list)
         for run in self._nodes.live():
-            if run.uid not in self._fate.copies:
+            if run.uid not in self._fate.copies | self._late:
                 live[run.trial].append(run)
         for runs in live.values():
             hit = [r for r in runs if r.forced or not self._nodes.reachable(r.node)]
@@ -171,9 +177,13 @@ class Oracles:
                 return f"{obj['metadata']['name']} is being deleted"
             if status.get("state") not in OVER or status.get("observedGeneration") != obj["metadata"]["generation"]:
                 return f"{obj['metadata']['name']} is {status.get('state')}"
-        if live := self._nodes.live():
-            return f"{live[0].pod} runs"
+        # A copy is its owner's to look after.
+        for run in self._nodes.live():
+            if run.uid not in self._fate.copies:
+                return f"{run.pod} runs"
         for pod in self._cluster.kubelet.pods():
+            if pod["metadata"]["uid"] in self._fate.copies:
+                continue
             told = LABEL_TOLD in (pod["metadata"].get("labels") or {})
             if pod["metadata"].get("deletionTimestamp") or pod["status"]["phase"] not in ENDED or not told:
                 return f"Pod {pod['metadata']['name']} is there: {pod['status']['phase']}"
@@ -181,10 +191,12 @@ class Oracles:
 
     def _unsettled_trials(self) -> str:
         """Whether the Trial objects are those of the study."""
-        shown = Counter(o["status"].get("state") for o in self._cluster.server.objects.of(TRIALS))
+        shown = {key_of(o)[1]: o["status"].get("state") for o in self._cluster.server.objects.of(TRIALS)}
         living = [known for known in self.known.values() if not known.gone]
-        stored = Counter(t.state for known in living for t in self.trials(known))
-        return "" if shown == stored else f"Trial objects: {dict(shown)}, stored: {dict(stored)}"
+        stored = {f"{known.name}-{t.number}": t.state for known in living for t in self.trials(known)}
+        for name in self._fate.unshown - shown.keys():
+            stored.pop(name, None)
+        return "" if shown == stored else f"Trial objects: {shown}, stored: {stored}"
 
     def check_rest(self, expected: Any) -> None:
         """The world has come to rest: every study is whole, every status equals it."""

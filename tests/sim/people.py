@@ -62,6 +62,8 @@ class Fate:
         # UIDs of Pods that someone took away, and of copies that are no attempts.
         self.taken: set[str] = set()
         self.copies: set[str] = set()
+        # Names of Trial objects that someone deleted: what has ended is not shown again.
+        self.unshown: set[str] = set()
         self.quiet_at = cluster.clock.now()
 
     def draw(self, count: int, seconds: float) -> None:
@@ -161,7 +163,10 @@ class Fate:
     def _delete_trial_object(self, chance: random.Random) -> Any:
         def begin() -> str:
             trials = self._cluster.server.objects.of(TRIALS, NAMESPACE)
-            return self._remove(TRIALS, name_of(chance.choice(trials))) if trials else "there is none"
+            if not trials:
+                return "there is none"
+            self.unshown.add(name_of(chosen := chance.choice(trials)))
+            return self._remove(TRIALS, name_of(chosen))
 
         return begin, None
 

@@ -93,6 +93,10 @@ class Process:
         if life is not self._network:
             raise Killed
 
+    def too_late(self, late: bool) -> None:
+        """Whether what is carried out now was sent before the process was frozen."""
+        self._world.oracles.too_late = late
+
     def shift_clock(self, seconds: float) -> None:
         """Set the machine's clock to another time."""
         self._wall.shift = seconds
