@@ -19,7 +19,7 @@ from kubetuna_operator.experiment.controller import Controller
 from kubetuna_operator.health import Sign, alive
 from kubetuna_operator.kube.api_client import Api
 from kubetuna_operator.kube.leader import Leadership
-from kubetuna_operator.kube.threads import end_process
+from kubetuna_operator.kube.threads import end_process, share_fairly
 from kubetuna_operator.settings import Settings, parse_settings
 
 log = logging.getLogger("kubetuna_operator")
@@ -54,6 +54,7 @@ def main() -> None:
     handler.setFormatter(_JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("optuna").setLevel(logging.ERROR)
+    share_fairly()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -26,8 +26,9 @@ from kubetuna_operator.pods.index import PodIndex
 from kubetuna_operator.pods.read_budget import READERS, ReadBudget
 from kubetuna_operator.telemetry import STORE_ERRORS
 
-# Each may hold a connection to the database and, by the interpreter's lock, all others up.
-STUDIES = 2
+# Each opening holds a connection to the database. A second proposal at the same time would take the interpreter, of
+# which there is one, from everything else.
+OPENINGS, PROPOSALS = 2, 1
 PROBE_SECONDS = 5.0
 
 
@@ -88,8 +89,8 @@ class Store:
 class OperatorContext:
     """What all experiments share. ``lost_after``: seconds after which a node that does not answer has lost a Pod.
 
-    ``clock`` tells the time of day, ``monotonic`` measures. ``readers`` read logs; ``studies`` open studies and ask
-    slow samplers, so that this never holds one of the few workers.
+    ``clock`` tells the time of day, ``monotonic`` measures. ``readers`` read logs, ``openings`` open studies and
+    ``proposals`` ask slow samplers, so that none of this holds one of the few workers.
     """
 
     api: Api
@@ -101,7 +102,8 @@ class OperatorContext:
     readers: Executor
     lost_after: float
     clock: Clock = field(default_factory=SystemClock)
-    studies: Executor = field(default_factory=lambda: ThreadPoolExecutor(STUDIES, "studies"))
+    openings: Executor = field(default_factory=lambda: ThreadPoolExecutor(OPENINGS, "opening"))
+    proposals: Executor = field(default_factory=lambda: ThreadPoolExecutor(PROPOSALS, "proposal"))
     monotonic: Callable[[], float] = time.monotonic
     chance: random.Random = field(default_factory=random.Random)
     read_budget: ReadBudget = field(default_factory=ReadBudget)

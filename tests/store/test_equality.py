@@ -152,6 +152,17 @@ def test_a_second_writer_fences_the_first(store_url: str) -> None:
     assert len(optuna.load_study(study_name="study", storage=store_url).trials) == 1
 
 
+def test_the_first_of_two_writers_learns_it_also_where_it_has_nothing_to_write(store_url: str) -> None:
+    from kubetuna.errors import StoreFenced
+
+    first = journaled(store_url, [StudyDirection.MINIMIZE])
+    first.confirm()
+    second = journaled(store_url, [StudyDirection.MINIMIZE])
+    with pytest.raises(StoreFenced):
+        first.confirm()
+    second.confirm()
+
+
 def test_trials_of_another_writer_are_never_overwritten(store_url: str) -> None:
     from kubetuna.errors import ForeignTrials
 

@@ -103,7 +103,7 @@ class Controller:
         return watches.experiment(key) if watches else None
 
     def _turn(self, key: Key) -> None:
-        """One key's turn. Raises Unreachable to be called again later."""
+        """One key's turn. Raises to be called again later."""
         obj, run = self._find(key), self._runs.get(key)
         if run is not None and not _carries_out(run, obj):
             if run.busy:
@@ -188,9 +188,11 @@ class Controller:
         self._context.api.delete(path, uid=obj["metadata"]["uid"])
 
     def _refused(self, key: Key, obj: Object, error: Refused) -> None:
-        # 404: gone. 409: what we saw is old, and the newer object comes with its own event.
-        if error.code in (404, 409):
+        if error.code == 404:
             return
+        if error.code == 409:
+            # What we saw is old; the newer object need not come with a turn of its own.
+            raise error
         log.error("%s; it is tried again", error, extra={"experiment": "/".join(key)})
         generation, now = obj["metadata"]["generation"], self._context.clock.now()
         StatusWriter(self._context, _owner(obj), obj["status"]).amend(failed_turn(str(error), generation, now))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from typing import Any
 
 from kubetuna.errors import ForeignTrials, StoreError, StoreFenced
@@ -51,7 +51,7 @@ class ExperimentRun:
         self._document["metadata"] = {"name": owner.name, "namespace": owner.namespace}
         self._opened: OpenExperiment | None = None
         self._beside: Future[Step | None] | None = None
-        self._failures = 0
+        self._failures, self._not_before = 0, 0.0
         self._deleted_at: float | None = None
         context.pods.changes(owner.uid).call = call
 
@@ -66,7 +66,8 @@ class ExperimentRun:
 
     def delete(self) -> None:
         """Stop everything from the next turn on: the Experiment is being deleted."""
-        self._deleted_at = self._deleted_at or self._context.clock.now()
+        if self._deleted_at is None:
+            self._deleted_at, self._not_before = self._context.clock.now(), 0.0
 
     def turn(self) -> float | None:
         """Do what can be done now. Seconds until the next turn; None where one is asked for, or it is ``over``.
@@ -78,12 +79,15 @@ class ExperimentRun:
         if left is not None and left <= 0:
             self.over = True
             return None
+        # Whatever changes meanwhile, such as the status in which the failure was said.
+        wait: float | None = self._not_before - self._context.monotonic()
         try:
-            wait = self._turn()
+            wait = wait if wait is not None and wait > 0 else self._turn()
         except StoreFenced:
             raise
         except Exception as error:
             self._opened, wait = None, self._failed(error)
+            self._not_before = self._context.monotonic() + wait
         return wait if left is None or self.over else min(left, left if wait is None else wait)
 
     def _seconds_for_deletion(self) -> float | None:
@@ -97,7 +101,7 @@ class ExperimentRun:
             return None
         beside, self._beside = self._beside, None
         if beside is None and self._opened is None:
-            self._do_beside(self._open)
+            self._do_beside(self._context.openings, self._open)
             return None
         step = beside.result() if beside is not None else None
         if self._opened is None:
@@ -112,13 +116,13 @@ class ExperimentRun:
             opened.finish(step.end)
             self.over = True
         elif step.held and opened.slow:
-            self._do_beside(opened.slow_step)
+            self._do_beside(self._context.proposals, opened.slow_step)
         else:
             return 0.0 if step.held else max(0.0, step.due - self._context.clock.now())
         return None
 
-    def _do_beside(self, work: Callable[[], Step | None]) -> None:
-        self._beside = self._context.studies.submit(work)
+    def _do_beside(self, where: Executor, work: Callable[[], Step | None]) -> None:
+        self._beside = where.submit(work)
         self._beside.add_done_callback(lambda _: self._call())
 
     def _open(self) -> None:

@@ -28,7 +28,7 @@ class NamespaceWatches:
         self._look, self._lock, self._refused = look, threading.Lock(), False
         shared = (self._turned, context.monotonic, context.chance)
         self._experiments: Reflector[Mapping[str, Any]] = Reflector(
-            context.api, "experiments", namespace, experiment, lambda key, *_: look(key), None, *shared
+            context.api, "experiments", namespace, experiment, self._changed, None, *shared
         )
         self._pods: Reflector[PodView] = Reflector(
             context.api, "pods", namespace, view, context.pods.update, LABEL_EXPERIMENT, *shared
@@ -70,6 +70,11 @@ class NamespaceWatches:
         """An Experiment as it is now; none where that cannot be known."""
         return self._experiments.get(key) if self.readable else None
 
+    def _changed(self, key: Key, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
+        """Not for each status of our own: it would ask for as many turns again."""
+        if _task(before) != _task(after):
+            self._look(key)
+
     def _turned(self) -> None:
         """What was passed over while the namespace could not be read is due now, and the other way round."""
         with self._lock:
@@ -80,3 +85,12 @@ class NamespaceWatches:
                 log.info("%s can be read", self._name)
         for key in self._experiments.items():
             self._look(key)
+
+
+def _task(obj: Mapping[str, Any] | None) -> tuple[object, ...]:
+    """What of an Experiment a turn depends on."""
+    if obj is None:
+        return ()
+    metadata = obj["metadata"]
+    named = (metadata.get(name) for name in ("uid", "generation", "deletionTimestamp", "finalizers"))
+    return (*named, obj["status"].get("completionTime"))

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import urllib3
@@ -46,35 +47,44 @@ class Unreachable(KubetunaError):
     """The API server cannot be reached, or fails inside: the same request may succeed later."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How time is measured (monotonic seconds) and waited for."""
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
 class TokenBucket:
     """At most ``rate`` a second on average and ``burst`` at once."""
 
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate, self._burst, self._tokens = rate, burst, burst
-        self._at, self._lock = time.monotonic(), threading.Lock()
+    def __init__(self, rate: float, burst: float, pace: Pace) -> None:
+        self._rate, self._burst, self._tokens, self._pace = rate, burst, burst, pace
+        self._at, self._lock = pace.clock(), threading.Lock()
 
     def take(self) -> None:
         """Wait for a token."""
         with self._lock:
-            now = time.monotonic()
+            now = self._pace.clock()
             self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate) - 1
             self._at = now
             delay = -self._tokens / self._rate
         if delay > 0:
-            time.sleep(delay)
+            self._pace.sleep(delay)
 
 
 class Api:
     """A connection to one cluster, for any number of threads. ``pool`` stands in for urllib3's."""
 
-    def __init__(self, configuration: client.Configuration, pool: Any = None) -> None:
+    def __init__(self, configuration: client.Configuration, pool: Any = None, pace: Pace | None = None) -> None:
         configuration.connection_pool_maxsize = 64
         configuration.retries = False
         self._client = client.ApiClient(configuration)
         if pool is not None:
             self._client.rest_client.pool_manager = pool
-        self._writes = TokenBucket(WRITES_PER_SECOND, WRITES_AT_ONCE)
-        self._lazy = {kind: TokenBucket(LAZY_PER_SECOND, LAZY_AT_ONCE) for kind in LAZY_KINDS}
+        pace = pace or Pace()
+        self._writes = TokenBucket(WRITES_PER_SECOND, WRITES_AT_ONCE, pace)
+        self._lazy = {kind: TokenBucket(LAZY_PER_SECOND, LAZY_AT_ONCE, pace) for kind in LAZY_KINDS}
         self._patience = ANSWER_SECONDS
 
     @staticmethod

@@ -33,7 +33,7 @@ class Cluster(Api):
     def __init__(self, *refused: tuple[tuple[str, str], Refused]) -> None:
         self.refused = dict(refused)
         self.asked: dict[tuple[str, str], int] = {}
-        self.cut: set[tuple[str, str]] = set()
+        self.cut: dict[tuple[str, str], int] = {}
 
     def _answer(self, path: str) -> tuple[str, str]:
         namespace, kind = path.split("/namespaces/")[1].split("/")
@@ -55,16 +55,16 @@ class Cluster(Api):
         return self._silent(self._answer(path))
 
     def _silent(self, watch: tuple[str, str]) -> Iterator[bytes]:
-        """A watch of which nothing comes until it ends."""
+        """A watch of which nothing comes until it ends, as all do that are open when it is refused."""
         with MOVED:
-            MOVED.wait_for(lambda: watch in self.cut)
-            self.cut.discard(watch)
+            before = self.cut.get(watch, 0)
+            MOVED.wait_for(lambda: self.cut.get(watch, 0) > before)
         yield from ()
 
     def refuse(self, error: Refused, *watches: tuple[str, str]) -> None:
         with MOVED:
             self.refused |= dict.fromkeys(watches, error)
-            self.cut |= set(watches)
+            self.cut |= {watch: self.cut.get(watch, 0) + 1 for watch in watches}
             MOVED.notify_all()
 
     def allow(self) -> None:

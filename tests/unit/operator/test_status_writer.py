@@ -14,8 +14,10 @@ from kubetuna_operator.experiment.status_writer import StatusWriter, follows
 from kubetuna_operator.kube.api_client import collection
 from kubetuna_operator.kube.objects import Owner
 from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.failures import Failure, bad_request, forbidden
 from tests.apiserver.objects import timestamp
 from tests.apiserver.operating import Process
+from tests.apiserver.resources import EXPERIMENTS
 from tests.local.runs import experiment
 
 SMALL = f"{collection('experiments', NAMESPACE)}/small"
@@ -160,3 +162,37 @@ def test_of_many_offers_the_latest_is_written(desk: Desk) -> None:
         desk.writer.offer(desk.status(trials=number))
     desk.cluster.until(lambda: desk.shown().get("trials") == 19)
     assert desk.writes() == 2
+
+
+@pytest.mark.parametrize("answer", [forbidden(EXPERIMENTS, "small", "no Role"), bad_request("odd"), None])
+def test_a_status_that_is_refused_fails_nothing_and_is_written_once_it_is_let_in(
+    desk: Desk, answer: Failure | None
+) -> None:
+    def deny(method: str, path: str) -> None:
+        if path.endswith("/status"):
+            raise answer or ConnectionResetError("reset")
+
+    desk.process.before = deny
+    desk.writer.write(desk.status(trials=7))
+    desk.writer.offer(desk.status(trials=8))
+    desk.process.before = lambda *_: None
+    assert desk.cluster.until(lambda: desk.shown().get("trials")) == 8
+
+
+def test_a_condition_is_amended_beside_all_that_was_shown(desk: Desk) -> None:
+    """Also by a process that has written nothing yet: an ended experiment never looks unfinished."""
+    ended = desk.status(state="Succeeded", trials=7, observedGeneration=2)
+    desk.writer.write(ended)
+    away = {"type": "StoreReady", "status": "False", "reason": "x", "message": "away", "lastTransitionTime": "now"}
+    bare = {"state": "Created", "observedGeneration": 3, "message": "waiting", "conditions": [away]}
+    for writer in (desk.another(desk.shown()), desk.writer):
+        writer.amend(bare)
+        shown = desk.shown()
+        assert (shown["state"], shown["trials"], shown["observedGeneration"]) == ("Succeeded", 7, 2)
+        assert [c["type"] for c in shown["conditions"]] == ["Stalled", "StoreReady"]
+
+
+def test_where_nothing_was_shown_a_bare_status_is(desk: Desk) -> None:
+    condition = {"type": "StoreReady", "status": "False", "reason": "x", "message": "", "lastTransitionTime": "now"}
+    desk.writer.amend({"state": "Created", "conditions": [condition]})
+    assert desk.shown()["state"] == "Created"

@@ -1,0 +1,324 @@
+"""Experiments as keys of a work queue: what a turn does and costs, and what is never done twice or too early."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubetuna.errors import StoreUnavailable
+from kubetuna.study.study import Study
+from kubetuna_operator.experiment import controller, opened, run
+from kubetuna_operator.kube.api_client import collection
+from tests.apiserver.cluster import NAMESPACE
+from tests.apiserver.failures import forbidden
+from tests.apiserver.lab import SMALL, Lab, curve, gone, hangs
+from tests.apiserver.operating import OnDemand
+from tests.apiserver.resources import EXPERIMENTS
+from tests.local.runs import experiment
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    made = Lab(tmp_path)
+    yield made
+    for operator in made.operators:
+        operator.kill()
+
+
+@pytest.fixture
+def openings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which Experiments' openings_ were opened."""
+    found: list[str] = []
+    really = run.open_experiment
+
+    def noted(context: Any, ref: Any, *more: Any) -> Any:
+        found.append(ref.owner.name)
+        return really(context, ref, *more)
+
+    monkeypatch.setattr(run, "open_experiment", noted)
+    return found
+
+
+def put(lab: Lab, name: str, **spec: Any) -> None:
+    document = json.loads(experiment("", **spec))
+    document["metadata"]["name"] = name
+    lab.api.apply(f"{collection('experiments', NAMESPACE)}/{name}", document, "test")
+
+
+def statuses(lab: Lab) -> dict[str, dict[str, Any]]:
+    items = lab.api.get(collection("experiments", NAMESPACE))["items"]
+    return {e["metadata"]["name"]: e.get("status") or {} for e in items}
+
+
+def test_what_has_ended_is_not_opened_again_and_loses_nothing_while_the_database_is_away(
+    lab: Lab, openings: list[str], tmp_path: Path
+) -> None:
+    lab.by_hand()
+    for number in range(20):
+        put(lab, f"e{number}", maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lambda: {s.get("state") for s in statuses(lab).values()} == {"Succeeded"} and not lab.pods())
+    lab.operators.pop().kill()
+    before = statuses(lab)
+    openings.clear()
+    (tmp_path / "study.db").rename(tmp_path / "away.db")
+    (tmp_path / "study.db").mkdir()
+    operator = lab.by_hand()
+    put(lab, "small", maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lambda: openings == ["small"] * 3)
+    assert {name: status for name, status in statuses(lab).items() if name != "small"} == before
+    (tmp_path / "study.db").rmdir()
+    (tmp_path / "away.db").rename(tmp_path / "study.db")
+    lab.api.merge(f"{collection('experiments', NAMESPACE)}/e3", {"spec": {"maxTrialCount": 2}})
+    lab.until(lambda: statuses(lab)["e3"].get("trialsSucceeded") == 2 and lab.status().get("state") == "Succeeded")
+    assert set(openings) == {"small", "e3"}
+    lab.until(lambda: operator.controller.due() is None)
+
+
+def test_an_experiment_that_ended_is_opened_again_where_a_pod_of_its_was_left(
+    lab: Lab, openings: list[str]
+) -> None:
+    """The process died before it had deleted it."""
+    first = lab.by_hand()
+    first.before = lambda method, path: first.__dict__.update(cut_off=method == "DELETE" or first.cut_off)
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lambda: first.cut_off)
+    first.kill()
+    first.before = lambda *_: None
+    lab.operators.clear()
+    lab.by_hand()
+    lab.until(lambda: lab.status().get("state") == "Succeeded" and not lab.pods())
+    assert len(lab.made) == 1
+
+
+def test_what_ended_is_deleted_without_its_study(lab: Lab, openings: list[str], tmp_path: Path) -> None:
+    lab.by_hand()
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.ended()
+    lab.until(lambda: not lab.pods())
+    lab.operators.pop().kill()
+    (tmp_path / "study.db").unlink()
+    openings.clear()
+    lab.by_hand()
+    lab.api.delete(SMALL)
+    lab.until(lambda: gone(lab))
+    assert not openings
+
+
+def test_an_edit_that_nobody_saw_before_a_deletion_is_none_that_ended(lab: Lab, openings: list[str]) -> None:
+    """Its trials may run, and have to be told."""
+    lab.by_hand()
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.ended()
+    lab.operators.pop().kill()
+    lab.api.merge(SMALL, {"spec": {"maxTrialCount": 3}})
+    lab.api.delete(SMALL)
+    openings.clear()
+    lab.by_hand()
+    lab.until(lambda: gone(lab))
+    assert openings == ["small"]
+
+
+def test_a_turn_that_fails_for_a_reason_nobody_foresaw_says_so_and_comes_again_later_each_time(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at: list[float] = []
+    broken = [True]
+    really = opened.OpenExperiment.step
+
+    def step(self: Any) -> Any:
+        if broken[0]:
+            at.append(lab.cluster.clock.now())
+            raise ZeroDivisionError("at postgresql://me:hunter2@db with password=swordfish " + "x" * 999)
+        return really(self)
+
+    monkeypatch.setattr(opened.OpenExperiment, "step", step)
+    lab.by_hand()
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.pace = 0.5
+    lab.until(lambda: len(at) == 6)
+    waits = [round(later - before) for before, later in pairwise(at)]
+    assert waits == [1, 2, 4, 8, 16]
+    (stalled,) = (c for c in lab.status()["conditions"] if c["type"] == "Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "TurnFailed")
+    assert "ZeroDivisionError" in stalled["message"] and len(stalled["message"]) < 500
+    assert "hunter2" not in stalled["message"] and "swordfish" not in stalled["message"]
+    broken[0] = False
+    assert lab.ended()["state"] == "Succeeded" and lab.conditions()["Stalled"][0] == "False"
+
+
+def test_a_database_that_goes_away_is_a_condition_beside_all_that_is_known(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.program = hangs
+    lab.by_hand()
+    lab.apply(maxTrialCount=3, parallelTrialCount=2)
+    lab.until(lambda: lab.status().get("trialsRunning") == 2)
+    lab.operators.pop().kill()
+    at: list[float] = []
+
+    def away(*_: Any) -> None:
+        at.append(lab.cluster.clock.now())
+        raise StoreUnavailable("the database is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "open_experiment", away)
+        lab.by_hand()
+        lab.pace = 0.5
+        lab.until(lambda: len(at) == 7)
+        assert [round(b - a) for a, b in pairwise(at)] == [1, 2, 4, 8, 10, 10]
+        assert lab.conditions()["StoreReady"] == ("False", "the database is away")
+        assert lab.status()["state"] == "Running" and lab.status()["trialsRunning"] == 2
+    lab.program = curve
+    assert lab.ended()["trialsSucceeded"] == 3 and len(lab.made) == 3
+
+
+def test_nothing_is_done_twice_at_once_for_one_experiment(lab: Lab, openings: list[str]) -> None:
+    """An edit comes while its study is being opened: it waits for that, and holds up nobody."""
+    kept = OnDemand()
+    operator = lab.by_hand(kept)
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lambda: len(kept.kept) == 1)
+    lab.api.merge(SMALL, {"spec": {"maxTrialCount": 2}})
+    lab.until(
+        lambda: (
+            operator.controller.watches[NAMESPACE].experiment((NAMESPACE, "small"))["spec"]["maxTrialCount"] == 2
+        )
+    )
+    operator.turns()
+    assert len(kept.kept) == 1 and not operator.controller.hanging()
+    kept.do()
+    operator.turns()
+    assert len(kept.kept) == 1, "now the one of the edit"
+    assert openings == ["small"]
+
+    def done() -> bool:
+        kept.do()
+        return lab.status().get("state") == "Succeeded"
+
+    lab.until(done)
+    assert lab.status()["trialsSucceeded"] == 2 and openings == ["small"] * 2
+
+
+def test_a_deletion_ends_in_time_though_the_study_is_still_being_opened(lab: Lab) -> None:
+    kept = OnDemand()
+    operator = lab.by_hand(kept)
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lambda: kept.kept)
+    lab.api.delete(SMALL)
+    lab.pace = 2.0
+    lab.until(lambda: gone(lab))
+    kept.do()
+    operator.turns()
+    assert not lab.made
+
+
+def test_a_refusal_is_said_and_tried_again(lab: Lab) -> None:
+    operator = lab.by_hand()
+    refused = forbidden(EXPERIMENTS, "small", "no Role")
+
+    def deny(method: str, path: str) -> None:
+        if (method, path) == ("PATCH", SMALL):
+            raise refused
+
+    operator.before = deny
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lambda: "no Role" in lab.conditions().get("Stalled", ("", ""))[1])
+    operator.before = lambda *_: None
+    lab.pace = 2.0
+    began = lab.cluster.clock.now()
+    assert lab.ended()["state"] == "Succeeded"
+    assert lab.cluster.clock.now() - began <= controller.REFUSED_WAIT + 30
+
+
+def test_who_is_fenced_gives_no_further_turn(lab: Lab) -> None:
+    lab.program = hangs
+    first = lab.by_hand()
+    lab.apply(maxTrialCount=2)
+    lab.until(lab.running(2))
+    lab.operators.clear()
+    lab.by_hand()
+    lab.until(lambda: lab.status().get("trialsRunning") == 2)
+    lab.operators.append(first)
+    lab.program = curve
+    lab.until(first.fenced.is_set)
+    assert not first.controller.step()
+    lab.operators.remove(first)
+    assert lab.ended()["trialsSucceeded"] == 2 and len(lab.made) == 2
+    first.kill()
+
+
+def test_before_anything_was_listed_anew_a_leader_does_nothing(lab: Lab, openings: list[str]) -> None:
+    """A watch may have been silent: what it does not know must not be taken for gone."""
+    lab.program = hangs
+    lab.by_hand()
+    lab.apply(maxTrialCount=2)
+    lab.until(lab.running(2))
+    lab.operators.pop().kill()
+    openings.clear()
+    second = lab.by_hand()
+    lab.until(lambda: openings)
+    openings.clear()
+    before = second.asked.count(("GET", collection("pods", NAMESPACE)))
+    silent = threading.Event()
+    second.before = lambda method, path: silent.wait(10) and None if path == collection("pods", NAMESPACE) else None
+    second.controller.lead()
+    second.controller.watch()
+    second.controller._queue.add((NAMESPACE, "small"))
+    second.turns()
+    assert not second.controller.ready().good and not openings
+    silent.set()
+    lab.until(lambda: openings)
+    assert second.asked.count(("GET", collection("pods", NAMESPACE))) > before
+    lab.program = curve
+    assert lab.ended()["trialsSucceeded"] == 2 and len(lab.made) == 2
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Proposals for an experiment called slow-N take until this is set."""
+    over = threading.Event()
+    really = Study.ask
+
+    def ask(self: Study, ordinal: int) -> None:
+        if self.spec.name.startswith("slow"):
+            assert over.wait(60)
+        really(self, ordinal)
+
+    monkeypatch.setattr(Study, "ask", ask)
+    named = property(lambda self: self._reconciler.spec.name.startswith("slow"))
+    monkeypatch.setattr(opened.OpenExperiment, "slow", named)
+    yield over
+    over.set()
+
+
+def test_however_many_long_proposals_hold_up_no_other_experiment(
+    lab: Lab, slow: threading.Event, openings: list[str]
+) -> None:
+    lab.program = hangs
+    lab.operator()
+    for number in range(controller.WORKERS + 2):
+        put(lab, f"slow-{number}", maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lambda: len(openings) == controller.WORKERS + 2)
+    assert not lab.made
+    lab.program = curve
+    put(lab, "quick", maxTrialCount=2, parallelTrialCount=1)
+    lab.until(lambda: statuses(lab)["quick"].get("state") == "Succeeded")
+    assert lab.made == ["quick-0-0-0", "quick-1-0-0"]
+    slow.set()
+    lab.until(lambda: len(lab.made) == controller.WORKERS + 4)
+
+
+def test_the_number_of_threads_does_not_grow_with_that_of_experiments(lab: Lab) -> None:
+    lab.program = hangs
+    before = threading.active_count()
+    lab.operator()
+    for number in range(60):
+        put(lab, f"e{number}", maxTrialCount=2, parallelTrialCount=2)
+    lab.until(lambda: len(lab.pods()) == 120)
+    assert threading.active_count() - before <= 40
