@@ -9,6 +9,7 @@ from typing import Any
 from kubetuna.experiment import quantities
 from kubetuna.experiment.field_errors import invalid, unknown
 from kubetuna.experiment.model import Constraint, EarlierStudy, Parameter, Scalar
+from kubetuna.experiment.steps import values_of, written
 from kubetuna.parsing.fields import Fields
 
 
@@ -77,22 +78,16 @@ def point_value(parameter: Parameter, raw: Any) -> Scalar | None:
     number = quantities.number(raw)
     if number is None or parameter.low is None or parameter.high is None:
         return None
-    if not parameter.low <= number <= parameter.high or not _on_step(parameter, number):
-        return None
     if parameter.kind == "int":
-        return int(number) if float(number).is_integer() else None
-    return float(number)
+        return int(number) if number in (values_of(parameter) or ()) else None
+    value, step = written(parameter, float(number)), parameter.step
+    if step is None:
+        return value if parameter.low <= number <= parameter.high else None
+    # As far as floating-point arithmetic may have carried it from its place.
+    return value if math.isclose(number, float(value), abs_tol=step * 1e-6, rel_tol=0) else None
 
 
 def _same(parameter: Parameter, choice: Scalar, raw: Any) -> bool:
     if parameter.kind == "discrete":
         return quantities.number(raw) == choice
     return choice == raw and isinstance(choice, bool) == isinstance(raw, bool)
-
-
-def _on_step(parameter: Parameter, value: float | int) -> bool:
-    step = parameter.step or (1 if parameter.kind == "int" else None)
-    if step is None:
-        return True
-    steps = (value - (parameter.low or 0)) / step
-    return math.isclose(steps, round(steps), abs_tol=1e-9)

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kubetuna.errors import SearchExhausted
 from kubetuna.experiment.model import Experiment, Parameter, Scalar
+from kubetuna.experiment.steps import written
 from kubetuna.search.catalogue import SAMPLERS
 from kubetuna.search.optuna_internals import PlacedSequence, contains, forget_history, seen_by
 from kubetuna.search.space import distribution, exists, grid_points, ordered, satisfies
@@ -147,7 +148,7 @@ class Proposer:
             value = relative[name]
         else:
             value = sampler.sample_independent(study, trial, name, dist)
-        return dist.to_external_repr(dist.to_internal_repr(value))
+        return written(parameter, dist.to_external_repr(dist.to_internal_repr(value)))
 
     def _uniform(
         self, study: optuna.Study, trial: FrozenTrial, redraw: int, fixed: Mapping[str, Scalar]

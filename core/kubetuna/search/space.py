@@ -7,9 +7,7 @@ conditions hold, whatever their order in the file.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 
 from optuna.distributions import (
     BaseDistribution,
@@ -19,6 +17,7 @@ from optuna.distributions import (
 )
 
 from kubetuna.experiment.model import Experiment, Parameter, Scalar
+from kubetuna.experiment.steps import Steps, values_of
 
 # A grid is held in memory and shuffled; beyond this it is no grid that anyone finishes.
 GRID_LIMIT = 1_000_000
@@ -36,12 +35,7 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     low_f, high_f = float(parameter.low), float(parameter.high)
     if parameter.step is None:
         return FloatDistribution(low_f, high_f, log=parameter.log)
-    return FloatDistribution(low_f, _on_grid(low_f, high_f, float(parameter.step)), step=float(parameter.step))
-
-
-def _on_grid(low: float, high: float, step: float) -> float:
-    steps = math.floor((Decimal(str(high)) - Decimal(str(low))) / Decimal(str(step)))
-    return float(Decimal(str(low)) + steps * Decimal(str(step)))
+    return FloatDistribution(low_f, Steps(low_f, high_f, float(parameter.step))[-1], step=float(parameter.step))
 
 
 def ordered(experiment: Experiment) -> tuple[Parameter, ...]:
@@ -71,27 +65,11 @@ def satisfies(experiment: Experiment, values: Mapping[str, Scalar]) -> str | Non
     return None
 
 
-def choices(parameter: Parameter) -> Sequence[Scalar] | None:
-    """Every value of a parameter; None where there is no end of them."""
-    if parameter.choices:
-        return parameter.choices
-    dist = distribution(parameter)
-    if isinstance(dist, IntDistribution):
-        return range(dist.low, dist.high + 1, dist.step)
-    if isinstance(dist, FloatDistribution) and dist.step is not None:
-        low, step = Decimal(str(dist.low)), Decimal(str(dist.step))
-        count = int((Decimal(str(dist.high)) - low) / step) + 1
-        return [float(low + i * step) for i in range(count)]
-    if isinstance(dist, FloatDistribution) and dist.single():
-        return [dist.low]
-    return None
-
-
 def upper_bound(experiment: Experiment) -> int | None:
     """How many points the space has before conditions and constraints; None where there is no end of them."""
     total = 1
     for parameter in experiment.parameters:
-        values = choices(parameter)
+        values = values_of(parameter)
         if values is None:
             return None
         total *= len(values)
@@ -121,7 +99,7 @@ def _extend(parameters: Sequence[Parameter], values: dict[str, Scalar]) -> Itera
     if not exists(first, values):
         yield from _extend(rest, values)
         return
-    for value in choices(first) or ():
+    for value in values_of(first) or ():
         yield from _extend(rest, {**values, first.name: value})
 
 
