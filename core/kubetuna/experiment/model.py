@@ -183,6 +183,7 @@ class Experiment:
     pruner: Algorithm | None = None
     additional_metrics: tuple[str, ...] = ()
     strategies: Mapping[str, Strategy] = field(default_factory=dict)
+    metric_directions: Mapping[str, Direction] = field(default_factory=dict)
     constraints: tuple[Constraint, ...] = ()
     parallel: int = 3
     max_trials: int | None = None
@@ -224,6 +225,12 @@ class Experiment:
         fails or is pruned costs no further one.
         """
         return self.retest.repeats if retest and self.retest is not None else self.repeats
+
+    def direction(self, metric: str) -> Direction | None:
+        """Which way a metric is better; None where nobody said."""
+        return next(
+            (o.direction for o in self.objectives if o.metric == metric), self.metric_directions.get(metric)
+        )
 
     def strategy(self, metric: str) -> Strategy:
         """Which of a curve's values stands for the trial."""

@@ -48,6 +48,13 @@ def _strategies(fields: Fields, known: set[str]) -> dict[str, Strategy]:
     return found
 
 
+def parse_directions(spec: Fields) -> dict[str, Direction]:
+    """Which way metrics that are no objectives are better, where the file says so."""
+    fields = spec.child("objective").child("metricDirections")
+    found = ((name, fields.text(name)) for name in fields.raw_all())
+    return {name: cast(Direction, way) for name, way in found if way}
+
+
 def parse_collector(spec: Fields) -> Collector:
     """``spec.metricsCollectorSpec``: only what is read from a log can be had."""
     fields = spec.child("metricsCollectorSpec").child("source").child("filter")

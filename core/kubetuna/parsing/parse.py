@@ -15,7 +15,7 @@ from kubetuna.experiment.field_errors import forbidden, invalid, unsupported
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Retest
 from kubetuna.parsing.conditions import parse_constraints, warn_of_conditions
 from kubetuna.parsing.fields import Faults, Fields
-from kubetuna.parsing.goals import parse_collector, parse_goals
+from kubetuna.parsing.goals import parse_collector, parse_directions, parse_goals
 from kubetuna.parsing.limits import check_ends, parse_limits
 from kubetuna.parsing.overrides import with_metric, with_sets
 from kubetuna.parsing.parameters import declared_names, parse_parameters
@@ -128,6 +128,7 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
         pruner=pruner,
         additional_metrics=additional,
         strategies=strategies,
+        metric_directions=parse_directions(spec),
         constraints=constraints,
         parallel=limits.parallel,
         max_trials=limits.max_trials,
