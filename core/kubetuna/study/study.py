@@ -24,6 +24,7 @@ from kubetuna.search.samplers import Proposer
 from kubetuna.search.space import distribution
 from kubetuna.study.decoding import decode_trial, epoch_seconds
 from kubetuna.trials import records
+from kubetuna.trials.constraints import infeasible, kept
 from kubetuna.trials.outcome import RULES, Classified, Outcome
 from kubetuna.trials.progress import Progress, Results
 from kubetuna.trials.records import AttemptRecord, TrialRecord, means
@@ -296,9 +297,9 @@ class Study:
         state = TrialState[RULES[classified.outcome].state]
         values = _told_values(self.spec, classified.outcome, metrics, trial.curve)
         self._keep_metrics(trial, metrics)
-        self._keep_constraints(trial, metrics, state)
+        infeasible = self._keep_constraints(trial, metrics, state)
         self._storage.set_trial_system_attr(trial.trial_id, records.OUTCOME, str(classified.outcome))
-        message = records.bounded(classified.message)
+        message = records.bounded(classified.message or infeasible)
         self._storage.set_trial_system_attr(trial.trial_id, records.MESSAGE, message)
         if trial.retest_of is None:
             self._proposer.told(self._optuna, self._storage.get_trial(trial.trial_id), state, values)
@@ -313,10 +314,14 @@ class Study:
         for name, value in metrics.items():
             self._storage.set_trial_user_attr(trial.trial_id, name, value)
 
-    def _keep_constraints(self, trial: OpenTrial, metrics: Mapping[str, float], state: TrialState) -> None:
-        found = [] if state is TrialState.FAIL else _violations(self.spec, {**trial.params, **metrics})
+    def _keep_constraints(self, trial: OpenTrial, metrics: Mapping[str, float], state: TrialState) -> str:
+        """Store how far each constraint over metrics is kept; the words for a trial that violates one."""
+        if state is TrialState.FAIL:
+            return ""
+        found = kept(self.spec, trial.params, metrics, state is TrialState.COMPLETE)
         if found:
-            self._storage.set_trial_system_attr(trial.trial_id, CONSTRAINTS, found)
+            self._storage.set_trial_system_attr(trial.trial_id, CONSTRAINTS, [one.violation for one in found])
+        return infeasible(found)
 
     def flush(self) -> None:
         """Make everything above durable in one transaction."""
@@ -338,12 +343,6 @@ def _told_values(
         # As Optuna's own tell does: a pruned trial stands with its last reported value.
         return [reported[max(reported)]] if reported else None
     return None
-
-
-def _violations(spec: Experiment, known: Mapping[str, Any]) -> list[float]:
-    """One number for each constraint over metrics, above 0 where it is violated; 0 where it does not apply."""
-    over_metrics = [c.expression for c in spec.constraints if c.over == "metrics"]
-    return [one.violation(known) if one.applies(known) else 0.0 for one in over_metrics]
 
 
 __all__ = ["Journal", "OpenTrial", "Study"]

@@ -54,8 +54,8 @@ def check_list(view: View, luck: Luck | None, added: Sequence[Check] = ()) -> st
 
 def checks(view: View, luck: Luck | None = None, added: Sequence[Check] = ()) -> list[Check]:
     """All findings: a domain's own, selection bias, then the rest, warnings first."""
-    if not view.scored:
-        return [Check("care", "Nothing to check yet: no trial has completed."), *_failures(view)]
+    if not view.eligible:
+        return [Check("care", f"Nothing to check yet: {view.why_no_best}."), *_failures(view)]
     questions = (_trials, _gap, _edges, _late, _failures, _interim, _noise)
     found = [check for ask in questions for check in ask(view)]
     order = ("care", "good", "note")
