@@ -67,6 +67,20 @@ def test_a_katib_experiment_runs_as_it_is() -> None:
     assert container["command"][2:] == ["--lr=0.02"] and container["args"] == ["--n=3", "adam"]
 
 
+@pytest.mark.parametrize(("way", "best"), [("maximize", "max"), ("minimize", "min")])
+def test_a_file_of_katibs_group_keeps_katibs_default_strategy(way: str, best: str) -> None:
+    names = ("Validation-accuracy", "Train-accuracy")
+    text = KATIB.replace("type: maximize", f"type: {way}")
+    assert [parse_file_text(text).strategy(name) for name in names] == [best, best]
+    # As it is stored, and read back with the study.
+    assert parse_experiment(parse_file_text(text).raw).strategy(names[0]) == best
+    ours = parse_file_text(text.replace("kubeflow.org/v1beta1", "kubetuna.dev/v1alpha1"))
+    assert [ours.strategy(name) for name in names] == ["latest", "latest"]
+    written = "metricStrategies: [{name: Train-accuracy, value: latest}]\n    goal: 0.99"
+    own = parse_file_text(text.replace("goal: 0.99", written))
+    assert [own.strategy(name) for name in names] == [best, "latest"]
+
+
 def test_a_value_that_looks_like_a_placeholder_stays_text() -> None:
     template = {"a": "${trialParameters.x}", "b": ["${trialSpec.Name}", 3]}
     params = {"x": '"}, ${trialParameters.y}: {', "y": "no"}
