@@ -13,6 +13,7 @@ from typing import Any
 from kubetuna.errors import Problem, SpecError
 from kubetuna.experiment.field_errors import forbidden, invalid, unsupported
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Retest
+from kubetuna.parsing import left_out
 from kubetuna.parsing.conditions import parse_constraints, warn_of_conditions
 from kubetuna.parsing.fields import Faults, Fields
 from kubetuna.parsing.goals import parse_collector, parse_directions, parse_goals, usual_strategies
@@ -162,9 +163,10 @@ def _checked(spec: Fields, experiment: Experiment) -> Experiment:
     from kubetuna.parsing.combinations import check
     from kubetuna.search.settings import ignored
 
-    for path, message in check(experiment):
+    for path, message in (*check(experiment), *left_out.check(experiment)):
         spec.problem(path, message)
-    warnings = warn_of_conditions(experiment) + tuple(ignored(_settings(spec.child("algorithm"))))
+    warnings = (*warn_of_conditions(experiment), *ignored(_settings(spec.child("algorithm"))))
+    warnings += tuple(left_out.notes(experiment))
     return replace(experiment, warnings=warnings + _cluster_only(spec))
 
 
