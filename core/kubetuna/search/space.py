@@ -7,6 +7,7 @@ conditions hold, whatever their order in the file.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from optuna.distributions import (
@@ -17,7 +18,7 @@ from optuna.distributions import (
 )
 
 from kubetuna.experiment.model import Experiment, Parameter, Scalar
-from kubetuna.experiment.steps import Steps, values_of
+from kubetuna.experiment.steps import Steps, values_of, written
 
 # A grid is held in memory and shuffled; beyond this it is no grid that anyone finishes.
 GRID_LIMIT = 1_000_000
@@ -101,6 +102,13 @@ def _extend(parameters: Sequence[Parameter], values: dict[str, Scalar]) -> Itera
         return
     for value in values_of(first) or ():
         yield from _extend(rest, {**values, first.name: value})
+
+
+def identity(parameters: Sequence[Parameter], values: Mapping[str, Scalar]) -> str:
+    """What two points share only where they are the same; whatever floating-point arithmetic made of them."""
+    known = {p.name: p for p in parameters}
+    plain = {name: written(known[name], v) if name in known else v for name, v in values.items()}
+    return json.dumps(plain, sort_keys=True)
 
 
 def grid_points(experiment: Experiment) -> list[dict[str, Scalar]]:

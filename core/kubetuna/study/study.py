@@ -16,12 +16,12 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from kubetuna.errors import SearchExhausted
+from kubetuna.errors import EveryPointTried, SearchExhausted
 from kubetuna.experiment.model import Experiment
 from kubetuna.search.catalogue import build_pruner
 from kubetuna.search.optuna_internals import CONSTRAINTS, id_of
 from kubetuna.search.samplers import Proposer
-from kubetuna.search.space import distribution
+from kubetuna.search.space import distribution, identity
 from kubetuna.study.decoding import decode_trial, epoch_seconds
 from kubetuna.trials import records
 from kubetuna.trials.constraints import infeasible, kept
@@ -85,6 +85,9 @@ class Study:
         self.protocol = str(attrs.get(records.PROTOCOL, ""))
         # Why no further trial can be proposed; once so, always so, since proposals follow from what is stored.
         self.unsearchable = str(attrs.get(records.UNSEARCHABLE, ""))
+        self._exhausted = bool(attrs.get(records.EXHAUSTED))
+        # The points of our trials, whatever became of them: none is tried twice.
+        self._tried: set[str] = set()
         self._load()
 
     def _load(self) -> None:
@@ -92,6 +95,7 @@ class Study:
         own = [t for t in trials if records.is_own(t.system_attrs)]
         for trial in sorted(own, key=_told_order):
             self.numbered = max(self.numbered, trial.system_attrs.get(records.ORDINAL, -1) + 1)
+            self._tried.add(identity(self.spec.parameters, trial.params))
             if records.RETEST in trial.system_attrs:
                 self._progress.retest(trial.system_attrs[records.RETEST])
             if trial.state.is_finished():
@@ -148,7 +152,7 @@ class Study:
     @property
     def exhausted(self) -> bool:
         """Whether the search has no further point to propose."""
-        return self._proposer.exhausted(self.numbered)
+        return self._exhausted or self._proposer.exhausted(self.numbered)
 
     @property
     def pending(self) -> int:
@@ -173,15 +177,25 @@ class Study:
         self._storage.set_trial_system_attr(trial_id, records.ORDINAL, ordinal)
         trial = self._storage.get_trial(trial_id)
         try:
-            params = self._proposer.propose(self._optuna, trial, ordinal)
+            params = self._proposer.propose(self._optuna, trial, ordinal, self._tried)
         except SearchExhausted as error:
             self._journal.withdraw(trial_id)
-            self.unsearchable = records.bounded(str(error))
-            self._storage.set_study_system_attr(self._journal.study_id, records.UNSEARCHABLE, self.unsearchable)
+            self._end_search(error)
             return
         self._keep_params(trial_id, params)
+        self._tried.add(identity(self.spec.parameters, params))
         self.open[trial.number] = OpenTrial(trial.number, trial_id, dict(params))
         self.numbered = ordinal + 1
+
+    def _end_search(self, why: SearchExhausted) -> None:
+        """Store that there is no further point, which is a good end where every one was tried."""
+        study_id = self._journal.study_id
+        if isinstance(why, EveryPointTried):
+            self._exhausted = True
+            self._storage.set_study_system_attr(study_id, records.EXHAUSTED, True)
+            return
+        self.unsearchable = records.bounded(str(why))
+        self._storage.set_study_system_attr(study_id, records.UNSEARCHABLE, self.unsearchable)
 
     def retest(self, of: int) -> None:
         """Number a trial that runs the parameters of trial ``of`` again. Nothing if there is one."""

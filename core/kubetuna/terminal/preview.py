@@ -38,9 +38,17 @@ def preview(spec: Experiment) -> Preview:
             "trialTimeoutSeconds": spec.budget.trial_timeout,
         },
         "cost": _cost(spec),
-        "warnings": [*spec.warnings, *_lost_folders(spec)],
+        "warnings": [*spec.warnings, *_few_points(spec), *_lost_folders(spec)],
     }
     return Preview(shown)
+
+
+def _few_points(spec: Experiment) -> list[str]:
+    points, trials = cardinality(spec), spec.max_trials
+    if points is None or trials is None or points >= trials:
+        return []
+    of = f"{count(points, 'point')}, so the search ends after {count(points, 'trial')} of {trials}"
+    return [f"the search space has {of}; no point is tried twice, spec.repeats runs each of them more often"]
 
 
 def _lost_folders(spec: Experiment) -> list[str]:

@@ -96,11 +96,11 @@ class Filling:
     def _script(self, text: str) -> str:
         """A shell's text, in which words are left out as arguments are."""
         pieces = _PIECES.findall(text)
-        places = [i for i, piece in enumerate(pieces) if not piece.isspace()]
-        for place, word in zip(places, self._each([pieces[i] for i in places], self._script_word), strict=True):
-            if word is None and place and "\n" not in pieces[place - 1]:
-                pieces[place - 1] = ""
-            pieces[place] = word or ""
+        own = [i for i, piece in enumerate(pieces) if not piece.isspace()]
+        for index, word in zip(own, self._each([pieces[i] for i in own], self._script_word), strict=True):
+            if word is None and index and "\n" not in pieces[index - 1]:
+                pieces[index - 1] = ""
+            pieces[index] = word or ""
         return "".join(pieces)
 
     def _script_word(self, word: str) -> str | None:
