@@ -26,7 +26,7 @@ _TOKEN = re.compile(
     r"|`(?P<quoted>[^`]+)`|(?P<name>[A-Za-z_]\w*)|(?P<op>==|!=|<=|>=|[-+*/()<>,\[\]]))",
     re.ASCII,
 )
-_WORDS = frozenset(("and", "or", "not", "in", "true", "false"))
+_WORDS = frozenset(("and", "or", "not", "in", "true", "false", "null"))
 _COMPARISONS = frozenset(("==", "!=", "<", "<=", ">", ">="))
 
 
@@ -213,7 +213,7 @@ class _Parser:
 
     def _atom(self) -> Node:
         kind, value = self._peek()
-        if kind in ("number", "string", "name") or (kind == "word" and value in ("true", "false")):
+        if kind in ("number", "string", "name") or (kind == "word" and value in ("true", "false", "null")):
             self._at += 1
             if kind == "word":
                 return Node(value, ())
@@ -270,8 +270,8 @@ def _value(node: Node, values: Values) -> Any:
             if node.args[0] not in values:
                 raise _Undefined
             return _exact(values[node.args[0]])
-        case "true" | "false":
-            return node.op == "true"
+        case "true" | "false" | "null":
+            return None if node.op == "null" else node.op == "true"
         case "negative":
             return _numeric(_value(node.args[0], values)).copy_negate()
         case "+" | "-" | "*" | "/":

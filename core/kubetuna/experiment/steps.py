@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from decimal import ROUND_FLOOR, Context, Decimal
 from typing import overload
 
-from kubetuna.experiment.model import Parameter, Scalar
+from kubetuna.experiment.model import Parameter, Value
 
 # More digits than two exact integers multiplied have, and exponents beyond those of floats.
 PAPER = Context(prec=50)
@@ -59,7 +59,7 @@ def steps_of(parameter: Parameter) -> Steps | None:
     return Steps(float(parameter.low), float(parameter.high), float(parameter.step))
 
 
-def values_of(parameter: Parameter) -> Sequence[Scalar] | None:
+def values_of(parameter: Parameter) -> Sequence[Value] | None:
     """Every value of a parameter; None where there is no end of them."""
     if parameter.choices:
         return parameter.choices
@@ -69,7 +69,7 @@ def values_of(parameter: Parameter) -> Sequence[Scalar] | None:
     return steps_of(parameter) or ([float(parameter.low)] if parameter.low == parameter.high else None)
 
 
-def written(parameter: Parameter, value: Scalar) -> Scalar:
+def written(parameter: Parameter, value: Value) -> Value:
     """A value of a parameter as it would be written, whatever floating-point arithmetic made of it."""
     steps = steps_of(parameter)
     return value if steps is None or not isinstance(value, int | float) else steps.nearest(value)

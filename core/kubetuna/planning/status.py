@@ -15,6 +15,7 @@ from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.units import SECONDS_PER_HOUR, SLOT, Unit
 from kubetuna.planning.stopping import StopDecision, is_over
 from kubetuna.trials.constraints import why_no_best
+from kubetuna.trials.environment import bare
 from kubetuna.trials.progress import FAILURE_LIMIT, Results
 from kubetuna.trials.records import TrialRecord, timestamp
 from kubetuna.trials.snapshot import Snapshot
@@ -123,9 +124,9 @@ def optimal(spec: Experiment, trial: TrialRecord | None) -> dict[str, Any] | Non
     shown = {
         "bestTrialName": f"{spec.name}-{trial.number}",
         "number": trial.number,
-        "parameterAssignments": [{"name": k, "value": _text(v)} for k, v in trial.params.items()],
+        "parameterAssignments": [{"name": k, "value": bare(v)} for k, v in trial.params.items()],
         "params": dict(trial.params),
-        "observation": {"metrics": [{"name": k, "latest": _text(v)} for k, v in metrics.items()]},
+        "observation": {"metrics": [{"name": k, "latest": bare(v)} for k, v in metrics.items()]},
         "values": list(trial.values or ()),
     }
     if trial.repeats:
@@ -144,12 +145,6 @@ def _message(snapshot: Snapshot, end: StopDecision | None) -> str:
     nothing = is_over(snapshot, end) and snapshot.tally.complete and failed(snapshot, end) and not end.failed
     why = why_no_best(snapshot.spec, {"trialsSucceeded": snapshot.tally.complete})
     return f"{end.message}; {why}" if nothing else end.message
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)
 
 
 def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:

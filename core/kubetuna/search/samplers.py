@@ -21,7 +21,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from kubetuna.errors import EveryPointTried, SearchExhausted
-from kubetuna.experiment.model import Experiment, Parameter, Scalar
+from kubetuna.experiment.model import Experiment, Parameter, Value
 from kubetuna.experiment.steps import written
 from kubetuna.search.catalogue import SAMPLERS
 from kubetuna.search.optuna_internals import PlacedSequence, contains, forget_history, seen_by
@@ -33,7 +33,9 @@ from kubetuna.search.space import (
     identity,
     iterate,
     ordered,
+    restored,
     satisfies,
+    stored,
     upper_bound,
 )
 
@@ -56,7 +58,7 @@ class Proposer:
         self._name = experiment.algorithm.name
         self._grid = self._shuffled_grid() if self._name in GRIDS else None
 
-    def _shuffled_grid(self) -> list[dict[str, Scalar]]:
+    def _shuffled_grid(self) -> list[dict[str, Value]]:
         points = grid_points(self._spec)
         random.Random(self._seed).shuffle(points)
         return points
@@ -71,7 +73,7 @@ class Proposer:
 
     def propose(
         self, study: optuna.Study, trial: FrozenTrial, ordinal: int, tried: Collection[str] = ()
-    ) -> dict[str, Scalar]:
+    ) -> dict[str, Value]:
         """Parameters for a trial that exists and has none yet, at none of the points that were ``tried``.
 
         Raises:
@@ -91,9 +93,9 @@ class Proposer:
         study: optuna.Study,
         trial: FrozenTrial,
         ordinal: int,
-        fixed: Mapping[str, Scalar],
+        fixed: Mapping[str, Value],
         tried: Collection[str],
-    ) -> dict[str, Scalar] | None:
+    ) -> dict[str, Value] | None:
         """The first good proposal: of the sampler, and where it insists on bad ones, of a uniform draw."""
         repeated = 0
         for redraw in range(REDRAWS + 1 + UNIFORM_REDRAWS):
@@ -110,10 +112,10 @@ class Proposer:
                 return None
         return None
 
-    def _is_tried(self, values: Mapping[str, Scalar], tried: Collection[str]) -> bool:
+    def _is_tried(self, values: Mapping[str, Value], tried: Collection[str]) -> bool:
         return bool(tried) and identity(self._parameters, values) in tried
 
-    def _untried(self, trial: FrozenTrial, tried: Collection[str]) -> dict[str, Scalar]:
+    def _untried(self, trial: FrozenTrial, tried: Collection[str]) -> dict[str, Value]:
         """A point that was not tried, by going through all of them: a grid's next one, else any."""
         points = self._all_points()
         left = (point for point in points or () if not self._is_tried(point, tried))
@@ -128,7 +130,7 @@ class Proposer:
             "in a row; widen the search space or loosen the constraint"
         )
 
-    def _all_points(self) -> Iterable[dict[str, Scalar]] | None:
+    def _all_points(self) -> Iterable[dict[str, Value]] | None:
         """Every point; None where there are too many to go through."""
         if self._grid is not None:
             return self._grid
@@ -141,8 +143,8 @@ class Proposer:
         trial: FrozenTrial,
         ordinal: int,
         redraw: int,
-        fixed: Mapping[str, Scalar],
-    ) -> dict[str, Scalar]:
+        fixed: Mapping[str, Value],
+    ) -> dict[str, Value]:
         sampler = self._sampler(trial.number, ordinal, redraw)
         view = seen_by(study, trial)
         # A new filtered view each time would recompute it, so the sampler gets one view for the whole draw.
@@ -167,9 +169,9 @@ class Proposer:
         study: optuna.Study,
         trial: FrozenTrial,
         relative: Mapping[str, Any],
-        fixed: Mapping[str, Scalar],
-    ) -> dict[str, Scalar]:
-        values: dict[str, Scalar] = {}
+        fixed: Mapping[str, Value],
+    ) -> dict[str, Value]:
+        values: dict[str, Value] = {}
         for parameter in self._parameters:
             if not exists(parameter, values):
                 continue
@@ -183,22 +185,22 @@ class Proposer:
         trial: FrozenTrial,
         parameter: Parameter,
         relative: Mapping[str, Any],
-        fixed: Mapping[str, Scalar],
+        fixed: Mapping[str, Value],
     ) -> Any:
         name, dist = parameter.name, self._space[parameter.name]
         if name in fixed:
-            value: Any = fixed[name]
+            value: Any = stored(fixed[name])
         elif dist.single():
             value = dist.to_external_repr(_only_value(dist))
         elif name in relative and contains(dist, relative[name]):
             value = relative[name]
         else:
             value = sampler.sample_independent(study, trial, name, dist)
-        return written(parameter, dist.to_external_repr(dist.to_internal_repr(value)))
+        return written(parameter, restored(dist.to_external_repr(dist.to_internal_repr(value))))
 
     def _uniform(
-        self, study: optuna.Study, trial: FrozenTrial, redraw: int, fixed: Mapping[str, Scalar]
-    ) -> dict[str, Scalar]:
+        self, study: optuna.Study, trial: FrozenTrial, redraw: int, fixed: Mapping[str, Value]
+    ) -> dict[str, Value]:
         sampler = RandomSampler(seed=self._stream(trial.number, redraw))
         return self._assemble(sampler, study, trial, {}, fixed)
 
@@ -244,7 +246,7 @@ class Proposer:
             sampler.after_trial(seen_by(study, trial), trial, state, values)
 
 
-def _any_of(points: Iterable[dict[str, Scalar]], seed: int) -> dict[str, Scalar] | None:
+def _any_of(points: Iterable[dict[str, Value]], seed: int) -> dict[str, Value] | None:
     """One of them, each as likely, without holding them all; None of none."""
     chosen, draw = None, random.Random(seed)
     for count, point in enumerate(points, 1):

@@ -21,7 +21,7 @@ from kubetuna.experiment.model import Experiment
 from kubetuna.search.catalogue import build_pruner
 from kubetuna.search.optuna_internals import CONSTRAINTS, id_of
 from kubetuna.search.samplers import Proposer
-from kubetuna.search.space import distribution, identity
+from kubetuna.search.space import distribution, identity, point_of, stored
 from kubetuna.study.decoding import decode_trial, epoch_seconds
 from kubetuna.trials import records
 from kubetuna.trials.constraints import infeasible, kept
@@ -95,7 +95,7 @@ class Study:
         own = [t for t in trials if records.is_own(t.system_attrs)]
         for trial in sorted(own, key=_told_order):
             self.numbered = max(self.numbered, trial.system_attrs.get(records.ORDINAL, -1) + 1)
-            self._tried.add(identity(self.spec.parameters, trial.params))
+            self._tried.add(identity(self.spec.parameters, point_of(trial)))
             if records.RETEST in trial.system_attrs:
                 self._progress.retest(trial.system_attrs[records.RETEST])
             if trial.state.is_finished():
@@ -109,7 +109,7 @@ class Study:
         self.open[trial.number] = OpenTrial(
             number=trial.number,
             trial_id=id_of(trial),
-            params=dict(trial.params),
+            params=point_of(trial),
             attempts=records.decode_attempts(system.get(records.ATTEMPTS)),
             verdict=system.get(records.VERDICT, "go"),
             log=system.get(records.LOG, {}),
@@ -213,7 +213,7 @@ class Study:
         for parameter in self.spec.parameters:
             if parameter.name in params:
                 dist = distribution(parameter)
-                internal = dist.to_internal_repr(params[parameter.name])
+                internal = dist.to_internal_repr(stored(params[parameter.name]))
                 self._storage.set_trial_param(trial_id, parameter.name, internal, dist)
 
     def begin_attempt(self, number: int, attempt: AttemptRecord) -> None:

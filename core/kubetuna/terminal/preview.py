@@ -8,6 +8,7 @@ from kubetuna.experiment.model import Experiment, Parameter
 from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.experiment.units import GPU, SECONDS_PER_HOUR, SLOT, Unit, count, duration
 from kubetuna.search.space import cardinality
+from kubetuna.trials.environment import short
 
 
 class Preview(dict[str, Any]):
@@ -120,7 +121,7 @@ def _runs_line(shown: dict[str, Any]) -> str:
 
 def _space_line(parameter: dict[str, Any]) -> str:
     if "list" in parameter:
-        domain = "one of " + ", ".join(str(v) for v in parameter["list"])
+        domain = "one of " + ", ".join(map(short, parameter["list"]))
     else:
         step = f" step {parameter['step']}" if "step" in parameter else ""
         domain = f"{parameter['min']} to {parameter['max']}{step}{' (log)' if parameter['log'] else ''}"

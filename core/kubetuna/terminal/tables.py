@@ -16,6 +16,7 @@ from rich.text import Text
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.units import SECONDS_PER_HOUR, duration, unit_of
 from kubetuna.trials.constraints import why_no_best
+from kubetuna.trials.environment import short
 from kubetuna.trials.records import TrialRecord, dumps
 
 
@@ -28,7 +29,7 @@ def print_json(value: object) -> None:
 def number(value: object) -> str:
     """A number short enough to read; other values as they are."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
+        return short(value)
     return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 

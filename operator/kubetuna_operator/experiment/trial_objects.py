@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubetuna.study.study import Study
+from kubetuna.trials.environment import short
 from kubetuna.trials.records import TrialRecord
 from kubetuna_operator import FIELD_MANAGER, GROUP, LABEL_EXPERIMENT, LABEL_TRIAL, VERSION
 from kubetuna_operator.context import OperatorContext
@@ -161,7 +162,7 @@ def _status(record: TrialRecord) -> dict[str, Any]:
     if record.state == "COMPLETE" and record.series:
         shown["series"] = {name: _summed(values) for name, values in record.series.items()}
     shown["value"] = str(record.values[0]) if record.values else ""
-    shown["summary"] = " ".join(f"{name}={value}" for name, value in record.params.items())[:SUMMARY_LIMIT]
+    shown["summary"] = " ".join(f"{name}={short(value)}" for name, value in record.params.items())[:SUMMARY_LIMIT]
     return {name: value for name, value in shown.items() if value is not None}
 
 

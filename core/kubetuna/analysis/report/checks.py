@@ -17,7 +17,7 @@ from kubetuna.analysis.report.overfitting import MANY_SPLITS, Luck, choice, verd
 from kubetuna.analysis.report.repeats import Runs, rivals, runs_of
 from kubetuna.analysis.report.text import cut, esc, finite, number, span
 from kubetuna.analysis.report.view import View, value_of
-from kubetuna.experiment.model import Parameter, Scalar
+from kubetuna.experiment.model import Parameter, Value
 from kubetuna.experiment.units import count
 
 # Random search finds one of the best 5 % with probability 0.95 after 59 trials (0.95 ** 59 < 0.05).
@@ -111,7 +111,7 @@ def _edges(view: View) -> Iterator[Check]:
         yield Check("care", f"At a limit of the search range: {shown}. A wider range may contain better values.")
 
 
-def _edge(parameter: Parameter, value: Scalar) -> str:
+def _edge(parameter: Parameter, value: Value) -> str:
     if parameter.choices or parameter.low == parameter.high:
         return ""
     # With few whole numbers a limit is no sign of anything.
