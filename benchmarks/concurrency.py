@@ -43,7 +43,9 @@ def rows(quick: bool) -> list[Row]:
     note = f"4 experiments propose without a pause, {PROPOSAL * 1e3:.0f} ms each; {stops} stops"
     return [
         Row("concurrency: threads", threads, "", note=f"{many} experiments of {small} Pods and one of {large}"),
-        Row("concurrency: from shutdown to the stop of the Pod", statistics.median(alone) * 1e3, "ms", note="alone, p50"),
+        Row(
+            "concurrency: from shutdown to the Pod's stop", statistics.median(alone) * 1e3, "ms", note="alone, p50"
+        ),
         Row("concurrency: what long proposals add to it", added * 1e3, "ms", note=note),
         Row("concurrency: what they add to the slowest", (max(beside) - max(alone)) * 1e3, "ms"),
     ]
@@ -94,9 +96,12 @@ def _stops(count: int, proposers: int) -> list[float]:
     """Seconds from a shutdown until the Pod is told to stop."""
     sent: dict[str, float] = {}
     with _lab() as (lab, operator), _slow_proposals():
-        operator.before = lambda method, path: (
-            sent.setdefault(path.rpartition("/")[2], time.monotonic()) and None if method == "PATCH" else None
-        )
+
+        def noted(method: str, path: str) -> None:
+            if method == "PATCH":
+                sent.setdefault(path.rpartition("/")[2], time.monotonic())
+
+        operator.before = noted
         for number in range(proposers):
             _put(lab, f"slow{number}", 1000)
         for number in range(count):

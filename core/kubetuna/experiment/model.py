@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from kubetuna.experiment.expressions import Expression
 
-Scalar = str | int | float | bool
+# What a parameter may be: anything that JSON has.
+Value = str | int | float | bool | None | list[Any] | dict[str, Any]
 Direction = Literal["minimize", "maximize"]
 Strategy = Literal["latest", "min", "max"]
 ParameterKind = Literal["double", "int", "discrete", "categorical"]
@@ -31,7 +32,7 @@ class Parameter:
     """One dimension of the search space.
 
     ``low``, ``high``, ``step`` and ``log`` belong to ``double`` and ``int``; ``choices`` to ``discrete``
-    (numbers) and ``categorical`` (any scalar, in its YAML type). ``when`` says where the parameter exists.
+    (numbers) and ``categorical`` (anything, in its YAML type). ``when`` says where the parameter exists.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Parameter:
     high: float | int | None = None
     step: float | int | None = None
     log: bool = False
-    choices: tuple[Scalar, ...] = ()
+    choices: tuple[Value, ...] = ()
     when: Expression | None = None
 
 
@@ -183,6 +184,7 @@ class Experiment:
     pruner: Algorithm | None = None
     additional_metrics: tuple[str, ...] = ()
     strategies: Mapping[str, Strategy] = field(default_factory=dict)
+    metric_directions: Mapping[str, Direction] = field(default_factory=dict)
     constraints: tuple[Constraint, ...] = ()
     parallel: int = 3
     max_trials: int | None = None
@@ -193,7 +195,7 @@ class Experiment:
     suspend: bool = False
     suspend_policy: Literal["drain", "stop"] = "drain"
     shutdown: bool = False
-    warm_start: tuple[Mapping[str, Scalar], ...] = ()
+    warm_start: tuple[Mapping[str, Value], ...] = ()
     warm_start_studies: tuple[EarlierStudy, ...] = ()
     repeats: int = 1
     retest: Retest | None = None
@@ -224,6 +226,12 @@ class Experiment:
         fails or is pruned costs no further one.
         """
         return self.retest.repeats if retest and self.retest is not None else self.repeats
+
+    def direction(self, metric: str) -> Direction | None:
+        """Which way a metric is better; None where nobody said."""
+        return next(
+            (o.direction for o in self.objectives if o.metric == metric), self.metric_directions.get(metric)
+        )
 
     def strategy(self, metric: str) -> Strategy:
         """Which of a curve's values stands for the trial."""

@@ -77,7 +77,7 @@ def best_trials(seen: StudyRecord, top: int) -> list[TrialRecord]:
         raise ResultsError(f"{view.spec.name} has several objectives, so there is no order of its trials")
     ranked = view.ranked()
     if not ranked:
-        raise ResultsError(f"{view.spec.name}: no trial has completed with a valid value")
+        raise ResultsError(f"{view.spec.name}: {view.why_no_best}")
     return ranked[:top]
 
 

@@ -35,6 +35,7 @@ PROTOCOL = "kubetuna:protocol"
 FINAL = "kubetuna:final"
 FOLDER = "kubetuna:folder"
 UNSEARCHABLE = "kubetuna:unsearchable"
+EXHAUSTED = "kubetuna:exhausted"
 UID = "kubetuna:uid"
 WARM_START = "kubetuna:warm-start"
 

@@ -12,6 +12,7 @@ import math
 from datetime import UTC, datetime
 
 from kubetuna.parsing.yaml_text import plain
+from kubetuna.trials.environment import short
 
 LABEL_LIMIT = 28
 TEXT_LIMIT = 300
@@ -79,13 +80,11 @@ def span(low: float, high: float) -> str:
 
 def scalar(value: object) -> str:
     """A parameter's value as YAML shows it: text that would read as something else is quoted."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = str(value)
+    if not isinstance(value, str):
+        return short(value)
+    text = value
     return f'"{text}"' if isinstance(value, str) and plain(text) != text else text
 
 

@@ -16,7 +16,7 @@ from kubetuna.errors import Problem, SpecError
 from kubetuna.experiment.field_errors import unsupported
 from kubetuna.experiment.model import NAME_LIMIT, Experiment
 from kubetuna.experiment.resources import pod_spec
-from kubetuna.parsing.overrides import with_metric, with_sets
+from kubetuna.parsing.overrides import metric_and_direction, with_metric, with_sets
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.parsing.yaml_text import load_documents
 
@@ -89,7 +89,7 @@ def _check_metric(spec: Mapping[str, Any], metric: str | None, problems: list[Pr
     if metric is None or not isinstance(objective, Mapping):
         return
     known = [objective.get("objectiveMetricName"), *(objective.get("additionalMetricNames") or ())]
-    if metric not in known:
+    if metric_and_direction(metric)[0] not in known:
         problems.append(Problem("metric", unsupported(metric, list(map(str, known)))))
 
 
