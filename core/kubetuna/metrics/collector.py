@@ -14,6 +14,7 @@ from typing import Any, Literal
 from kubetuna.experiment.model import Experiment
 from kubetuna.metrics.curve import Curve, Point, joined
 from kubetuna.metrics.lines import Announcement, LineReader, MetricLine, Protocol, Record, SeriesPart
+from kubetuna.metrics.terminal import is_cut
 from kubetuna.trials.attempts import LogChunk
 from kubetuna.trials.outcome import Reading
 
@@ -37,6 +38,8 @@ class TrialLog:
         self._taken = self._again = int(state.get("taken", 0))
         self.drained = False
         self.gaps = 0
+        # Lines of this attempt of which only the end is known.
+        self._cut = self._settled_cut = int(state.get("cut", 0))
         self.series: dict[str, list[float]] = {}
         self.series_changed = False
 
@@ -59,7 +62,7 @@ class TrialLog:
         self._curve.begin_attempt()
         self._waiting.clear()
         self._announced = None
-        self.cursor = ""
+        self.cursor, self._cut = "", 0
         self._settle()
         self.drained = False
         self.series = {}
@@ -72,6 +75,7 @@ class TrialLog:
         self.cursor = chunk.cursor
         self.drained = chunk.drained
         self.gaps += chunk.gap
+        self._cut += sum(map(is_cut, chunk.lines))
 
     def records(self, known_steps: Mapping[int, float]) -> Iterator[Point | None]:
         """Take waiting records into the curve, one by one, each with the point that it makes, if any."""
@@ -83,6 +87,7 @@ class TrialLog:
     def _settle(self) -> None:
         """Nothing waits: all up to the cursor was taken, or is left out."""
         self._taken_cursor, self._taken, self._again = self.cursor, 0, 0
+        self._settled_cut = self._cut
 
     def _apply(self, record: Record, known_steps: Mapping[int, float]) -> Point | None:
         match record:
@@ -108,15 +113,18 @@ class TrialLog:
         return Reading(
             values=values,
             missing=_missing(self._objectives, values, self._curve.invalid),
-            invalid={n: self._curve.invalid[n] for n in self._objectives if n in self._curve.invalid},
+            invalid={
+                n: text for n, text in self._curve.invalid.items() if n in self._objectives and n not in values
+            },
             announced=self._announced,
+            cut=self._cut,
         )
 
     def state(self) -> dict[str, Any]:
         """What to store so that another process reads on from here."""
         state = {"attempt": self._attempt, "cursor": self._taken_cursor, "curve": self._curve.to_state()}
         spoken = {"announced": self._announced, "protocol": self.protocol, "repeat": self.repeat}
-        spoken["taken"] = self._taken
+        spoken |= {"taken": self._taken, "cut": self._settled_cut}
         return state | {name: value for name, value in spoken.items() if value}
 
 

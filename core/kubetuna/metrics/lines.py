@@ -1,9 +1,9 @@
 r"""From one line of a trial's log to what it reports.
 
 JSON objects are always read; any other line goes through Katib's default filter, or the filters that replace
-it. A report says which of the two it came from, since JSON beats text. Everything here is hostile input: ANSI
-sequences are removed first, only ``\n`` ends a line, sizes are bounded, and nothing but finite numbers of known
-metrics leaves. What the reports add up to over a trial's attempts is ``kubetuna.metrics.curve``.
+it. A report says which of the two it came from, since JSON beats text. Everything here is hostile input: what
+counts is what a terminal would show of a line, only ``\n`` ends one, sizes are bounded, and nothing but finite
+numbers of known metrics leaves. What the reports add up to over a trial's attempts is ``kubetuna.metrics.curve``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubetuna.metrics.filters import FILTERED_LENGTH, compile_filter, default_pairs
+from kubetuna.metrics.terminal import shown
 from kubetuna.trials.attempts import LINE_LIMIT
 
 SERIES_POINTS = 1_000
@@ -25,8 +26,6 @@ OUT_OF_MEMORY = "OutOfMemory"
 DIGEST_LIMIT = 64
 _SPOKEN = frozenset({"outcome", "series", "protocol"})
 
-# CSI, OSC and the other strings, charset choices (as ``tput sgr0`` sends), two-byte escapes. Each is linear.
-_ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]+[0-~]|[0-Z\\-~])")
 _PADDING = " \t\r\n\v\f\0\ufeff"
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[Ee][+-]?\d+)?\Z", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,10}(?:\.0*)?\Z", re.ASCII)
@@ -86,10 +85,8 @@ class LineReader:
 
     def read(self, line: bytes) -> Record | None:
         """What the line reports, or None. Never raises, whatever the bytes."""
-        if len(line) > LINE_LIMIT:
-            return None
-        if b"\x1b" in line:
-            line = _ANSI.sub(b"", line)
+        if b"\r" in line or b"\x1b" in line or b"\b" in line or len(line) > LINE_LIMIT:
+            line = shown(line)
         for mark in self._marks:
             if mark in line:
                 return self._parse(line.decode("utf-8", "replace"))
@@ -117,9 +114,7 @@ class LineReader:
     def _from_filters(self, text: str) -> Record | None:
         if not self._filters:
             return self._reported(default_pairs(text, self._known))
-        if len(text) > FILTERED_LENGTH:
-            return None
-        return self._reported(pair for pairs in self._filters for pair in pairs(text))
+        return self._reported(pair for pairs in self._filters for pair in pairs(text[-FILTERED_LENGTH:]))
 
     def _reported(self, pairs: Iterable[tuple[str, str]]) -> Record | None:
         known = [(name, value) for name, value in pairs if name in self._known]
@@ -129,18 +124,14 @@ class LineReader:
 def _objects(text: str) -> Iterator[Mapping[str, Any]]:
     r"""The JSON object that a line is, if any.
 
-    A progress bar ends in ``\r`` or in nothing, so what a trial prints next continues the bar's line: after a
-    ``\r`` the last object counts, also behind the rest of a bar, as a person sees it on a terminal.
+    A progress bar ends in nothing, so what a trial prints next continues the bar's line.
     """
     whole = text.strip(_PADDING)
-    if not whole.endswith("}"):
-        return
-    last = whole.rpartition("\r")[2].strip(_PADDING)
-    start = 0 if last is whole or "\r" not in whole else last.find('{"')
-    if start < 0 or not last.startswith("{", start):
+    start = whole.find('{"')
+    if start < 0 or not whole.endswith("}"):
         return
     try:
-        found = json.loads(last[start:])
+        found = json.loads(whole[start:])
     except (ValueError, RecursionError):
         return
     if isinstance(found, dict):

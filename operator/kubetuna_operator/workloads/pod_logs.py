@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from kubetuna.trials.attempts import LINE_LIMIT, AttemptKey, LogChunk
+from kubetuna.metrics.terminal import is_cut
+from kubetuna.trials.attempts import LINE_LIMIT, AttemptKey, LogChunk, end_of
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection, split_lines
@@ -130,6 +131,9 @@ class PodLogs:
             failpoint("read")
         if chunk.gap:
             self._emit_gap(pod)
+        if cut := sum(map(is_cut, chunk.lines)):
+            text = f"{cut} lines of Pod {pod.name}'s log are longer than {LONGEST_LINE} bytes: their ends are read"
+            self._events.emit(self._about.owner, "LogLineCut", text, warning=True)
         if chunk.drained:
             self._readings.pop(pod.uid, None)
         return chunk
@@ -170,7 +174,7 @@ class PodLogs:
         query = {"container": self._container, "timestamps": "true", "sinceTime": _whole(stamp) or None}
         page = Page(stamp, seen)
         pieces = self._api.stream(f"{self._path}/{pod.name}/log", query, SILENCE)
-        for raw in split_lines(pieces, LONGEST_LINE + STAMP_LENGTH, tail=ended):
+        for raw in split_lines(pieces, LONGEST_LINE + STAMP_LENGTH, tail=ended, head=STAMP_LENGTH):
             page.take(raw)
             if page.size >= MOST_BYTES:
                 return LogChunk(tuple(page.lines), page.cursor, gap=page.gap)
@@ -210,9 +214,8 @@ class Page:
         self._known = 0
         self._count = self._count + 1 if stamp == self._last else 1
         self._last = stamp
-        if len(line) <= LONGEST_LINE:
-            self.lines.append(line)
-            self.size += len(line)
+        self.lines.append(end_of(line))
+        self.size += len(self.lines[-1])
 
 
 def _last_words(pod: PodView) -> tuple[bytes, ...]:

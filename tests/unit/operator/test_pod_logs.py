@@ -15,7 +15,7 @@ from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import collection
 from kubetuna_operator.pods.status import PodView, view
 from kubetuna_operator.workloads import pod_logs
-from kubetuna_operator.workloads.pod_logs import PodLogs
+from kubetuna_operator.workloads.pod_logs import LONGEST_LINE, PodLogs
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.objects import timestamp
 from tests.apiserver.operating import Process
@@ -197,6 +197,14 @@ def test_a_new_file_of_the_kubelet_is_a_gap_that_is_told(reading: Reading) -> No
     chunk = reading.chunk()
     assert chunk.lines == (b"three",) and chunk.gap
     assert "may be lost" in reading.cluster.until(lambda: reading.events().get("LogGap"))
+
+
+def test_a_line_of_which_only_the_end_is_read_is_told(reading: Reading) -> None:
+    start(reading)
+    say(reading, f"{'x' * 2 * LONGEST_LINE} loss=0.5")
+    (line,) = reading.chunk().lines
+    assert len(line) == LONGEST_LINE + 1 and line.endswith(b"x loss=0.5")
+    assert "1 lines of Pod" in reading.cluster.until(lambda: reading.events().get("LogLineCut"))
 
 
 def test_a_log_that_went_with_its_pod_is_a_gap_and_the_end(reading: Reading) -> None:
