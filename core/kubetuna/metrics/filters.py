@@ -8,7 +8,7 @@ run on RE2: Katib's engine, with its syntax, and linear by construction. ``kubet
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -69,7 +69,7 @@ def compile_filter(text: str) -> Callable[[str], Pairs]:
         ValueError: too long, no RE2 expression, or fewer than two groups.
     """
     if text in LIBRARY_FILTERS:
-        return _all_of([_pairs_of(_compile(pattern), names) for names, pattern in LIBRARY_FILTERS[text]])
+        return _all_of([_pairs_of(_compile(found.pattern), found.names) for found in LIBRARY_FILTERS[text]])
     if len(text) > PATTERN_LENGTH:
         raise ValueError(f"{len(text)} characters long; at most {PATTERN_LENGTH} are allowed")
     pattern = _compile(text)
@@ -79,6 +79,11 @@ def compile_filter(text: str) -> Callable[[str], Pairs]:
             f"or the name of a library: {', '.join(LIBRARY_FILTERS)}"
         )
     return _pairs_of(pattern, ())
+
+
+def marks_of(filters: Iterable[str]) -> Iterator[str]:
+    """What a line has, other than a metric's name, in which one of these filters may find something."""
+    return (found.mark for name in filters for found in LIBRARY_FILTERS.get(name, ()) if found.mark)
 
 
 def _pairs_of(pattern: Any, names: Sequence[str]) -> Callable[[str], Pairs]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubetuna.metrics.filters import FILTERED_LENGTH, compile_filter, default_filter
+from kubetuna.metrics.filters import FILTERED_LENGTH, compile_filter, default_filter, marks_of
 from kubetuna.metrics.numbers import finite, step_of
 from kubetuna.metrics.objects import objects
 from kubetuna.metrics.terminal import shown
@@ -81,7 +81,7 @@ class LineReader:
     def __init__(self, metrics: Sequence[str], filters: Sequence[str] = ()) -> None:
         self._metrics = tuple(metrics)
         self._known = frozenset(metrics)
-        self._marks = (*_written(metrics), b"outcome", b"series", b"protocol", b"\\u")
+        self._marks = (*_written((*metrics, *marks_of(filters))), b"outcome", b"series", b"protocol", b"\\u")
         self._default = default_filter(metrics)
         self._filters = tuple(compile_filter(text) for text in filters)
 
