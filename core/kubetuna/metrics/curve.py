@@ -58,6 +58,11 @@ class Curve:
         self.lowest: dict[str, float] = dict(state.get("lowest", {}))
         self.highest: dict[str, float] = dict(state.get("highest", {}))
 
+    @property
+    def reported_by_json(self) -> AbstractSet[str]:
+        """The metrics for which no text speaks any more."""
+        return self._json
+
     def begin_attempt(self) -> None:
         """Number lines without a step from 0 again."""
         self._ordinal = 0

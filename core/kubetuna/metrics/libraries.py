@@ -29,7 +29,7 @@ _COLUMNS = tuple(f"metrics/{name}(B)" for name in ("precision", "recall", "mAP50
 
 LIBRARY_FILTERS: Mapping[str, Sequence[LibraryFilter]] = {
     # 6/6 - 0s - 39ms/step - accuracy: 0.5208 - val_loss: 0.8401, with or without a bar
-    "keras": [LibraryFilter(rf" - ([^:]+?): {_NUMBER}")],
+    "keras": [LibraryFilter(rf" - (\S+?): {_NUMBER}")],
     # a bar with val_loss=0.238, the table of validate() and test(), with and without rich
     "lightning": [
         LibraryFilter(rf"[\[ ]([\w./-]+)={_NUMBER}"),

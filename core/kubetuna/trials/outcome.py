@@ -102,7 +102,7 @@ class Reading:
 
     ``missing`` and ``invalid`` hold objective metrics without any value, or whose value is not finite. ``protocol``
     is the trial's protocol of evaluation where it is not the study's, whose values cannot be compared. ``cut``
-    counts the lines that were too long to be read whole.
+    counts the lines that were too long to be read whole. ``hint`` says which lines look nearest to what is missing.
     """
 
     values: Mapping[str, float]
@@ -111,6 +111,7 @@ class Reading:
     announced: Literal["OutOfMemory"] | None = None
     protocol: str = ""
     cut: int = 0
+    hint: str = ""
 
     @property
     def whole(self) -> bool:
@@ -189,10 +190,11 @@ def _by_metrics(reading: Reading) -> Classified:
     for name, text in reading.invalid.items():
         return Classified(Outcome.NON_FINITE, f"metric {name!r} is {text!r}, no finite number{cut}")
     if reading.missing:
+        hint = f"; {reading.hint}" if reading.hint else ""
         names = ", ".join(repr(name) for name in reading.missing)
         return Classified(
             Outcome.METRICS_UNAVAILABLE,
-            f"exit code 0, but no line of the log gives {names}{cut}; print e.g. "
+            f"exit code 0, but no line of the log gives {names}{cut}{hint}; print e.g. "
             f'{{"step": 1, "{reading.missing[0]}": 0.5}}',
         )
     return Classified(Outcome.SUCCEEDED, _cut_lines(reading))
