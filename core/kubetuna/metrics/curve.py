@@ -31,13 +31,16 @@ SERIES_NAMES = 4
 class Point:
     """An accepted value of the objective. ``in_order``: above every step before it, so pruners may see it.
 
-    ``void_below``: the points below this step came from text and are withdrawn by this one.
+    ``void_below``: the points below this step came from text and are withdrawn by this one. ``text``: it was found
+    in text; ``summary``: it is the first JSON report and has no step, so it may be the only one.
     """
 
     step: int
     value: float
     in_order: bool
     void_below: int = 0
+    text: bool = False
+    summary: bool = False
 
 
 class Curve:
@@ -86,7 +89,8 @@ class Curve:
         taken = step in known_steps and step >= void
         if self._objective in heard.invalid or taken or not 0 <= step <= STEP_LIMIT:
             return None
-        return self._point(step, heard.values[self._objective], void, known_steps)
+        point = self._point(step, heard.values[self._objective], void, known_steps)
+        return replace(point, text=heard.text, summary=not (heard.text or again or placed))
 
     def _step(self, line: MetricLine) -> int:
         """The step of a report; -1 for a place between two steps that lies no further than an earlier one."""
