@@ -243,8 +243,8 @@ COLLECTOR = Object(
                         "metricsFormat": List(
                             Text(low=1, high=500),
                             high=20,
-                            description="Regular expressions of two groups, name and value, in place of "
-                            "NAME=VALUE.",
+                            description="Regular expressions of two groups, name and value, or a library's name "
+                            "(keras, lightning, …), in place of NAME=VALUE.",
                         )
                     }
                 ),

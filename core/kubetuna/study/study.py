@@ -89,6 +89,8 @@ class Study:
         attrs = storage.get_study_system_attrs(journal.study_id)
         self.uid, self.epoch = str(attrs.get(records.UID, "")), journal.epoch
         self.protocol = str(attrs.get(records.PROTOCOL, ""))
+        # Whether a trial has given its curve as JSON: all run one program, so text is no curve to prune on.
+        self.json_curves = bool(attrs.get(records.JSON_CURVES, False))
         # Why no further trial can be proposed; once so, always so, since proposals follow from what is stored.
         self.unsearchable = str(attrs.get(records.UNSEARCHABLE, ""))
         self._exhausted = bool(attrs.get(records.EXHAUSTED))
@@ -288,6 +290,12 @@ class Study:
         if digest and not self.protocol:
             self.protocol = digest
             self._storage.set_study_system_attr(self._journal.study_id, records.PROTOCOL, digest)
+
+    def settle_json_curves(self) -> None:
+        """From now on no trial is pruned on what text says before its first JSON report."""
+        if not self.json_curves:
+            self.json_curves = True
+            self._storage.set_study_system_attr(self._journal.study_id, records.JSON_CURVES, True)
 
     def keep_series(self, number: int, series: Mapping[str, Sequence[float]]) -> None:
         """Store the series that the trial printed."""
