@@ -54,7 +54,7 @@ def tune(
 
     spec = task_experiment(task, config, metric, name, data, set_ or ())
     folder, url, interrupt = out_ or results_folder(task), runner.store_url(store), runner.install_interrupt()
-    told, _ = run_and_keep(spec, url, errors, interrupt, folder)
+    told, _ = run_and_keep(spec, url, errors, interrupt, folder, name)
     if json:
         print_json(told.status)
     if told.interrupted:
