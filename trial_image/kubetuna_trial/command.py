@@ -37,6 +37,20 @@ def given_options(options: Namespace, names: Iterable[str]) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 
+def add_final(parser: ArgumentParser) -> None:
+    """The word of ``kubetuna finalize``, which writes down who looks before it looks."""
+    parser.add_argument("--final", action="store_true", help="with --split test: the look has been recorded")
+
+
+def refuse_unrecorded(options: Namespace) -> None:
+    """Raise InputError where the held-out test would be scored without a record of it."""
+    if options.split == "test" and not options.final:
+        raise InputError(
+            "--split: test is the held-out test, which 'kubetuna finalize STUDY' scores, once, and records that it "
+            "did; take --split train or --split validation"
+        )
+
+
 def check_least(options: Namespace, least: Mapping[str, float]) -> None:
     """Raise InputError where an option is below what it must be at least."""
     for name, low in least.items():
