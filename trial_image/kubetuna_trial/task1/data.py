@@ -96,7 +96,7 @@ def file_dataset(prices: Path, factors: Path, align: str, fold: Fold | None = No
         raise InputError(f"{factors}: has {len(table)} rows, more than the {rows} of {prices}")
     train, validation = split(len(table), fold)
     offset = shift if align == "rear" else 0
-    known = read_prices(prices, offset + validation.stop)[offset:]
+    known = read_prices(prices, offset + validation.stop, lambda text: say(f"warning: {text}"))[offset:]
     used = np.asarray(table[: validation.stop], dtype=np.float32)
     if not np.isfinite(used).all():
         row = int(np.flatnonzero(~np.isfinite(used).all(axis=1))[0])
