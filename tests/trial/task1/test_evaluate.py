@@ -123,14 +123,14 @@ def test_the_command_prints_one_object(model: Path, capsys: pytest.CaptureFixtur
 
 def _shifted(folder: Path) -> None:
     """The same factors, paired with the last of more prices."""
-    rows = (folder / PRICES_FILE).read_text().splitlines()
-    (folder / PRICES_FILE).write_text("\n".join([rows[0], *[rows[1]] * 900, *rows[1:]]) + "\n")
+    prices = [row.split(",")[2] for row in (folder / PRICES_FILE).read_text().splitlines()]
+    (folder / PRICES_FILE).write_text("\n".join([prices[0], *[prices[1]] * 900, *prices[1:]]) + "\n")
 
 
 def _longer(folder: Path) -> None:
     """A day more of the same market."""
-    rows = (folder / PRICES_FILE).read_text().splitlines()
-    (folder / PRICES_FILE).write_text("\n".join([*rows, *rows[-2000:]]) + "\n")
+    prices = [row.split(",")[2] for row in (folder / PRICES_FILE).read_text().splitlines()]
+    (folder / PRICES_FILE).write_text("\n".join([*prices, *prices[-2000:]]) + "\n")
     table = np.load(folder / FACTORS_FILE)
     np.save(folder / FACTORS_FILE, np.concatenate([table, table[-2000:]]))
 
