@@ -66,9 +66,8 @@ def test_the_three_highest_are_bought_and_the_three_lowest_sold_short_where_stro
 
 def test_equal_scores_share_the_places_that_are_left() -> None:
     assert positions(scored([0.5] * 5), FREE).tolist() == [[3 / 5] * 5]
-    assert positions(scored([0.9, 0.5, 0.5, 0.5, 0.3]), FREE) == pytest.approx(
-        np.array([[1, 2 / 3, 2 / 3, 2 / 3, 0]])
-    )
+    shared = positions(scored([0.9, 0.5, 0.5, 0.5, 0.3]), FREE)
+    assert np.allclose(shared, [[1, 2 / 3, 2 / 3, 2 / 3, 0]])
     assert positions(scored([-0.5, -0.5, 0.1, -0.5, -0.5]), FREE).tolist() == [[-3 / 4, -3 / 4, 0, -3 / 4, -3 / 4]]
 
 

@@ -23,7 +23,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Shares of the scale f64[days, tickers]: the most probable score, which is emitted, and the mean, which is not."""
+    """Shares of the scale f64[days, tickers]: the most probable score, which is said, and the unsaid mean."""
 
     greedy: Floats
     mean: Floats
@@ -55,7 +55,7 @@ def judge(scores: Scores, market: Market, protocol: Protocol, days: range) -> Ju
 
 
 def positions(scores: Scores, protocol: Protocol) -> Floats:
-    """Shares of a place, 1 long to -1 short, f64[days, tickers], by the scores alone, which are all that a model says.
+    """Shares of a place, 1 long to -1 short, f64[days, tickers], by the scores that a model says and nothing else.
 
     Equal scores share the places that are left for them: no other rule would be the model's own choice.
     """
