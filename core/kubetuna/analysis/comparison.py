@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubetuna.errors import Problem, ResultsError, SpecError
-from kubetuna.experiment.model import Direction, sign_of
+from kubetuna.experiment.model import Direction, metric_called, sign_of
 from kubetuna.parsing.overrides import metric_and_direction, needs_direction
 from kubetuna.study.foreign import UNNAMED
 from kubetuna.study.record import StudyRecord, value_in
@@ -87,7 +87,8 @@ def compare(seen: Sequence[StudyRecord], metric: str | None = None) -> Compariso
         ResultsError: they have no metric or direction in common, or one has no completed trial.
         SpecError: nobody said which way the metric is better.
     """
-    chosen, wanted = metric_and_direction(metric) if metric else (_common_metric(seen), None)
+    named, wanted = metric_and_direction(metric) if metric else (_common_metric(seen), None)
+    chosen = metric_called(named, _metrics(seen))
     direction = _direction(seen, chosen, wanted)
     sign = -sign_of(direction)
     scored = [(one, _scores(one, chosen, sign)) for one in seen]
@@ -103,6 +104,12 @@ def _common_metric(seen: Sequence[StudyRecord]) -> str:
         return only[0]
     each = "; ".join(f"{one.spec.name}: {', '.join(o.metric for o in one.spec.objectives)}" for one in seen)
     raise ResultsError(f"the studies have no single objective in common ({each}); give --metric NAME")
+
+
+def _metrics(seen: Sequence[StudyRecord]) -> set[str]:
+    """Every metric that a trial of these studies reported or was to."""
+    reported = {name for one in seen for trial in one.trials for name in trial.metrics}
+    return reported | {o.metric for one in seen for o in one.spec.objectives}
 
 
 def _direction(seen: Sequence[StudyRecord], metric: str, wanted: str | None) -> Direction:
@@ -122,7 +129,7 @@ def _scores(one: StudyRecord, metric: str, sign: float) -> tuple[Floats, int]:
     found = ((value_in(one, t, metric), -t.number) for t in filter(eligible, one.trials))
     reached = sorted((sign * value, number) for value, number in found if value is not None)
     if not reached:
-        known = sorted({m for t in one.trials for m in t.metrics} | {o.metric for o in one.spec.objectives})
+        known = sorted(_metrics([one]))
         raise ResultsError(
             f"{one.spec.name}: no completed trial has the metric {metric!r}; it knows {', '.join(known[:10])}"
         )

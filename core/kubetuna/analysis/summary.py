@@ -69,6 +69,7 @@ def _luck(luck: Luck) -> dict[str, Any]:
         "deflatedSharpeRatioStrict": luck.deflated_strict,
         "realityCheckP": luck.reality,
         "probabilityOfOverfitting": None if luck.overfitting is None else luck.overfitting.probability,
+        "overfittingByChance": None if luck.overfitting is None else luck.overfitting.chance,
         "lossOutOfSample": None if luck.overfitting is None else luck.overfitting.loss,
     }
 

@@ -7,7 +7,8 @@ check it again. Durations are seconds, counts are ints, numbers are floats unles
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +24,28 @@ ParameterKind = Literal["double", "int", "discrete", "categorical"]
 
 # Of metadata.name: Pods are named after it.
 NAME_LIMIT = 40
+
+
+def object_name(text: str) -> str:
+    """The nearest name that an Experiment may have; empty where there is none.
+
+    >>> object_name("Custom_optimization")
+    'custom-optimization'
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).lstrip("-0123456789")
+    return name[:NAME_LIMIT].rstrip("-")
+
+
+def metric_called(text: str, known: Iterable[str]) -> str:
+    """The known metric that a person means, or the text itself.
+
+    >>> metric_called("Sharpe Ratio", ["romad", "sharpe_ratio"])
+    'sharpe_ratio'
+    """
+    names = set(known)
+    alike = [name for name in names if object_name(name) == object_name(text)]
+    return alike[0] if text not in names and len(alike) == 1 else text
+
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from kubetuna.analysis.report.failures import summary
-from kubetuna.analysis.report.overfitting import MANY_SPLITS, Luck, choice, verdict
+from kubetuna.analysis.report.overfitting import Luck, choice, verdict
 from kubetuna.analysis.report.repeats import Runs, rivals, runs_of
 from kubetuna.analysis.report.text import cut, esc, finite, number, span
 from kubetuna.analysis.report.view import View, value_of
@@ -67,7 +67,7 @@ def _luck(luck: Luck | None) -> Iterator[Check]:
         return
     yield Check("good" if luck.skill else "care", verdict(luck))
     if luck.overfitting is not None:
-        yield Check("care" if luck.overfitting.probability > MANY_SPLITS else "good", choice(luck))
+        yield Check("good" if luck.told_apart else "care", choice(luck))
 
 
 def _interim(view: View) -> Iterator[Check]:
@@ -155,7 +155,7 @@ def _repeated(view: View, found: Sequence[Runs]) -> Check:
     first, open_with = found[0], rivals(found)
     text = (
         f"Over {len(first.values)} seeds trial {first.trial} has a mean of {number(first.mean)} "
-        f"(95 % interval {span(first.low, first.high)})"
+        f"(95 % interval over seeds {span(first.low, first.high)})"
     )
     if open_with:
         names = ", ".join(map(str, open_with[:5]))

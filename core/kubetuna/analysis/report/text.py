@@ -9,7 +9,9 @@ from __future__ import annotations
 import html
 import json
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from kubetuna.parsing.yaml_text import plain
 from kubetuna.trials.environment import short
@@ -71,6 +73,18 @@ def number(value: object) -> str:
     if isinstance(value, int) and abs(value) < 10**9:
         return f"{value:,}"
     return f"{found:.6g}"
+
+
+def interval_words(found: Mapping[str, Any]) -> str:
+    """What is known of a figure's chance, from ``Chances`` as JSON: of the market and of training, each apart."""
+    both, market, training = (found.get(n) for n in ("interval", "marketInterval", "trainingInterval"))
+    if market and training and both:
+        return f"95 % interval {span(*both)}; market alone {span(*market)}, training alone {span(*training)}"
+    if market:
+        return f"95 % interval of the market alone {span(*market)}; one seed says nothing of training"
+    if both:
+        return f"95 % interval {span(*both)}{', of training alone' if training else ''}"
+    return "no interval: one seed says nothing of chance"
 
 
 def span(low: float, high: float) -> str:
