@@ -1,133 +1,109 @@
-"""What the operator's turns hold up, over the API server in memory: threads, and stops beside long proposals.
-
-A proposal here is pure Python that never lets go of the interpreter, which is worse than any sampler.
-"""
+"""What one turn of an experiment costs by the number of its running Pods: observe, plan, act, in one process."""
 
 from __future__ import annotations
 
 import json
-import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-from unittest.mock import patch
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, Future
+from statistics import median
+from typing import Any, cast
 
-from tests.apiserver.cluster import NAMESPACE
-from tests.apiserver.lab import Lab, hangs
-from tests.apiserver.operating import Operator
 from tests.local.runs import experiment
 
-from benchmarks.measure import Row, say
-from kubetuna.study.study import Study
-from kubetuna_operator.experiment import opened
-from kubetuna_operator.kube.api_client import TokenBucket, collection
-from kubetuna_operator.kube.threads import share_fairly
+from benchmarks.measure import Row, seconds
+from kubetuna.parsing.parse import parse_file_text
+from kubetuna.reconciling.reconciler import Ports, Reconciler
+from kubetuna.store.database import open_engine
+from kubetuna.store.schema import ensure_schema
+from kubetuna.study.open import open_study
+from kubetuna_operator.context import ExperimentRef, OperatorContext
+from kubetuna_operator.kube.api_client import Api
+from kubetuna_operator.kube.objects import Owner
+from kubetuna_operator.pods.index import PodIndex
+from kubetuna_operator.pods.status import view
+from kubetuna_operator.workloads.executor import PodExecutor
+from kubetuna_operator.workloads.pod_logs import PodLogs
 
-PROPOSAL = 0.2
-PATIENCE = 300.0
+SIZES, QUICK = (100, 1_000, 3_000), (10, 100)
+TURNS = 21
+OWNER = Owner("lab", "small", "uid-1")
+
+
+class SilentApi(Api):
+    """Takes every Pod, runs it at once, and has nothing to read."""
+
+    def __init__(self, index: PodIndex) -> None:
+        self._index = index
+
+    def create(
+        self, path: str, body: Mapping[str, Any], low_priority: bool = False, **query: object
+    ) -> dict[str, Any]:
+        name = body["metadata"]["name"]
+        started = {"name": "trial", "state": {"running": {"startedAt": "2026-11-24T10:00:02Z"}}}
+        pod = {
+            **body,
+            "metadata": {**body["metadata"], "uid": name},
+            "spec": {**body["spec"], "nodeName": "node-1"},
+            "status": {"phase": "Running", "containerStatuses": [started]},
+        }
+        self._index.update((OWNER.namespace, name), None, view(pod))
+        return pod
+
+    def stream(self, path: str, query: Mapping[str, object], silence: float) -> Iterator[bytes]:
+        return iter(())
+
+
+class Here(Executor):
+    """Reads in the thread that asks."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
 
 
 def rows(quick: bool) -> list[Row]:
-    """Threads of a large installation, and what a stop waits beside long proposals."""
-    many, small, large = (20, 5, 50) if quick else (200, 5, 1000)
-    stops = 5 if quick else 30
-    share_fairly()
-    with patch.object(TokenBucket, "take", lambda self: None):
-        threads = _threads(many, small, large)
-        alone, beside = _stops(stops, 0), _stops(stops, 4)
-    added = statistics.median(beside) - statistics.median(alone)
-    note = f"4 experiments propose without a pause, {PROPOSAL * 1e3:.0f} ms each; {stops} stops"
+    """A turn at each size, and how much more it costs than one at the smallest, by Pod."""
+    sizes = QUICK if quick else SIZES
+    found = {size: turn(size) for size in sizes}
+    least = found[sizes[0]] / sizes[0]
     return [
-        Row("turns: threads", threads, "", note=f"{many} experiments of {small} Pods and one of {large}"),
-        Row("turns: from shutdown to the stop of the Pod", statistics.median(alone) * 1e3, "ms", note="alone, p50"),
-        Row("turns: what long proposals add to it", added * 1e3, "ms", note=note),
-        Row("turns: what they add to the slowest", (max(beside) - max(alone)) * 1e3, "ms"),
+        row
+        for size in sizes
+        for row in (
+            Row(f"turns: with {size:,} running Pods", found[size] * 1e3, "ms", note="nothing new to read or do"),
+            Row(f"turns: … by Pod, over {sizes[0]}", found[size] / size / least, "x", note="1 is linear"),
+        )
     ]
 
 
-@contextmanager
-def _lab() -> Iterator[tuple[Lab, Operator]]:
+def turn(pods: int) -> float:
+    """Median seconds of a turn in which nothing happens."""
     with tempfile.TemporaryDirectory() as folder:
-        lab = Lab(Path(folder))
-        lab.program = hangs
-        operator = lab.operator()
-        try:
-            yield lab, operator
-        finally:
-            operator.kill()
+        engine = made(pods, f"sqlite:///{folder}/study.db")
+        spend(engine)
+        spend(engine)
+        return median(seconds(lambda: spend(engine)) for _ in range(TURNS))
 
 
-def _put(lab: Lab, name: str, pods: int) -> None:
-    document = json.loads(experiment("", maxTrialCount=pods, parallelTrialCount=pods))
-    document["metadata"]["name"] = name
-    lab.api.apply(_path(name), document, "benchmark")
+def spend(engine: Reconciler) -> None:
+    """One turn."""
+    engine.turn(engine.observe(), time.time())
 
 
-def _path(name: str) -> str:
-    return f"{collection('experiments', NAMESPACE)}/{name}"
-
-
-def _until(lab: Lab, reached: Callable[[], bool], pause: float) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not reached():
-        assert time.monotonic() < deadline, "it did not come about"
-        lab.drive()
-        time.sleep(pause)
-
-
-def _threads(many: int, small: int, large: int) -> int:
-    before = threading.active_count()
-    with _lab() as (lab, _):
-        for number in range(many):
-            _put(lab, f"e{number}", small)
-        _put(lab, "large", large)
-        _until(lab, lambda: len(lab.made) == many * small + large, 1.0)
-        say(f"  {len(lab.made)} Pods")
-        return threading.active_count() - before
-
-
-def _stops(count: int, proposers: int) -> list[float]:
-    """Seconds from a shutdown until the Pod is told to stop."""
-    sent: dict[str, float] = {}
-    with _lab() as (lab, operator), _slow_proposals():
-        operator.before = lambda method, path: (
-            sent.setdefault(path.rpartition("/")[2], time.monotonic()) and None if method == "PATCH" else None
-        )
-        for number in range(proposers):
-            _put(lab, f"slow{number}", 1000)
-        for number in range(count):
-            _put(lab, f"quick{number}", 1)
-        names = [f"quick{number}" for number in range(count)]
-        _until(lab, lambda: {f"{name}-0-0-0" for name in names} <= _running(lab), 0.5)
-        found = []
-        for name in names:
-            began = time.monotonic()
-            lab.api.merge(_path(name), {"spec": {"shutdown": True}})
-            pod = f"{name}-0-0-0"
-            while pod not in sent:
-                time.sleep(0.001)
-            found.append(sent[pod] - began)
-        return found
-
-
-def _running(lab: Lab) -> set[str]:
-    return {p["metadata"]["name"] for p in lab.pods() if p["status"]["phase"] == "Running"}
-
-
-@contextmanager
-def _slow_proposals() -> Iterator[None]:
-    really = Study.ask
-
-    def ask(self: Study, ordinal: int) -> None:
-        over = time.perf_counter() + PROPOSAL
-        while self.spec.name.startswith("slow") and time.perf_counter() < over:
-            pass
-        really(self, ordinal)
-
-    slow: Any = property(lambda self: self._reconciler.spec.name.startswith("slow"))
-    with patch.object(Study, "ask", ask), patch.object(opened.OpenExperiment, "slow", slow):
-        yield
+def made(pods: int, store: str) -> Reconciler:
+    """An experiment with that many trials at a time."""
+    algorithm = {"algorithmName": "random", "algorithmSettings": [{"name": "seed", "value": 1}]}
+    text = experiment("", maxTrialCount=pods, parallelTrialCount=pods, algorithm=algorithm)
+    spec = parse_file_text(json.dumps({**json.loads(text), "metadata": {"name": OWNER.name}}))
+    database, index = open_engine(store), PodIndex()
+    ensure_schema(database)
+    nothing = cast(Any, None)
+    context = OperatorContext(SilentApi(index), index, nothing, "me", nothing, nothing, Here(), 60.0)
+    ref = ExperimentRef(OWNER, 1)
+    place = PodExecutor(context, spec, ref)
+    opened = open_study(database, spec, spec.name, "me", time.time(), lambda: 7)
+    logs = PodLogs(context, ref, spec.template.primary_container, place)
+    return Reconciler(spec, opened.study, Ports(place, logs, context.clock, lambda *_: None), opened.started, 1.0)

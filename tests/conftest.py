@@ -17,6 +17,12 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 _numbers = itertools.count()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _a_home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What kubetuna remembers on a machine is not that of whoever runs the tests."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(scope="session")
 def postgres_base() -> Iterator[str]:
     """The URL of a server on which databases may be created."""

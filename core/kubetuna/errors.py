@@ -10,6 +10,7 @@
         StudyNotFound      no such study in the store
         StudyMismatch      the study was started with another, not editable, spec
       SearchExhausted      no proposal satisfies the constraints
+        EveryPointTried    the search space has no further point: a good end
       BackendMissing       a verb needs a part that is not installed
       ResultsError         a folder of results, or a model, cannot be used as asked
 
@@ -92,6 +93,10 @@ class StudyMismatch(StoreError):
 
 class SearchExhausted(KubetunaError):
     """No point of the search space satisfies the constraints within the allowed number of draws."""
+
+
+class EveryPointTried(SearchExhausted):
+    """There is no point left that was not tried."""
 
 
 class BackendMissing(KubetunaError):

@@ -201,7 +201,7 @@ def test_why_a_pod_waits_is_seen(cluster: Cluster) -> None:
     assert "Unschedulable" in str(view(cluster.kubelet.pod("one")).waiting)
     cluster.kubelet.schedule("one")
     cluster.kubelet.hold_up("one", "ImagePullBackOff", "no such image")
-    assert view(cluster.kubelet.pod("one")).cannot_start
+    assert view(cluster.kubelet.pod("one")).obstacle
     with pytest.raises(Refused) as caught:
         log(cluster, "one")
     assert caught.value.code == 400

@@ -7,7 +7,16 @@ import math
 import numpy as np
 import pytest
 
-from kubetuna.analysis.statistics.intervals import reality_check, resample_counts, sharpe_interval
+from kubetuna.analysis.statistics.intervals import (
+    FIGURES,
+    Chances,
+    Returns,
+    chances,
+    mean_interval,
+    reality_check,
+    resample_counts,
+    sharpe_interval,
+)
 from kubetuna.analysis.statistics.overfitting import block_count, probability_of_overfitting
 from kubetuna.analysis.statistics.ranks import order_of
 from kubetuna.analysis.statistics.sharpe import (
@@ -23,8 +32,11 @@ from kubetuna.analysis.statistics.sharpe import (
 Array = np.ndarray
 
 
-def noise(seed: int, rows: int, columns: int) -> Array:
-    return np.random.default_rng(seed).normal(size=(rows, columns))
+def noise(seed: int, rows: int, columns: int, shared: float = 0.0) -> Array:
+    """Columns without a mean, that correlate by ``shared``."""
+    random = np.random.default_rng(seed)
+    own = random.normal(size=(rows, columns))
+    return math.sqrt(1 - shared) * own + math.sqrt(shared) * random.normal(size=(rows, 1)) if shared else own
 
 
 class TestTheSharpeRatio:
@@ -105,6 +117,14 @@ class TestTheProbabilityOfOverfitting:
         returns[:, 17] += 0.5
         assert probability_of_overfitting(returns).probability < 0.05
 
+    @pytest.mark.parametrize("shared", [0.0, 0.7])
+    def test_words_follow_its_distribution_under_noise(self, shared: float) -> None:
+        """Below one half is no sign of anything: noise is there in half of its draws, far below it in some."""
+        drawn = [probability_of_overfitting(noise(seed, 160, 10, shared), blocks=8) for seed in range(120)]
+        assert sum(found.probability <= 0.5 for found in drawn) > 30
+        assert sum(found.chance <= 0.05 for found in drawn) <= 12, "nominal 5 %: 12 or more have a chance below 2 %"
+        assert 0.35 < float(np.mean([found.chance for found in drawn])) < 0.65
+
     def test_the_number_of_splits_is_that_of_the_halves(self) -> None:
         assert probability_of_overfitting(noise(0, 64, 3)).splits == 12_870
 
@@ -127,6 +147,47 @@ class TestTheBootstrap:
             hits += low <= 0.1 <= high
         assert 0.90 <= hits / 200 <= 0.99
 
+    # Spread of the models' true ratios; share of the noise that is a model's own; dependence of neighbours.
+    @pytest.mark.parametrize(
+        ("training", "own", "dependence"), [(0.0, 0.2, 0.0), (0.05, 0.2, 0.3), (0.3, 0.2, 0.0), (0.05, 0.9, 0.0)]
+    )
+    def test_the_interval_of_seeds_and_market_covers_as_often_as_it_says(
+        self, training: float, own: float, dependence: float
+    ) -> None:
+        random, hits, draws = np.random.default_rng(1), {"both": 0, "training": 0}, 500
+        for _ in range(draws):
+            market = random.standard_normal(201)
+            market = math.sqrt(1 - dependence**2) * market[1:] + dependence * market[:-1]
+            true = 0.1 + training * random.standard_normal(5)
+            noises = math.sqrt(1 - own) * market + math.sqrt(own) * random.standard_normal((5, 200))
+            series = true[:, None] + noises
+            found = chances("sharpe_ratio", list(sharpe_ratios(series.T)), [Returns.of(one) for one in series])
+            for name in hits:
+                low, high = getattr(found, name)
+                hits[name] += low <= 0.1 <= high
+        assert 0.92 <= hits["both"] / draws <= 0.97
+        if training <= 0.05 and own < 0.5:
+            assert hits["training"] / draws < 0.8, "the spread over seeds alone hides the market"
+
+    def test_one_seed_has_no_interval_of_its_own(self) -> None:
+        series = Returns.of(noise(1, 200, 1)[:, 0])
+        alone = chances("sharpe_ratio", [0.1], [series])
+        assert alone.both is alone.training is alone.shown is None and alone.market is not None
+        assert chances("sharpe_ratio", [0.1], [None]) == Chances()
+        no_returns = chances("loss", [0.1, 0.2], [None, None])
+        assert no_returns.shown == no_returns.training == mean_interval([0.1, 0.2]) and no_returns.market is None
+        assert chances("romad", [0.1, 0.2], [series, series]).market is None, "it depends on the order of returns"
+
+    def test_sums_of_neighbours_lose_nothing(self) -> None:
+        returns = noise(3, 9_973, 1)[:, 0] / 1000 + 1e-5
+        whole, sums = Returns(returns, returns**2, len(returns)), Returns.of(returns)
+        assert len(sums.sums) <= 1000 and sums.sums.sum() == pytest.approx(returns.sum())
+        once = np.ones((1, len(sums.sums)))
+        assert FIGURES["sharpe_ratio"](sums, once)[0] == pytest.approx(float(sharpe_ratios(returns)))
+        growth = float(np.prod(1 + returns) - 1)
+        assert FIGURES["total_return"](sums, once)[0] == pytest.approx(growth, rel=1e-3)
+        assert FIGURES["total_return"](whole, np.ones((1, len(returns))))[0] == pytest.approx(growth, rel=1e-3)
+
     def test_dependence_widens_the_interval(self) -> None:
         alone = noise(5, 2000, 1)[:, 0]
         smooth = np.convolve(alone, np.ones(10), "valid") / math.sqrt(10)
@@ -136,6 +197,20 @@ class TestTheBootstrap:
     def test_the_best_of_noise_is_no_discovery(self) -> None:
         found = [reality_check(noise(seed, 250, 20), resamples=200) for seed in range(40)]
         assert sum(p < 0.05 for p in found) <= 6 and 0.3 < float(np.mean(found)) < 0.7
+
+    @pytest.mark.parametrize("shared", [0.0, 0.5])
+    def test_trials_that_were_pruned_are_tried_ones(self, shared: float) -> None:
+        """Half are given up at half of the window, and only the others' returns are known: the size stays."""
+        found, without = [], []
+        for seed in range(300):
+            returns = noise(seed, 400, 24, shared)
+            early = sharpe_ratios(returns[:200])
+            kept = returns[:, early >= np.median(early)]
+            found.append(reality_check(kept, resamples=200, tried=24))
+            without.append(reality_check(kept, resamples=200))
+        size = sum(p <= 0.05 for p in found) / len(found)
+        assert 0.02 <= size <= 0.07
+        assert sum(p <= 0.05 for p in without) / len(without) >= size + 0.02
 
     def test_a_real_mean_is_one(self) -> None:
         returns = noise(1, 500, 20)

@@ -232,6 +232,23 @@ def test_logs_best_and_status_are_for_people_and_scripts(small: Runner) -> None:
     assert "no study 'unknown'" in small.call("status", "unknown", code=2)
 
 
+def test_a_log_is_explained_line_by_line(small: Runner) -> None:
+    """Of a trial, and of any file before anything runs."""
+    file = small.write(experiment("print('epoch 1 val_loss: 0.25'); print('done')", maxTrialCount=1))
+    small.call("run", str(file), code=1)
+    (trial,) = small.trials()
+    assert trial["outcome"] == "MetricsUnavailable" and "nearest: 'epoch 1 val_loss: 0.25'" in trial["message"]
+    shown = small.call("logs", "--explain", "small", "0")
+    assert "no filter reads a value there" in shown and "nearest: 'epoch 1 val_loss: 0.25'" in shown
+    log = small.folder / "any.log"
+    log.write_text('loss=9\n{"step": 1, "loss": 0.5}\nloss=99')
+    told = json.loads(small.call("logs", "--explain", "--json", "--spec", str(file), str(log)))
+    assert [line["step"] for line in told["lines"]] == [0, 1, None]
+    assert (told["values"], told["curve"]) == ({"loss": 0.5}, [{"step": 1, "value": 0.5}])
+    for words in (["small"], ["--spec", str(file), str(log)], ["--explain", "--spec", str(file), "none.log"]):
+        assert small.call("logs", *words, code=1 if "none.log" in words else 2)
+
+
 def test_a_search_that_finds_no_point_fails_for_good_and_numbers_nothing(small: Runner) -> None:
     text = experiment(LOSS, constraints=["x > 0.5", "x < 0.500000001"])
     for _ in range(2):

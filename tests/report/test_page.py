@@ -168,7 +168,7 @@ def test_the_head_names_the_best_and_its_parameters() -> None:
 def test_without_a_result_the_head_says_so() -> None:
     assert "No result yet: no trial has started." in STUDIES["none"].page()
     page = STUDIES["only failed"].page()
-    assert "of 4 trials, none has completed" in page
+    assert "No result: no trial has completed with a valid value" in page
     assert "kubetuna logs trading-ensemble 0" in page and 'href="#failures"' in page
 
 

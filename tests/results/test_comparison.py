@@ -11,7 +11,7 @@ from kubetuna.analysis.best_config import best_trial
 from kubetuna.analysis.comparison import compare
 from kubetuna.analysis.folder import read_results, write_results
 from kubetuna.analysis.summary import summary, summary_text
-from kubetuna.errors import ResultsError
+from kubetuna.errors import ResultsError, SpecError
 from kubetuna.local.runner import look_by_name
 from kubetuna.study.record import StudyRecord
 from tests.report.studies import SEVERAL, SINGLE, study, trial
@@ -57,7 +57,11 @@ def test_what_cannot_be_compared_is_told() -> None:
     with pytest.raises(ResultsError, match="others minimize"):
         compare([named("a", [1]), named("b", [1], SINGLE.replace("maximize", "minimize"))])
     with pytest.raises(ResultsError, match="'romad'; it knows sharpe_ratio"):
+        compare([named("a", [1]), named("b", [1])], "romad:maximize")
+    with pytest.raises(SpecError, match="needs a direction: romad:minimize or romad:maximize"):
         compare([named("a", [1]), named("b", [1])], "romad")
+    with pytest.raises(ResultsError, match="others minimize"):
+        compare([named("a", [1]), named("b", [2])], "sharpe_ratio:minimize")
     with pytest.raises(ResultsError, match="no completed trial"):
         compare([named("a", [1]), named("b", [])])
 

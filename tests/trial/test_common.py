@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from kubetuna_trial import wire
+from kubetuna_trial import memory, wire
 from kubetuna_trial.checkpoint import Checkpoints
+from kubetuna_trial.command import guarded
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.metrics import performance, simple_returns
 
@@ -72,3 +73,51 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> Non
 def test_a_checkpoint_of_another_configuration_is_not_used(tmp_path: Path) -> None:
     Checkpoints(tmp_path, "a").save(1, {})
     assert Checkpoints(tmp_path, "b").load() is None
+
+
+def test_what_is_left_is_the_least_of_the_limits(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    group = tmp_path / "sys" / "fs" / "cgroup"
+    group.mkdir(parents=True)
+    assert list(memory._left(tmp_path)) == []
+    (tmp_path / "proc" / "meminfo").write_text("MemTotal: 900 kB\nMemAvailable: 500 kB\n")
+    (group / "memory.max").write_text("max\n")
+    (group / "memory.current").write_text("300000\n")
+    assert list(memory._left(tmp_path)) == [512_000]
+    (group / "memory.max").write_text("400000\n")
+    (group / "memory.stat").write_text("anon 1\ninactive_file 50000\n")
+    assert list(memory._left(tmp_path)) == [512_000, 150_000]
+
+
+def test_memory_that_is_not_there_is_refused_with_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda _: 3 * 2**30)
+    memory.require({"replay memory": 3 * 2**30}, torch.device("cpu"))
+    with pytest.raises(MemoryError, match=r"4\.0 GiB are needed \(a 1\.0 GiB, b 3\.0 GiB\), 3\.0 GiB are left"):
+        memory.require({"a": 2**30, "b": 3 * 2**30}, torch.device("cpu"))
+
+
+WRONG = {
+    "MemoryError": MemoryError("no room"),
+    "the CPU's allocator": RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    "the GPU's": torch.OutOfMemoryError("CUDA out of memory"),
+}
+
+
+@pytest.mark.parametrize("cause", WRONG)
+def test_a_lack_of_memory_is_an_outcome_wherever_it_is_noticed(
+    cause: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run() -> int:
+        raise WRONG[cause]
+
+    assert guarded(run, "take less") == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out) == {"outcome": "OutOfMemory"} and "out of memory; take less" in told.err
+
+
+def test_another_fault_stays_one() -> None:
+    def run() -> int:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        guarded(run, "take less")

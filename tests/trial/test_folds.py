@@ -156,7 +156,8 @@ def test_a_saved_adapter_is_judged_on_its_own_folds_block(
     assert found["protocol"] == first["protocol"] and found["fold"] == "1/2"
     assert found["tuned"]["hit_rate"] == last["hit_rate"]
     assert found["last"] == market_of(planted_world(3, 120).until(84), "x", Fold(1, 2)).world.dates[-4]
-    assert task2.main(["evaluate", "--adapter", str(tmp_path / "adapter"), *data, "--split", "test", "--json"]) == 0
+    words = ["evaluate", "--adapter", str(tmp_path / "adapter"), *data, "--split", "test", "--final", "--json"]
+    assert task2.main(words) == 0
     assert "fold" not in json.loads(capsys.readouterr().out)
 
 

@@ -70,6 +70,30 @@ def test_text_beside_json_reports_leaves_no_trace_however_often_the_runner_dies(
     world.close()
 
 
+def test_no_trial_is_pruned_on_text_once_a_trial_gave_its_curve_as_json() -> None:
+    """All run one program: what a later trial's bar says before its first report is no step of theirs."""
+    lines = (b"warmup: loss=1000", *(f'{{"step": {step}, "loss": 0.5}}'.encode() for step in range(4)))
+    text = experiment("", maxTrialCount=6, parallelTrialCount=1, earlyStopping=MEDIAN)
+    world = World(text, lambda _: Run(lines))
+    while not world.study.told:
+        world.turn()
+    world.start()
+    world.finish()
+    assert [(t.state, len(t.steps)) for t in world.stored()] == [("COMPLETE", 4)] * 6
+    world.close()
+
+
+def test_a_summary_as_json_leaves_pruning_to_the_text() -> None:
+    def program(order: AttemptRequest) -> Run:
+        level = order.key.trial
+        return Run((*(f"loss={level}".encode() for _ in range(6)), f'{{"loss": {level}}}'.encode()))
+
+    world = World(experiment("", maxTrialCount=5, parallelTrialCount=1, earlyStopping=MEDIAN), program)
+    world.finish()
+    assert [t.state for t in world.stored()] == ["COMPLETE", "COMPLETE", *["PRUNED"] * 3]
+    world.close()
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_crash_around_a_launch_starts_that_attempt_once(moment: str) -> None:
     world = World(experiment("", maxTrialCount=1), curve)

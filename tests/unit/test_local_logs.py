@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from kubetuna.local import logs
 from kubetuna.local.folders import EXIT, LOG, REQUEST, attempt_folder
+from kubetuna.metrics.terminal import shown
+from kubetuna.trials import attempts
 from kubetuna.trials.attempts import AttemptKey
 
 KEY = AttemptKey(0, 0)
@@ -39,14 +41,27 @@ def everything(root: Path) -> list[bytes]:
 def test_in_small_chunks_no_line_is_lost_doubled_or_torn(data: bytes, tmp_path_factory) -> None:  # type: ignore[no-untyped-def]
     root = tmp_path_factory.mktemp("log")
     put(root, data)
-    before = logs.CHUNK, logs.LINE_LIMIT
-    logs.CHUNK, logs.LINE_LIMIT = 16, 8
+    before = logs.CHUNK, attempts.LINE_LIMIT
+    logs.CHUNK, attempts.LINE_LIMIT = 16, 8
     try:
         lines = data.split(b"\n")
-        expected = [x for x in lines[:-1] if len(x) <= 8] + [x for x in lines[-1:] if 0 < len(x) <= 8]
-        assert everything(root) == expected
+        assert everything(root) == [line[-9:] for line in lines[:-1] + [line for line in lines[-1:] if line]]
     finally:
-        logs.CHUNK, logs.LINE_LIMIT = before
+        logs.CHUNK, attempts.LINE_LIMIT = before
+
+
+def test_a_bar_of_ten_megabytes_is_read_piece_by_piece_and_its_end_kept(tmp_path: Path) -> None:
+    bar = b"\r%s" % (b"#" * 99) * 100_000
+    put(tmp_path, bar, ended=False)
+    source, cursor = logs.FileLogs(tmp_path), ""
+    for _ in range(20):
+        chunk = source.read(KEY, cursor)
+        assert chunk.lines == () and not chunk.drained
+        cursor = chunk.cursor
+    assert int(cursor) == len(bar) - attempts.LINE_LIMIT - 1
+    put(tmp_path, bar + b"\rloss=0.5\nnext")
+    line, following = source.read(KEY, cursor).lines
+    assert len(line) == attempts.LINE_LIMIT + 1 and shown(line) == b"loss=0.5" and following == b"next"
 
 
 @pytest.mark.parametrize("ended", [True, False])

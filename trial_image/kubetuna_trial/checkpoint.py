@@ -34,11 +34,12 @@ class Checkpoints:
             return
         buffer = io.BytesIO()
         torch.save({"configuration": self._configuration, "state": state}, buffer)
-        data = buffer.getvalue()
+        data = buffer.getbuffer()
         path = self._folder / f"checkpoint-{number:06d}.pt"
         beside = path.with_suffix(".part")
         with beside.open("wb") as file:
-            file.write(hashlib.sha256(data).digest() + data)
+            file.write(hashlib.sha256(data).digest())
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from argparse import Action, ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import torch
 
 from kubetuna_trial.errors import InputError
+from kubetuna_trial.memory import is_out_of_memory
 from kubetuna_trial.numbers import Number
+from kubetuna_trial.wire import announce_out_of_memory, say
 
 
 class Parser(ArgumentParser):
@@ -17,6 +19,24 @@ class Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message} (see --help)")
+
+
+def guarded(run: Callable[[], int], advice: str) -> int:
+    """The exit code of a verb: its own, 2 for bad input, 1 for what failed; a lack of memory is an outcome."""
+    try:
+        return run()
+    except InputError as error:
+        say(f"error: {error}")
+        return 2
+    except FloatingPointError as error:
+        say(f"error: {error}")
+        return 1
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        announce_out_of_memory()
+        say(f"error: out of memory; {advice} ({str(error)[:200]})")
+        return 1
 
 
 class Formatter(ArgumentDefaultsHelpFormatter):
@@ -35,6 +55,20 @@ def add_numbers(group: Any, rules: Mapping[str, Number]) -> None:
 def given_options(options: Namespace, names: Iterable[str]) -> dict[str, Any]:
     """The options that were given."""
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def add_final(parser: ArgumentParser) -> None:
+    """The word of ``kubetuna finalize``, which writes down who looks before it looks."""
+    parser.add_argument("--final", action="store_true", help="with --split test: the look has been recorded")
+
+
+def refuse_unrecorded(options: Namespace) -> None:
+    """Raise InputError where the held-out test would be scored without a record of it."""
+    if options.split == "test" and not options.final:
+        raise InputError(
+            "--split: test is the held-out test, which 'kubetuna finalize STUDY' scores, once, and records that it "
+            "did; take --split train or --split validation"
+        )
 
 
 def check_least(options: Namespace, least: Mapping[str, float]) -> None:

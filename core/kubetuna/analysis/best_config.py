@@ -37,8 +37,8 @@ def best_trial(seen: StudyRecord) -> TrialRecord:
 
 
 def _why_none(view: View) -> str:
-    if not view.trials:
-        return "no trial has started, so there is no best"
+    if not view.trials or view.scored:
+        return f"{view.why_no_best}, so there is no best"
     words = {"PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
     states = [t.state for t in view.trials]
     counts = ", ".join(f"{states.count(s)} {w}" for s, w in words.items() if s in states)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kubetuna.errors import ResultsError
-from kubetuna.experiment.model import Direction, sign_of
+from kubetuna.errors import Problem, ResultsError, SpecError
+from kubetuna.experiment.model import Direction, metric_called, sign_of
+from kubetuna.parsing.overrides import metric_and_direction, needs_direction
 from kubetuna.study.foreign import UNNAMED
 from kubetuna.study.record import StudyRecord, value_in
 from kubetuna.trials.progress import eligible
@@ -80,13 +81,15 @@ class Comparison:
 
 
 def compare(seen: Sequence[StudyRecord], metric: str | None = None) -> Comparison:
-    """Compare studies by a metric, else by their common objective.
+    """Compare studies by a metric (``NAME`` or ``NAME:minimize``), else by their common objective.
 
     Raises:
         ResultsError: they have no metric or direction in common, or one has no completed trial.
+        SpecError: nobody said which way the metric is better.
     """
-    chosen = metric or _common_metric(seen)
-    direction = _direction(seen, chosen)
+    named, wanted = metric_and_direction(metric) if metric else (_common_metric(seen), None)
+    chosen = metric_called(named, _metrics(seen))
+    direction = _direction(seen, chosen, wanted)
     sign = -sign_of(direction)
     scored = [(one, _scores(one, chosen, sign)) for one in seen]
     size = min(len(values) for _, (values, _) in scored)
@@ -103,12 +106,22 @@ def _common_metric(seen: Sequence[StudyRecord]) -> str:
     raise ResultsError(f"the studies have no single objective in common ({each}); give --metric NAME")
 
 
-def _direction(seen: Sequence[StudyRecord], metric: str) -> Direction:
-    """The direction that the studies agree on; those that have the metric as no objective follow the others."""
-    found = {o.direction for one in seen for o in one.spec.objectives if o.metric in (metric, UNNAMED)}
+def _metrics(seen: Sequence[StudyRecord]) -> set[str]:
+    """Every metric that a trial of these studies reported or was to."""
+    reported = {name for one in seen for trial in one.trials for name in trial.metrics}
+    return reported | {o.metric for one in seen for o in one.spec.objectives}
+
+
+def _direction(seen: Sequence[StudyRecord], metric: str, wanted: str | None) -> Direction:
+    """The direction that the studies, and who asks, agree on; those that say none follow the others."""
+    unnamed = [o.direction for one in seen for o in one.spec.objectives if o.metric == UNNAMED]
+    said = (*(one.spec.direction(metric) for one in seen), *unnamed, wanted)
+    found = {cast(Direction, way) for way in said if way is not None}
     if len(found) > 1:
         raise ResultsError(f"some studies maximize {metric}, others minimize it: they cannot be compared")
-    return next(iter(found)) if found else "maximize"
+    if not found:
+        raise SpecError((Problem("--metric", needs_direction(metric)),))
+    return next(iter(found))
 
 
 def _scores(one: StudyRecord, metric: str, sign: float) -> tuple[Floats, int]:
@@ -116,7 +129,7 @@ def _scores(one: StudyRecord, metric: str, sign: float) -> tuple[Floats, int]:
     found = ((value_in(one, t, metric), -t.number) for t in filter(eligible, one.trials))
     reached = sorted((sign * value, number) for value, number in found if value is not None)
     if not reached:
-        known = sorted({m for t in one.trials for m in t.metrics} | {o.metric for o in one.spec.objectives})
+        known = sorted(_metrics([one]))
         raise ResultsError(
             f"{one.spec.name}: no completed trial has the metric {metric!r}; it knows {', '.join(known[:10])}"
         )

@@ -43,9 +43,7 @@ def write_pictures(seen: StudyRecord, path: Path) -> Path:
         raise ResultsError(f"{path}: {unsupported(path.suffix, ENDINGS)}")
     view = view_of(seen.spec, seen.status, seen.trials, 0.0)
     if not view.scored:
-        raise ResultsError(
-            f"{view.spec.name}: no trial has completed with a valid value, so there is nothing to draw"
-        )
+        raise ResultsError(f"{view.spec.name}: {view.why_no_best}, so there is nothing to draw")
     if ending == ".html":
         return write_report(seen, path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,7 @@ def summary(seen: StudyRecord, target: str, now: float) -> dict[str, Any]:
         "state": seen.status.get("state"),
         "message": seen.status.get("message"),
         "objectives": [asdict(o) for o in seen.spec.objectives],
+        "whyNoBest": None if view.winners else view.why_no_best,
         "best": configuration(seen, view.best) if view.best else None,
         "paretoFront": front_points(view.winners) if seen.spec.multi_objective else None,
         "trials": _counts(seen.status),
@@ -68,6 +69,7 @@ def _luck(luck: Luck) -> dict[str, Any]:
         "deflatedSharpeRatioStrict": luck.deflated_strict,
         "realityCheckP": luck.reality,
         "probabilityOfOverfitting": None if luck.overfitting is None else luck.overfitting.probability,
+        "overfittingByChance": None if luck.overfitting is None else luck.overfitting.chance,
         "lossOutOfSample": None if luck.overfitting is None else luck.overfitting.loss,
     }
 
@@ -105,7 +107,7 @@ def _found(shown: Mapping[str, Any]) -> list[str]:
         ]
         return [f"Result: {count(len(front), 'trial')} on the Pareto front", *rows]
     if best is None:
-        return ["Result: none yet; no trial has completed with a valid value"]
+        return [f"Result: none yet; {shown['whyNoBest']}"]
     objective = shown["objectives"][0]
     way = better_word(objective["direction"])
     width = max((len(name) for name in best["best_params"]), default=0)

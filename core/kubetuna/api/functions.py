@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import reduce
@@ -11,7 +10,7 @@ from typing import Any
 
 from kubetuna.api import trial
 from kubetuna.errors import KubetunaError
-from kubetuna.experiment.model import NAME_LIMIT
+from kubetuna.experiment.model import object_name
 from kubetuna.parsing.parse import VERSIONS
 
 # What a parameter says next to its feasible space.
@@ -27,11 +26,10 @@ def function_document(function: Callable[..., Any], fields: Mapping[str, Any]) -
     words = [*_address(function), *_metrics(fields)]
     container = {"name": "trial", "image": "python", "command": ["python", "-m", trial.__name__, *words]}
     pod = {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [container]}}
-    name = re.sub(r"[^a-z0-9]+", "-", function.__name__.lower()).strip("-")[:NAME_LIMIT].rstrip("-")
     return {
         "apiVersion": VERSIONS[0],
         "kind": "Experiment",
-        "metadata": {"name": name},
+        "metadata": {"name": object_name(function.__name__)},
         "spec": {"trialTemplate": {"trialSpec": pod}},
     }
 

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import sys
+import tempfile
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -34,6 +35,7 @@ from kubetuna.cli.options import (
 from kubetuna.errors import KubetunaError
 
 if TYPE_CHECKING:
+    from kubetuna.experiment.model import Experiment
     from kubetuna.study.record import StudyRecord
 
 
@@ -129,18 +131,62 @@ def best(study: Study, json: JsonOption = False) -> None:
 @of_study
 def logs(
     study: Study,
-    trial: Annotated[int, typer.Argument(help="The trial's number.")],
+    trial: Annotated[int | None, typer.Argument(help="The trial's number.")] = None,
     attempt: Annotated[int | None, typer.Option(help="Which attempt; the latest by default.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="In a cluster: stream the log.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what was read from each line, and why.")] = False,
+    spec: Annotated[
+        str | None,
+        typer.Option("--spec", help="With --explain: STUDY is a log, read for this experiment.", metavar="FILE"),
+    ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Print the log of a trial."""
+    if spec is not None:
+        if not explain:
+            raise typer.BadParameter("says how a log is explained; add --explain", param_hint="--spec")
+        with _opened(study.target) as log:
+            return _explain(parsed(spec, None, None, None), log, json)
+    if trial is None:
+        raise typer.BadParameter("which trial? Add its number: kubetuna logs STUDY N", param_hint="TRIAL")
+    if not explain:
+        return _print_log(study, trial, attempt, follow, sys.stdout.buffer)
+    with tempfile.TemporaryFile() as copy:
+        _print_log(study, trial, attempt, False, copy)
+        copy.seek(0)
+        _explain(study.read().spec, copy, json)
+
+
+def _opened(path: str) -> BinaryIO:
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise KubetunaError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _explain(spec: Experiment, log: BinaryIO, json: bool) -> None:
+    from kubetuna.metrics.explanation import Explanation
+    from kubetuna.terminal.explained import explained_json, explained_line, explained_sum
+    from kubetuna.terminal.tables import print_json
+
+    whole = Explanation(spec)
+    lines = whole.lines(line.removesuffix(b"\n") for line in log)
+    if json:
+        print_json(explained_json(whole, lines))
+        return
+    for line in lines:
+        out.print(explained_line(line), markup=False, soft_wrap=True)
+    out.print(explained_sum(whole), markup=False, soft_wrap=True)
+
+
+def _print_log(study: Study, trial: int, attempt: int | None, follow: bool, out: BinaryIO) -> None:
     from kubetuna.cli.backends import cluster, in_cluster
 
     place = in_cluster(study.target, study.namespace)
     if place is not None:
-        cluster().copy_log(*place, trial, attempt, follow, sys.stdout.buffer)
+        cluster().copy_log(*place, trial, attempt, follow, out)
         return
-    _copy_log(study.read(), trial, attempt, sys.stdout.buffer)
+    _copy_log(study.read(), trial, attempt, out)
 
 
 def _copy_log(seen: StudyRecord, number: int, attempt: int | None, out: BinaryIO) -> None:

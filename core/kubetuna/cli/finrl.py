@@ -54,7 +54,7 @@ def tune(
 
     spec = task_experiment(task, config, metric, name, data, set_ or ())
     folder, url, interrupt = out_ or results_folder(task), runner.store_url(store), runner.install_interrupt()
-    told, _ = run_and_keep(spec, url, errors, interrupt, folder)
+    told, _ = run_and_keep(spec, url, errors, interrupt, folder, name)
     if json:
         print_json(told.status)
     if told.interrupted:
@@ -77,19 +77,24 @@ def _told(folder: Path) -> str:
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A folder that train or a trial left.", metavar="MODEL")],
     data: Annotated[
-        Path | None, typer.Option(help="Score on all rows of this folder of data instead.", metavar="DIR")
+        Path | None, typer.Option(help="Score on this folder of data instead, on all of its rows.", metavar="DIR")
     ] = None,
+    split: Annotated[str | None, typer.Option(help="Which part of the data: train or validation.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Score a model by the protocol, next to buy-and-hold, flat, chance and the untuned model."""
+    from kubetuna.analysis.report.text import interval_words, number
     from kubetuna.cli.result_tables import evaluation_table
     from kubetuna.finrl.evaluate import beaten
     from kubetuna.finrl.evaluate import evaluate as judged
 
-    found = judged(model, data=data)
+    found = judged(model, split, data)
     show(json, found, evaluation_table(found))
     if json:
         return
+    if found["metric"] in found["metrics"]:
+        own = found["metrics"][found["metric"]]
+        out.print(f"{found['metric']} {number(own)} ({interval_words(found)}).", markup=False, soft_wrap=True)
     better, worse = beaten(found)
     if worse:
         out.print(f"In {found['metric']} it does not beat {', '.join(worse)}.", markup=False)
@@ -143,9 +148,9 @@ def finalize(
     from kubetuna.finrl.finalize import finalize as finalized
 
     seen = study.read()
-    folder, keep, known = keeper(study.target, seen, study.store, study.namespace)
+    folder, keep, known, looks = keeper(study.target, seen, study.store, study.namespace)
     seen = replace(seen, final=known)
     chosen, more = chosen_trial(seen, trial), shlex.split(words)
     with interruptible():
-        done = finalized(seen, chosen, folder, keep, say, seeds, again, more)
+        done = finalized(seen, chosen, folder, keep, say, seeds, again, more, looks)
     show(json, done, final_text(done))

@@ -1,6 +1,6 @@
-"""Where the record of a scored test is kept: in the store, and in the folder of results that the user named.
+"""Where the record of a scored test is kept: in the store, in the named folder of results, and on this machine.
 
-Both are looked at before the test is, so that either alone is enough to refuse a second look.
+All are looked at before the test is, so that any of them alone is enough to refuse a second look.
 """
 
 from __future__ import annotations
@@ -15,16 +15,22 @@ from kubetuna.cli.backends import in_cluster
 from kubetuna.errors import StoreError
 from kubetuna.files import read_object, write_json
 from kubetuna.finrl.finalize import Keep
+from kubetuna.finrl.looks import Look, known_looks, remember
 from kubetuna.local.runner import look_by_name, store_url
 from kubetuna.store.database import open_engine
 from kubetuna.store.reader import keep_final
 from kubetuna.study.record import StudyRecord
 
 
-def keeper(target: str, seen: StudyRecord, store: str | None, namespace: str | None) -> tuple[Path, Keep, Any]:
-    """The folder for the final models, what keeps their record, and the record that is there already."""
+def keeper(
+    target: str, seen: StudyRecord, store: str | None, namespace: str | None
+) -> tuple[Path, Keep, Any, list[Look]]:
+    """The folder for the final models, what keeps their record, the record that is there, and all known looks."""
     folder = seen.home
-    places: list[Callable[[Mapping[str, Any]], None]] = [lambda record: _into_folder(folder, seen, record)]
+    places: list[Callable[[Mapping[str, Any]], None]] = [
+        remember,
+        lambda record: _into_folder(folder, seen, record),
+    ]
     known = [seen.final, read_object(folder / FINAL) if (folder / FINAL).exists() else None]
     url = None if in_cluster(target, namespace) else _store_of(seen, store)
     if url is not None:
@@ -35,7 +41,8 @@ def keeper(target: str, seen: StudyRecord, store: str | None, namespace: str | N
         for place in places:
             place(record)
 
-    return folder, keep, max((k for k in known if k), key=lambda k: int(k.get("looks", 1)), default=None)
+    record = max((k for k in known if k), key=lambda k: int(k.get("looks", 1)), default=None)
+    return folder, keep, record, known_looks(record, url)
 
 
 def _into_folder(folder: Path, seen: StudyRecord, record: Mapping[str, Any]) -> None:

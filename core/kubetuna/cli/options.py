@@ -38,7 +38,9 @@ StoreOption = Annotated[
     ),
 ]
 PresetOption = Annotated[str | None, typer.Option(help="quick, thorough or production.")]
-MetricOption = Annotated[str | None, typer.Option(help="Optimise this metric instead.")]
+MetricOption = Annotated[
+    str | None, typer.Option(help="Optimise this metric instead: NAME, or NAME:minimize, NAME:maximize.")
+]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change a field: PATH=VALUE.", metavar="PATH=VALUE")
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from kubetuna.analysis.report.text import interval_words
 from kubetuna.experiment.units import count
 from kubetuna.terminal.tables import clean, number
 
@@ -62,11 +63,13 @@ def evaluation_table(found: Mapping[str, Any]) -> Table:
 def retest_table(metric: str, ranked: Sequence[Retested]) -> Table:
     """A row per configuration, the best by its mean first."""
     table = Table(title=f"{metric} on validation data", title_justify="left", box=None)
-    for name in ("trial", "in the search", "mean", "95 % interval", "each seed"):
+    for name in ("trial", "in the search", "mean", "95 % interval", "market alone", "training alone", "each seed"):
         table.add_column(name, justify="right")
     for one in ranked:
+        known = (one.chances.shown, one.chances.market, one.chances.training)
+        intervals = (f"{found[0]:.3g} to {found[1]:.3g}" if found else "" for found in known)
         each = "  ".join(_short(v) for v in one.values)
-        table.add_row(str(one.trial), _short(one.value), _short(one.mean), f"{one.low:.3g} to {one.high:.3g}", each)
+        table.add_row(str(one.trial), _short(one.value), _short(one.mean), *intervals, each)
     return table
 
 
@@ -86,11 +89,10 @@ def walkforward_table(walk: WalkForward) -> Table:
 
 def final_text(done: Mapping[str, Any]) -> str:
     """What the held-out test said."""
-    low, high = done["interval"]
     metric, seeds = done["metric"], len(done["runs"])
     lines = [
         f"Held-out test, trial {done['trial']}, {count(seeds, 'seed')}:",
-        f"  {metric} = {number(done['mean'])} (95 %: {number(low)} to {number(high)})",
+        f"  {metric} = {number(done['mean'])} ({interval_words(done)})",
         *(f"  {name.replace('_', ' '):<14} {number(value)}" for name, value in done["baselines"].items()),
     ]
     won, mean = done["validation"]["winner"], done["validation"]["mean"]

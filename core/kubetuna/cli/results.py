@@ -52,7 +52,8 @@ def export(
 def compare(
     studies: Annotated[list[str], typer.Argument(help="Two or more studies.", metavar="STUDY STUDY …")],
     metric: Annotated[
-        str | None, typer.Option(help="Compare by this metric; by default the common objective.")
+        str | None,
+        typer.Option(help="Compare by NAME, NAME:minimize or NAME:maximize; by default the common objective."),
     ] = None,
     store: StoreOption = None,
     namespace: NamespaceOption = None,

@@ -11,7 +11,10 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, DecimalException
 from typing import Any
+
+from kubetuna.experiment.steps import PAPER, exact
 
 LENGTH_LIMIT = 1024
 DEPTH_LIMIT = 50
@@ -23,7 +26,7 @@ _TOKEN = re.compile(
     r"|`(?P<quoted>[^`]+)`|(?P<name>[A-Za-z_]\w*)|(?P<op>==|!=|<=|>=|[-+*/()<>,\[\]]))",
     re.ASCII,
 )
-_WORDS = frozenset(("and", "or", "not", "in", "true", "false"))
+_WORDS = frozenset(("and", "or", "not", "in", "true", "false", "null"))
 _COMPARISONS = frozenset(("==", "!=", "<", "<=", ">", ">="))
 
 
@@ -210,7 +213,7 @@ class _Parser:
 
     def _atom(self) -> Node:
         kind, value = self._peek()
-        if kind in ("number", "string", "name") or (kind == "word" and value in ("true", "false")):
+        if kind in ("number", "string", "name") or (kind == "word" and value in ("true", "false", "null")):
             self._at += 1
             if kind == "word":
                 return Node(value, ())
@@ -262,15 +265,15 @@ def _truth(node: Node, values: Values) -> bool:
 def _value(node: Node, values: Values) -> Any:
     match node.op:
         case "literal":
-            return node.args[0]
+            return _exact(node.args[0])
         case "name":
             if node.args[0] not in values:
                 raise _Undefined
-            return values[node.args[0]]
-        case "true" | "false":
-            return node.op == "true"
+            return _exact(values[node.args[0]])
+        case "true" | "false" | "null":
+            return None if node.op == "null" else node.op == "true"
         case "negative":
-            return -_numeric(_value(node.args[0], values))
+            return _numeric(_value(node.args[0], values)).copy_negate()
         case "+" | "-" | "*" | "/":
             return _arithmetic(node.op, *(_numeric(_value(side, values)) for side in node.args))
         case "in" | "not in":
@@ -281,19 +284,30 @@ def _value(node: Node, values: Values) -> Any:
     return _compare(node.op, *(_value(side, values) for side in node.args))
 
 
-def _numeric(value: Any) -> float | int:
+def _exact(value: Any) -> Any:
+    """Numbers in decimal, so that 1.1 + 2.2 is 3.3; what is no number at all compares with nothing."""
     if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if value != value:
+        raise _Undefined
+    return exact(value)
+
+
+def _numeric(value: Any) -> Decimal:
+    if not isinstance(value, Decimal):
         raise _Undefined
     return value
 
 
-def _arithmetic(op: str, left: float, right: float) -> float:
+ARITHMETIC = {"+": PAPER.add, "-": PAPER.subtract, "*": PAPER.multiply, "/": PAPER.divide}
+
+
+def _arithmetic(op: str, left: Decimal, right: Decimal) -> Decimal:
     try:
-        result = {"+": left + right, "-": left - right, "*": left * right}.get(op)
-        result = left / right if result is None else result
-    except (ZeroDivisionError, OverflowError) as error:
+        result = ARITHMETIC[op](left, right)
+    except DecimalException as error:
         raise _Undefined from error
-    if not math.isfinite(result):
+    if not result.is_finite():
         raise _Undefined
     return result
 

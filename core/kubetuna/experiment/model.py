@@ -7,7 +7,8 @@ check it again. Durations are seconds, counts are ints, numbers are floats unles
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,13 +16,36 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from kubetuna.experiment.expressions import Expression
 
-Scalar = str | int | float | bool
+# What a parameter may be: anything that JSON has.
+Value = str | int | float | bool | None | list[Any] | dict[str, Any]
 Direction = Literal["minimize", "maximize"]
 Strategy = Literal["latest", "min", "max"]
 ParameterKind = Literal["double", "int", "discrete", "categorical"]
 
 # Of metadata.name: Pods are named after it.
 NAME_LIMIT = 40
+
+
+def object_name(text: str) -> str:
+    """The nearest name that an Experiment may have; empty where there is none.
+
+    >>> object_name("Custom_optimization")
+    'custom-optimization'
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).lstrip("-0123456789")
+    return name[:NAME_LIMIT].rstrip("-")
+
+
+def metric_called(text: str, known: Iterable[str]) -> str:
+    """The known metric that a person means, or the text itself.
+
+    >>> metric_called("Sharpe Ratio", ["romad", "sharpe_ratio"])
+    'sharpe_ratio'
+    """
+    names = set(known)
+    alike = [name for name in names if object_name(name) == object_name(text)]
+    return alike[0] if text not in names and len(alike) == 1 else text
+
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -31,7 +55,7 @@ class Parameter:
     """One dimension of the search space.
 
     ``low``, ``high``, ``step`` and ``log`` belong to ``double`` and ``int``; ``choices`` to ``discrete``
-    (numbers) and ``categorical`` (any scalar, in its YAML type). ``when`` says where the parameter exists.
+    (numbers) and ``categorical`` (anything, in its YAML type). ``when`` says where the parameter exists.
     """
 
     name: str
@@ -40,7 +64,7 @@ class Parameter:
     high: float | int | None = None
     step: float | int | None = None
     log: bool = False
-    choices: tuple[Scalar, ...] = ()
+    choices: tuple[Value, ...] = ()
     when: Expression | None = None
 
 
@@ -183,6 +207,7 @@ class Experiment:
     pruner: Algorithm | None = None
     additional_metrics: tuple[str, ...] = ()
     strategies: Mapping[str, Strategy] = field(default_factory=dict)
+    metric_directions: Mapping[str, Direction] = field(default_factory=dict)
     constraints: tuple[Constraint, ...] = ()
     parallel: int = 3
     max_trials: int | None = None
@@ -193,7 +218,7 @@ class Experiment:
     suspend: bool = False
     suspend_policy: Literal["drain", "stop"] = "drain"
     shutdown: bool = False
-    warm_start: tuple[Mapping[str, Scalar], ...] = ()
+    warm_start: tuple[Mapping[str, Value], ...] = ()
     warm_start_studies: tuple[EarlierStudy, ...] = ()
     repeats: int = 1
     retest: Retest | None = None
@@ -224,6 +249,12 @@ class Experiment:
         fails or is pruned costs no further one.
         """
         return self.retest.repeats if retest and self.retest is not None else self.repeats
+
+    def direction(self, metric: str) -> Direction | None:
+        """Which way a metric is better; None where nobody said."""
+        return next(
+            (o.direction for o in self.objectives if o.metric == metric), self.metric_directions.get(metric)
+        )
 
     def strategy(self, metric: str) -> Strategy:
         """Which of a curve's values stands for the trial."""

@@ -6,13 +6,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubetuna.analysis.report.checks import Check
-from kubetuna.analysis.report.text import finite, number, span
+from kubetuna.analysis.report.text import finite, interval_words, number
 from kubetuna.analysis.report.view import View
 from kubetuna.experiment.model import better
 from kubetuna.experiment.units import count
 from kubetuna.finrl.fold_results import WalkForward, verdict
+from kubetuna.finrl.looks import known_looks, same_test
+from kubetuna.study.record import StudyRecord
 
 BASELINES = ("buy_and_hold_return", "flat_return", "random_return", "untuned_return")
+# More would push the other checks off the page.
+SHOWN_LOOKS = 3
 _OWN = ("total_return", "cumulative_return")
 
 
@@ -44,10 +48,18 @@ def test_checks(final: Mapping[str, Any] | None) -> Iterator[Check]:
     beaten = all(better(direction, final["mean"], value) for value in final["baselines"].values())
     text = (
         f"On the held-out test, scored once with {count(len(final['runs']), 'seed')}: {final['metric']} "
-        f"{number(final['mean'])} (95 % interval {span(*final['interval'])})"
+        f"{number(final['mean'])} ({interval_words(final)})"
     )
     others = ", ".join(f"{name.replace('_', ' ')} {number(v)}" for name, v in final["baselines"].items())
     yield Check("good" if beaten else "care", f"{text}, against {others}." if others else f"{text}.")
+
+
+def looks_checks(seen: StudyRecord) -> Iterator[Check]:
+    """Looks at the same held-out test by other studies: each makes it less unseen, for this study too."""
+    looks = same_test(known_looks(seen.final, None), seen)
+    for look in [look for look in looks if look.uid != seen.uid][-SHOWN_LOOKS:]:
+        text = f"The held-out test of the same data was scored by {look.by} in study {look.study} on {look.when}"
+        yield Check("care", f"{text}: for this study it is no longer unseen.")
 
 
 def folds_checks(view: View, walk: WalkForward | None) -> Iterator[Check]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kubetuna.errors import Problem, SpecError
-from kubetuna.experiment.field_errors import unsupported
+from kubetuna.experiment.field_errors import forbidden, unsupported
+from kubetuna.experiment.model import NOTHING
 from kubetuna.finrl.shipped import COUNTS
 
 
@@ -28,7 +29,8 @@ class HPOConfig:
     """A search's settings; what is None is left as the task's example has it.
 
     Args:
-        study_name: the study's name; by default the task and the metric.
+        study_name: the study's name, which it keeps in the store; by default the task and the metric. The
+            experiment is called the nearest that Kubernetes allows: ``my_study`` is ``my-study``.
         n_trials: how many trials.
         n_jobs: how many at once.
         timeout: seconds after which nothing more is started and what runs is stopped.
@@ -37,8 +39,8 @@ class HPOConfig:
         storage_url: a SQLite or PostgreSQL URL; else KUBETUNA_STORE, else sqlite:///kubetuna.db.
         seed: of the sampler, and through it of everything.
         config: quick, thorough or production; sets the number of trials where ``n_trials`` does not.
-        sampler_settings: Optuna's own settings of the sampler.
-        pruner_settings: Optuna's own settings of the pruner.
+        sampler_settings: Optuna's own settings of the sampler; without a type, of the example's own.
+        pruner_settings: Optuna's own settings of the pruner, likewise.
 
     >>> HPOConfig.quick("task2").n_trials
     15
@@ -91,26 +93,39 @@ class HPOConfig:
             raise SpecError((Problem("task", unsupported(task, tuple(COUNTS))),))
         return replace(cls(n_trials=COUNTS[task][config], config=config), **changes)
 
-    def changes(self) -> dict[str, Any]:
-        """What it changes in an experiment's spec.
+    def changes(self, shipped: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
+        """What it changes in the spec that is ``shipped``, whose other settings stay.
+
+        Raises:
+            SpecError: settings of a pruner that is not used.
 
         >>> HPOConfig(n_trials=3, timeout=60).changes()
         {'maxTrialCount': 3, 'budget': {'wallClock': '60s'}}
         """
-        found: dict[str, Any] = {}
-        if self.n_trials is not None:
-            found["maxTrialCount"] = self.n_trials
-        if self.n_jobs is not None:
-            found["parallelTrialCount"] = self.n_jobs
-        if self.timeout is not None:
-            found["budget"] = {"wallClock": f"{self.timeout:g}s"}
-        if self.sampler_type is not None:
-            found["algorithm"] = _algorithm(self.sampler_type, self.sampler_settings, self.seed)
-        if self.pruner_type is not None and self.pruner_type != "none":
-            found["earlyStopping"] = _algorithm(self.pruner_type, self.pruner_settings, None)
-        return found
+        if self.pruner_type == "none" and self.pruner_settings:
+            raise SpecError((Problem("pruner_settings", forbidden('pruner_type is "none"')),))
+        seed = {} if self.seed is None else {"seed": self.seed}
+        sampler = _algorithm(shipped.get("algorithm"), self.sampler_type, {**self.sampler_settings, **seed})
+        pruner = None
+        if self.pruner_type != "none":
+            pruner = _algorithm(shipped.get("earlyStopping"), self.pruner_type, self.pruner_settings)
+        clock = None if self.timeout is None else {"wallClock": f"{self.timeout:g}s"}
+        found = {
+            "maxTrialCount": self.n_trials,
+            "parallelTrialCount": self.n_jobs,
+            "budget": clock and {**(shipped.get("budget") or {}), **clock},
+            "algorithm": sampler,
+            "earlyStopping": pruner,
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
 
-def _algorithm(name: str, settings: Mapping[str, Any], seed: int | None) -> dict[str, Any]:
-    given = {**settings, **({} if seed is None else {"seed": seed})}
-    return {"algorithmName": name, "algorithmSettings": [{"name": n, "value": v} for n, v in given.items()]}
+def _algorithm(
+    shipped: Mapping[str, Any] | None, name: str | None, given: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The named algorithm with what is given, the shipped one with it, or None where nothing is."""
+    if name is None and not given:
+        return None
+    known = {s["name"]: s["value"] for s in (shipped or {}).get("algorithmSettings", ())} if name is None else {}
+    settings = [{"name": n, "value": v} for n, v in {**known, **given}.items()]
+    return {"algorithmName": name or (shipped or {}).get("algorithmName"), "algorithmSettings": settings}

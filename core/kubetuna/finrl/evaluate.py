@@ -11,6 +11,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
+from kubetuna.analysis.statistics.intervals import Chances, Returns, chances
 from kubetuna.errors import BackendMissing, ResultsError
 from kubetuna.experiment.model import better
 from kubetuna.files import read_object
@@ -52,11 +55,13 @@ def task_in(folder: Path) -> str | None:
     return next((task for mark, task in MARKS.items() if (folder / mark).exists()), None)
 
 
-def evaluate(folder: Path, split: str | None = None, data: Path | None = None) -> dict[str, Any]:
+def evaluate(
+    folder: Path, split: str | None = None, data: Path | None = None, final: bool = False
+) -> dict[str, Any]:
     """Judge every model in a folder, by default on its validation data, or on all rows of other data.
 
     Raises:
-        ResultsError: there is no model, or the trainer refused.
+        ResultsError: there is no model, or the trainer refused; a ``test`` that is not ``final`` among it.
     """
     runs = []
     for place in models_in(folder):
@@ -64,9 +69,24 @@ def evaluate(folder: Path, split: str | None = None, data: Path | None = None) -
         assert task is not None
         part = split or ("all" if data is not None and task == "task1" else "validation")
         words = ["evaluate", *_model_words(task, place), "--split", part, "--json", *_data_words(task, place, data)]
+        words += ["--final"] if final else []
         runs.append({"model": str(place), **_named(task, ask_trainer(task, words))})
     metric, direction = goal_of(folder)
-    return {"model": str(folder), "metric": metric, "direction": direction, **_joined(runs), "runs": runs}
+    about = {"model": str(folder), "metric": metric, "direction": direction}
+    return {**about, **_joined(runs), **chances_of(metric, runs).as_json(), "runs": runs}
+
+
+def chances_of(metric: str, runs: Sequence[Mapping[str, Any]]) -> Chances:
+    """The intervals of a metric over judged models, as far as they have it."""
+    values = [float(run["metrics"][metric]) for run in runs if metric in run["metrics"]]
+    return chances(metric, values, [_returns(run) for run in runs]) if values else Chances()
+
+
+def _returns(run: Mapping[str, Any]) -> Returns | None:
+    """What a trainer says of its returns: all of them, or sums of neighbours with those of their squares."""
+    sums = np.array(run.get("returns") or (), dtype=np.float64)
+    squares = np.array(run["squares"], dtype=np.float64) if "squares" in run else sums**2
+    return Returns(sums, squares, int(run.get("length", len(sums)))) if len(sums) else None
 
 
 def _model_words(task: str, place: Path) -> list[str]:
@@ -93,6 +113,14 @@ def _named(task: str, found: Mapping[str, Any]) -> dict[str, Any]:
     others = {name: found[name] for name in CONTENDERS if name in found}
     rest = {name: value for name, value in found.items() if name not in (*CONTENDERS, "tuned", "model")}
     return {**rest, "task": task, "metrics": found["tuned"], "baselines": others}
+
+
+def data_of(folder: Path) -> str | None:
+    """The hash of the data that the models in a folder were trained beside; None where they do not say."""
+    place = models_in(folder)[0]
+    note = place / ("ensemble.json" if task_in(place) == "task1" else "adapter/trial.json")
+    protocol = read_object(note).get("protocol") if note.exists() else None
+    return str(protocol["data"]) if isinstance(protocol, dict) and "data" in protocol else None
 
 
 def goal_of(folder: Path) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from kubetuna.analysis.report.chart import Section
 from kubetuna.analysis.report.checks import Check
 from kubetuna.analysis.report.view import View
 from kubetuna.experiment.model import Experiment
-from kubetuna.finrl.baselines import baseline_checks, closing_lines, folds_checks, test_checks
+from kubetuna.finrl.baselines import baseline_checks, closing_lines, folds_checks, looks_checks, test_checks
 from kubetuna.finrl.fold_results import walk_of
 from kubetuna.finrl.sections import folds_section, test_section
 from kubetuna.finrl.shipped import shipped_task
@@ -54,6 +54,7 @@ class Contest(Extension):
 
     def checks(self, seen: StudyRecord, view: View) -> Iterator[Check]:
         """The held-out test, the folds and the baselines."""
+        yield from looks_checks(seen)
         if view.scored:
             yield from test_checks(seen.final)
             yield from folds_checks(view, walk_of(seen))

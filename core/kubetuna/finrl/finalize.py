@@ -1,20 +1,22 @@
 """``finalize``: the winner is trained again with several seeds, and the held-out test is scored once.
 
-That it was is durable before it is done, in the folder of results and in the store: a second look at the same test
-would turn it into one more validation set, so it is refused unless somebody insists, and then counted.
+That it was is durable before it is done, in the folder of results, in the store and on the machine: a second look
+at the same test, by whatever study, would turn it into one more validation set, so it is refused unless somebody
+insists, and then counted.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from kubetuna.analysis.statistics.intervals import mean_interval
 from kubetuna.errors import ResultsError
-from kubetuna.finrl.evaluate import evaluate
+from kubetuna.finrl.evaluate import data_of, evaluate
+from kubetuna.finrl.looks import Look, same_test, who
 from kubetuna.finrl.shipped import shipped_task
 from kubetuna.study.record import StudyRecord
 from kubetuna.training.process import Say
@@ -23,6 +25,7 @@ from kubetuna.trials.records import TrialRecord
 
 SEEDS = 5
 MODELS = "final"
+INTERVALS = ("interval", "marketInterval", "trainingInterval")
 
 Keep = Callable[[Mapping[str, Any]], None]
 
@@ -36,8 +39,11 @@ def finalize(
     seeds: int = SEEDS,
     again: bool = False,
     words: Sequence[str] = (),
+    looks: Sequence[Look] = (),
 ) -> dict[str, Any]:
     """Train, score the test part, and keep what came of it with ``keep``, which is called before as well.
+
+    ``looks`` are all that are known, at whatever test.
 
     Raises:
         ResultsError: the trials leave no model to score, the test was scored before, or the trainer failed.
@@ -47,37 +53,49 @@ def finalize(
             f"{seen.spec.name}: its trials leave no model that kubetuna can score; finalize and evaluate know the "
             "models of kubetuna_trial.task1 and task2. To train with the winner: kubetuna train"
         )
-    looks = _refuse_second_look(seen, again)
+    _refuse_second_look(seen, same_test(looks, seen, None), again)
     place = folder / MODELS / f"trial-{trial.number}"
     trained = train(seen, trial, trial.params, place, seeds_of(seen, trial, seeds), say, words)
+    data = data_of(place)
+    # Other words for the trainer may have led to other data than the trials had.
+    earlier = same_test(looks, seen, data)
+    _refuse_second_look(seen, earlier, again)
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    number = 1 + max((look.number for look in earlier if look.uid == seen.uid), default=_old_looks(seen))
+    look = Look(seen.spec.name, seen.uid, number, now, who(), data or "", trained[0].protocol or "")
     record: dict[str, Any] = {
         "metric": seen.spec.objectives[0].metric,
         "direction": seen.spec.objectives[0].direction,
         "trial": trial.number,
         "params": dict(trial.params),
-        "looks": looks + 1,
-        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "looks": max(len(earlier), _old_looks(seen)) + 1,
+        "seen": [asdict(one) for one in (*earlier, look)],
+        "when": now,
         "runs": [],
     }
     keep(record)
     say("scoring the held-out test")
-    done = record | _scored(record["metric"], trial, trained, evaluate(place, "test"))
+    done = record | _scored(record["metric"], trial, trained, evaluate(place, "test", final=True))
     keep(done)
     return done
 
 
-def _refuse_second_look(seen: StudyRecord, again: bool) -> int:
-    """How often the test was looked at before."""
-    if seen.final is None:
-        return 0
-    looks = int(seen.final.get("looks", 1))
-    if not again:
-        when = seen.final.get("when", "an earlier day")
-        raise ResultsError(
-            f"{seen.spec.name}: the held-out test was scored on {when}; a second look would tune on it. "
-            "For its result: kubetuna summary. To score it anyway: --again"
-        )
-    return looks
+def _old_looks(seen: StudyRecord) -> int:
+    """How often the study itself looked, as records without a list of looks have it too."""
+    return int((seen.final or {}).get("looks", 1)) if seen.final else 0
+
+
+def _refuse_second_look(seen: StudyRecord, earlier: Sequence[Look], again: bool) -> None:
+    if again or not (earlier or seen.final):
+        return
+    when = earlier[-1].when if earlier else (seen.final or {}).get("when", "an earlier day")
+    others = [look for look in earlier if look.uid != seen.uid]
+    by = f" by {others[-1].by} in study {others[-1].study}, on the same data" if others else ""
+    when = others[-1].when if others else when
+    raise ResultsError(
+        f"{seen.spec.name}: the held-out test was scored on {when}{by}; a second look would tune on it. "
+        "For its result: kubetuna summary. To score it anyway: --again"
+    )
 
 
 def _scored(
@@ -87,7 +105,7 @@ def _scored(
     validation = [t.metrics[metric] for t in trained if metric in t.metrics]
     return {
         "mean": fmean(values),
-        "interval": list(mean_interval(values)),
+        **{name: found[name] for name in INTERVALS if name in found},
         "metrics": found["metrics"],
         "baselines": {n: f[metric] for n, f in found["baselines"].items() if metric in f},
         "validation": {

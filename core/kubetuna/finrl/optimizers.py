@@ -9,11 +9,10 @@ import optuna
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.finrl.config import HPOConfig
-from kubetuna.finrl.shipped import task_experiment
+from kubetuna.finrl.shipped import document, task_experiment
 from kubetuna.finrl.tuning import results_folder, tune
 from kubetuna.local import runner
 from kubetuna.store.database import parse_url
-from kubetuna.study.record import StudyRecord
 from kubetuna.terminal.live import progress_console
 
 
@@ -26,7 +25,7 @@ class Optimizer:
         data: a folder of the contest's files; synthetic data by default.
         folder: where the results are left; ``hpo_experiments/TASK_hpo_results`` by default.
         verbose: whether to show progress on stderr.
-        fields: any fields of the Experiment's spec, such as ``objective={...}`` or ``repeats=3``.
+        fields: any fields of the Experiment's spec, such as ``repeats=3``; they win over ``config``.
     """
 
     task: ClassVar[str]
@@ -52,7 +51,7 @@ class Optimizer:
         Raises:
             SpecError: a field or a value that is not allowed; with every problem found.
         """
-        changes = {**self.config.changes(), **self._fields, **fields}
+        changes = {**self.config.changes(document(self.task)["spec"]), **self._fields, **fields}
         # The pruner "none" is the absence of one, which no change of a field expresses.
         removed = ["earlyStopping=null"] if self.config.pruner_type == "none" else []
         chosen, name = metric or self._metric, self.config.study_name
@@ -67,14 +66,11 @@ class Optimizer:
             KubetunaError: the experiment cannot run, or the store cannot be used.
         """
         spec, url = self.experiment(metric, **fields), runner.store_url(self.config.storage_url)
-        self._tune(spec, url)
-        storage = optuna.storages.RDBStorage(parse_url(url).render_as_string(hide_password=False))
-        return optuna.load_study(study_name=spec.name, storage=storage)
-
-    def _tune(self, spec: Experiment, url: str) -> StudyRecord:
+        name = self.config.study_name or spec.name
         with runner.interruptible() as interrupt:
-            _, seen = tune(spec, url, progress_console(self.verbose), interrupt, self.folder)
-        return seen
+            tune(spec, url, progress_console(self.verbose), interrupt, self.folder, name)
+        storage = optuna.storages.RDBStorage(parse_url(url).render_as_string(hide_password=False))
+        return optuna.load_study(study_name=name, storage=storage)
 
 
 class Task1HPOOptimizer(Optimizer):

@@ -8,13 +8,13 @@ from typing import Any
 
 from kubetuna.analysis.report.chart import Chart, Section, line, table
 from kubetuna.analysis.report.kinds import BEST, BLUE, GREY, ORANGE, PURPLE, SKY
-from kubetuna.analysis.report.text import esc, label, number, span
+from kubetuna.analysis.report.text import esc, interval_words, label, number
 from kubetuna.experiment.units import count
 from kubetuna.finrl.fold_results import Walked, WalkForward, verdict
 
 TEST_LEAD = (
-    "No trial has read these data. The best configuration was trained again with several seeds, so the interval "
-    "shows the effect of chance alone."
+    "No trial has read these data. The best configuration was trained again with several seeds. The interval holds "
+    "two kinds of chance: another stretch of the same market, and another seed."
 )
 FOLDS_LEAD = (
     "Each fold trains the same parameters again on everything before its block and is judged on the block; the "
@@ -37,13 +37,13 @@ def test_section(final: Mapping[str, Any] | None) -> Section | None:
 def _contenders(final: Mapping[str, Any]) -> str:
     runs, others = final["runs"], sorted(final["baselines"].items(), key=lambda item: -item[1])
     seeds = [(f"seed {run['seed']}", run["metrics"].get(final["metric"])) for run in runs]
-    interval = f"{span(*final['interval'])}, {count(len(runs), 'seed')}"
+    interval = f"{count(len(runs), 'seed')}: {interval_words(final)}"
     rows = [["<b>best configuration</b>", f"<b>{number(final['mean'])}</b>", interval]]
     rows += [
         [esc(name.replace("_", " ")), number(value), ""]
         for name, value in (*(seeds if len(runs) > 1 else ()), *others)
     ]
-    return table(("", str(final["metric"]), "95 % interval"), rows, (1,))
+    return table(("", str(final["metric"]), "how sure"), rows, (1,))
 
 
 def _validation(final: Mapping[str, Any]) -> str:

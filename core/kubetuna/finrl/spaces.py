@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution
 from kubetuna.experiment.model import Experiment
 from kubetuna.finrl.shipped import task_experiment
 from kubetuna.search.optuna_internals import suggest
-from kubetuna.search.space import distribution, exists, ordered
+from kubetuna.search.space import distribution, exists, ordered, restored
 
 
 class SearchSpace:
@@ -34,7 +34,7 @@ class SearchSpace:
         values: dict[str, Any] = {}
         for parameter in ordered(self._spec):
             if exists(parameter, values):
-                values[parameter.name] = suggest(trial, parameter.name, distribution(parameter))
+                values[parameter.name] = restored(suggest(trial, parameter.name, distribution(parameter)))
         return values
 
 

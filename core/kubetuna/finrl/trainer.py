@@ -61,13 +61,15 @@ class HPOIntegratedTrainer:
             self.results, chosen, params, folder, seeds_of(self.results, chosen, seeds), self._say, trainer_args
         )
 
-    def evaluate(self, model: str | Path, data: str | Path | None = None) -> Mapping[str, Any]:
+    def evaluate(
+        self, model: str | Path, data: str | Path | None = None, split: str | None = None
+    ) -> Mapping[str, Any]:
         """Judge a saved model by the protocol, beside what needs no training.
 
         Raises:
             ResultsError: there is no model, or it does not fit the data.
         """
-        return evaluate(Path(model), data=Path(data) if data else None)
+        return evaluate(Path(model), split, Path(data) if data else None)
 
     def _say(self, text: str) -> None:
         if self.verbose:

@@ -22,10 +22,15 @@ def results_folder(task: str) -> Path:
 
 
 def tune(
-    spec: Experiment, url: str, console: Console, interrupt: threading.Event, folder: Path
+    spec: Experiment,
+    url: str,
+    console: Console,
+    interrupt: threading.Event,
+    folder: Path,
+    study: str | None = None,
 ) -> tuple[runner.RunResult, StudyRecord]:
     """Run an experiment, or take it up where it was, and write what is known of it into a folder."""
-    told = run_shown(spec, url, console, interrupt)
-    seen = runner.look_by_name(spec.name, url)
+    told = run_shown(spec, url, console, interrupt, study)
+    seen = runner.look_by_name(study or spec.name, url)
     write_results(seen, folder)
     return told, seen

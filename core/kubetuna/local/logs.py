@@ -1,7 +1,7 @@
 """An attempt's lines, from the file that it prints into. The cursor is a byte offset.
 
-A line longer than ``LINE_LIMIT`` is left out, however long; ``+`` after the offset says that the file is read from
-within one.
+Of a line longer than ``LINE_LIMIT`` the end is kept, however long it is and however it is read: what a progress bar
+shows last, and what is printed behind it, stands there.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kubetuna.local.folders import EXIT, LOG, REQUEST, attempt_folder
-from kubetuna.trials.attempts import LINE_LIMIT, AttemptKey, LogChunk
+from kubetuna.trials.attempts import AttemptKey, LogChunk, end_of
 
 CHUNK = 1024 * 1024
 
@@ -25,9 +25,10 @@ class FileLogs:
         folder = attempt_folder(self._root, key)
         # Asked before reading: whatever was printed before the end is then in what is read.
         ended = (folder / EXIT).exists() or not (folder / REQUEST).exists()
-        offset, within = int(cursor.rstrip("+") or 0), cursor.endswith("+")
+        # An earlier version put "+" behind the offset of a line of which it had left out the beginning.
+        offset = int(cursor.rstrip("+") or 0)
         data = _bytes(folder / LOG, offset)
-        return _chunk(data, offset, within, ended and len(data) < CHUNK)
+        return _chunk(data, offset, ended and len(data) < CHUNK)
 
 
 def _bytes(path: Path, offset: int) -> bytes:
@@ -39,16 +40,10 @@ def _bytes(path: Path, offset: int) -> bytes:
         return b""
 
 
-def _chunk(data: bytes, offset: int, within: bool, last: bool) -> LogChunk:
-    lines = data.split(b"\n")
-    rest = lines.pop()
-    if within and lines:
-        lines, within = lines[1:], False
+def _chunk(data: bytes, offset: int, last: bool) -> LogChunk:
+    *lines, rest = data.split(b"\n")
     if last:
-        lines += [rest] if rest and not within else []
+        lines += [rest] if rest else []
         rest = b""
-    elif within or len(rest) > LINE_LIMIT:
-        rest, within = b"", True
-    kept = tuple(line for line in lines if len(line) <= LINE_LIMIT)
-    cursor = f"{offset + len(data) - len(rest)}{'+' if within and not last else ''}"
-    return LogChunk(kept, cursor, drained=last)
+    rest = end_of(rest)
+    return LogChunk(tuple(map(end_of, lines)), str(offset + len(data) - len(rest)), drained=last)

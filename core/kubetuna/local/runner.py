@@ -65,8 +65,10 @@ class Watchers:
     noted: Callable[[str], None] = lambda _note: None
 
 
-def run(spec: Experiment, url: str, watchers: Watchers, interrupt: threading.Event) -> RunResult:
-    """Run an experiment to its end, or until ``interrupt`` is set.
+def run(
+    spec: Experiment, url: str, watchers: Watchers, interrupt: threading.Event, study: str | None = None
+) -> RunResult:
+    """Run an experiment to its end, or until ``interrupt`` is set; ``study`` is its study's name, if not its own.
 
     Raises:
         SpecError: a field is set that only a cluster can serve.
@@ -76,9 +78,10 @@ def run(spec: Experiment, url: str, watchers: Watchers, interrupt: threading.Eve
     ensure_schema(engine)
     clock = SystemClock()
     who = Holder(host=socket.gethostname(), pid=os.getpid(), since=clock.now())
-    with hold(engine, spec.name, who) as held:
+    name = study or spec.name
+    with hold(engine, name, who) as held:
         while True:
-            opened = open_study(engine, spec, spec.name, str(who), clock.now(), lambda: secrets.randbits(31))
+            opened = open_study(engine, spec, name, str(who), clock.now(), lambda: secrets.randbits(31))
             try:
                 return _run_opened(spec, opened, clock, watchers, interrupt, held)
             except ForeignTrials as error:

@@ -8,12 +8,14 @@ out to have finished by itself.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.metrics.curve import Curve, Point, joined
 from kubetuna.metrics.lines import Announcement, LineReader, MetricLine, Protocol, Record, SeriesPart
+from kubetuna.metrics.nearest import Nearest
+from kubetuna.metrics.terminal import is_cut
 from kubetuna.trials.attempts import LogChunk
 from kubetuna.trials.outcome import Reading
 
@@ -35,8 +37,11 @@ class TrialLog:
         # What is stored is exact in the middle of a chunk too: a cursor, and how many records after it were taken.
         self._taken_cursor = self.cursor
         self._taken = self._again = int(state.get("taken", 0))
-        self.drained = self._cut = False
+        self.drained = self._lost = False
         self.gaps = 0
+        self._nearest = [Nearest(name, dict(state.get("near", {}).get(name, {}))) for name in self._objectives]
+        # Lines of this attempt of which only the end is known.
+        self._cut = self._settled_cut = int(state.get("cut", 0))
         self.series: dict[str, list[float]] = {}
         self.series_changed = False
 
@@ -59,22 +64,35 @@ class TrialLog:
         self._curve.begin_attempt()
         self._waiting.clear()
         self._announced = None
-        self.cursor = ""
+        self.cursor, self._cut = "", 0
+        self._nearest = [Nearest(name) for name in self._objectives]
         self._settle()
-        self.drained = self._cut = False
+        self.drained = self._lost = False
         self.series = {}
 
     def take(self, chunk: LogChunk) -> None:
         """Parse the lines of a chunk."""
-        found = [r for r in map(self._reader.read, chunk.lines) if r is not None]
+        found = list(self._read(chunk.lines))
         self._waiting.extend(found[self._again :])
         self._again = max(0, self._again - len(found))
         self.cursor = chunk.cursor
         self.drained = chunk.drained
         self.gaps += chunk.gap
+        self._cut += sum(map(is_cut, chunk.lines))
         said = {name for r in found if isinstance(r, MetricLine) for name in r.values}
         # What the place says itself comes last, so it makes up for what was not read before it.
-        self._cut = chunk.cut and not said.issuperset(self._objectives)
+        self._lost = chunk.lost and not said.issuperset(self._objectives)
+
+    def _read(self, lines: Iterable[bytes]) -> Iterator[Record]:
+        """What the lines report. Those without an objective that has no value yet are looked at more closely."""
+        wanted = [near for near in self._nearest if near.metric not in self._curve.latest]
+        for line in lines:
+            record = self._reader.read(line)
+            if record is not None:
+                yield record
+            for near in wanted:
+                if not isinstance(record, MetricLine) or near.metric not in record.values:
+                    near.look(line)
 
     def records(self, known_steps: Mapping[int, float]) -> Iterator[Point | None]:
         """Take waiting records into the curve, one by one, each with the point that it makes, if any."""
@@ -86,6 +104,7 @@ class TrialLog:
     def _settle(self) -> None:
         """Nothing waits: all up to the cursor was taken, or is left out."""
         self._taken_cursor, self._taken, self._again = self.cursor, 0, 0
+        self._settled_cut = self._cut
 
     def _apply(self, record: Record, known_steps: Mapping[int, float]) -> Point | None:
         match record:
@@ -108,19 +127,29 @@ class TrialLog:
     def reading(self) -> Reading:
         """What the log says so far."""
         values = self._curve.values()
+        missing = _missing(self._objectives, values, self._curve.invalid)
         return Reading(
             values=values,
-            missing=_missing(self._objectives, values, self._curve.invalid),
-            invalid={n: self._curve.invalid[n] for n in self._objectives if n in self._curve.invalid},
+            missing=missing,
+            invalid={
+                n: text for n, text in self._curve.invalid.items() if n in self._objectives and n not in values
+            },
             announced=self._announced,
             cut=self._cut,
+            lost=self._lost,
+            hint="; ".join(filter(None, self._hints(missing))) if self.drained else "",
         )
+
+    def _hints(self, missing: Sequence[str]) -> Iterator[str]:
+        return (near.hint() for near in self._nearest if near.metric in missing)
 
     def state(self) -> dict[str, Any]:
         """What to store so that another process reads on from here."""
         state = {"attempt": self._attempt, "cursor": self._taken_cursor, "curve": self._curve.to_state()}
-        spoken = {"announced": self._announced, "protocol": self.protocol, "repeat": self.repeat}
-        spoken["taken"] = self._taken
+        spoken: dict[str, Any] = {"announced": self._announced, "protocol": self.protocol, "repeat": self.repeat}
+        spoken |= {"taken": self._taken, "cut": self._settled_cut}
+        wanted = (near for near in self._nearest if near.found and near.metric not in self._curve.latest)
+        spoken["near"] = {near.metric: near.found for near in wanted}
         return state | {name: value for name, value in spoken.items() if value}
 
 

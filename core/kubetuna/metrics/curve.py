@@ -1,9 +1,10 @@
 """The curve of a trial over all of its attempts, and the values that stand for it.
 
 The first accepted value per step counts, over all attempts; lines without a step are numbered per attempt by
-those that carry the objective; a step below the last one is kept and never pruned on. A trial's value of a metric
-is the last that the latest attempt with any printed, unless its strategy is ``min`` or ``max``. The state is
-small and JSON, so it is stored with the values that it led to.
+those that carry the objective; a step below the last one is kept and never pruned on. Once a report stands between
+two steps (half an epoch), reports are counted in the order of their places, and one that is repeated is known. A
+trial's value of a metric is the last that the latest attempt with any printed, unless its strategy is ``min`` or
+``max``. The state is small and JSON, so it is stored with the values that it led to.
 
 JSON beats text, metric by metric, over all of a trial's attempts, since they run the same program. From a metric's
 first JSON report on, no text line speaks for it (a progress bar, ``patience=5 loss=99``), whatever filter found it,
@@ -20,7 +21,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubetuna.metrics.lines import SERIES_POINTS, STEP_LIMIT, MetricLine, SeriesPart
+from kubetuna.metrics.lines import SERIES_POINTS, MetricLine, SeriesPart
+from kubetuna.metrics.numbers import STEP_LIMIT
 
 SERIES_NAMES = 4
 
@@ -29,13 +31,16 @@ SERIES_NAMES = 4
 class Point:
     """An accepted value of the objective. ``in_order``: above every step before it, so pruners may see it.
 
-    ``void_below``: the points below this step came from text and are withdrawn by this one.
+    ``void_below``: the points below this step came from text and are withdrawn by this one. ``text``: it was found
+    in text; ``summary``: it is the first JSON report and has no step, so it may be the only one.
     """
 
     step: int
     value: float
     in_order: bool
     void_below: int = 0
+    text: bool = False
+    summary: bool = False
 
 
 class Curve:
@@ -49,10 +54,17 @@ class Curve:
         # Metrics that JSON has reported, and how many of the first steps hold what text lines gave.
         self._json: set[str] = set(state.get("json", ()))
         self._text: int = state.get("text", 0)
+        # The last place between two steps, once there was one: from then on places are counted, in their order.
+        self._position: float | None = state.get("position")
         self.latest: dict[str, float] = dict(state.get("latest", {}))
         self.invalid: dict[str, str] = dict(state.get("invalid", {}))
         self.lowest: dict[str, float] = dict(state.get("lowest", {}))
         self.highest: dict[str, float] = dict(state.get("highest", {}))
+
+    @property
+    def reported_by_json(self) -> AbstractSet[str]:
+        """The metrics for which no text speaks any more."""
+        return self._json
 
     def begin_attempt(self) -> None:
         """Number lines without a step from 0 again."""
@@ -68,15 +80,31 @@ class Curve:
         self._keep(heard)
         if self._objective not in heard.values and self._objective not in heard.invalid:
             return None
-        step = heard.step if heard.step is not None else self._ordinal
+        step = self._step(heard)
         self._ordinal += 1
         if heard.text:
             self._text = max(self._text, self._ordinal)
-        void = self._text if not heard.text and (again or heard.step is not None) else 0
+        placed = heard.step is not None or heard.position is not None
+        void = self._text if not heard.text and (again or placed) else 0
         taken = step in known_steps and step >= void
-        if self._objective in heard.invalid or taken or step > STEP_LIMIT:
+        if self._objective in heard.invalid or taken or not 0 <= step <= STEP_LIMIT:
             return None
-        return self._point(step, heard.values[self._objective], void, known_steps)
+        point = self._point(step, heard.values[self._objective], void, known_steps)
+        return replace(point, text=heard.text, summary=not (heard.text or again or placed))
+
+    def _step(self, line: MetricLine) -> int:
+        """The step of a report; -1 for a place between two steps that lies no further than an earlier one."""
+        place = line.step if line.position is None else line.position
+        if place is None:
+            return self._ordinal
+        if self._position is None:
+            if line.step is not None:
+                return line.step
+            self._position = -1.0 if self._text else float(self._last)
+        if place <= self._position:
+            return -1
+        self._position = float(place)
+        return self._last + 1
 
     def _point(self, step: int, value: float, void: int, known_steps: Mapping[int, float]) -> Point:
         if void:
@@ -122,6 +150,8 @@ class Curve:
             state["json"] = sorted(self._json)
         if self._text:
             state["text"] = self._text
+        if self._position is not None:
+            state["position"] = self._position
         if self.invalid:
             state["invalid"] = dict(self.invalid)
         if "min" in self._strategies.values():

@@ -8,9 +8,12 @@ run on RE2: Katib's engine, with its syntax, and linear by construction. ``kubet
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
+
+from kubetuna.metrics.libraries import LIBRARY_FILTERS
+from kubetuna.metrics.numbers import number_in
 
 DEFAULT_FILTER = r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)"
 
@@ -29,39 +32,75 @@ _ASSIGNMENT = re.compile(
 _JOINT = re.compile(r"[./]")
 
 
-def default_pairs(text: str, known: Container[str]) -> Pairs:
-    """Names and values as ``DEFAULT_FILTER`` finds them in a line.
+# A name that is no word ("ndcg@10", "valid_1 auc") is looked for as it is written, between what separates words.
+_VALUE = r"\s*+=\s*+([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)(?=([^\s,;]{0,20}))"
+_WORD = re.compile(r"[\w|./-]+", re.ASCII)
+
+
+def default_filter(known: Collection[str]) -> Callable[[str], Pairs]:
+    """A function that finds names and values as ``DEFAULT_FILTER`` does in a line.
 
     Katib reads ``val/acc=0.9`` as ``acc``; where ``val/acc`` is itself ``known``, that is the name. A value that
     is no number is given as it stands in the line rather than as Katib's empty text.
     """
-    for match in _ASSIGNMENT.finditer(text):
-        word, value, rest = match.groups()
-        if value is None:
-            continue
-        name = word if word in known else _JOINT.split(word)[-1]
-        yield name, (value if any(map(str.isdigit, value)) else value + (rest or ""))
+    odd = sorted((name for name in known if not _WORD.fullmatch(name)), key=len, reverse=True)
+    written = re.compile(rf"(?<![\w@:])({'|'.join(map(re.escape, odd))}){_VALUE}", re.ASCII) if odd else None
+
+    def pairs(text: str) -> Pairs:
+        for match in _ASSIGNMENT.finditer(text):
+            word = match.group(1)
+            if match.group(2) is not None:
+                yield word if word in known else _JOINT.split(word)[-1], _given(match)
+        if written is not None:
+            yield from ((match.group(1), _given(match)) for match in written.finditer(text))
+
+    return pairs
+
+
+def _given(match: re.Match[str]) -> str:
+    value, rest = match.group(2), match.group(3)
+    return number_in(match.string, *match.span(2)) if any(map(str.isdigit, value)) else value + (rest or "")
 
 
 def compile_filter(text: str) -> Callable[[str], Pairs]:
-    """Compile a custom filter into a function from a line to the names and values in it.
+    """Compile a custom filter, or a library's by its name, into a function from a line to names and values in it.
 
     Raises:
         ValueError: too long, no RE2 expression, or fewer than two groups.
     """
+    if text in LIBRARY_FILTERS:
+        return _all_of([_pairs_of(_compile(found.pattern), found.names) for found in LIBRARY_FILTERS[text]])
     if len(text) > PATTERN_LENGTH:
         raise ValueError(f"{len(text)} characters long; at most {PATTERN_LENGTH} are allowed")
     pattern = _compile(text)
     if pattern.groups < 2:
-        raise ValueError("two groups are needed: the first is the metric's name, the second its value")
+        raise ValueError(
+            "two groups are needed: the first is the metric's name, the second its value; "
+            f"or the name of a library: {', '.join(LIBRARY_FILTERS)}"
+        )
+    return _pairs_of(pattern, ())
+
+
+def marks_of(filters: Iterable[str]) -> Iterator[str]:
+    """What a line has, other than a metric's name, in which one of these filters may find something."""
+    return (found.mark for name in filters for found in LIBRARY_FILTERS.get(name, ()) if found.mark)
+
+
+def _pairs_of(pattern: Any, names: Sequence[str]) -> Callable[[str], Pairs]:
+    """What a pattern finds: name and value, or a value for each of the given ``names``."""
 
     def pairs(line: str) -> Pairs:
         for match in islice(pattern.finditer(line), MATCHES_PER_LINE):
-            name, value = match.group(1), match.group(2)
-            if name is not None and value is not None:
-                yield name.strip(), value.strip()
+            if names:
+                yield from ((name, match.group(at)) for at, name in enumerate(names, 1))
+            elif match.group(1) is not None and match.group(2) is not None:
+                yield match.group(1).strip(), number_in(line, *match.span(2)).strip()
 
     return pairs
+
+
+def _all_of(filters: Sequence[Callable[[str], Pairs]]) -> Callable[[str], Pairs]:
+    return lambda line: (pair for pairs in filters for pair in pairs(line))
 
 
 def _compile(text: str) -> Any:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from kubetuna.experiment.field_errors import forbidden, invalid, required, too_many
 from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.steps import values_of
 from kubetuna.parsing.shape import PRUNING_NEEDS_ONE_OBJECTIVE
-from kubetuna.search.space import GRID_LIMIT, choices, grid_points, upper_bound
+from kubetuna.search.space import GRID_LIMIT, grid_points, upper_bound
 
 SINGLE_OBJECTIVE = ("cmaes",)
 
@@ -27,7 +28,7 @@ def check(experiment: Experiment) -> Iterator[tuple[str, str]]:
 
 
 def _grid(experiment: Experiment, name: str) -> Iterator[tuple[str, str]]:
-    endless = [(i, p) for i, p in enumerate(experiment.parameters) if choices(p) is None]
+    endless = [(i, p) for i, p in enumerate(experiment.parameters) if values_of(p) is None]
     for index, parameter in endless:
         path = f"parameters[{index}].feasibleSpace.step"
         hint = "; use a list" if parameter.log else ""

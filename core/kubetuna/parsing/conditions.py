@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 
-from kubetuna.experiment.expressions import Expression, ExpressionError, Node, parse_expression
+from kubetuna.experiment.expressions import ARITHMETIC, Expression, ExpressionError, Node, parse_expression
 from kubetuna.experiment.field_errors import invalid
 from kubetuna.experiment.model import Constraint, Experiment, Parameter
+from kubetuna.experiment.steps import exact, values_of
 from kubetuna.parsing.fields import Fields
 
 ENUMERATION_LIMIT = 20_000
 
-Interval = tuple[float, float]
+Interval = tuple[Decimal, Decimal]
 
 
 def parse_constraints(
@@ -59,7 +60,7 @@ def _never(expression: Expression, parameters: Sequence[Parameter]) -> bool:
 def impossible(expression: Expression, parameters: Sequence[Parameter]) -> bool:
     """Whether an expression is proven to hold nowhere, by enumeration where that is small, else by intervals."""
     used = [p for p in parameters if p.name in expression.names]
-    domains = [_values(p) for p in used]
+    domains = [values_of(p) for p in used]
     if all(d is not None for d in domains) and math.prod(len(d or ()) for d in domains) <= ENUMERATION_LIMIT:
         names = [p.name for p in used]
         points = itertools.product(*(d or () for d in domains))
@@ -67,27 +68,13 @@ def impossible(expression: Expression, parameters: Sequence[Parameter]) -> bool:
     return not _possible(expression.root, {p.name: _interval(p) for p in used}, True)
 
 
-def _values(parameter: Parameter) -> Sequence[object] | None:
-    if parameter.choices:
-        return parameter.choices
-    low, high = parameter.low or 0, parameter.high or 0
-    if parameter.kind == "int":
-        return range(int(low), int(high) + 1, int(parameter.step or 1))
-    if low == high:
-        return [low]
-    if parameter.step is None or (high - low) / parameter.step > ENUMERATION_LIMIT:
-        return None
-    first, step = Decimal(str(low)), Decimal(str(parameter.step))
-    return [float(first + i * step) for i in range(int((Decimal(str(high)) - first) / step) + 1)]
-
-
 def _interval(parameter: Parameter) -> Interval | None:
     numbers = [v for v in parameter.choices if isinstance(v, int | float) and not isinstance(v, bool)]
     if parameter.choices:
         whole = len(numbers) == len(parameter.choices)
-        return (min(numbers), max(numbers)) if whole and numbers else None
+        return (exact(min(numbers)), exact(max(numbers))) if whole and numbers else None
     assert parameter.low is not None and parameter.high is not None
-    return float(parameter.low), float(parameter.high)
+    return exact(parameter.low), exact(parameter.high)
 
 
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
@@ -135,12 +122,12 @@ def _is_text(node: Node) -> bool:
 def _bounds(node: Node, known: Mapping[str, Interval | None]) -> Interval | None:
     if node.op == "literal":
         value = node.args[0]
-        return (value, value) if isinstance(value, int | float) else None
+        return (exact(value), exact(value)) if isinstance(value, int | float) else None
     if node.op == "name":
         return known.get(node.args[0])
     if node.op == "negative":
         inner = _bounds(node.args[0], known)
-        return None if inner is None else (-inner[1], -inner[0])
+        return None if inner is None else (inner[1].copy_negate(), inner[0].copy_negate())
     if node.op not in ("+", "-", "*", "/"):
         return None
     left, right = (_bounds(side, known) for side in node.args)
@@ -150,13 +137,10 @@ def _bounds(node: Node, known: Mapping[str, Interval | None]) -> Interval | None
 
 
 def _combined(op: str, left: Interval, right: Interval) -> Interval | None:
-    if op == "+":
-        return left[0] + right[0], left[1] + right[1]
-    if op == "-":
-        return left[0] - right[1], left[1] - right[0]
-    if op == "/":
-        if right[0] <= 0 <= right[1]:
-            return None
-        right = (1 / right[1], 1 / right[0])
-    corners = [a * b for a in left for b in right]
-    return (min(corners), max(corners)) if all(map(math.isfinite, corners)) else None
+    if op == "/" and right[0] <= 0 <= right[1]:
+        return None
+    try:
+        corners = [ARITHMETIC[op](a, b) for a in left for b in right]
+    except DecimalException:
+        return None
+    return min(corners), max(corners)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from kubetuna.experiment.field_errors import invalid, unsupported
@@ -46,6 +47,20 @@ def _strategies(fields: Fields, known: set[str]) -> dict[str, Strategy]:
         elif name is not None and value is not None:
             found[name] = cast(Strategy, value)
     return found
+
+
+def usual_strategies(objectives: Sequence[Objective], additional: Sequence[str]) -> dict[str, Strategy]:
+    """Katib's own default: the best value of each curve, by the objective's type. Ours is the latest value."""
+    best: dict[str, Strategy] = {"minimize": "min", "maximize": "max"}
+    found = {o.metric: best[o.direction] for o in objectives}
+    return found | {name: best[o.direction] for o in objectives[:1] for name in additional}
+
+
+def parse_directions(spec: Fields) -> dict[str, Direction]:
+    """Which way metrics that are no objectives are better, where the file says so."""
+    fields = spec.child("objective").child("metricDirections")
+    found = ((name, fields.text(name)) for name in fields.raw_all())
+    return {name: cast(Direction, way) for name, way in found if way}
 
 
 def parse_collector(spec: Fields) -> Collector:

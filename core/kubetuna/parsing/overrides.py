@@ -60,21 +60,42 @@ def _put(document: dict[str, Any], path: str, value: Any) -> bool:
     return False
 
 
-def with_metric(document: dict[str, Any], metric: str | None, problems: list[Problem]) -> dict[str, Any]:
+def metric_and_direction(text: str) -> tuple[str, str | None]:
+    """The parts of ``NAME`` or ``NAME:minimize``. A name may hold a colon itself."""
+    name, _, direction = text.rpartition(":")
+    return (name, direction) if name and direction in ("minimize", "maximize") else (text, None)
+
+
+def with_metric(document: dict[str, Any], text: str | None, problems: list[Problem]) -> dict[str, Any]:
     """The document with another objective metric; the old one becomes an additional metric."""
-    if metric is None:
+    if text is None:
         return document
     spec = document.get("spec")
     objective = spec.get("objective") if isinstance(spec, dict) else None
     if not isinstance(objective, dict):
         problems.append(Problem("--metric", forbidden("needs one spec.objective; edit spec.objectives instead")))
         return document
-    old = objective.get("objectiveMetricName")
+    metric, direction = metric_and_direction(text)
+    old, way = objective.get("objectiveMetricName"), objective.get("type")
+    known = objective.get("metricDirections")
+    directions = {**(known if isinstance(known, dict) else {}), **({str(old): way} if old and way else {})}
+    wanted = direction or directions.pop(metric, None)
+    if wanted is None:
+        problems.append(Problem("--metric", needs_direction(metric)))
+        return document
+    objective["type"] = wanted
     if metric == old:
         return document
     others = objective.get("additionalMetricNames")
     names = [n for n in (others if isinstance(others, list) else []) if n != metric]
     objective["objectiveMetricName"] = metric
     objective["additionalMetricNames"] = names + ([old] if old else [])
+    objective["metricDirections"] = directions
     objective.pop("goal", None)
     return document
+
+
+def needs_direction(metric: str) -> str:
+    """Nobody said which way a metric is better; a guess would call the worst trial the best."""
+    both = " or ".join(f"{metric}:{way}" for way in ("minimize", "maximize"))
+    return invalid(metric, f"needs a direction: {both}, or one in spec.objective.metricDirections")

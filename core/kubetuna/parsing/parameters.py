@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
 from kubetuna.experiment import quantities
 from kubetuna.experiment.expressions import Expression, ExpressionError, parse_expression
 from kubetuna.experiment.field_errors import duplicate, forbidden, invalid, shown
-from kubetuna.experiment.model import Parameter, Scalar
+from kubetuna.experiment.model import Parameter, Value
 from kubetuna.parsing.fields import Fields
-from kubetuna.trials.environment import variable
+from kubetuna.trials.environment import bare, variable
 
 INT_LIMIT = 2**53
+# Of JSON: every trial's row in the database holds all choices, and its environment the one that it has.
+CHOICE_LIMIT, LIST_LIMIT = 4096, 65_536
 
 
 def parse_parameters(spec: Fields) -> tuple[Parameter, ...]:
@@ -69,25 +72,34 @@ def _listed(space: Fields, name: str, kind: Any, when: Expression | None) -> Par
     for field in ("min", "max", "step"):
         if field in space:
             space.problem(field, forbidden(f"not for parameterType {kind}; use list"))
-    values: list[Scalar] = []
+    values: list[Value] = []
     for index, item, _path in space.items("list"):
         value = quantities.number(item) if kind == "discrete" else item
-        if value is None or not isinstance(value, str | int | float | bool):
-            word = "a finite number" if kind == "discrete" else "text, a number or a boolean"
-            space.problem(f"list[{index}]", invalid(item, f"must be {word}"))
-        elif isinstance(value, float) and quantities.number(value) is None:
-            space.problem(f"list[{index}]", invalid(item, "must be finite"))
-        elif any(type(value) is type(v) and value == v for v in values) or _as_number(value, values):
+        fault = _fault(value, kind)
+        if fault:
+            space.problem(f"list[{index}]", invalid(item, fault))
+        elif value in values:
+            # Optuna takes 1, 1.0 and True for the same choice, as Python does.
             space.problem(f"list[{index}]", duplicate(item))
         else:
             values.append(value)
+    if sum(len(bare(value)) for value in values) > LIST_LIMIT:
+        space.problem("list", invalid(len(values), f"holds more than {LIST_LIMIT} characters of JSON in all"))
     space.need("list", f"for parameterType {kind}")
     return Parameter(name, kind, choices=tuple(values), when=when) if values else None
 
 
-def _as_number(value: Scalar, values: list[Scalar]) -> bool:
-    """Optuna takes 1, 1.0 and True for the same choice."""
-    return not isinstance(value, str) and any(not isinstance(v, str) and v == value for v in values)
+def _fault(value: Any, kind: str) -> str:
+    """What is wrong with one choice."""
+    if kind == "discrete":
+        return "must be a finite number" if value is None else ""
+    try:
+        size = len(json.dumps(value, allow_nan=False))
+    except (ValueError, OverflowError):
+        return "must be finite"
+    if size > CHOICE_LIMIT:
+        return f"is {size} characters of JSON; a choice may have {CHOICE_LIMIT}; put it into a file and list names"
+    return ""
 
 
 def _range(space: Fields, name: str, kind: Any, when: Expression | None) -> Parameter | None:

@@ -13,9 +13,10 @@ from typing import Any
 from kubetuna.errors import Problem, SpecError
 from kubetuna.experiment.field_errors import forbidden, invalid, unsupported
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Retest
+from kubetuna.parsing import left_out
 from kubetuna.parsing.conditions import parse_constraints, warn_of_conditions
 from kubetuna.parsing.fields import Faults, Fields
-from kubetuna.parsing.goals import parse_collector, parse_goals
+from kubetuna.parsing.goals import parse_collector, parse_directions, parse_goals, usual_strategies
 from kubetuna.parsing.limits import check_ends, parse_limits
 from kubetuna.parsing.overrides import with_metric, with_sets
 from kubetuna.parsing.parameters import declared_names, parse_parameters
@@ -25,7 +26,8 @@ from kubetuna.parsing.template import parse_template
 from kubetuna.parsing.warm_start import parse_warm_start
 from kubetuna.parsing.yaml_text import load_documents
 
-VERSIONS = ("kubetuna.dev/v1alpha1", "kubeflow.org/v1beta1")
+KATIB = "kubeflow.org/v1beta1"
+VERSIONS = ("kubetuna.dev/v1alpha1", KATIB)
 GRIDS = ("grid", "bruteforce")
 ON_LAPTOP = "has an effect in a cluster only; for a run on this machine leave it out: --set {}=null"
 
@@ -127,7 +129,10 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
         template=template,
         pruner=pruner,
         additional_metrics=additional,
-        strategies=strategies,
+        strategies=usual_strategies(objectives, additional) | strategies
+        if top.raw("apiVersion") == KATIB
+        else strategies,
+        metric_directions=parse_directions(spec),
         constraints=constraints,
         parallel=limits.parallel,
         max_trials=limits.max_trials,
@@ -158,9 +163,10 @@ def _checked(spec: Fields, experiment: Experiment) -> Experiment:
     from kubetuna.parsing.combinations import check
     from kubetuna.search.settings import ignored
 
-    for path, message in check(experiment):
+    for path, message in (*check(experiment), *left_out.check(experiment)):
         spec.problem(path, message)
-    warnings = warn_of_conditions(experiment) + tuple(ignored(_settings(spec.child("algorithm"))))
+    warnings = (*warn_of_conditions(experiment), *ignored(_settings(spec.child("algorithm"))))
+    warnings += tuple(left_out.notes(experiment))
     return replace(experiment, warnings=warnings + _cluster_only(spec))
 
 

@@ -55,6 +55,16 @@ def _direction() -> Text:
     return Text(words=("minimize", "maximize"), required=True)
 
 
+def _directions() -> Object:
+    return Object(
+        {},
+        values=Text(words=("minimize", "maximize")),
+        high=51,
+        editable=True,
+        description="Which way further metrics are better, {accuracy: maximize}, for --metric and comparisons.",
+    )
+
+
 def _sampler(names: tuple[str, ...] = ()) -> Object:
     return _algorithm(names, "The sampler, with its settings (tpe).")
 
@@ -99,6 +109,7 @@ OBJECTIVE = Object(
             key="name",
             description="Which value of a metric's curve stands for the trial (latest).",
         ),
+        "metricDirections": _directions(),
     },
     rules=(
         Rule(
@@ -232,8 +243,8 @@ COLLECTOR = Object(
                         "metricsFormat": List(
                             Text(low=1, high=500),
                             high=20,
-                            description="Regular expressions of two groups, name and value, in place of "
-                            "NAME=VALUE.",
+                            description="Regular expressions of two groups, name and value, or a library's name "
+                            "(keras, lightning, …), in place of NAME=VALUE.",
                         )
                     }
                 ),

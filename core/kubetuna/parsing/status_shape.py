@@ -45,6 +45,7 @@ EXPERIMENT_STATUS = open_object(
         "observedGeneration": Integer(description="The generation of the spec that this status describes."),
         "trials": Integer(description="Trials so far, open ones among them."),
         "trialsSucceeded": Integer(description="Trials that ended well."),
+        "trialsInfeasible": Integer(description="Of those, the ones that violate a constraint."),
         "trialsFailed": Integer(description="Trials that failed, those out of memory among them."),
         "trialsEarlyStopped": Integer(description="Trials that the pruner ended."),
         "trialsKilled": Integer(description="Trials that were stopped at the experiment's end."),

@@ -13,8 +13,8 @@ from kubetuna.experiment.model import Template
 from kubetuna.parsing.checking import below
 from kubetuna.parsing.fields import Fields
 from kubetuna.parsing.pod_fields import check_container, check_names, check_pod
+from kubetuna.trials.substitution import PLACEHOLDER
 
-PLACEHOLDER = re.compile(r"\$\{trialParameters\.([^}]*)\}")
 META = re.compile(r"\$\{trialSpec\.(Name|Namespace|Kind|APIVersion|Labels\[[^\]]*\]|Annotations\[[^\]]*\])\}\Z")
 # How the operator finds its Pods and knows what they run.
 OWN_KEYS = "kubetuna.dev/"
@@ -90,7 +90,8 @@ def _primary(fields: Fields, pod: Fields) -> str:
 
 
 def _substitutions(fields: Fields, names: frozenset[str], trial: Mapping[str, Any]) -> dict[str, str]:
-    used = {name for text in leaves(trial) for name in PLACEHOLDER.findall(text)}
+    found_in = (match for text in leaves(trial) for match in PLACEHOLDER.finditer(text))
+    used = {match["name"] for match in found_in if match["name"] is not None}
     if "trialParameters" not in fields:
         for name in sorted(used - names):
             fields.problem("trialSpec", invalid(f"${{trialParameters.{name}}}", f"{name!r} is no parameter"))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from enum import Enum
+from typing import Any, Final, Literal
 
 from kubetuna.experiment import quantities
 from kubetuna.experiment.field_errors import invalid, unknown
-from kubetuna.experiment.model import Constraint, EarlierStudy, Parameter, Scalar
+from kubetuna.experiment.model import Constraint, EarlierStudy, Parameter, Value
+from kubetuna.experiment.steps import Steps, values_of
 from kubetuna.parsing.fields import Fields
 
 
 def parse_warm_start(
     spec: Fields, parameters: Sequence[Parameter], constraints: Sequence[Constraint], declared: frozenset[str]
-) -> tuple[tuple[Mapping[str, Scalar], ...], tuple[EarlierStudy, ...]]:
+) -> tuple[tuple[Mapping[str, Value], ...], tuple[EarlierStudy, ...]]:
     """Points in the parameters' own types, and the studies to start from."""
     fields = spec.child("warmStart")
     by_name = {p.name: p for p in parameters}
@@ -40,12 +42,12 @@ def _studies(fields: Fields) -> tuple[EarlierStudy, ...]:
     return tuple(found)
 
 
-def _point(fields: Fields, by_name: Mapping[str, Parameter]) -> dict[str, Scalar]:
-    point: dict[str, Scalar] = {}
+def _point(fields: Fields, by_name: Mapping[str, Parameter]) -> dict[str, Value]:
+    point: dict[str, Value] = {}
     for name, value in fields.raw_all().items():
         if name in by_name:
             found = point_value(by_name[name], value)
-            if found is None:
+            if found is OUTSIDE:
                 fields.problem(name, invalid(value, f"is outside the feasible space of {name!r}"))
             else:
                 point[name] = found
@@ -54,7 +56,7 @@ def _point(fields: Fields, by_name: Mapping[str, Parameter]) -> dict[str, Scalar
 
 def _check_together(
     fields: Fields,
-    point: Mapping[str, Scalar],
+    point: Mapping[str, Value],
     by_name: Mapping[str, Parameter],
     constraints: Sequence[Constraint],
 ) -> None:
@@ -70,29 +72,33 @@ def _check_together(
             fields.problem("", invalid(point, f"violates the constraint {constraint.text!r}"))
 
 
-def point_value(parameter: Parameter, raw: Any) -> Scalar | None:
-    """A value in the parameter's own type; None where it is outside the feasible space."""
+class _Outside(Enum):
+    """The mark of a value that a parameter cannot have; None is one that it can."""
+
+    OUTSIDE = 0
+
+
+OUTSIDE: Final = _Outside.OUTSIDE
+
+
+def point_value(parameter: Parameter, raw: Any) -> Value | Literal[_Outside.OUTSIDE]:
+    """A value in the parameter's own type; ``OUTSIDE`` where it is outside the feasible space."""
     if parameter.choices:
-        return next((choice for choice in parameter.choices if _same(parameter, choice, raw)), None)
+        return next((choice for choice in parameter.choices if _same(parameter, choice, raw)), OUTSIDE)
     number = quantities.number(raw)
     if number is None or parameter.low is None or parameter.high is None:
-        return None
-    if not parameter.low <= number <= parameter.high or not _on_step(parameter, number):
-        return None
+        return OUTSIDE
     if parameter.kind == "int":
-        return int(number) if float(number).is_integer() else None
-    return float(number)
+        return int(number) if number in (values_of(parameter) or ()) else OUTSIDE
+    step = parameter.step
+    if step is None:
+        return float(number) if parameter.low <= number <= parameter.high else OUTSIDE
+    value = Steps(float(parameter.low), float(parameter.high), float(step)).nearest(float(number))
+    # As far as floating-point arithmetic may have carried it from its place.
+    return value if math.isclose(number, value, abs_tol=step * 1e-6, rel_tol=0) else OUTSIDE
 
 
-def _same(parameter: Parameter, choice: Scalar, raw: Any) -> bool:
+def _same(parameter: Parameter, choice: Value, raw: Any) -> bool:
     if parameter.kind == "discrete":
         return quantities.number(raw) == choice
     return choice == raw and isinstance(choice, bool) == isinstance(raw, bool)
-
-
-def _on_step(parameter: Parameter, value: float | int) -> bool:
-    step = parameter.step or (1 if parameter.kind == "int" else None)
-    if step is None:
-        return True
-    steps = (value - (parameter.low or 0)) / step
-    return math.isclose(steps, round(steps), abs_tol=1e-9)

@@ -15,6 +15,8 @@ from typing import Any
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.units import SECONDS_PER_HOUR, SLOT, Unit
 from kubetuna.planning.stopping import StopDecision, is_over
+from kubetuna.trials.constraints import why_no_best
+from kubetuna.trials.environment import bare
 from kubetuna.trials.progress import FAILURE_LIMIT, Results
 from kubetuna.trials.records import TrialRecord, timestamp
 from kubetuna.trials.snapshot import Snapshot, TrialView
@@ -61,7 +63,7 @@ def render(snapshot: Snapshot, end: StopDecision | None, results: Results, momen
         "spent": _spent(snapshot, results, moment, ended if over else moment.now),
         "forecast": _forecast(snapshot, moment),
         "savedByPruning": _saved(snapshot, results, moment),
-        "message": _message(end),
+        "message": _message(snapshot, end),
     }
     if moment.generation is not None:
         status["observedGeneration"] = moment.generation
@@ -82,15 +84,15 @@ def state(snapshot: Snapshot, end: StopDecision | None) -> str:
 
 
 def failed(snapshot: Snapshot, end: StopDecision) -> bool:
-    """An ended experiment has failed where its stop decision says so, or where no trial ever completed."""
-    return end.failed or snapshot.tally.complete == 0
+    """An ended experiment has failed where its stop decision says so, or where it has no result."""
+    return end.failed or snapshot.tally.complete == snapshot.tally.infeasible
 
 
 def conditions(snapshot: Snapshot, end: StopDecision | None, moment: Moment, since: float) -> list[dict[str, Any]]:
     """Katib's conditions and ours; ``since`` is when the experiment started, or ended once it is over."""
     word = state(snapshot, end)
     reason = end.reason if end else "ExperimentRunning"
-    text = end.message if end else "Experiment is running"
+    text = _message(snapshot, end) or "Experiment is running"
     over = word in ("Succeeded", "Failed")
     own = [
         Condition("Created", True, "ExperimentCreated", "Experiment is created"),
@@ -123,9 +125,9 @@ def optimal(spec: Experiment, trial: TrialRecord | None) -> dict[str, Any] | Non
     shown = {
         "bestTrialName": f"{spec.name}-{trial.number}",
         "number": trial.number,
-        "parameterAssignments": [{"name": k, "value": _text(v)} for k, v in trial.params.items()],
+        "parameterAssignments": [{"name": k, "value": bare(v)} for k, v in trial.params.items()],
         "params": dict(trial.params),
-        "observation": {"metrics": [{"name": k, "latest": _text(v)} for k, v in metrics.items()]},
+        "observation": {"metrics": [{"name": k, "latest": bare(v)} for k, v in metrics.items()]},
         "values": list(trial.values or ()),
     }
     if trial.repeats:
@@ -136,16 +138,14 @@ def optimal(spec: Experiment, trial: TrialRecord | None) -> dict[str, Any] | Non
     return shown
 
 
-def _message(end: StopDecision | None) -> str:
+def _message(snapshot: Snapshot, end: StopDecision | None) -> str:
     if end is None:
         return ""
-    return f"{end.message}; the best are run again" if end.retesting else end.message
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)
+    if end.retesting:
+        return f"{end.message}; the best are run again"
+    nothing = is_over(snapshot, end) and snapshot.tally.complete and failed(snapshot, end) and not end.failed
+    why = why_no_best(snapshot.spec, {"trialsSucceeded": snapshot.tally.complete})
+    return f"{end.message}; {why}" if nothing else end.message
 
 
 def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:
@@ -161,6 +161,7 @@ def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:
         "trialsPending": len(snapshot.trials) - running,
         "trialMetricsUnavailable": results.metrics_unavailable,
         **({"attemptsDisplaced": results.displaced} if results.displaced else {}),
+        **({"trialsInfeasible": tally.infeasible} if tally.infeasible else {}),
         **({"trialsRetested": tally.retested} if snapshot.spec.retest is not None else {}),
     }
 

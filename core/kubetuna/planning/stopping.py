@@ -123,5 +123,5 @@ def _counts(snapshot: Snapshot) -> StopDecision | None:
     if limit is not None and tally.numbered >= limit:
         return StopDecision("ExperimentMaxTrialsReached", f"{tally.numbered} trials were made", stop_running=False)
     if snapshot.exhausted:
-        return StopDecision("SearchSpaceExhausted", "every point was tried", stop_running=False)
+        return StopDecision("SearchSpaceExhausted", "every point of the search space was tried", stop_running=False)
     return None

@@ -259,7 +259,10 @@ class Reconciler:
             if point is not None and first and not self.spec.multi_objective:
                 if point.void_below:
                     self.study.withdraw_steps(number, point.void_below)
-                prunable = point.in_order and trial.retest_of is None
+                if not (point.text or point.summary):
+                    self.study.settle_json_curves()
+                chance = point.text and self.study.json_curves
+                prunable = point.in_order and trial.retest_of is None and not chance
                 self.study.report(number, [(point.step, point.value, prunable)], finished)
             if trial.verdict == "prune" and not finished:
                 break

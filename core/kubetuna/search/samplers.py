@@ -3,7 +3,8 @@
 Each proposal draws from a generator seeded by (seed, trial number, redraw), for one seed reused after a restart
 would propose the same start-up points again. Grids and quasi-random sequences are instead a function of the
 experiment's seed and go on by the trial's ordinal. The samplers are driven as Optuna's own ``Trial`` drives
-them, but a proposal is only written once it satisfies the constraints.
+them, but a proposal is only written once it satisfies the constraints and is at no point that was tried before:
+the same run again teaches nothing that ``repeats`` would not, and samplers come back to their best points often.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import random
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -19,14 +20,29 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from kubetuna.errors import SearchExhausted
-from kubetuna.experiment.model import Experiment, Parameter, Scalar
+from kubetuna.errors import EveryPointTried, SearchExhausted
+from kubetuna.experiment.model import Experiment, Parameter, Value
+from kubetuna.experiment.steps import written
 from kubetuna.search.catalogue import SAMPLERS
 from kubetuna.search.optuna_internals import PlacedSequence, contains, forget_history, seen_by
-from kubetuna.search.space import distribution, exists, grid_points, ordered, satisfies
+from kubetuna.search.space import (
+    GRID_LIMIT,
+    distribution,
+    exists,
+    grid_points,
+    identity,
+    iterate,
+    ordered,
+    restored,
+    satisfies,
+    stored,
+    upper_bound,
+)
 
 REDRAWS = 20
 UNIFORM_REDRAWS = 980
+# How often the sampler may come back to points that were tried before another one is drawn.
+REPEATS = 5
 GRIDS = ("grid", "bruteforce")
 # Far apart in the sequence, so that a redraw never meets another trial's point.
 QMC_STRIDE = 2**16
@@ -42,7 +58,7 @@ class Proposer:
         self._name = experiment.algorithm.name
         self._grid = self._shuffled_grid() if self._name in GRIDS else None
 
-    def _shuffled_grid(self) -> list[dict[str, Scalar]]:
+    def _shuffled_grid(self) -> list[dict[str, Value]]:
         points = grid_points(self._spec)
         random.Random(self._seed).shuffle(points)
         return points
@@ -55,38 +71,71 @@ class Proposer:
     def _points_first(self) -> int:
         return len(self._spec.warm_start)
 
-    def propose(self, study: optuna.Study, trial: FrozenTrial, ordinal: int) -> dict[str, Scalar]:
-        """Parameters for a trial that exists and has none yet.
+    def propose(
+        self, study: optuna.Study, trial: FrozenTrial, ordinal: int, tried: Collection[str] = ()
+    ) -> dict[str, Value]:
+        """Parameters for a trial that exists and has none yet, at none of the points that were ``tried``.
 
         Raises:
-            SearchExhausted: a thousand proposals all violated a constraint, or a grid is at its end.
+            EveryPointTried: there is no further point.
+            SearchExhausted: a thousand proposals in a row violated a constraint.
         """
         # Without ``ask``, samplers would see the history of the first draw.
         forget_history(study)
         fixed = self._spec.warm_start[ordinal] if ordinal < self._points_first else {}
-        if self._grid is not None and not fixed:
-            return self._from_grid(ordinal - self._points_first)
-        violated: str | None = None
-        for redraw in range(REDRAWS + 1):
-            values = self._draw(study, trial, ordinal, redraw, fixed)
-            violated = satisfies(self._spec, values)
-            if violated is None:
+        found = self._drawn(study, trial, ordinal, fixed, tried) if fixed else None
+        if found is None and self._grid is None:
+            found = self._drawn(study, trial, ordinal, {}, tried)
+        return found or self._untried(trial, tried)
+
+    def _drawn(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        ordinal: int,
+        fixed: Mapping[str, Value],
+        tried: Collection[str],
+    ) -> dict[str, Value] | None:
+        """The first good proposal: of the sampler, and where it insists on bad ones, of a uniform draw."""
+        repeated = 0
+        for redraw in range(REDRAWS + 1 + UNIFORM_REDRAWS):
+            # A sampler that comes back to a point is sure of it; to fit it again and again takes long.
+            if redraw <= REDRAWS and repeated <= REPEATS:
+                values = self._draw(study, trial, ordinal, redraw, fixed)
+            else:
+                values = self._uniform(study, trial, redraw, fixed)
+            known = self._is_tried(values, tried)
+            if not known and satisfies(self._spec, values) is None:
                 return values
-        for redraw in range(UNIFORM_REDRAWS):
-            values = self._uniform(study, trial, redraw, fixed)
-            violated = satisfies(self._spec, values)
-            if violated is None:
-                return values
+            repeated += known
+            if fixed.keys() >= values.keys():
+                return None
+        return None
+
+    def _is_tried(self, values: Mapping[str, Value], tried: Collection[str]) -> bool:
+        return bool(tried) and identity(self._parameters, values) in tried
+
+    def _untried(self, trial: FrozenTrial, tried: Collection[str]) -> dict[str, Value]:
+        """A point that was not tried, by going through all of them: a grid's next one, else any."""
+        points = self._all_points()
+        left = (point for point in points or () if not self._is_tried(point, tried))
+        chosen = next(left, None) if self._grid is not None else _any_of(left, self._stream(trial.number, -1))
+        if chosen is not None:
+            return chosen
+        limits = [repr(c.text) for c in self._spec.constraints if c.over == "parameters"]
+        if not limits or (tried and points is not None):
+            raise EveryPointTried("every point was tried")
         raise SearchExhausted(
-            f"spec.constraints: {violated!r} was violated by {REDRAWS + UNIFORM_REDRAWS} proposals in a row; "
-            "widen the search space or loosen the constraint"
+            f"spec.constraints: {' and '.join(limits)} was violated by {REDRAWS + UNIFORM_REDRAWS} proposals "
+            "in a row; widen the search space or loosen the constraint"
         )
 
-    def _from_grid(self, index: int) -> dict[str, Scalar]:
-        assert self._grid is not None
-        if index >= len(self._grid):
-            raise SearchExhausted(f"the grid of {len(self._grid)} points is at its end")
-        return self._grid[index]
+    def _all_points(self) -> Iterable[dict[str, Value]] | None:
+        """Every point; None where there are too many to go through."""
+        if self._grid is not None:
+            return self._grid
+        bound = upper_bound(self._spec)
+        return None if bound is None or bound > GRID_LIMIT else iterate(self._spec)
 
     def _draw(
         self,
@@ -94,8 +143,8 @@ class Proposer:
         trial: FrozenTrial,
         ordinal: int,
         redraw: int,
-        fixed: Mapping[str, Scalar],
-    ) -> dict[str, Scalar]:
+        fixed: Mapping[str, Value],
+    ) -> dict[str, Value]:
         sampler = self._sampler(trial.number, ordinal, redraw)
         view = seen_by(study, trial)
         # A new filtered view each time would recompute it, so the sampler gets one view for the whole draw.
@@ -120,9 +169,9 @@ class Proposer:
         study: optuna.Study,
         trial: FrozenTrial,
         relative: Mapping[str, Any],
-        fixed: Mapping[str, Scalar],
-    ) -> dict[str, Scalar]:
-        values: dict[str, Scalar] = {}
+        fixed: Mapping[str, Value],
+    ) -> dict[str, Value]:
+        values: dict[str, Value] = {}
         for parameter in self._parameters:
             if not exists(parameter, values):
                 continue
@@ -136,23 +185,23 @@ class Proposer:
         trial: FrozenTrial,
         parameter: Parameter,
         relative: Mapping[str, Any],
-        fixed: Mapping[str, Scalar],
+        fixed: Mapping[str, Value],
     ) -> Any:
         name, dist = parameter.name, self._space[parameter.name]
         if name in fixed:
-            value: Any = fixed[name]
+            value: Any = stored(fixed[name])
         elif dist.single():
             value = dist.to_external_repr(_only_value(dist))
         elif name in relative and contains(dist, relative[name]):
             value = relative[name]
         else:
             value = sampler.sample_independent(study, trial, name, dist)
-        return dist.to_external_repr(dist.to_internal_repr(value))
+        return written(parameter, restored(dist.to_external_repr(dist.to_internal_repr(value))))
 
     def _uniform(
-        self, study: optuna.Study, trial: FrozenTrial, redraw: int, fixed: Mapping[str, Scalar]
-    ) -> dict[str, Scalar]:
-        sampler = RandomSampler(seed=self._stream(trial.number, REDRAWS + 1 + redraw))
+        self, study: optuna.Study, trial: FrozenTrial, redraw: int, fixed: Mapping[str, Value]
+    ) -> dict[str, Value]:
+        sampler = RandomSampler(seed=self._stream(trial.number, redraw))
         return self._assemble(sampler, study, trial, {}, fixed)
 
     def _stream(self, number: int, redraw: int) -> int:
@@ -195,6 +244,15 @@ class Proposer:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             sampler.after_trial(seen_by(study, trial), trial, state, values)
+
+
+def _any_of(points: Iterable[dict[str, Value]], seed: int) -> dict[str, Value] | None:
+    """One of them, each as likely, without holding them all; None of none."""
+    chosen, draw = None, random.Random(seed)
+    for count, point in enumerate(points, 1):
+        if draw.random() * count < 1:
+            chosen = point
+    return chosen
 
 
 def _only_value(dist: BaseDistribution) -> float:

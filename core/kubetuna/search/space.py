@@ -7,9 +7,10 @@ conditions hold, whatever their order in the file.
 from __future__ import annotations
 
 import itertools
-import math
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
+from contextlib import suppress
+from typing import Any
 
 from optuna.distributions import (
     BaseDistribution,
@@ -17,8 +18,10 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import FrozenTrial
 
-from kubetuna.experiment.model import Experiment, Parameter, Scalar
+from kubetuna.experiment.model import Experiment, Parameter, Value
+from kubetuna.experiment.steps import Steps, values_of, written
 
 # A grid is held in memory and shuffled; beyond this it is no grid that anyone finishes.
 GRID_LIMIT = 1_000_000
@@ -27,7 +30,7 @@ GRID_LIMIT = 1_000_000
 def distribution(parameter: Parameter) -> BaseDistribution:
     """Optuna's distribution of a parameter; a ``step`` lowers ``high`` to the last point of its grid."""
     if parameter.choices:
-        return CategoricalDistribution(parameter.choices)
+        return CategoricalDistribution([stored(choice) for choice in parameter.choices])
     assert parameter.low is not None and parameter.high is not None
     if parameter.kind == "int":
         step = 1 if parameter.log else int(parameter.step or 1)
@@ -36,12 +39,31 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     low_f, high_f = float(parameter.low), float(parameter.high)
     if parameter.step is None:
         return FloatDistribution(low_f, high_f, log=parameter.log)
-    return FloatDistribution(low_f, _on_grid(low_f, high_f, float(parameter.step)), step=float(parameter.step))
+    return FloatDistribution(low_f, Steps(low_f, high_f, float(parameter.step))[-1], step=float(parameter.step))
 
 
-def _on_grid(low: float, high: float, step: float) -> float:
-    steps = math.floor((Decimal(str(high)) - Decimal(str(low))) / Decimal(str(step)))
-    return float(Decimal(str(low)) + steps * Decimal(str(step)))
+# What a list or a mapping is in Optuna's terms, whose samplers, importances and dashboard hash every choice: text.
+_JSON = "json:"
+
+
+def stored(value: Value) -> str | int | float | bool | None:
+    """A parameter's value as Optuna keeps it."""
+    if isinstance(value, list | dict) or (isinstance(value, str) and value.startswith(_JSON)):
+        return _JSON + json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return value
+
+
+def restored(value: Any) -> Any:
+    """The value that was stored so. A text that only looks like it is older than this way of storing."""
+    if isinstance(value, str) and value.startswith(_JSON):
+        with suppress(ValueError):
+            return json.loads(value.removeprefix(_JSON))
+    return value
+
+
+def point_of(trial: FrozenTrial) -> dict[str, Any]:
+    """The parameters of a trial that an experiment of ours made."""
+    return {name: restored(value) for name, value in trial.params.items()}
 
 
 def ordered(experiment: Experiment) -> tuple[Parameter, ...]:
@@ -57,12 +79,12 @@ def ordered(experiment: Experiment) -> tuple[Parameter, ...]:
     return tuple(done)
 
 
-def exists(parameter: Parameter, values: Mapping[str, Scalar]) -> bool:
+def exists(parameter: Parameter, values: Mapping[str, Value]) -> bool:
     """Whether a parameter exists, given the values of those before it."""
     return parameter.when is None or bool(parameter.when.evaluate(values))
 
 
-def satisfies(experiment: Experiment, values: Mapping[str, Scalar]) -> str | None:
+def satisfies(experiment: Experiment, values: Mapping[str, Value]) -> str | None:
     """The text of the first constraint over parameters that a point violates; None if it violates none."""
     for constraint in experiment.constraints:
         expression = constraint.expression
@@ -71,27 +93,11 @@ def satisfies(experiment: Experiment, values: Mapping[str, Scalar]) -> str | Non
     return None
 
 
-def choices(parameter: Parameter) -> Sequence[Scalar] | None:
-    """Every value of a parameter; None where there is no end of them."""
-    if parameter.choices:
-        return parameter.choices
-    dist = distribution(parameter)
-    if isinstance(dist, IntDistribution):
-        return range(dist.low, dist.high + 1, dist.step)
-    if isinstance(dist, FloatDistribution) and dist.step is not None:
-        low, step = Decimal(str(dist.low)), Decimal(str(dist.step))
-        count = int((Decimal(str(dist.high)) - low) / step) + 1
-        return [float(low + i * step) for i in range(count)]
-    if isinstance(dist, FloatDistribution) and dist.single():
-        return [dist.low]
-    return None
-
-
 def upper_bound(experiment: Experiment) -> int | None:
     """How many points the space has before conditions and constraints; None where there is no end of them."""
     total = 1
     for parameter in experiment.parameters:
-        values = choices(parameter)
+        values = values_of(parameter)
         if values is None:
             return None
         total *= len(values)
@@ -106,14 +112,14 @@ def cardinality(experiment: Experiment) -> int | None:
     return sum(1 for _ in iterate(experiment))
 
 
-def iterate(experiment: Experiment) -> Iterator[dict[str, Scalar]]:
+def iterate(experiment: Experiment) -> Iterator[dict[str, Value]]:
     """Every point of a finite space once: conditions collapse what they hide, constraints drop points."""
     for point in _extend(ordered(experiment), {}):
         if satisfies(experiment, point) is None:
             yield point
 
 
-def _extend(parameters: Sequence[Parameter], values: dict[str, Scalar]) -> Iterator[dict[str, Scalar]]:
+def _extend(parameters: Sequence[Parameter], values: dict[str, Value]) -> Iterator[dict[str, Value]]:
     if not parameters:
         yield dict(values)
         return
@@ -121,10 +127,17 @@ def _extend(parameters: Sequence[Parameter], values: dict[str, Scalar]) -> Itera
     if not exists(first, values):
         yield from _extend(rest, values)
         return
-    for value in choices(first) or ():
+    for value in values_of(first) or ():
         yield from _extend(rest, {**values, first.name: value})
 
 
-def grid_points(experiment: Experiment) -> list[dict[str, Scalar]]:
+def identity(parameters: Sequence[Parameter], values: Mapping[str, Value]) -> str:
+    """What two points share only where they are the same; whatever floating-point arithmetic made of them."""
+    known = {p.name: p for p in parameters}
+    plain = {name: written(known[name], v) if name in known else v for name, v in values.items()}
+    return json.dumps(plain, sort_keys=True)
+
+
+def grid_points(experiment: Experiment) -> list[dict[str, Value]]:
     """The whole grid, bounded by ``GRID_LIMIT``."""
     return list(itertools.islice(iterate(experiment), GRID_LIMIT))

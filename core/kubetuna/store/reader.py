@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import Engine, func, select
 
 from kubetuna.errors import StudyNotFound
+from kubetuna.experiment.model import object_name
 from kubetuna.store.database import open_engine, place, reading, writing
 from kubetuna.store.fencing import load_directions
 from kubetuna.store.loading import load_attributes, load_trials
@@ -46,6 +47,7 @@ def read_study(engine: Engine, name: str) -> ReadStudy:
     if engine.dialect.name == "sqlite":
         _refuse_absent_file(engine, f", so no study {name!r}")
     check_schema(engine)
+    name = _stored_name(engine, name)
     study_id = read_study_id(engine, name)
     with reading(engine) as connection:
         user, system = load_attributes(connection, study_id)
@@ -60,7 +62,7 @@ def keep_final(engine: Engine, name: str, record: Mapping[str, Any]) -> None:
     Raises:
         StudyNotFound: it is gone.
     """
-    study_id = read_study_id(engine, name)
+    study_id = read_study_id(engine, _stored_name(engine, name))
     row = {"study_id": study_id, "key": FINAL, "value_json": dumps(record)}
     with writing(engine) as connection:
         upsert(connection, STUDY_SYSTEM, [row], ("study_id", "key"), ("value_json",))
@@ -85,6 +87,13 @@ def newest_study(engine: Engine, name: str) -> str | None:
         query = select(column).where(wanted).order_by(STUDIES.c.study_id.desc()).limit(1)
         found: str | None = connection.execute(query).scalar()
         return found
+
+
+def _stored_name(engine: Engine, name: str) -> str:
+    """The study of that name, else the only local one whose Experiment is called so, without its underscores."""
+    known = study_names(engine)
+    alike = [one for one in known if "/" not in one and object_name(one) == name]
+    return alike[0] if name not in known and len(alike) == 1 else name
 
 
 def read_study_id(engine: Engine, name: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from kubetuna.search.space import point_of
 from kubetuna.trials.records import (
     ATTEMPTS,
     LOG,
@@ -39,7 +40,7 @@ def decode_trial(trial: FrozenTrial) -> TrialRecord:
         number=trial.number,
         state=trial.state.name,
         outcome=system.get(OUTCOME),
-        params=dict(trial.params),
+        params=point_of(trial) if own else dict(trial.params),
         values=_finite(trial.values),
         metrics=metrics_of(_reported(system) if own else trial.user_attrs),
         steps=tuple(sorted(_finite_steps(trial.intermediate_values))),

@@ -11,7 +11,7 @@ from dataclasses import replace
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
 
-from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Template
+from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Template, Value
 from kubetuna.search.optuna_internals import METRIC_NAMES
 from kubetuna.store.reader import ReadStudy
 from kubetuna.trials.outcome import Outcome
@@ -66,10 +66,10 @@ def _parameter(name: str, known: Sequence[BaseDistribution]) -> Parameter:
     return Parameter(name, "int" if whole else "double", low, high, step, log=all(d.log for d in numeric))
 
 
-def _distinct(values: Iterable[object]) -> tuple[str | int | float | bool, ...]:
-    found: list[str | int | float | bool] = []
+def _distinct(values: Iterable[object]) -> tuple[Value, ...]:
+    found: list[Value] = []
     for value in values:
-        plain = value if isinstance(value, str | int | float | bool) else str(value)
+        plain = value if value is None or isinstance(value, str | int | float | bool | list | dict) else str(value)
         if not any(plain == known and type(plain) is type(known) for known in found):
             found.append(plain)
     return tuple(found)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from kubetuna.errors import BackendMissing
-from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.model import NOTHING, Experiment
 from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.planning.status import Moment, render
@@ -22,6 +22,7 @@ from kubetuna.study.replay import decision_of, snapshot_of
 from kubetuna.trials.attempts import SystemClock
 from kubetuna.trials.progress import open_steps, progress_of
 from kubetuna.trials.records import (
+    EXHAUSTED,
     EXPERIMENT,
     FINAL,
     FOLDER,
@@ -126,7 +127,7 @@ def study_record(found: ReadStudy, store: str) -> StudyRecord:
         spec = parse_experiment(attrs[EXPERIMENT])
         first = (*spec.warm_start, *attrs.get(WARM_START, {}).get("points", ()))
         started = float(attrs.get(STARTED, 0.0))
-        status = status_of(replace(spec, warm_start=first), trials, started, str(attrs.get(UNSEARCHABLE, "")))
+        status = status_of(replace(spec, warm_start=first), trials, started, attrs)
     else:
         spec = foreign_experiment(found)
         status = status_of(spec, adopt(trials), min((t.started for t in trials if t.started), default=0.0))
@@ -184,12 +185,17 @@ def kept_folder(kept: object, usual: Path) -> Path:
 
 
 def status_of(
-    spec: Experiment, trials: Sequence[TrialRecord], started: float, unsearchable: str = ""
+    spec: Experiment, trials: Sequence[TrialRecord], started: float, attrs: Mapping[str, Any] = NOTHING
 ) -> dict[str, Any]:
-    """The status that a runner would publish now."""
+    """The status that a runner would publish now. ``attrs`` are the study's own, as they are stored."""
     now, progress = SystemClock().now(), progress_of(spec, trials)
     results = progress.results(open_steps(trials))
-    snapshot = snapshot_of(spec, trials, started, resource_units(spec), progress, unsearchable)
+    snapshot = snapshot_of(spec, trials, started, resource_units(spec), progress)
+    snapshot = replace(
+        snapshot,
+        exhausted=snapshot.exhausted or bool(attrs.get(EXHAUSTED)),
+        unsearchable=str(attrs.get(UNSEARCHABLE, "")),
+    )
     end = decision_of(snapshot, results.ended_at, now)
     return render(snapshot, end, results, Moment(now, unit=resource_unit(spec)))
 

@@ -20,7 +20,6 @@ def snapshot_of(
     started: float,
     units: float,
     progress: Progress,
-    unsearchable: str = "",
 ) -> Snapshot:
     """What a runner would have observed, as far as the store tells."""
     own = [t for t in trials if t.own]
@@ -33,7 +32,6 @@ def snapshot_of(
         resource_units=units,
         started=started,
         exhausted=Proposer(spec, 0).exhausted(numbered),
-        unsearchable=unsearchable,
         retests_due=progress.due(),
     )
 

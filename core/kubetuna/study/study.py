@@ -16,14 +16,15 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from kubetuna.errors import SearchExhausted
+from kubetuna.errors import EveryPointTried, SearchExhausted
 from kubetuna.experiment.model import Experiment
 from kubetuna.search.catalogue import build_pruner
 from kubetuna.search.optuna_internals import CONSTRAINTS, id_of
 from kubetuna.search.samplers import Proposer
-from kubetuna.search.space import distribution
+from kubetuna.search.space import distribution, identity, point_of, stored
 from kubetuna.study.decoding import decode_trial, epoch_seconds
 from kubetuna.trials import records
+from kubetuna.trials.constraints import infeasible, kept
 from kubetuna.trials.outcome import RULES, Classified, Outcome
 from kubetuna.trials.progress import Progress, Results
 from kubetuna.trials.records import AttemptRecord, TrialRecord, means
@@ -88,8 +89,13 @@ class Study:
         attrs = storage.get_study_system_attrs(journal.study_id)
         self.uid, self.epoch = str(attrs.get(records.UID, "")), journal.epoch
         self.protocol = str(attrs.get(records.PROTOCOL, ""))
+        # Whether a trial has given its curve as JSON: all run one program, so text is no curve to prune on.
+        self.json_curves = bool(attrs.get(records.JSON_CURVES, False))
         # Why no further trial can be proposed; once so, always so, since proposals follow from what is stored.
         self.unsearchable = str(attrs.get(records.UNSEARCHABLE, ""))
+        self._exhausted = bool(attrs.get(records.EXHAUSTED))
+        # The points of our trials, whatever became of them: none is tried twice.
+        self._tried: set[str] = set()
         self._load()
 
     def _load(self) -> None:
@@ -97,6 +103,7 @@ class Study:
         own = [t for t in trials if records.is_own(t.system_attrs)]
         for trial in sorted(own, key=_told_order):
             self.numbered = max(self.numbered, trial.system_attrs.get(records.ORDINAL, -1) + 1)
+            self._tried.add(identity(self.spec.parameters, point_of(trial)))
             if records.RETEST in trial.system_attrs:
                 self._progress.retest(trial.system_attrs[records.RETEST])
             if trial.state.is_finished():
@@ -110,7 +117,7 @@ class Study:
         self.open[trial.number] = OpenTrial(
             number=trial.number,
             trial_id=id_of(trial),
-            params=dict(trial.params),
+            params=point_of(trial),
             attempts=records.decode_attempts(system.get(records.ATTEMPTS)),
             verdict=system.get(records.VERDICT, "go"),
             log=system.get(records.LOG, {}),
@@ -153,7 +160,7 @@ class Study:
     @property
     def exhausted(self) -> bool:
         """Whether the search has no further point to propose."""
-        return self._proposer.exhausted(self.numbered)
+        return self._exhausted or self._proposer.exhausted(self.numbered)
 
     @property
     def pending(self) -> int:
@@ -178,15 +185,25 @@ class Study:
         self._storage.set_trial_system_attr(trial_id, records.ORDINAL, ordinal)
         trial = self._storage.get_trial(trial_id)
         try:
-            params = self._proposer.propose(self._optuna, trial, ordinal)
+            params = self._proposer.propose(self._optuna, trial, ordinal, self._tried)
         except SearchExhausted as error:
             self._journal.withdraw(trial_id)
-            self.unsearchable = records.bounded(str(error))
-            self._storage.set_study_system_attr(self._journal.study_id, records.UNSEARCHABLE, self.unsearchable)
+            self._end_search(error)
             return
         self._keep_params(trial_id, params)
+        self._tried.add(identity(self.spec.parameters, params))
         self.open[trial.number] = OpenTrial(trial.number, trial_id, dict(params))
         self.numbered = ordinal + 1
+
+    def _end_search(self, why: SearchExhausted) -> None:
+        """Store that there is no further point, which is a good end where every one was tried."""
+        study_id = self._journal.study_id
+        if isinstance(why, EveryPointTried):
+            self._exhausted = True
+            self._storage.set_study_system_attr(study_id, records.EXHAUSTED, True)
+            return
+        self.unsearchable = records.bounded(str(why))
+        self._storage.set_study_system_attr(study_id, records.UNSEARCHABLE, self.unsearchable)
 
     def retest(self, of: int) -> None:
         """Number a trial that runs the parameters of trial ``of`` again. Nothing if there is one."""
@@ -204,7 +221,7 @@ class Study:
         for parameter in self.spec.parameters:
             if parameter.name in params:
                 dist = distribution(parameter)
-                internal = dist.to_internal_repr(params[parameter.name])
+                internal = dist.to_internal_repr(stored(params[parameter.name]))
                 self._storage.set_trial_param(trial_id, parameter.name, internal, dist)
 
     def begin_attempt(self, number: int, attempt: AttemptRecord) -> None:
@@ -274,6 +291,12 @@ class Study:
             self.protocol = digest
             self._storage.set_study_system_attr(self._journal.study_id, records.PROTOCOL, digest)
 
+    def settle_json_curves(self) -> None:
+        """From now on no trial is pruned on what text says before its first JSON report."""
+        if not self.json_curves:
+            self.json_curves = True
+            self._storage.set_study_system_attr(self._journal.study_id, records.JSON_CURVES, True)
+
     def keep_series(self, number: int, series: Mapping[str, Sequence[float]]) -> None:
         """Store the series that the trial printed."""
         trial_id = self.open[number].trial_id
@@ -302,9 +325,9 @@ class Study:
         state = TrialState[RULES[classified.outcome].state]
         values = _told_values(self.spec, classified.outcome, metrics, trial.curve)
         self._keep_metrics(trial, metrics)
-        self._keep_constraints(trial, metrics, state)
+        infeasible = self._keep_constraints(trial, metrics, state)
         self._storage.set_trial_system_attr(trial.trial_id, records.OUTCOME, str(classified.outcome))
-        message = records.bounded(classified.message)
+        message = records.bounded(classified.message or infeasible)
         self._storage.set_trial_system_attr(trial.trial_id, records.MESSAGE, message)
         if trial.retest_of is None:
             self._proposer.told(self._optuna, self._storage.get_trial(trial.trial_id), state, values)
@@ -319,10 +342,14 @@ class Study:
         for name, value in metrics.items():
             self._storage.set_trial_user_attr(trial.trial_id, name, value)
 
-    def _keep_constraints(self, trial: OpenTrial, metrics: Mapping[str, float], state: TrialState) -> None:
-        found = [] if state is TrialState.FAIL else _violations(self.spec, {**trial.params, **metrics})
+    def _keep_constraints(self, trial: OpenTrial, metrics: Mapping[str, float], state: TrialState) -> str:
+        """Store how far each constraint over metrics is kept; the words for a trial that violates one."""
+        if state is TrialState.FAIL:
+            return ""
+        found = kept(self.spec, trial.params, metrics, state is TrialState.COMPLETE)
         if found:
-            self._storage.set_trial_system_attr(trial.trial_id, CONSTRAINTS, found)
+            self._storage.set_trial_system_attr(trial.trial_id, CONSTRAINTS, [one.violation for one in found])
+        return infeasible(found)
 
     def flush(self) -> None:
         """Make everything above durable in one transaction."""
@@ -348,12 +375,6 @@ def _told_values(
         # As Optuna's own tell does: a pruned trial stands with its last reported value.
         return [reported[max(reported)]] if reported else None
     return None
-
-
-def _violations(spec: Experiment, known: Mapping[str, Any]) -> list[float]:
-    """One number for each constraint over metrics, above 0 where it is violated; 0 where it does not apply."""
-    over_metrics = [c.expression for c in spec.constraints if c.over == "metrics"]
-    return [one.violation(known) if one.applies(known) else 0.0 for one in over_metrics]
 
 
 __all__ = ["Journal", "OpenTrial", "Study"]

@@ -14,9 +14,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import Engine
 
 from kubetuna.errors import StudyMismatch, StudyNotFound
-from kubetuna.experiment.model import EarlierStudy, Experiment, Scalar
-from kubetuna.parsing.warm_start import point_value
-from kubetuna.search.space import distribution, exists, ordered
+from kubetuna.experiment.model import EarlierStudy, Experiment, Value
+from kubetuna.parsing.warm_start import OUTSIDE, point_value
+from kubetuna.search.space import distribution, exists, ordered, stored
 from kubetuna.store.database import place
 from kubetuna.store.reader import newest_study, read_study
 from kubetuna.study.record import StudyRecord, study_record, value_in
@@ -30,7 +30,7 @@ NOTE_LIMIT = 20
 class Earlier:
     """Points to try first, trials to learn from, and what of either did not fit."""
 
-    points: list[dict[str, Scalar]] = field(default_factory=list)
+    points: list[dict[str, Value]] = field(default_factory=list)
     trials: list[FrozenTrial] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -102,12 +102,12 @@ def _ranked(seen: StudyRecord, spec: Experiment) -> list[tuple[TrialRecord, floa
     return sorted(scored, key=lambda pair: (objective.sign * pair[1], pair[0].number))
 
 
-def _point(spec: Experiment, trial: TrialRecord, study: str, found: Earlier) -> dict[str, Scalar]:
+def _point(spec: Experiment, trial: TrialRecord, study: str, found: Earlier) -> dict[str, Value]:
     known = {p.name: p for p in spec.parameters}
-    point: dict[str, Scalar] = {}
+    point: dict[str, Value] = {}
     for name, raw in trial.params.items():
-        value = point_value(known[name], raw) if name in known else None
-        if value is None:
+        value = point_value(known[name], raw) if name in known else OUTSIDE
+        if value is OUTSIDE:
             found.note(f"{study}, trial {trial.number}: {name} = {raw} is left out, {_why(name in known)}")
         else:
             point[name] = value
@@ -128,20 +128,25 @@ def _learn(spec: Experiment, ranked: Sequence[tuple[TrialRecord, float]], study:
             continue
         space = {p.name: distribution(p) for p in spec.parameters if p.name in params}
         found.trials.append(
-            create_trial(state=TrialState.COMPLETE, value=value, params=params, distributions=space)
+            create_trial(
+                state=TrialState.COMPLETE,
+                value=value,
+                params={n: stored(v) for n, v in params.items()},
+                distributions=space,
+            )
         )
     if left:
         found.note(f"{study}: {left} of {len(ranked)} trials do not fit the new space and are not learned from")
 
 
-def _fitting(spec: Experiment, params: Mapping[str, Any]) -> dict[str, Scalar] | None:
+def _fitting(spec: Experiment, params: Mapping[str, Any]) -> dict[str, Value] | None:
     """The parameters in the new space's terms; None where one is missing, too many, or outside."""
-    values: dict[str, Scalar] = {}
+    values: dict[str, Value] = {}
     for parameter in ordered(spec):
         if not exists(parameter, values):
             continue
-        value = point_value(parameter, params[parameter.name]) if parameter.name in params else None
-        if value is None:
+        value = point_value(parameter, params[parameter.name]) if parameter.name in params else OUTSIDE
+        if value is OUTSIDE:
             return None
         values[parameter.name] = value
     return values if values.keys() == params.keys() else None

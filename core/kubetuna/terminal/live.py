@@ -27,11 +27,13 @@ from kubetuna.trials.snapshot import Snapshot, TrialView
 SHOWN_TRIALS = 10
 
 
-def run_shown(spec: Experiment, url: str, console: Console, interrupt: threading.Event) -> runner.RunResult:
+def run_shown(
+    spec: Experiment, url: str, console: Console, interrupt: threading.Event, study: str | None = None
+) -> runner.RunResult:
     """Run an experiment while its progress is shown on a console."""
     with LiveView(console) as view, _optuna_warns_only():
         watchers = runner.Watchers(view.started, view.changed, view.unavailable, view.noted)
-        return runner.run(spec, url, watchers, interrupt)
+        return runner.run(spec, url, watchers, interrupt, study)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from kubetuna.experiment.model import Experiment, Parameter
 from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.experiment.units import GPU, SECONDS_PER_HOUR, SLOT, Unit, count, duration
 from kubetuna.search.space import cardinality
+from kubetuna.trials.environment import short
 
 
 class Preview(dict[str, Any]):
@@ -38,9 +39,17 @@ def preview(spec: Experiment) -> Preview:
             "trialTimeoutSeconds": spec.budget.trial_timeout,
         },
         "cost": _cost(spec),
-        "warnings": [*spec.warnings, *_lost_folders(spec)],
+        "warnings": [*spec.warnings, *_few_points(spec), *_lost_folders(spec)],
     }
     return Preview(shown)
+
+
+def _few_points(spec: Experiment) -> list[str]:
+    points, trials = cardinality(spec), spec.max_trials
+    if points is None or trials is None or points >= trials:
+        return []
+    of = f"{count(points, 'point')}, so the search ends after {count(points, 'trial')} of {trials}"
+    return [f"the search space has {of}; no point is tried twice, spec.repeats runs each of them more often"]
 
 
 def _lost_folders(spec: Experiment) -> list[str]:
@@ -112,7 +121,7 @@ def _runs_line(shown: dict[str, Any]) -> str:
 
 def _space_line(parameter: dict[str, Any]) -> str:
     if "list" in parameter:
-        domain = "one of " + ", ".join(str(v) for v in parameter["list"])
+        domain = "one of " + ", ".join(map(short, parameter["list"]))
     else:
         step = f" step {parameter['step']}" if "step" in parameter else ""
         domain = f"{parameter['min']} to {parameter['max']}{step}{' (log)' if parameter['log'] else ''}"

@@ -15,6 +15,8 @@ from rich.text import Text
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.units import SECONDS_PER_HOUR, duration, unit_of
+from kubetuna.trials.constraints import why_no_best
+from kubetuna.trials.environment import short
 from kubetuna.trials.records import TrialRecord, dumps
 
 
@@ -27,7 +29,7 @@ def print_json(value: object) -> None:
 def number(value: object) -> str:
     """A number short enough to read; other values as they are."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
+        return short(value)
     return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
@@ -55,11 +57,12 @@ def status_rows(spec: Experiment, status: Mapping[str, Any]) -> list[tuple[str, 
     """The rows of a status: a name and what it says."""
     limit = f" of {spec.max_trials}" if spec.max_trials is not None else ""
     running = status["trialsRunning"] + status["trialsPending"]
+    infeasible = f" ({status['trialsInfeasible']} infeasible)" if "trialsInfeasible" in status else ""
     rows = [
         ("state", f"{status['state']}{': ' + status['message'] if status.get('message') else ''}"),
         (
             "trials",
-            f"{status['trials']}{limit}: {running} running, {status['trialsSucceeded']} done, "
+            f"{status['trials']}{limit}: {running} running, {status['trialsSucceeded']} done{infeasible}, "
             f"{status['trialsEarlyStopped']} pruned, {status['trialsFailed']} failed"
             + (f", {status['trialsKilled']} stopped" if status["trialsKilled"] else ""),
         ),
@@ -79,7 +82,7 @@ def best_line(spec: Experiment, status: Mapping[str, Any]) -> str:
         return f"{len(status.get('paretoFront', []))} trials on the Pareto front"
     found = status.get("currentOptimalTrial")
     if not found:
-        return "none yet"
+        return f"none yet; {why_no_best(spec, status)}" if status.get("trialsSucceeded") else "none yet"
     return f"{spec.objectives[0].metric} = {number(found['values'][0])} (trial {found['number']}{_runs(found)})"
 
 
@@ -136,7 +139,7 @@ def best_text(spec: Experiment, status: Mapping[str, Any]) -> str:
     """The best parameters, or the Pareto front, in lines."""
     found = status.get("paretoFront") or [status.get("currentOptimalTrial")]
     lines = [line for trial in found if trial for line in _trial_lines(spec, trial)]
-    return "\n".join(lines) or f"{spec.name}: no trial has completed yet"
+    return "\n".join(lines) or f"{spec.name}: {why_no_best(spec, status)}"
 
 
 def _trial_lines(spec: Experiment, trial: Mapping[str, Any]) -> list[str]:

@@ -8,9 +8,10 @@ from typing import Any
 
 from kubetuna.errors import ResultsError
 from kubetuna.experiment.model import Experiment, Parameter
-from kubetuna.parsing.warm_start import point_value
+from kubetuna.parsing.warm_start import OUTSIDE, point_value
 from kubetuna.parsing.yaml_text import load_documents
 from kubetuna.search.space import exists, ordered
+from kubetuna.trials.environment import short
 
 
 def overridden(
@@ -32,7 +33,7 @@ def overridden(
             faults.append(_unknown(name, list(by_name)))
             continue
         value = _value(parameter, raw, anywhere)
-        if value is None:
+        if value is OUTSIDE:
             faults.append(f"{name}: {raw!r} is not allowed; {_allowed(parameter)}")
         changed[name] = value
     if faults:
@@ -49,16 +50,16 @@ def _unknown(name: str, known: Sequence[str]) -> str:
 def _value(parameter: Parameter, raw: object, anywhere: bool) -> Any:
     typed = load_documents(raw)[0] if isinstance(raw, str) and raw.strip() else raw
     found = point_value(parameter, typed)
-    if found is None and parameter.choices:
+    if found is OUTSIDE and parameter.choices:
         # On a command line every value is text: "true" may mean the word or the truth value.
-        found = next((c for c in parameter.choices if str(c) == str(raw)), None)
+        return next((c for c in parameter.choices if str(c) == str(raw)), OUTSIDE)
     beyond = anywhere and not parameter.choices and isinstance(typed, int | float) and not isinstance(typed, bool)
-    return typed if found is None and beyond else found
+    return typed if found is OUTSIDE and beyond else found
 
 
 def _allowed(parameter: Parameter) -> str:
     if parameter.choices:
-        return f"allowed: {', '.join(str(c) for c in parameter.choices)}"
+        return f"allowed: {', '.join(map(short, parameter.choices))}"
     kind = "a whole number" if parameter.kind == "int" else "a number"
     step = f" in steps of {parameter.step:g}" if parameter.step not in (None, 1) else ""
     beyond = "--out-of-range allows any number"

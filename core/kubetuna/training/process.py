@@ -45,7 +45,7 @@ class Curve:
     """The latest value of each metric, every report (its step and metrics), and the protocol that it named."""
 
     metrics: Mapping[str, float]
-    reports: tuple[tuple[int | None, Mapping[str, float]], ...]
+    reports: tuple[tuple[int | float | None, Mapping[str, float]], ...]
     protocol: str | None = None
 
 
@@ -114,9 +114,9 @@ def _curve(spec: Experiment, log: Path) -> Curve:
     lines = [without(report, given_by_json) if report.text else report for report in reports]
     lines = [line for line in lines if line.values or line.invalid]
     latest = {name: value for line in lines for name, value in line.values.items()}
-    first: dict[int | None, Mapping[str, float]] = {}
+    first: dict[int | float | None, Mapping[str, float]] = {}
     for line in lines:
-        first.setdefault(line.step, line.values)
+        first.setdefault(line.step if line.position is None else line.position, line.values)
     protocols = [line.digest for line in found if isinstance(line, Protocol)]
     return Curve(latest, tuple(first.items()), protocols[-1] if protocols else None)
 

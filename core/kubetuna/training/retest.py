@@ -12,8 +12,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from kubetuna.analysis.report.view import value_of, view_of
-from kubetuna.analysis.statistics.intervals import mean_interval
+from kubetuna.analysis.statistics.intervals import Chances, Returns, chances, overlap
 from kubetuna.errors import ResultsError
 from kubetuna.files import write_json
 from kubetuna.study.record import StudyRecord
@@ -21,19 +23,22 @@ from kubetuna.training.process import Say
 from kubetuna.training.train import seeds_of, train
 from kubetuna.trials.records import TrialRecord
 
-RECORD, MODELS = "retest.json", "retest"
+RECORD, MODELS, RETURNS = "retest.json", "retest", "returns.csv"
 
 
 @dataclass(frozen=True, slots=True)
 class Retested:
-    """One configuration over several seeds: the trial's own value, and the mean of all with its 95 % interval."""
+    """One configuration over several seeds: the trial's own value, and the mean of all with its intervals."""
 
     trial: int
     value: float
     values: tuple[float, ...]
-    mean: float
-    low: float
-    high: float
+    chances: Chances
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds."""
+        return fmean(self.values)
 
     def as_json(self) -> dict[str, Any]:
         """One entry of ``kubetuna retest --json``."""
@@ -42,7 +47,7 @@ class Retested:
             "value": self.value,
             "values": list(self.values),
             "mean": self.mean,
-            "interval": [self.low, self.high],
+            **self.chances.as_json(),
         }
 
 
@@ -77,7 +82,7 @@ def best_trials(seen: StudyRecord, top: int) -> list[TrialRecord]:
         raise ResultsError(f"{view.spec.name} has several objectives, so there is no order of its trials")
     ranked = view.ranked()
     if not ranked:
-        raise ResultsError(f"{view.spec.name}: no trial has completed with a valid value")
+        raise ResultsError(f"{view.spec.name}: {view.why_no_best}")
     return ranked[:top]
 
 
@@ -90,14 +95,26 @@ def _retested(
     values = tuple(one.metrics[metric] for one in done if metric in one.metrics)
     if not values:
         raise ResultsError(f"trial {trial.number}: the trainer printed no {metric}")
-    low, high = mean_interval(values)
-    return Retested(trial.number, value_of(trial), values, fmean(values), low, high)
+    found = chances(metric, values, [returns_in(one.folder) for one in done])
+    return Retested(trial.number, value_of(trial), values, found)
+
+
+def returns_in(folder: Path) -> Returns | None:
+    """The returns beside a model, in the last column of ``returns.csv``; None where its trainer left none."""
+    try:
+        rows = (folder / RETURNS).read_text("utf-8").splitlines()[1:]
+        found = np.array([float(row.rpartition(",")[2]) for row in rows])
+    except (OSError, ValueError):
+        return None
+    return Returns.of(found) if len(found) and np.isfinite(found).all() else None
 
 
 def verdict(ranked: Sequence[Retested]) -> str:
     """One sentence on which configuration to take."""
     first = ranked[0]
-    rivals = [one.trial for one in ranked[1:] if one.low <= first.high and first.low <= one.high]
+    if first.chances.shown is None:
+        return f"Trial {first.trial} leads with one seed each, which says nothing of their order."
+    rivals = [one.trial for one in ranked[1:] if overlap(one.chances.shown, first.chances.shown)]
     words = f"Over {len(first.values)} seeds trial {first.trial} leads"
     if rivals:
         words += f"; its interval overlaps with that of trial {', '.join(map(str, rivals))}: their order is open"

@@ -27,11 +27,12 @@ SEEDS_LIMIT = 100
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A finished training: its folder, its seed, its metrics."""
+    """A finished training: its folder, its seed, its metrics, the protocol that it was judged by."""
 
     folder: Path
     seed: int
     metrics: Mapping[str, float]
+    protocol: str | None = None
 
 
 def seeds_of(seen: StudyRecord, trial: TrialRecord, count: int) -> list[int]:
@@ -89,7 +90,7 @@ def _train_one(seen: StudyRecord, trial: TrialRecord, request: TrainingRequest, 
     known = read_object(path) if path.exists() else {}
     if known.get("finished"):
         say(f"{request.folder} is trained already")
-        return Trained(request.folder, request.seed, known["metrics"])
+        return Trained(request.folder, request.seed, known["metrics"], known.get("protocol"))
     record = {**configuration(seen, trial), "params": dict(request.params), "seed": request.seed}
     record |= {"fingerprint": fingerprint(request), "command": list(argv_of(request)), "machine": machine()}
     write_json(path, {**record, "finished": False})
@@ -102,7 +103,7 @@ def _train_one(seen: StudyRecord, trial: TrialRecord, request: TrainingRequest, 
     write_whole(request.folder / "README.md", model_card(seen, record, metrics))
     write_json(path, {**record, "metrics": metrics, "finished": True})
     shutil.rmtree(request.folder / "checkpoints", ignore_errors=True)
-    return Trained(request.folder, request.seed, metrics)
+    return Trained(request.folder, request.seed, metrics, record["protocol"])
 
 
 def _own_metrics(folder: Path) -> dict[str, float]:

@@ -13,8 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-# Longest line of a log that is read, in bytes.
+# How much of a line of a log is read, in bytes: its end.
 LINE_LIMIT = 64 * 1024
+
+
+def end_of(line: bytes) -> bytes:
+    """What is kept of a line, however long: its end, with one byte more as the sign that it was longer."""
+    return line if len(line) <= LINE_LIMIT else line[-LINE_LIMIT - 1 :]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -124,10 +129,10 @@ class Executor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LogChunk:
-    """Complete lines in order, without their newline, each at most ``LINE_LIMIT`` bytes (longer ones are left out).
+    """Complete lines in order, without their newline, of longer ones the ``end_of`` them.
 
     ``cursor`` is opaque, a resume point after the last of ``lines``; ``drained`` is true once the attempt
-    has ended and nothing more will come. ``gap`` is true where lines are known to be lost; ``cut``, beside
+    has ended and nothing more will come. ``gap`` is true where lines are known to be lost; ``lost``, beside
     ``drained``, where the last ones before the place's own word are.
     """
 
@@ -135,7 +140,7 @@ class LogChunk:
     cursor: str = ""
     drained: bool = False
     gap: bool = False
-    cut: bool = False
+    lost: bool = False
     times: tuple[float, ...] = field(default=())
 
 

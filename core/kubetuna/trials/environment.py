@@ -34,6 +34,13 @@ def bare(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def short(value: Any, limit: int = 40) -> str:
+    """A value for people: as JSON, of bounded length, and text that would read as something else quoted."""
+    ambiguous = isinstance(value, str) and (value == "null" or value[:1] in ("[", "{"))
+    text = json.dumps(value, ensure_ascii=False) if ambiguous else bare(value)
+    return text if len(text) <= limit or isinstance(value, str) else f"{text[: limit - 1]}…"
+
+
 def params_hash(params: Mapping[str, Any]) -> str:
     """A short, stable fingerprint of a trial's parameters."""
     text = json.dumps(dict(params), sort_keys=True)

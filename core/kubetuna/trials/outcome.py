@@ -14,7 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal
 
-from kubetuna.trials.attempts import ExitFacts
+from kubetuna.trials.attempts import LINE_LIMIT, ExitFacts
 
 TrialState = Literal["COMPLETE", "PRUNED", "FAIL"]
 Retry = Literal["never", "own", "free"]
@@ -110,8 +110,9 @@ class Reading:
     """What the log of all attempts says: the objectives' values, and what is wrong with them.
 
     ``missing`` and ``invalid`` hold objective metrics without any value, or whose value is not finite. ``protocol``
-    is the trial's protocol of evaluation where it is not the study's, whose values cannot be compared. ``cut``:
-    what was printed last could not be read, so a value may be an old one.
+    is the trial's protocol of evaluation where it is not the study's, whose values cannot be compared. ``cut``
+    counts the lines that were too long to be read whole. ``lost``: what was printed last could not be read, so a
+    value may be an old one. ``hint`` says which lines look nearest to what is missing.
     """
 
     values: Mapping[str, float]
@@ -119,12 +120,14 @@ class Reading:
     invalid: Mapping[str, str] = field(default_factory=dict)
     announced: Literal["OutOfMemory"] | None = None
     protocol: str = ""
-    cut: bool = False
+    lost: bool = False
+    cut: int = 0
+    hint: str = ""
 
     @property
     def whole(self) -> bool:
         """Whether every objective has a finite value, its last one, and the trainer announced no failure."""
-        return not self.missing and not self.invalid and self.announced is None and not self.cut
+        return not self.missing and not self.invalid and self.announced is None and not self.lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ def classify(exit_facts: ExitFacts, stop: str | None, verdict: str, reading: Rea
             "its values cannot be compared; start another study for it",
         )
     if exit_facts.by_itself and reading.whole:
-        return Classified(Outcome.SUCCEEDED, "")
+        return Classified(Outcome.SUCCEEDED, _cut_lines(reading))
     if verdict == "prune":
         return Classified(Outcome.PRUNED, "pruned")
     if stop == "Stopped":
@@ -159,7 +162,7 @@ def classify(exit_facts: ExitFacts, stop: str | None, verdict: str, reading: Rea
         return Classified(Outcome.SUSPENDED, "stopped while the experiment is suspended")
     if reading.announced == "OutOfMemory":
         return Classified(Outcome.OUT_OF_MEMORY, "the trainer announced that its memory ran out")
-    if exit_facts.by_itself and reading.cut:
+    if exit_facts.by_itself and reading.lost:
         return Classified(Outcome.INFRASTRUCTURE, "it ended well, but its log could not be read to the end")
     return _by_reason(exit_facts) or _by_exit(exit_facts, reading)
 
@@ -196,13 +199,22 @@ def _by_exit(facts: ExitFacts, reading: Reading) -> Classified:
 
 
 def _by_metrics(reading: Reading) -> Classified:
+    cut = f"; {_cut_lines(reading)}" if reading.cut else ""
     for name, text in reading.invalid.items():
-        return Classified(Outcome.NON_FINITE, f"metric {name!r} is {text!r}, no finite number")
+        return Classified(Outcome.NON_FINITE, f"metric {name!r} is {text!r}, no finite number{cut}")
     if reading.missing:
+        hint = f"; {reading.hint}" if reading.hint else ""
         names = ", ".join(repr(name) for name in reading.missing)
         return Classified(
             Outcome.METRICS_UNAVAILABLE,
-            f"exit code 0, but no line of the log gives {names}; print e.g. "
+            f"exit code 0, but no line of the log gives {names}{cut}{hint}; print e.g. "
             f'{{"step": 1, "{reading.missing[0]}": 0.5}}',
         )
-    return Classified(Outcome.SUCCEEDED, "")
+    return Classified(Outcome.SUCCEEDED, _cut_lines(reading))
+
+
+def _cut_lines(reading: Reading) -> str:
+    if not reading.cut:
+        return ""
+    lines = "1 line of the log is" if reading.cut == 1 else f"{reading.cut:,} lines of the log are"
+    return f"{lines} longer than {LINE_LIMIT:,} bytes and read from the end only"

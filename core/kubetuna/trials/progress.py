@@ -47,7 +47,7 @@ class Progress:
         self._candidates: list[TrialRecord] = []
         self._taken: set[int] = set()
         self._retests: list[TrialRecord] = []
-        self._retested = 0
+        self._retested = self._infeasible = 0
         self._goal = False
         self._since = self._alike = 0
         self._last_failure = ""
@@ -103,6 +103,8 @@ class Progress:
             self._last_failure = record.message
         if eligible(record):
             self._rank(record, record.values or ())
+        elif outcome is Outcome.SUCCEEDED:
+            self._infeasible += 1
 
     def _rank(self, record: TrialRecord, values: tuple[float, ...]) -> None:
         first, several = self._spec.objectives[0], self._spec.multi_objective
@@ -134,6 +136,7 @@ class Progress:
         return Tally(
             numbered=numbered,
             complete=complete,
+            infeasible=self._infeasible,
             pruned=of(Outcome.PRUNED, 0),
             failed=sum(n for outcome, n in self._ended.items() if RULES[outcome].failed),
             stopped=of(Outcome.STOPPED, 0),

@@ -75,12 +75,14 @@ class Tally:
 
     ``since_improvement`` is the number of ended trials after the one that gave the best value;
     ``identical_failures`` the length of the latest run of failures with one and the same message, counted
-    only while no trial has ever completed. ``retested`` counts ended re-tests, which the others leave out.
+    only while no trial has ever completed. ``infeasible`` are the complete ones that violate a constraint;
+    ``retested`` counts ended re-tests, which the others leave out.
     ``started``: some attempt that has ended had started, so the template can.
     """
 
     numbered: int = 0
     complete: int = 0
+    infeasible: int = 0
     pruned: int = 0
     failed: int = 0
     stopped: int = 0

@@ -13,6 +13,7 @@ from typing import Any
 
 from kubetuna.errors import KubetunaError
 from kubetuna.study.study import Study
+from kubetuna.trials.environment import short
 from kubetuna.trials.fitting import fitted
 from kubetuna.trials.records import TrialRecord
 from kubetuna_operator import FIELD_MANAGER, GROUP, LABEL_EXPERIMENT, LABEL_TRIAL, VERSION
@@ -175,7 +176,7 @@ def _status(record: TrialRecord) -> dict[str, Any]:
     if record.state == "COMPLETE" and record.series:
         shown["series"] = {name: _summed(values) for name, values in record.series.items()}
     shown["value"] = str(record.values[0]) if record.values else ""
-    shown["summary"] = " ".join(f"{name}={value}" for name, value in record.params.items())[:SUMMARY_LIMIT]
+    shown["summary"] = " ".join(f"{name}={short(value)}" for name, value in record.params.items())[:SUMMARY_LIMIT]
     return dict(fitted({name: value for name, value in shown.items() if value is not None}, BYTES, DIVISIBLE))
 
 

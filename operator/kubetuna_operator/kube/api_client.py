@@ -257,16 +257,19 @@ def collection(kind: str, namespace: str | None) -> str:
     return f"{root}/namespaces/{namespace}/{kind}" if namespace else f"{root}/{kind}"
 
 
-def split_lines(pieces: Iterator[bytes], longest: int | None = None, tail: bool = False) -> Iterator[bytes]:
+def split_lines(
+    pieces: Iterator[bytes], longest: int | None = None, tail: bool = False, head: int = 0
+) -> Iterator[bytes]:
     """Whole lines of a stream, without their newline; what follows the last newline only with ``tail``.
 
-    Of a line longer than ``longest`` bytes only one byte more than that is kept, however long it is.
+    Of a line longer than ``longest`` bytes only one byte more than that is kept, however long it is: its first
+    ``head`` bytes and its end.
     """
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
         yield from lines
         if longest is not None and len(rest) > longest:
-            rest = rest[: longest + 1]
+            rest = rest[:head] + rest[head - longest - 1 :]
     if tail and rest:
         yield rest

@@ -33,6 +33,8 @@ OBSTACLES = {
 }
 # The Pod failed before its container ever ran, and not by its own fault.
 NOT_ADMITTED = {"UnexpectedAdmissionError": "UnexpectedAdmissionError", "NodeAffinity": "NodeAffinity"}
+# Exit codes of a container that was told to end, or made to.
+KILLED = (143, 137)
 START_EXITS = frozenset({"StartError", "ContainerCannotRun"})
 # The kubelet says "Evicted" of a node without disk and of a Pod that broke its own limit; the message tells which.
 _OWN_STORAGE = re.compile(r"exceed(s|ed) (its local ephemeral storage|the total|the) limit")
@@ -232,12 +234,18 @@ def _is_being_stopped(pod: Mapping[str, Any]) -> bool:
 
 
 def _ended_by_deletion(metadata: Mapping[str, Any], ended: Mapping[str, Any]) -> bool:
-    """Whether the end followed a deletion: then even exit code 0 only means that it saved and left."""
+    """Whether the end followed a deletion: then even exit code 0 only means that it saved and left.
+
+    Once its containers have ended the kubelet deletes such a Pod again, without grace, which moves the time of the
+    deletion past that end. One that had ended before anybody deleted it goes at once, unless a finalizer holds it.
+    """
     due, finished = seconds(metadata.get("deletionTimestamp")), seconds(ended.get("finishedAt"))
     if due is None:
         return False
-    asked = due - (whole(metadata.get("deletionGracePeriodSeconds")) or 0)
-    return finished is None or finished >= asked
+    grace = whole(metadata.get("deletionGracePeriodSeconds")) or 0
+    if not grace and (not metadata.get("finalizers") or whole(ended.get("exitCode")) in KILLED):
+        return True
+    return finished is None or finished >= due - grace
 
 
 def _reason(status: Mapping[str, Any], ended: Mapping[str, Any]) -> str | None:

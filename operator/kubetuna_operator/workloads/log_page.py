@@ -12,7 +12,7 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from kubetuna.trials.attempts import LINE_LIMIT
+from kubetuna.trials.attempts import end_of
 
 Instant = tuple[int, int]
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -68,9 +68,8 @@ class Page:
     def _add(self, stamp: str, at: Instant, line: bytes) -> None:
         self._count = self._count + 1 if at == self._at else 1
         self._last, self._at = stamp, at
-        if len(line) <= LINE_LIMIT:
-            self.lines.append(line)
-            self.size += len(line)
+        self.lines.append(end_of(line))
+        self.size += len(self.lines[-1])
 
 
 def since(cursor: str) -> str | None:

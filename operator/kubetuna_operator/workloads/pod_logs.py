@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from kubetuna.metrics.terminal import is_cut
 from kubetuna.trials.attempts import LINE_LIMIT, AttemptKey, ExitFacts, LogChunk
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
@@ -125,7 +126,7 @@ class PodLogs:
         if pod is None:
             gone = self._pods.gone(key) is not None
             self._readings.pop(key, None)
-            return LogChunk((), cursor, drained=gone, cut=gone)
+            return LogChunk((), cursor, drained=gone, lost=gone)
         reading, now = self._reading(pod), self._now()
         # Also one that will never start, or whose node is lost: then there is nothing more to come.
         if ended := self._pods.over(pod):
@@ -177,6 +178,9 @@ class PodLogs:
             failpoint("read")
         if chunk.gap:
             self._emit_gap(pod)
+        if cut := sum(map(is_cut, chunk.lines)):
+            text = f"{cut} lines of Pod {pod.name}'s log are longer than {LINE_LIMIT} bytes: their ends are read"
+            self._events.emit(self._about.owner, "LogLineCut", text, warning=True)
         if chunk.drained:
             self._readings.pop(pod.key, None)
         return chunk
@@ -215,7 +219,7 @@ class PodLogs:
         query = {"container": self._container, "timestamps": "true", "sinceTime": since(cursor)}
         page = Page(cursor)
         pieces = self._api.stream(f"{self._path}/{pod.name}/log", query, SILENCE)
-        for raw in split_lines(pieces, LINE_LIMIT + STAMP_LENGTH, tail=ended):
+        for raw in split_lines(pieces, LINE_LIMIT + STAMP_LENGTH, tail=ended, head=STAMP_LENGTH):
             page.take(raw)
             if page.size >= MOST_BYTES:
                 return LogChunk(tuple(page.lines), page.cursor, gap=page.gap)
@@ -226,7 +230,7 @@ class PodLogs:
 
 def _lost(pod: PodView, cursor: str) -> LogChunk:
     """The end of a log that can't be read any more; what the container left as its last word is still known."""
-    return LogChunk(_last_words(pod), cursor, drained=True, gap=True, cut=True)
+    return LogChunk(_last_words(pod), cursor, drained=True, gap=True, lost=True)
 
 
 def _last_words(pod: PodView) -> tuple[bytes, ...]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kubetuna_trial.errors import InputError
+from kubetuna_trial.task1 import files as reading
 from kubetuna_trial.task1.cli import main
 from kubetuna_trial.task1.data import file_dataset, planted_dataset, split
+from kubetuna_trial.task1.files import count_rows
 from kubetuna_trial.task1.planted import columns, planted_series, write_contest_files
 
 ROWS = 12_000
@@ -96,6 +99,68 @@ def test_what_is_wrong_with_a_file_is_told(files: tuple[Path, Path], tmp_path: P
     wrong[17, 2] = np.inf
     np.save(cut, wrong)
     assert "row 17" in refused(prices, cut)
+
+
+def _retimed(rows: list[str], at: int, like: int) -> list[str]:
+    """Row ``at`` with the time of row ``like``."""
+    fields = rows[at].split(",")
+    return [*rows[:at], ",".join([fields[0], rows[like].split(",")[1], *fields[2:]]), *rows[at + 1 :]]
+
+
+# Lines of the file, the header is line 1.
+TIMES = {
+    "repeated": (lambda rows: _retimed(rows, 30, 29), "line 31: system_time .* repeats .* keep one row a second"),
+    "swapped": (
+        lambda rows: [*rows[:30], rows[31], rows[30], *rows[32:]],
+        "line 32: .* is before .* sort",
+    ),
+    "no time": (lambda rows: _retimed(rows, 30, 0), "line 31: system_time 'system_time' must be YYYY-MM-DD"),
+    "a blank line": (lambda rows: [*rows[:30], "", *rows[30:]], "line 31 is blank"),
+    "a line of spaces": (lambda rows: [*rows[:30], " \t", *rows[30:]], "line 31 is blank"),
+}
+
+
+@pytest.mark.parametrize("case", TIMES)
+def test_seconds_that_are_none_are_refused(files: tuple[Path, Path], tmp_path: Path, case: str) -> None:
+    change, words = TIMES[case]
+    (tmp_path / "p.csv").write_text("\n".join(change(files[0].read_text().splitlines())))
+    assert re.search(words, refused(tmp_path / "p.csv", files[1]))
+
+
+def test_missing_seconds_are_told(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = files[0].read_text().splitlines()
+    (tmp_path / "p.csv").write_text("\n".join([*rows[:30], *rows[33:100], *rows[101:]]))
+    np.save(tmp_path / "f.npy", np.load(files[1])[:-4])
+    file_dataset(tmp_path / "p.csv", tmp_path / "f.npy", "front")
+    told = capsys.readouterr().err
+    assert "4 seconds are missing, 3 of them after line 30" in told and "repeat the last row" in told
+    (tmp_path / "p.csv").write_text("midpoint\n" + "\n".join(row.split(",")[2] for row in rows[1:]))
+    file_dataset(tmp_path / "p.csv", tmp_path / "f.npy", "front")
+    assert "no column 'system_time'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("block", [7, 1 << 20])
+def test_blank_lines_at_the_end_shift_nothing(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(reading, "_BLOCK", block)
+    few = tmp_path / "few.csv"
+    for end in ("", "\n", "\n\n\n", "\r\n \r\n"):
+        few.write_bytes(f"midpoint\n1\n2\n3{end}".encode())
+        assert count_rows(few) == 3
+    for middle, line in (("1\n\n2", 3), ("1\n2\r\n\r\n\n3", 4)):
+        few.write_bytes(f"midpoint\n{middle}\n".encode())
+        with pytest.raises(InputError, match=f"line {line} is blank"):
+            count_rows(few)
+    monkeypatch.setattr(reading, "_BLOCK", 1 << 20)
+    long = tmp_path / "p.csv"
+    long.write_text(files[0].read_text() + "\n" * 50)
+    np.save(tmp_path / "f.npy", np.load(files[1])[:-900])
+    assert file_dataset(long, tmp_path / "f.npy", "rear").digest == (
+        file_dataset(files[0], tmp_path / "f.npy", "rear").digest
+    )
 
 
 @pytest.mark.parametrize(

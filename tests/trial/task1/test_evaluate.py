@@ -15,7 +15,7 @@ from kubetuna_trial.task1.cli import main
 from kubetuna_trial.task1.data import split
 from kubetuna_trial.task1.ensemble import load_ensemble
 from kubetuna_trial.task1.evaluate import evaluate
-from kubetuna_trial.task1.planted import write_contest_files
+from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE, write_contest_files
 from kubetuna_trial.task1.windows import part_of, window_of
 from tests.trial.task1.worlds import data, plan, trial
 
@@ -114,8 +114,51 @@ def test_data_of_another_width_is_refused(model: Path, tmp_path: Path, capsys: p
 
 
 def test_the_command_prints_one_object(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "--model", str(model), "--split", "test", "--json"]) == 0
+    assert main(["evaluate", "--model", str(model), "--split", "test", "--final", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["task"], shown["split"], shown["rows"]) == ("task1", "test", [16_900, 20_000])
     assert main(["evaluate", "--model", str(model)]) == 0
     assert "buy_and_hold" in capsys.readouterr().out
+
+
+def _shifted(folder: Path) -> None:
+    """The same factors, paired with the last of more prices."""
+    prices = [row.split(",")[2] for row in (folder / PRICES_FILE).read_text().splitlines()]
+    (folder / PRICES_FILE).write_text("\n".join([prices[0], *[prices[1]] * 900, *prices[1:]]) + "\n")
+
+
+def _longer(folder: Path) -> None:
+    """A day more of the same market."""
+    prices = [row.split(",")[2] for row in (folder / PRICES_FILE).read_text().splitlines()]
+    (folder / PRICES_FILE).write_text("\n".join([*prices, *prices[-2000:]]) + "\n")
+    table = np.load(folder / FACTORS_FILE)
+    np.save(folder / FACTORS_FILE, np.concatenate([table, table[-2000:]]))
+
+
+SAME = {
+    "a copy": lambda folder: None,
+    "own factors": lambda folder: np.save(folder / FACTORS_FILE, np.load(folder / FACTORS_FILE) * 2),
+    "shifted prices": _shifted,
+    "longer": _longer,
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_the_data_that_a_model_knows_are_known_again(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    write_contest_files(tmp_path, ROWS, 7, 0.35)
+    SAME[case](tmp_path)
+    words = ["evaluate", "--model", str(model), "--data", str(tmp_path), "--align", "rear", "--json", "--split"]
+    assert main([*words, "all"]) == 2
+    assert "--split train or --split validation" in capsys.readouterr().err
+    assert main([*words, "test"]) == 2
+    assert "'kubetuna finalize STUDY' scores, once" in capsys.readouterr().err
+    assert main([*words, "train"]) == 0
+
+
+def test_every_row_of_other_data_is_judged(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_contest_files(tmp_path, 12_000, 8, 0.35)
+    assert main(["evaluate", "--model", str(model), "--data", str(tmp_path), "--split", "all", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == [0, 12_000]
+    assert main(["evaluate", "--model", str(model), "--split", "all"]) == 2

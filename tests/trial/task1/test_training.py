@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from kubetuna_trial import memory
+from kubetuna_trial.task1 import training
+from kubetuna_trial.task1.cli import main
 from tests.trial.task1 import worlds
 
 OTHERS: dict[str, Any] = {
@@ -137,3 +141,20 @@ def test_help_says_what_is_reported() -> None:
     assert told.returncode == 0
     for word in ("sharpe_ratio", "--learning-rate", "KUBETUNA_PARAMS", "--prices", "replay"):
         assert word in told.stdout
+
+
+def test_more_memory_than_there_is_is_refused_before_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(memory, "available", lambda _: 2 << 30)
+    monkeypatch.setattr(training, "Member", lambda *_: pytest.fail("nothing is taken"))
+    assert main(["--rows", "10000", "--profile", "contest", "--num-sims", "65536"]) == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out.splitlines()[-1]) == {"outcome": "OutOfMemory"}
+    assert re.search(r"lower num_sims.* GiB are needed \(replay memory .* GiB, .*\), 2\.0 GiB are left", told.err)
+
+
+def test_the_need_is_what_the_memory_takes() -> None:
+    made = worlds.trial(worlds.plan())
+    taken = sum(c.nbytes for member in made.members for c in member._memory._columns.values())
+    assert training.memory_needs(worlds.plan())["replay memory"] == taken

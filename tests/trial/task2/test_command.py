@@ -98,7 +98,9 @@ def test_evaluate_reads_test_days_on_demand_only(
     finished: tuple[Path, list[dict[str, Any]]], data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     adapter = str(finished[0] / "adapter")
-    assert main(["evaluate", "--adapter", adapter, "--data", str(data), "--split", "test", "--json"]) == 0
+    assert (
+        main(["evaluate", "--adapter", adapter, "--data", str(data), "--split", "test", "--final", "--json"]) == 0
+    )
     found = json.loads(capsys.readouterr().out)
     dates = (data / "test/task2_stocks_test.csv").read_text().splitlines()[1:]
     assert found["first"] == dates[0].split(",")[0] and found["protocol"] != finished[1][0]["protocol"]
@@ -173,8 +175,9 @@ def test_help_runs_alone(verb: list[str], capsys: pytest.CaptureFixture[str]) ->
         (["score"], "--prompts"),
         (["score", "--prompts", "/nowhere"], "cannot be read"),
         (["evaluate", "--adapter", "/nowhere"], "adapter_config.json"),
-        (["evaluate", "--split", "test", "--stocks", "a", "--news", "b"], "--data DIR"),
-        (["evaluate", "--split", "train"], "invalid choice"),
+        (["evaluate", "--split", "test", "--final", "--stocks", "a", "--news", "b"], "--data DIR"),
+        (["evaluate", "--split", "test"], "'kubetuna finalize STUDY' scores, once"),
+        (["evaluate", "--split", "all"], "invalid choice"),
     ],
 )
 def test_bad_options_are_told_in_one_line(

@@ -12,6 +12,7 @@ import pytest
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.task2.data import folder_market, folder_market_with_test, planted_market
 from kubetuna_trial.task2.planted import NEWS_COLUMNS, STOCK_COLUMNS, planted_world, write_contest_files
+from kubetuna_trial.task2.prompts import Prompts
 
 DAYS = 120
 
@@ -35,6 +36,28 @@ def edited(path: Path, change: Callable[[list[list[str]]], list[list[str]]]) -> 
         rows = list(csv.reader(file))
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(change(rows))
+
+
+def _split(rows: list[list[str]], ticker: str, parts: float) -> list[list[str]]:
+    """The prices of a ticker as they are traded: from the middle on, a share is a part of one."""
+    days = sorted({row[0] for row in rows[1:]})
+    late = days[len(days) // 2]
+    return [
+        [*r[:2], *(str(float(v) / parts) for v in r[2:6]), r[6]] if r[1] == ticker and r[0] >= late else r
+        for r in rows
+    ]
+
+
+def test_an_article_without_a_title_is_its_summary(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = len(folder_market(folder).world.news)
+    edited(news(folder), lambda rows: [rows[0], *([*r[:2], "", r[3] or "News"] for r in rows[1:])])
+    found = folder_market(folder)
+    assert len(found.world.news) > 0.9 * before, "only what says the same twice is left out"
+    prompts = Prompts(found, 10).of_day(found.window.start)
+    assert not any(": . " in prompt for prompt in prompts) and "warning" not in capsys.readouterr().err
+    edited(news(folder), lambda rows: [*rows[:5], [*rows[5][:2], " ", ""], *rows[6:]])
+    folder_market(folder)
+    assert "1 articles have neither a title nor a summary" in capsys.readouterr().err
 
 
 def test_written_files_are_the_contests_and_read_back_as_they_were(folder: Path) -> None:
@@ -116,6 +139,8 @@ def test_what_is_missing_is_told(folder: Path, tmp_path: Path) -> None:
         (stocks, lambda r: r[:1 + 7 * 40], "at least 60 are needed"),
         (stocks, lambda r: r[:1], "has no"),
         (stocks, lambda r: [], "is empty"),
+        (stocks, lambda r: _split(r, "NVDA", 4), "as after a 4:1 split; multiply its earlier prices by 0.25"),
+        (stocks, lambda r: _split(r, "WMT", 0.1), "as after a 1:10 reverse split"),
         (news, lambda r: [row for row in r if row[1] != "XOM"], "has no news of XOM"),
         (news, lambda r: [*r[:4], [r[4][0], " ", *r[4][2:]], *r[5:]], "the ticker is empty"),
         (news, lambda r: [[c.replace("Article_title", "Title") for c in row] for row in r], "has no column"),

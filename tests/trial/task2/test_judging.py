@@ -64,10 +64,22 @@ def test_the_three_highest_are_bought_and_the_three_lowest_sold_short_where_stro
     assert held.tolist() == [[1, 1, 1, 0, 0, -1, 0]]
 
 
-def test_ties_go_to_the_mean_score_then_to_the_first() -> None:
-    greedy = np.full((1, 5), 0.5)
-    mean = np.array([[0.1, 0.2, 0.1, 0.3, 0.1]])
-    assert positions(Scores(greedy, mean), FREE).tolist() == [[1, 1, 0, 1, 0]]
+def test_equal_scores_share_the_places_that_are_left() -> None:
+    assert positions(scored([0.5] * 5), FREE).tolist() == [[3 / 5] * 5]
+    shared = positions(scored([0.9, 0.5, 0.5, 0.5, 0.3]), FREE)
+    assert np.allclose(shared, [[1, 2 / 3, 2 / 3, 2 / 3, 0]])
+    assert positions(scored([-0.5, -0.5, 0.1, -0.5, -0.5]), FREE).tolist() == [[-3 / 4, -3 / 4, 0, -3 / 4, -3 / 4]]
+
+
+def test_what_is_traded_follows_from_what_is_emitted() -> None:
+    """Two models that say the same trade the same, whatever they think beside it."""
+    rng = np.random.default_rng(3)
+    said = rng.integers(-2, 3, (50, 7)) / 2
+    first, second = (positions(Scores(said, rng.normal(size=said.shape)), FREE) for _ in range(2))
+    assert np.array_equal(first, second)
+    assert (np.abs(np.maximum(first, 0).sum(axis=1)) <= 3 + 1e-9).all()
+    order = rng.permutation(7)
+    assert np.allclose(positions(Scores(said[:, order], said), FREE), first[:, order]), "no ticker comes first"
 
 
 def test_silence_is_worth_a_coin_and_trades_nothing() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -134,6 +135,21 @@ def test_a_lack_of_memory_shrinks_the_passes_before_it_is_told(monkeypatch: pyte
     plain.learner.advance()
     for name, weight in plain.policy.weights.items():
         assert torch.allclose(weight, policy.weights[name], atol=1e-3), name
+
+
+def test_evaluation_shrinks_its_passes_as_training_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = worlds.trial(worlds.plan())
+    whole, days = type(trial.policy).forward, trial.protocol.days(3)
+    plain = scores(trial.policy, trial.market, days)
+
+    def tight(self: Any, encoded: Any) -> Any:
+        if len(encoded) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, encoded)
+
+    monkeypatch.setattr(type(trial.policy), "forward", tight)
+    found = scores(trial.policy, trial.market, days)
+    assert trial.policy.per_pass <= 4 and np.allclose(found.mean, plain.mean, atol=1e-4)
 
 
 def test_memory_that_does_not_suffice_for_one_prompt_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

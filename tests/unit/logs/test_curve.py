@@ -152,6 +152,21 @@ def test_a_word_in_json_is_no_report_that_would_silence_text() -> None:
     assert told.values == {} and told.invalid == {"loss": "nan"}
 
 
+def places(told: RunResult, *found: str, attempt: bool = False) -> dict[int, float]:
+    lines = [f"{{'loss': {value}, 'epoch': {place}}}" for place, value in (pair.split(":") for pair in found)]
+    return told.hear(*lines, attempt=attempt).points
+
+
+def test_reports_between_two_steps_are_counted_in_their_order() -> None:
+    told = RunResult()
+    assert places(told, "0.5:9", "1.0:8", "1.5:7", "2.0:6") == {0: 9.0, 1: 8.0, 2: 7.0, 3: 6.0}
+    assert places(told, "1.5:5", "2.0:4", "2.5:3", attempt=True) == {0: 9.0, 1: 8.0, 2: 7.0, 3: 6.0, 4: 3.0}
+    assert told.values == {"loss": 3.0}
+    assert places(RunResult(), "1.0:8", "1.5:7", "2.0:6", "2.0:5") == {1: 8.0, 2: 7.0, 3: 6.0}
+    assert places(RunResult(), "1.0:8", "2.0:7", "4.0:6") == {1: 8.0, 2: 7.0, 4: 6.0}
+    assert places(RunResult().hear(*["loss=1"] * 9), "0.5:9", "1.0:8") == {9: 9.0, 10: 8.0}
+
+
 def test_series_are_joined_and_bounded() -> None:
     found: dict[str, list[float]] = joined({}, SeriesPart("r", 0, (1.0, 2.0)))
     found = joined(found, SeriesPart("r", 1, (5.0, 6.0)))

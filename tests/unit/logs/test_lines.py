@@ -31,7 +31,7 @@ def read(line: str | bytes, filters: tuple[str, ...] = ()) -> Any:
         ("loss=1e-5", {"loss": 1e-5}),
         ("loss=1E0", {"loss": 1.0}),
         ("loss=5.", {"loss": 5.0}),
-        ("loss=1,234", {"loss": 1.0}),
+        ("loss=1,234", {"loss": 1234.0}),
         ("val/acc=0.9", {"acc": 0.9}),
         ("val.acc=0.9", {"acc": 0.9}),
         ("val/f1=0.5", {"val/f1": 0.5}),
@@ -95,7 +95,7 @@ def test_steps(line: str, step: int | None) -> None:
     assert read(line).step == step
 
 
-@pytest.mark.parametrize("step", ["-1", "2147483648", "1.5", "true", '"x"', "[]", "1e99"])
+@pytest.mark.parametrize("step", ["-1", "2147483648", "true", '"x"', "[]", "1e99"])
 def test_a_step_out_of_range_is_no_report(step: str) -> None:
     assert read(f'{{"step": {step}, "loss": 1}}') is None
 

@@ -51,4 +51,6 @@ def disruption(reason: str) -> dict[str, Any]:
     return {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "taken away"}
 
 
+# As a Pod is after its kubelet's own deletion: the time of the one that ended it is gone.
+FORGOTTEN = {"deletionTimestamp": "2026-11-24T10:05:00Z", "deletionGracePeriodSeconds": 0}
 DELETED = {"deletionTimestamp": "2026-11-24T10:00:50Z", "deletionGracePeriodSeconds": 30}

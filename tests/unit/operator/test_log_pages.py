@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kubetuna.trials.attempts import LINE_LIMIT
 from kubetuna_operator.kube.api_client import split_lines
-from kubetuna_operator.workloads.log_page import Page, instant, seconds, since
+from kubetuna_operator.workloads.log_page import STAMP_LENGTH, Page, instant, seconds, since
 from kubetuna_operator.workloads.pod_logs import SLOWEST, _Pace
 
 A, B, C = (f"2026-11-24T10:00:0{n}.000000000Z" for n in (1, 2, 3))
@@ -44,9 +44,15 @@ def test_a_new_file_is_a_gap() -> None:
     assert rotated.lines == [b"four"] and rotated.gap
 
 
-def test_a_monstrous_line_is_left_out_and_the_next_ones_are_not() -> None:
-    found = page("", (A, "x" * (LINE_LIMIT + 1)), (B, "two"))
-    assert found.lines == [b"two"]
+def test_of_a_monstrous_line_the_end_is_kept_in_bounded_memory() -> None:
+    bar = [f"{A} ".encode(), *[b"\r" + b"#" * 99_999] * 100, b"\rloss=0.5\n", f"{B} two\n".encode()]
+    found = Page("")
+    for raw in split_lines(iter(bar), LINE_LIMIT + STAMP_LENGTH, head=STAMP_LENGTH):
+        assert len(raw) < LINE_LIMIT + 200_000
+        found.take(raw)
+    bar_end, second = found.lines
+    assert len(bar_end) == LINE_LIMIT + 1 and bar_end.endswith(b"#\rloss=0.5") and second == b"two"
+    assert found.cursor == f"{B}|1"
 
 
 def test_a_last_line_without_its_newline_counts_once_nothing_can_follow() -> None:

@@ -10,7 +10,7 @@ from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts
 from kubetuna.trials.outcome import Outcome, Reading, classify
 from kubetuna_operator.kube.objects import seconds
 from kubetuna_operator.pods.status import LOST_SECONDS, facts, view
-from tests.unit.operator.pods import DELETED, RUNNING, disruption, ended, pod, waiting
+from tests.unit.operator.pods import DELETED, FORGOTTEN, RUNNING, disruption, ended, pod, waiting
 
 NOW = seconds("2026-11-24T10:01:00Z") or 0.0
 GOOD = Reading({"loss": 0.5})
@@ -80,6 +80,18 @@ ENDS: dict[str, tuple[dict[str, Any], Outcome, str]] = {
         pod("Failed", ended(143), reason="Terminated", message=SHUTDOWN), Outcome.INFRASTRUCTURE, "NodeShutdown",
     ),
     "a spot node reclaimed, its Pod deleted": (pod("Running", ended(143), metadata=DELETED), Outcome.DELETED, ""),
+    "deleted, seen when the kubelet was done with it": (
+        pod("Failed", ended(137), metadata=FORGOTTEN), Outcome.DELETED, "",
+    ),
+    "deleted, and saved before it left, seen when the kubelet was done with it": (
+        pod("Succeeded", ended(0), metadata=FORGOTTEN), Outcome.DELETED, "",
+    ),
+    "a Job's, deleted, seen when the kubelet was done with it": (
+        pod("Failed", ended(143), metadata={**FORGOTTEN, "finalizers": ["x"]}), Outcome.DELETED, "",
+    ),
+    "a Job's, deleted after its end": (
+        pod("Succeeded", ended(0), metadata={**FORGOTTEN, "finalizers": ["x"]}), Outcome.SUCCEEDED, "",
+    ),
     "deleted, and saved before it left": (pod("Running", ended(0), metadata=DELETED), Outcome.DELETED, ""),
     "deleted after its own end": (
         pod("Succeeded", ended(0, finishedAt="2026-11-24T10:00:10Z"), metadata=DELETED), Outcome.SUCCEEDED, "",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kubetuna.trials.attempts import GONE, AttemptKey, ExitFacts, LogChunk
+from kubetuna.trials.attempts import GONE, LINE_LIMIT, AttemptKey, ExitFacts, LogChunk
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import collection
 from kubetuna_operator.pods.read_budget import READERS
@@ -205,13 +205,21 @@ def test_a_new_file_of_the_kubelet_is_a_gap_that_is_told(reading: Reading) -> No
     assert "may be lost" in reading.cluster.until(lambda: reading.events().get("LogGap"))
 
 
+def test_a_line_of_which_only_the_end_is_read_is_told(reading: Reading) -> None:
+    start(reading)
+    say(reading, f"{'x' * 2 * LINE_LIMIT} loss=0.5")
+    (line,) = reading.chunk().lines
+    assert len(line) == LINE_LIMIT + 1 and line.endswith(b"x loss=0.5")
+    assert "1 lines of Pod" in reading.cluster.until(lambda: reading.events().get("LogLineCut"))
+
+
 def test_a_log_that_went_with_its_pod_is_a_gap_and_the_end(reading: Reading) -> None:
     start(reading)
     reading.kubelet.exit(NAME)
     reading.pods.kept = reading.pods.find(KEY)
     reading.kubelet.lose(NAME)
     chunk = reading.chunk()
-    assert chunk.drained and chunk.gap and chunk.cut and not chunk.lines
+    assert chunk.drained and chunk.gap and chunk.lost and not chunk.lines
 
 
 MINUTE = 60.0
@@ -244,7 +252,7 @@ def test_the_end_of_a_log_is_asked_for_for_minutes_from_the_end_on(reading: Read
     reading.cluster.server.logs.read = read  # type: ignore[method-assign]
     say(reading, "loss=1")
     chunk = reading.chunk()
-    assert chunk.lines == (b"loss=1",) and chunk.drained and not (chunk.gap or chunk.cut)
+    assert chunk.lines == (b"loss=1",) and chunk.drained and not (chunk.gap or chunk.lost)
 
 
 @pytest.mark.parametrize(("code", "patience"), [(0, 10 * MINUTE), (1, 30.0)])
@@ -258,7 +266,7 @@ def test_an_end_that_stays_unreadable_is_said_to_be_so(reading: Reading, code: i
     assert not reading.chunk().drained
     reading.time.time += 1
     words = (b"loss=3",) if code == 0 else ()
-    assert reading.chunk() == LogChunk(words, "", drained=True, gap=True, cut=True)
+    assert reading.chunk() == LogChunk(words, "", drained=True, gap=True, lost=True)
 
 
 def test_a_read_waits_for_its_turn_and_gives_it_back(reading: Reading) -> None:
@@ -288,4 +296,4 @@ def test_a_server_that_is_away_ends_nothing(reading: Reading) -> None:
 
 def test_a_pod_that_is_not_there_has_nothing_more_to_say(reading: Reading) -> None:
     reading.pods.absent = True
-    assert reading.chunk() == LogChunk(drained=True, cut=True)
+    assert reading.chunk() == LogChunk(drained=True, lost=True)

@@ -236,7 +236,7 @@ def test_attempts_that_all_failed_to_start_show_a_template_that_cannot() -> None
 
 @pytest.mark.parametrize("reading", [good_reading(), NO_METRIC], ids=["an old value", "no value"])
 def test_a_value_that_may_be_an_old_one_is_never_the_trials(reading: Reading) -> None:
-    ended = trial(0, attempt(0, phase="ended"), reading=replace(reading, cut=True))
+    ended = trial(0, attempt(0, phase="ended"), reading=replace(reading, lost=True))
     (action,) = acts(snapshot(ended, tally=Tally(numbered=4)))
     assert isinstance(action, LaunchAttempt) and action.after is not None
     assert action.after.outcome is Outcome.INFRASTRUCTURE and "could not be read" in action.after.message

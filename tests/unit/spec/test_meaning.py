@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from kubetuna.errors import SpecError
-from kubetuna.parsing.parse import parse_file_text
+from kubetuna.errors import Problem, SpecError
+from kubetuna.parsing.overrides import with_metric
+from kubetuna.parsing.parse import parse_experiment, parse_file_text
 from kubetuna.parsing.yaml_text import load_documents
 from kubetuna.trials.attempts import AttemptKey
 from kubetuna.trials.environment import environment
@@ -64,6 +65,20 @@ def test_a_katib_experiment_runs_as_it_is() -> None:
     rendered = substitute(spec.template.trial_spec, spec.template.substitutions, params, meta)
     container = rendered["spec"]["template"]["spec"]["containers"][0]
     assert container["command"][2:] == ["--lr=0.02"] and container["args"] == ["--n=3", "adam"]
+
+
+@pytest.mark.parametrize(("way", "best"), [("maximize", "max"), ("minimize", "min")])
+def test_a_file_of_katibs_group_keeps_katibs_default_strategy(way: str, best: str) -> None:
+    names = ("Validation-accuracy", "Train-accuracy")
+    text = KATIB.replace("type: maximize", f"type: {way}")
+    assert [parse_file_text(text).strategy(name) for name in names] == [best, best]
+    # As it is stored, and read back with the study.
+    assert parse_experiment(parse_file_text(text).raw).strategy(names[0]) == best
+    ours = parse_file_text(text.replace("kubeflow.org/v1beta1", "kubetuna.dev/v1alpha1"))
+    assert [ours.strategy(name) for name in names] == ["latest", "latest"]
+    written = "metricStrategies: [{name: Train-accuracy, value: latest}]\n    goal: 0.99"
+    own = parse_file_text(text.replace("goal: 0.99", written))
+    assert [own.strategy(name) for name in names] == [best, "latest"]
 
 
 def test_a_value_that_looks_like_a_placeholder_stays_text() -> None:
@@ -171,8 +186,33 @@ def test_the_environment_is_the_interface() -> None:
 
 def test_set_and_metric_change_the_document() -> None:
     text = experiment("", command=["python"])
-    spec = parse_file_text(text, sets=("maxTrialCount=9", "spec.parameters[0].feasibleSpace.max=5"), metric="acc")
-    assert spec.max_trials == 9 and spec.parameters[0].high == 5 and spec.objectives[0].metric == "acc"
+    spec = parse_file_text(
+        text, sets=("maxTrialCount=9", "spec.parameters[0].feasibleSpace.max=5"), metric="acc:maximize"
+    )
+    assert spec.max_trials == 9 and spec.parameters[0].high == 5
+    assert [(o.metric, o.direction) for o in spec.objectives] == [("acc", "maximize")]
+    # Neither way is forgotten: the old objective keeps its own, so the search can turn back.
+    assert (spec.additional_metrics, spec.direction("loss")) == (("loss",), "minimize")
+    assert parse_experiment(spec.raw, metric="loss").direction("acc") == "maximize"
+
+
+@pytest.mark.parametrize("metric", ["acc", "valid:auc", "acc:max", ":minimize", "x:"])
+def test_a_metric_whose_better_way_nobody_said_is_not_optimised(metric: str) -> None:
+    with pytest.raises(SpecError, match=f"--metric: .*needs a direction: {metric}:minimize or {metric}:maximize"):
+        parse_file_text(experiment("", command=["python"]), metric=metric)
+
+
+@pytest.mark.parametrize(
+    ("metric", "name", "way"),
+    [("auc", "auc", "maximize"), ("auc:minimize", "auc", "minimize"), ("loss:maximize", "loss", "maximize"),
+     ("valid:auc:maximize", "valid:auc", "maximize")],
+)  # fmt: skip
+def test_a_word_or_the_file_says_which_way_a_metric_is_better(metric: str, name: str, way: str) -> None:
+    goal = {"type": "minimize", "objectiveMetricName": "loss", "metricDirections": {"auc": "maximize"}}
+    document = yaml.safe_load(experiment("", command=["python"], objective=goal))
+    problems: list[Problem] = []
+    changed = with_metric(document, metric, problems)["spec"]["objective"]
+    assert (changed["objectiveMetricName"], changed["type"], problems) == (name, way, [])
 
 
 def test_conditions_may_nest() -> None:

@@ -52,5 +52,6 @@ def _description(trial: Trial, data: Dataset) -> dict[str, object]:
         "seed": trial.plan.seed,
         "data": data.source,
         "origin": dict(data.origin),
+        "hashes": dict(data.hashes),
         "protocol": {**trial.protocol.fields(), "hash": trial.protocol.digest},
     }

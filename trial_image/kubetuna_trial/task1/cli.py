@@ -6,11 +6,12 @@ import os
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from kubetuna_trial.checkpoint import Checkpoints
-from kubetuna_trial.command import Formatter, Parser, add_numbers, check_least, device_named, given_options
+from kubetuna_trial.command import Formatter, Parser, add_numbers, check_least, device_named, given_options, guarded
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import HELP, fold_of
 from kubetuna_trial.task1 import evaluate, replay
@@ -20,7 +21,7 @@ from kubetuna_trial.task1.parameters import AGENT_NAMES, AGENTS, NUMBERS, parse_
 from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE, write_contest_files
 from kubetuna_trial.task1.training import PROFILES, Plan, Report, Trial
 from kubetuna_trial.termination import EXIT_TERMINATED, Termination
-from kubetuna_trial.wire import Surroundings, announce_out_of_memory, emit, report, say, series, surroundings
+from kubetuna_trial.wire import Surroundings, emit, report, say, series, surroundings
 
 DESCRIPTION = """\
 Train an ensemble of Q-learning agents to trade bitcoin, and judge it on validation data by a fixed protocol.
@@ -34,31 +35,23 @@ stdout: step, sharpe_ratio, total_return, romad, max_drawdown; the last also hol
 and random_return on the same seconds. SIGTERM saves a checkpoint and leaves with exit code 143; started again with
 the same options, training goes on exactly where it was."""
 
+ADVICE = "lower num_sims, buffer_size_multiplier or batch_size"
+VERBS: dict[str, Any] = {"replay": replay, "evaluate": evaluate}
 LEAST = {"rows": 10_000, "budget": 1, "reports": 1, "threads": 1, "data_seed": 0, "snr": 0}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run; returns the exit code: 0 done, 1 failed, 2 bad input, 143 stopped."""
-    try:
-        if arguments[:1] == ["replay"]:
-            parser = Parser(prog="python -m kubetuna_trial.task1 replay", description=replay.DESCRIPTION)
-            replay.add_options(parser)
-            return replay.run(parser.parse_args(arguments[1:]))
-        if arguments[:1] == ["evaluate"]:
-            parser = Parser(prog="python -m kubetuna_trial.task1 evaluate", description=evaluate.DESCRIPTION)
-            evaluate.add_options(parser)
-            return evaluate.run(parser.parse_args(arguments[1:]))
-        return _train_or_write(_parser().parse_args(arguments))
-    except InputError as error:
-        say(f"error: {error}")
-        return 2
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        announce_out_of_memory()
-        say(f"error: out of memory; lower num_sims, buffer_size_multiplier or batch_size ({str(error)[:200]})")
-        return 1
-    except FloatingPointError as error:
-        say(f"error: {error}")
-        return 1
+    return guarded(lambda: _verb(arguments), ADVICE)
+
+
+def _verb(arguments: Sequence[str]) -> int:
+    for name, verb in VERBS.items():
+        if arguments[:1] == [name]:
+            parser = Parser(prog=f"python -m kubetuna_trial.task1 {name}", description=verb.DESCRIPTION)
+            verb.add_options(parser)
+            return int(verb.run(parser.parse_args(arguments[1:])))
+    return _train_or_write(_parser().parse_args(arguments))
 
 
 def _parser() -> Parser:

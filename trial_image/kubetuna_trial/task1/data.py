@@ -49,7 +49,8 @@ class Dataset:
     """Rows of train and validation only.
 
     ``factors`` f32[N, F] are scaled by ``mean`` and ``deviation``, f64[F], of the train rows; ``move`` is the
-    standard deviation of a train second's move, in USD. ``origin`` says, as JSON, how to get the same data again.
+    standard deviation of a train second's move, in USD. ``hashes`` are what the rows are known by. ``origin`` says,
+    as JSON, how to get the same data again.
     """
 
     prices: Floats
@@ -60,6 +61,7 @@ class Dataset:
     deviation: Floats
     move: float
     digest: str
+    hashes: Mapping[str, str]
     source: str
     origin: Mapping[str, Any]
     fold: Fold | None = None
@@ -94,7 +96,7 @@ def file_dataset(prices: Path, factors: Path, align: str, fold: Fold | None = No
         raise InputError(f"{factors}: has {len(table)} rows, more than the {rows} of {prices}")
     train, validation = split(len(table), fold)
     offset = shift if align == "rear" else 0
-    known = read_prices(prices, offset + validation.stop)[offset:]
+    known = read_prices(prices, offset + validation.stop, lambda text: say(f"warning: {text}"))[offset:]
     used = np.asarray(table[: validation.stop], dtype=np.float32)
     if not np.isfinite(used).all():
         row = int(np.flatnonzero(~np.isfinite(used).all(axis=1))[0])
@@ -121,7 +123,16 @@ def _dataset(
     if move == 0:
         raise InputError("the price never moves within the train rows: there is nothing to learn")
     digest = hashlib.sha256(prices.tobytes() + np.ascontiguousarray(factors).tobytes()).hexdigest()
-    return Dataset(prices, scaled, train, validation, mean, deviation, move, digest, source, origin, fold)
+    hashes = hashes_of(prices, factors)
+    return Dataset(prices, scaled, train, validation, mean, deviation, move, digest, hashes, source, origin, fold)
+
+
+def hashes_of(prices: Floats, factors: NDArray[np.float32]) -> Mapping[str, str]:
+    """What rows are known by, prices and factors apart, the factors as they were before any scaling."""
+    return {
+        "prices": hashlib.sha256(prices.tobytes()).hexdigest(),
+        "factors": hashlib.sha256(np.ascontiguousarray(factors, dtype=np.float32).tobytes()).hexdigest(),
+    }
 
 
 def _warn_of_lag(prices: Floats, factors: NDArray[np.float32]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from kubetuna_trial.command import add_final, refuse_unrecorded
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.metrics import Floats, break_even, performance, simple_returns
 from kubetuna_trial.task1.ensemble import Ensemble, load_ensemble
@@ -25,14 +26,14 @@ from kubetuna_trial.task1.evaluation import Judgement, buy_and_hold, ensemble_po
 from kubetuna_trial.task1.market import Tape
 from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE
 from kubetuna_trial.task1.protocol import Protocol
-from kubetuna_trial.task1.windows import PARTS, Window, window_of
+from kubetuna_trial.task1.windows import PARTS, Window, refuse_own, window_of
 from kubetuna_trial.wire import SERIES_POINTS, thinned
 
 DESCRIPTION = """\
 Score a saved ensemble on one part of a data set by the protocol of evaluation, beside buying and holding, doing
 nothing, random trades and the same networks before training, and at other trading costs. Without data it takes the
-data that the model was trained on; of a model trained with --fold, validation is that fold's block. The held-out
-test part is read with --split test only: look at it once."""
+data that the model was trained on; of a model trained with --fold, validation is that fold's block. --split all is
+for other data than the model's own: the held-out test part of those is left to kubetuna finalize."""
 
 # From free to what a large exchange takes of a small customer.
 COSTS = (0.0, 7e-7, 1e-5, 5e-5, 1e-4, 5e-4)
@@ -46,6 +47,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--factors", type=Path, metavar="FILE", help="the contest's factors, .npy, (rows, factors)")
     parser.add_argument("--align", choices=("front", "rear"), default="front", help="pair the first or last rows")
     parser.add_argument("--split", choices=PARTS, default="validation", help="which rows (validation)")
+    add_final(parser)
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (1)")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
@@ -55,7 +57,11 @@ def run(options: Namespace) -> int:
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(options.threads)
     ensemble = load_ensemble(options.model)
-    window = window_of(_origin(options, ensemble), options.split, ensemble.fold)
+    origin = _origin(options, ensemble)
+    refuse_unrecorded(options)
+    if options.split == "all":
+        refuse_own(origin, ensemble.described)
+    window = window_of(origin, options.split, ensemble.fold)
     found = evaluate(ensemble, window)
     print(json.dumps(found, allow_nan=False) if options.json else _table(found))
     sys.stdout.flush()
@@ -77,7 +83,7 @@ def _origin(options: Namespace, ensemble: Ensemble) -> Mapping[str, Any]:
 def evaluate(ensemble: Ensemble, window: Window) -> dict[str, Any]:
     """Everything that is known of an ensemble on a window, as JSON."""
     rows = len(window.prices)
-    fold = str(ensemble.fold) if ensemble.fold and window.part == "validation" else None
+    fold = str(ensemble.fold) if ensemble.fold and window.part in ("train", "validation") else None
     protocol = Protocol(data=window.digest, window=(0, rows), fold=fold)
     if protocol.episodes < 1:
         raise InputError(f"{window.source}: {rows} rows of {window.part} are less than an episode")
@@ -98,6 +104,8 @@ def evaluate(ensemble: Ensemble, window: Window) -> dict[str, Any]:
         "costs": costs,
         "break_even_slippage": break_even(COSTS, [found["total_return"] for found in costs]),
         "returns": thinned(own.returns.tolist(), SERIES_POINTS),
+        "squares": thinned((own.returns**2).tolist(), SERIES_POINTS),
+        "length": len(own.returns),
     }
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import csv
 import difflib
+import re
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,9 @@ from numpy.typing import NDArray
 
 from kubetuna_trial.errors import InputError
 
-PRICE_COLUMN = "midpoint"
+PRICE_COLUMN, TIME_COLUMN = "midpoint", "system_time"
 _BLOCK = 1 << 20
+_BLANK = re.compile(rb"\n[ \t\r]*\n")
 
 
 def header(path: Path) -> list[str]:
@@ -33,47 +36,110 @@ def header(path: Path) -> list[str]:
 
 
 def count_rows(path: Path) -> int:
-    """Data lines of a CSV file, counted without parsing them."""
-    lines, last = 0, b"\n"
+    """Data lines of a CSV file, counted without parsing them; blank lines at its end are none.
+
+    Raises:
+        InputError: there are blank lines between others, which would shift everything after them.
+    """
+    rows, white = 0, b""
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
-            lines += block.count(b"\n")
-            last = block[-1:]
-    return lines - 1 + (last != b"\n")
+            text = white + block
+            filled = text.rstrip()
+            if blank := _BLANK.search(filled):
+                line = rows + filled.count(b"\n", 0, blank.start()) + 2
+                raise InputError(f"{path}: line {line} is blank; take blank lines between rows out")
+            rows += filled.count(b"\n")
+            white = text[len(filled) :]
+    return rows
 
 
 def read_column(path: Path, name: str, rows: int | None = None) -> NDArray[np.float64]:
     """One numeric column, the first ``rows`` rows of it. Raises InputError."""
+    return np.asarray(_columns(path, {name: "f8"}, rows)[name])
+
+
+def _columns(path: Path, kinds: Mapping[str, str], rows: int | None) -> NDArray[np.void]:
+    """Columns in one pass over the file, which is far too long for two."""
     names = header(path)
-    if name not in names:
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(names[:6])} …"
-        raise InputError(f"{path}: has no column {name!r}{hint}")
-    index = names.index(name)
+    for name in kinds:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(names[:6])} …"
+            raise InputError(f"{path}: has no column {name!r}{hint}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            column = np.loadtxt(
-                path, delimiter=",", skiprows=1, usecols=[index], max_rows=rows, ndmin=1,
-                quotechar='"', encoding="utf-8", dtype=np.float64, comments=None,
+            table = np.loadtxt(
+                path, delimiter=",", skiprows=1, usecols=[names.index(name) for name in kinds], max_rows=rows,
+                ndmin=1, quotechar='"', encoding="utf-8", dtype=list(kinds.items()), comments=None,
             )  # fmt: skip
     except (ValueError, IndexError) as error:
-        raise InputError(f"{path}: column {name!r} must hold numbers only: {error}") from None
+        numbers = ", ".join(repr(name) for name, kind in kinds.items() if kind == "f8")
+        raise InputError(f"{path}: column {numbers} must hold numbers only: {error}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    if rows is not None and column.size < rows:
-        raise InputError(f"{path}: is truncated: {column.size} rows of the {rows} that were expected")
-    return column
+    if rows is not None and table.size < rows:
+        raise InputError(f"{path}: is truncated: {table.size} rows of the {rows} that were expected")
+    return np.asarray(table)
 
 
-def read_prices(path: Path, rows: int | None = None) -> NDArray[np.float64]:
-    """The mid prices, USD, positive and finite."""
-    prices = read_column(path, PRICE_COLUMN, rows)
+def read_prices(
+    path: Path, rows: int | None = None, warn: Callable[[str], None] = lambda _: None
+) -> NDArray[np.float64]:
+    """The mid prices, USD, positive and finite, one a second where the file has times; ``warn`` hears of gaps."""
+    timed = TIME_COLUMN in header(path)
+    table = _columns(path, {PRICE_COLUMN: "f8", **({TIME_COLUMN: "U32"} if timed else {})}, rows)
+    prices = np.ascontiguousarray(table[PRICE_COLUMN])
     wrong = np.flatnonzero(~(np.isfinite(prices) & (prices > 0)))
     if wrong.size:
         line = int(wrong[0]) + 2
         raise InputError(f"{path}: line {line}: {PRICE_COLUMN} {prices[wrong[0]]} must be a positive number")
+    if timed:
+        _check_times(path, table[TIME_COLUMN], warn)
+    else:
+        warn(f"{path}: has no column {TIME_COLUMN!r}: that there is one row a second was not checked")
     return prices
+
+
+def _check_times(path: Path, texts: NDArray[np.str_], warn: Callable[[str], None]) -> None:
+    """Every row is a second to the simulator: refuse what goes back or stands still, tell of what is missing."""
+    steps = np.diff(_times(path, texts)) / np.timedelta64(1, "s")
+    for wrong, words in ((steps < 0, "is before"), (steps == 0, "repeats")):
+        if wrong.any():
+            row = int(np.argmax(wrong)) + 1
+            remedy = "sort the rows by it" if words == "is before" else "keep one row a second"
+            raise InputError(
+                f"{path}: line {row + 2}: {TIME_COLUMN} {texts[row]} {words} that of the line before; {remedy}"
+            )
+    missing = np.rint(steps) - 1
+    if (missing > 0).any():
+        row = int(np.argmax(missing))
+        count, most = int(missing[missing > 0].sum()), int(missing[row])
+        warn(
+            f"{path}: {count} seconds are missing, {most} of them after line {row + 2} ({texts[row]}); a move over "
+            "a gap counts as that of one second: repeat the last row to fill it"
+        )
+
+
+def _times(path: Path, texts: NDArray[np.str_]) -> NDArray[np.datetime64]:
+    """Times without their zone, which is the same in every row."""
+    plain = np.char.partition(np.char.rstrip(texts, "Z"), "+")[:, 0]
+    try:
+        return plain.astype("datetime64[us]")
+    except ValueError:
+        row = next(n for n, text in enumerate(plain) if not _is_time(text))
+        raise InputError(
+            f"{path}: line {row + 2}: {TIME_COLUMN} {str(texts[row])[:40]!r} must be YYYY-MM-DD HH:MM:SS"
+        ) from None
+
+
+def _is_time(text: str) -> bool:
+    try:
+        np.datetime64(text, "us")
+    except ValueError:
+        return False
+    return True
 
 
 def open_factors(path: Path) -> NDArray[np.float32]:

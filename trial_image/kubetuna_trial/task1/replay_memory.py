@@ -26,6 +26,10 @@ class Batch:
     alive: Tensor
 
 
+# Of a transition: two rows, an action, a reward, whether it went on, and two numbers of its own before and after.
+BYTES = 3 * 8 + 2 * 4 + 2 * 2 * 4
+
+
 class ReplayMemory:
     """The last ``length`` decisions of ``sims`` simulations."""
 

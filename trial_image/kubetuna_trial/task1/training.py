@@ -16,12 +16,14 @@ from typing import Any
 import torch
 
 from kubetuna_trial.checkpoint import Checkpoints
+from kubetuna_trial.memory import require
 from kubetuna_trial.task1.data import Dataset
 from kubetuna_trial.task1.evaluation import Judgement, baselines, ensemble_policy, judge
 from kubetuna_trial.task1.market import Tape
 from kubetuna_trial.task1.member import Member, Scale
 from kubetuna_trial.task1.parameters import Parameters
 from kubetuna_trial.task1.protocol import Protocol, protocol_of
+from kubetuna_trial.task1.replay_memory import BYTES
 
 PROFILES = {
     "quick": Scale(episode=240, horizon=16, memory=32),
@@ -64,6 +66,7 @@ class Trial:
         self.tape = Tape.of(data, torch.device(plan.device))
         self._checkpoints = checkpoints(configuration(plan, self.protocol))
         scale, count = PROFILES[plan.profile], len(plan.params.agents)
+        require(memory_needs(plan), self.tape.prices.device)
         seeds = [int.from_bytes(hashlib.sha256(f"{plan.seed}/{i}".encode()).digest()[:7]) for i in range(count)]
         self.members = [
             Member(kind, plan.params, scale, self.tape, data.train, seed, plan.compat)
@@ -118,6 +121,13 @@ class Trial:
         self._reported = state["reported"]
         for member, kept in zip(self.members, state["members"], strict=True):
             member.restore(kept)
+
+
+def memory_needs(plan: Plan) -> dict[str, int]:
+    """Bytes that training takes for long, by what for; networks and batches are small beside them."""
+    length = PROFILES[plan.profile].memory * plan.params.buffer_size_multiplier
+    replay = length * plan.params.num_sims * BYTES * len(plan.params.agents)
+    return {"replay memory": replay, "a checkpoint of it": 2 * replay}
 
 
 def configuration(plan: Plan, protocol: Protocol) -> str:

@@ -7,7 +7,7 @@ are read; factors are scaled as the model saw them in training, whatever data it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import Fold
-from kubetuna_trial.task1.data import CLIP, EMBARGO, Floats, Span, split
+from kubetuna_trial.task1.data import CLIP, EMBARGO, Floats, Span, hashes_of, split
 from kubetuna_trial.task1.files import count_rows, header, open_factors, read_prices
 from kubetuna_trial.task1.planted import planted_series
 
-PARTS = ("validation", "test", "all")
+PARTS = ("train", "validation", "test", "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,12 @@ class Window:
 def part_of(rows: int, part: str, fold: Fold | None = None) -> Span:
     """Where a part lies. The test part keeps its distance from validation, as validation does from training.
 
-    With a fold, validation is its block.
+    With a fold, validation is its block and training is all before it.
     """
     if part == "all":
         return Span(0, rows)
-    if part == "validation":
-        return split(rows, fold)[1]
+    if part in ("train", "validation"):
+        return split(rows, fold)[part == "validation"]
     return Span(split(rows)[1].stop + EMBARGO, rows)
 
 
@@ -69,6 +69,35 @@ def window_of(origin: Mapping[str, Any], part: str, fold: Fold | None = None) ->
     if "rows" in origin:
         return _planted(int(origin["rows"]), int(origin["seed"]), float(origin["snr"]), part, fold)
     return _files(Path(origin["prices"]), Path(origin["factors"]), str(origin["align"]), part, fold)
+
+
+def refuse_own(origin: Mapping[str, Any], described: Mapping[str, Any]) -> None:
+    """Refuse the data that a model was made with: the held-out test is among them.
+
+    Prices and factors are compared apart, and prices at either alignment: the same prices with other factors, or
+    shifted against them, lead to the same test.
+
+    Raises:
+        InputError: they are.
+    """
+    known, rows = described.get("hashes") or {}, int(described.get("protocol", {}).get("window", (0, 0))[1])
+    if known and any(hashes.items() & known.items() for hashes in _hashes(origin, rows)):
+        raise InputError(
+            "--split: these are the data that the model was trained on, its held-out test among them; take "
+            "--split train or --split validation. The test is scored by 'kubetuna finalize', once"
+        )
+
+
+def _hashes(origin: Mapping[str, Any], rows: int) -> Iterator[Mapping[str, str]]:
+    """What the first rows are known by, at each alignment."""
+    if "rows" in origin:
+        series = planted_series(int(origin["rows"]), int(origin["seed"]), float(origin["snr"]))
+        yield hashes_of(series.prices[:rows], series.factors[:rows])
+        return
+    table, count = open_factors(Path(origin["factors"])), count_rows(Path(origin["prices"]))
+    for offset in {0, max(0, count - len(table))}:
+        prices = read_prices(Path(origin["prices"]), min(count, offset + rows))[offset:]
+        yield hashes_of(prices, np.asarray(table[:rows]))
 
 
 def _planted(rows: int, seed: int, snr: float, part: str, fold: Fold | None) -> Window:

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kubetuna_trial.checkpoint import Checkpoints
-from kubetuna_trial.command import Formatter, Parser, add_numbers, check_least, given_options
-from kubetuna_trial.errors import InputError
+from kubetuna_trial.command import Formatter, Parser, add_numbers, check_least, given_options, guarded
 from kubetuna_trial.folds import HELP, fold_of
-from kubetuna_trial.memory import is_out_of_memory
 from kubetuna_trial.task2 import evaluate, score
 from kubetuna_trial.task2.artifacts import write_artifacts
 from kubetuna_trial.task2.learning import Method
@@ -21,7 +19,7 @@ from kubetuna_trial.task2.parameters import CHOICES, NUMBERS, QUANTIZATIONS, par
 from kubetuna_trial.task2.planted import write_contest_files
 from kubetuna_trial.task2.training import Plan, Report, Trial
 from kubetuna_trial.termination import EXIT_TERMINATED, Termination
-from kubetuna_trial.wire import Surroundings, announce_out_of_memory, emit, report, say, series, surroundings
+from kubetuna_trial.wire import Surroundings, emit, report, say, series, surroundings
 
 DESCRIPTION = """\
 Fine-tune a language model by LoRA to trade on the news, paid by the market, and judge it on validation dates by a
@@ -43,24 +41,15 @@ METHOD = Method()
 
 def main(arguments: Sequence[str]) -> int:
     """Run; returns the exit code: 0 done, 1 failed, 2 bad input, 143 stopped."""
-    try:
-        if arguments[:1] == ["score"]:
-            return _asked("score", score, arguments[1:])
-        if arguments[:1] == ["evaluate"]:
-            return _asked("evaluate", evaluate, arguments[1:])
-        return _train_or_write(_parser().parse_args(arguments))
-    except InputError as error:
-        say(f"error: {error}")
-        return 2
-    except FloatingPointError as error:
-        say(f"error: {error}")
-        return 1
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        announce_out_of_memory()
-        say(f"error: out of memory; {ADVICE} ({str(error)[:200]})")
-        return 1
+    return guarded(lambda: _verb(arguments), ADVICE)
+
+
+def _verb(arguments: Sequence[str]) -> int:
+    if arguments[:1] == ["score"]:
+        return _asked("score", score, arguments[1:])
+    if arguments[:1] == ["evaluate"]:
+        return _asked("evaluate", evaluate, arguments[1:])
+    return _train_or_write(_parser().parse_args(arguments))
 
 
 def _asked(name: str, verb: Any, arguments: Sequence[str]) -> int:

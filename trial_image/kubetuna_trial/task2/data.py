@@ -23,6 +23,7 @@ from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import Fold
 from kubetuna_trial.task2.files import Bar, found_in, read_news, read_stocks
 from kubetuna_trial.task2.planted import DAYS, TRAIN_FILE, Article, World, planted_world
+from kubetuna_trial.wire import say
 
 VALIDATION = 0.25
 LONGEST_LOOKAHEAD = 7
@@ -30,6 +31,8 @@ EXIT_DAYS = 3
 FEWEST_DAYS = 60
 SHORTEST_BLOCK = 20
 REPEATED = 10
+# Parts that shares are usually split into; no night's news moves a large company by so even a factor.
+SPLITS, LIKE_A_SPLIT = (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 50), 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +134,27 @@ def _world(path: Path, bars: Sequence[Bar], articles: Sequence[Article], tickers
             f"{path}: {tickers[which]} has no row on {dates[day]}; every ticker needs one on each of the "
             f"{len(dates)} dates (or leave it out with --tickers)"
         )
-    news = tuple(a for a in articles if a.ticker in index and a.date <= dates[-1] and a.title)
+    _refuse_splits(path, tickers, dates, table)
+    about = [a for a in articles if a.ticker in index and a.date <= dates[-1]]
+    news = tuple(a for a in about if a.title or a.summary)
+    if len(news) < len(about):
+        say(f"warning: {len(about) - len(news)} articles have neither a title nor a summary and are left out")
     return World(tickers, dates, table, news)
+
+
+def _refuse_splits(path: Path, tickers: Sequence[str], dates: Sequence[str], table: NDArray[np.float64]) -> None:
+    """Raise InputError where a price falls or rises over a night as by a split of shares, which is no return."""
+    jumps = table[:, 1:, 0] / table[:, :-1, 3]
+    for parts in SPLITS:
+        for word, ratio in ((f"{parts}:1 split", 1 / parts), (f"1:{parts} reverse split", float(parts))):
+            found = np.argwhere(np.abs(jumps / ratio - 1) < LIKE_A_SPLIT)
+            if len(found):
+                which, day = (int(number) for number in found[0])
+                left = f"{jumps[which, day]:.3g} of the close before, as after a {word}"
+                raise InputError(
+                    f"{path}: {tickers[which]} opens on {dates[day + 1]} at {left}; "
+                    f"multiply its earlier prices by {ratio:.3g}, or leave it out with --tickers"
+                )
 
 
 def _told_once(articles: Sequence[Article]) -> tuple[Article, ...]:

@@ -7,7 +7,7 @@ from argparse import Namespace
 from dataclasses import replace
 from typing import Any
 
-from kubetuna_trial.command import Parser
+from kubetuna_trial.command import Parser, add_final, refuse_unrecorded
 from kubetuna_trial.metrics import break_even, performance
 from kubetuna_trial.task2.data import Market
 from kubetuna_trial.task2.evaluation import Judgement, Scores, judge, luck, untrained
@@ -20,7 +20,7 @@ from kubetuna_trial.task2.training import figures, scores
 DESCRIPTION = """\
 Judge a model by the protocol that judges trials: with its adapter (tuned), without (untuned), beside random scores,
 buying and holding, and doing nothing, on the same days. --split validation are the days that its trial was
-judged on; --split test reads the test files, which nothing else does: look once, at the end."""
+judged on; --split test reads the test files, which is left to kubetuna finalize: it records that it did."""
 
 
 # A fraction of what is traded, at each side: from free to what a small broker takes of an illiquid share.
@@ -31,14 +31,18 @@ def add_options(parser: Parser) -> None:
     """The options of ``evaluate``."""
     add_saved(parser)
     add_data(parser)
-    parser.add_argument("--split", choices=("validation", "test"), default="validation", help="which days")
+    parser.add_argument("--split", choices=("train", "validation", "test"), default="validation", help="which days")
+    add_final(parser)
 
 
 def run(options: Namespace) -> int:
     """Print the figures of each contender."""
+    refuse_unrecorded(options)
     test = options.split == "test"
     fold = None if test else saved_fold(options)
     market = market_of(options, test, fold)
+    if options.split == "train":
+        market = replace(market, window=market.train)
     policy, names = saved_model(options)
     protocol = protocol_of(market)
     found: dict[str, Any] = {

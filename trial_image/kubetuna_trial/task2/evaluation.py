@@ -8,6 +8,7 @@ followed; a score of zero is half a hit, so that silence is worth no more than a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Shares of the scale f64[days, tickers]: the most probable score, and the mean that breaks ties."""
+    """Shares of the scale f64[days, tickers]: the most probable score, which is said, and the unsaid mean."""
 
     greedy: Floats
     mean: Floats
@@ -53,18 +54,23 @@ def judge(scores: Scores, market: Market, protocol: Protocol, days: range) -> Ju
     )
 
 
-def positions(scores: Scores, protocol: Protocol) -> NDArray[np.int64]:
-    """1 long, -1 short, 0 none, i64[days, tickers]."""
-    held = np.zeros(scores.greedy.shape, dtype=np.int64)
+def positions(scores: Scores, protocol: Protocol) -> Floats:
+    """Shares of a place, 1 long to -1 short, f64[days, tickers], by the scores that a model says and nothing else.
+
+    Equal scores share the places that are left for them: no other rule would be the model's own choice.
+    """
+    held = np.zeros(scores.greedy.shape)
     for side in (1, -1):
-        order = np.lexsort((-side * scores.mean, -side * scores.greedy), axis=1)[:, : protocol.positions]
-        strong = side * np.take_along_axis(scores.greedy, order, axis=1) >= protocol.threshold - _ROUNDING
-        taken = np.take_along_axis(held, order, axis=1)
-        np.put_along_axis(held, order, np.where(strong, side, taken), axis=1)
+        own = side * scores.greedy
+        above = own[:, None, :] - own[:, :, None]
+        better = (above > _ROUNDING).sum(axis=2)
+        equal = (np.abs(above) <= _ROUNDING).sum(axis=2)
+        share = np.clip((protocol.positions - better) / equal, 0.0, 1.0)
+        held += side * np.where(own >= protocol.threshold - _ROUNDING, share, 0.0)
     return held
 
 
-def book_returns(held: NDArray[np.int64], market: Market, protocol: Protocol, days: range) -> Floats:
+def book_returns(held: NDArray[Any], market: Market, protocol: Protocol, days: range) -> Floats:
     """The book's return from each open to the next, from the first decision to the last exit."""
     opens, exit_days = market.opens, protocol.exit_days
     share = 1 / (exit_days * 2 * protocol.positions)

@@ -168,15 +168,12 @@ class Learner:
     def _make_room(self) -> bool:
         """Recompute activations, then halve the passes; False where neither is left."""
         self._optimizer.zero_grad(set_to_none=True)
+        if self._checkpointing:
+            return self.policy.take_less()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        if not self._checkpointing:
-            self._recompute()
-        elif self.policy.per_pass > 1:
-            self.policy.per_pass //= 2
-        else:
-            return False
-        say(f"short of memory: recomputing activations, {self.policy.per_pass} prompts a pass")
+        self._recompute()
+        say("short of memory: recomputing activations")
         return True
 
     def _recompute(self) -> None:

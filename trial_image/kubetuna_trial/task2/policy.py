@@ -22,6 +22,7 @@ from kubetuna_trial.memory import is_out_of_memory
 from kubetuna_trial.task2.loading import Loaded, Source, quiet, told
 from kubetuna_trial.task2.parameters import Parameters
 from kubetuna_trial.task2.scores import forward, one_pass, row_a_node, score_tree
+from kubetuna_trial.wire import say
 
 ATTENTION = ("q_proj", "v_proj")
 LONGEST_PROMPT = 1024
@@ -93,6 +94,14 @@ class Policy:
     @torch.no_grad()
     def log_probabilities(self, prompts: Sequence[str], stopped: Callable[[], bool] = lambda: False) -> Tensor:
         """Without gradients or dropout, [prompts, scores]. Raises Stopped between passes where it is asked to."""
+        while True:
+            try:
+                return self._asked(prompts, stopped)
+            except Exception as error:
+                if not is_out_of_memory(error) or not self.take_less():
+                    raise
+
+    def _asked(self, prompts: Sequence[str], stopped: Callable[[], bool]) -> Tensor:
         found = torch.empty(len(prompts), 2 * self.strength + 1, device=self._device)
         with self.steady():
             for places, encoded in self.pieces(prompts):
@@ -100,6 +109,16 @@ class Policy:
                     raise Stopped
                 found[places] = self.forward(encoded)
         return found
+
+    def take_less(self) -> bool:
+        """Send fewer prompts through the model at once, in training and in evaluation; False where one is left."""
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if self.per_pass == 1:
+            return False
+        self.per_pass //= 2
+        say(f"short of memory: {self.per_pass} prompts a pass")
+        return True
 
     @contextmanager
     def steady(self) -> Iterator[None]:

@@ -66,5 +66,5 @@ def _age(article: Article, today: str) -> str:
 
 
 def _text(article: Article) -> str:
-    text = f"{article.title.rstrip('.')}. {article.summary}".strip()
+    text = f"{article.title.rstrip('.')}. {article.summary}".strip() if article.title else article.summary
     return text if len(text) <= CHARACTERS else text[:CHARACTERS].rsplit(" ", 1)[0] + " ..."

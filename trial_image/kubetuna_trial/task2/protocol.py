@@ -30,8 +30,8 @@ class Protocol:
     starting_equity: float = 1e6
     report_days: int = 42
     random_seeds: int = 20
-    tie_rule: str = "score, then expected score, then order of tickers"
-    version: int = 1
+    tie_rule: str = "equal scores share the places left"
+    version: int = 2
     fold: str | None = None
 
     @property

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from statistics import median
 
 from kubetuna.analysis.report.failures import summary
-from kubetuna.analysis.report.overfitting import MANY_SPLITS, Luck, choice, verdict
+from kubetuna.analysis.report.overfitting import Luck, choice, verdict
 from kubetuna.analysis.report.repeats import Runs, rivals, runs_of
 from kubetuna.analysis.report.text import cut, esc, finite, number, span
 from kubetuna.analysis.report.view import View, value_of
-from kubetuna.experiment.model import Parameter, Scalar
+from kubetuna.experiment.model import Parameter, Value
 from kubetuna.experiment.units import count
 
 # Random search finds one of the best 5 % with probability 0.95 after 59 trials (0.95 ** 59 < 0.05).
@@ -54,8 +54,8 @@ def check_list(view: View, luck: Luck | None, added: Sequence[Check] = ()) -> st
 
 def checks(view: View, luck: Luck | None = None, added: Sequence[Check] = ()) -> list[Check]:
     """All findings: a domain's own, selection bias, then the rest, warnings first."""
-    if not view.scored:
-        return [Check("care", "Nothing to check yet: no trial has completed."), *_failures(view)]
+    if not view.eligible:
+        return [Check("care", f"Nothing to check yet: {view.why_no_best}."), *_failures(view)]
     questions = (_trials, _gap, _edges, _late, _failures, _interim, _noise)
     found = [check for ask in questions for check in ask(view)]
     order = ("care", "good", "note")
@@ -67,7 +67,7 @@ def _luck(luck: Luck | None) -> Iterator[Check]:
         return
     yield Check("good" if luck.skill else "care", verdict(luck))
     if luck.overfitting is not None:
-        yield Check("care" if luck.overfitting.probability > MANY_SPLITS else "good", choice(luck))
+        yield Check("good" if luck.told_apart else "care", choice(luck))
 
 
 def _interim(view: View) -> Iterator[Check]:
@@ -111,7 +111,7 @@ def _edges(view: View) -> Iterator[Check]:
         yield Check("care", f"At a limit of the search range: {shown}. A wider range may contain better values.")
 
 
-def _edge(parameter: Parameter, value: Scalar) -> str:
+def _edge(parameter: Parameter, value: Value) -> str:
     if parameter.choices or parameter.low == parameter.high:
         return ""
     # With few whole numbers a limit is no sign of anything.
@@ -155,7 +155,7 @@ def _repeated(view: View, found: Sequence[Runs]) -> Check:
     first, open_with = found[0], rivals(found)
     text = (
         f"Over {len(first.values)} seeds trial {first.trial} has a mean of {number(first.mean)} "
-        f"(95 % interval {span(first.low, first.high)})"
+        f"(95 % interval over seeds {span(first.low, first.high)})"
     )
     if open_with:
         names = ", ".join(map(str, open_with[:5]))

@@ -24,7 +24,7 @@ from kubetuna.analysis.report.kinds import BLUE, GREY
 from kubetuna.analysis.report.text import esc, label
 from kubetuna.analysis.report.view import View, thinned, value_of
 from kubetuna.experiment.model import Experiment
-from kubetuna.search.space import distribution
+from kubetuna.search.space import distribution, stored
 from kubetuna.trials.records import TrialRecord
 
 # Below that, half of the trials would be the "better" ones and the estimate says nothing.
@@ -103,7 +103,7 @@ def _evaluate(study: optuna.Study, values: Sequence[float] | np.ndarray) -> Mapp
 def _frozen(spec: Experiment, trial: TrialRecord) -> FrozenTrial | None:
     """The trial in Optuna's terms; None where its parameters do not fit the search space as it is now."""
     space = {p.name: distribution(p) for p in spec.parameters if p.name in trial.params}
-    params = {name: trial.params[name] for name in space}
+    params = {name: stored(trial.params[name]) for name in space}
     try:
         return create_trial(value=0.0, params=params, distributions=space) if space else None
     except (ValueError, TypeError):

@@ -25,8 +25,6 @@ SERIES = "returns"
 # Fewer returns have no ratio worth a test.
 SHORTEST = 30
 CONFIDENCE = 0.95
-# From here on a choice by backtest is worse than a coin.
-MANY_SPLITS = 0.5
 PARTS = 4
 # Keeps the statistics of ten thousand trials within seconds; the winner is always among them.
 TRIAL_LIMIT = 500
@@ -59,6 +57,11 @@ class Luck:
     def skill(self) -> bool:
         """Whether both tests rule out chance alone, at the usual confidence."""
         return self.deflated >= CONFIDENCE and self.reality <= 1 - CONFIDENCE
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the finished trials differ by more than trials that are equally good would seem to."""
+        return self.overfitting is not None and self.overfitting.chance <= 1 - CONFIDENCE
 
 
 def luck_of(view: View) -> Luck | None:
@@ -93,7 +96,7 @@ def _luck(best: TrialRecord, trials: Sequence[TrialRecord], returns: Floats, tri
         probabilistic=sharpe.probabilistic_sharpe_ratio(found),
         deflated=sharpe.deflated_sharpe_ratio(found, skilless, tried),
         deflated_strict=sharpe.deflated_sharpe_ratio(found, float(ratios.var()), tried),
-        reality=reality_check(returns),
+        reality=reality_check(returns, tried=tried),
         overfitting=probability_of_overfitting(returns, blocks) if len(trials) > 1 and blocks else None,
         parts=tuple(moments(part).ratio for part in np.array_split(own, PARTS)),
         ratios=tuple((t.number, float(r)) for t, r in zip(trials, ratios, strict=True)),
@@ -117,15 +120,15 @@ def choice(luck: Luck) -> str:
     if found is None:
         return ""
     chance = (
-        f"the best in one half of the window is below the median in the other half in "
-        f"{found.probability:.0%} of {found.splits:,} splits"
+        f"the best in one half of the window is below the median in the other half in {found.probability:.0%} of "
+        f"{found.splits:,} splits, and trials that do not differ would do as well in {found.chance:.0%} of cases"
     )
-    if found.probability > MANY_SPLITS:
+    if not luck.told_apart:
         return (
             f"The {luck.compared} finished trials cannot be told apart: {chance}. "
             "Expect the best to do no better than their median."
         )
-    return f"Selecting the best of the {luck.compared} finished trials is meaningful: {chance} only."
+    return f"Selecting the best of the {luck.compared} finished trials is meaningful: {chance}."
 
 
 def facts(luck: Luck) -> Iterator[tuple[str, str, str]]:
@@ -143,8 +146,18 @@ def facts(luck: Luck) -> Iterator[tuple[str, str, str]]:
         "stricter: real differences between trials count as chance",
     )
     yield "independent trials", number(luck.effective), f"equivalent of {luck.tried} correlated ones"
-    yield "reality check", f"p = {luck.reality:.3f}", "how often trials without a mean would look as good"
+    given_up = f", {luck.tried - luck.compared} unfinished ones counted" if luck.tried > luck.compared else ""
+    yield (
+        "reality check",
+        f"p = {luck.reality:.3f}",
+        f"how often trials without a mean would look as good{given_up}",
+    )
     if luck.overfitting is not None:
         found = luck.overfitting
-        yield "overfitting (PBO)", f"{found.probability:.3f}", f"CSCV, {found.splits:,} splits; 0.5 is a coin toss"
+        yield "overfitting (PBO)", f"{found.probability:.3f}", f"CSCV, {found.splits:,} splits"
+        yield (
+            "… of equal trials",
+            f"p = {found.chance:.3f}",
+            "how often trials that do not differ have as small a one",
+        )
         yield "loss out of sample", f"{found.loss:.3f}", "how often the selected trial loses in the other half"

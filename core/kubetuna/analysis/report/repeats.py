@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kubetuna.analysis.report.chart import Section, table
 from kubetuna.analysis.report.text import number, span
 from kubetuna.analysis.report.view import View, value_of
-from kubetuna.analysis.statistics.intervals import mean_interval
+from kubetuna.analysis.statistics.intervals import mean_interval, overlap
 from kubetuna.trials.records import TrialRecord, means
 
 ROWS = 10
@@ -52,7 +52,7 @@ def _runs(view: View, ran: TrialRecord, trial: int | None, chosen: TrialRecord |
 
 def rivals(found: Sequence[Runs]) -> list[int]:
     """The trials whose interval overlaps with that of the first."""
-    return [r.trial for r in found[1:] if r.low <= found[0].high and found[0].low <= r.high]
+    return [r.trial for r in found[1:] if overlap((r.low, r.high), (found[0].low, found[0].high))]
 
 
 def section(view: View) -> Section | None:
@@ -60,7 +60,7 @@ def section(view: View) -> Section | None:
     found = runs_of(view)
     if not found:
         return None
-    heads = ("trial", *(["in the search"] if view.retests else []), "mean", "95 % interval", "each run")
+    heads = ("trial", *(["in the search"] if view.retests else []), "mean", "95 % interval over seeds", "each run")
     rows = [
         [
             str(r.trial),

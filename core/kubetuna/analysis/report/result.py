@@ -49,7 +49,7 @@ def answer(view: View) -> str:
     if view.best is None:
         if not view.trials:
             return "No result yet: no trial has started."
-        return f"No result: of {count(len(view.trials), 'trial')}, none has completed with a valid value."
+        return f"No result: {esc(view.why_no_best)}."
     objective, value = objectives[0], value_of(view.best)
     return (
         f'Best <b>{esc(objective.metric)}</b>: <span class="value">{esc(number(value))}</span> '
@@ -80,7 +80,7 @@ def result_card(view: View) -> str:
     if not view.winners:
         failed = any(trial_kind(t) is FAILED for t in view.trials)
         hint = ' Start with <a href="#failures">the failures</a>.' if failed else ""
-        text = f"<p>No trial has completed with a valid value, so there are no best parameters.{hint}</p>"
+        text = f"<p>There are no best parameters: {esc(view.why_no_best)}.{hint}</p>"
         return card("Result", text)
     if view.best is None:
         return card("Result", _front(view), wide=True)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import html
 import json
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from kubetuna.parsing.yaml_text import plain
+from kubetuna.trials.environment import short
 
 LABEL_LIMIT = 28
 TEXT_LIMIT = 300
@@ -72,6 +75,18 @@ def number(value: object) -> str:
     return f"{found:.6g}"
 
 
+def interval_words(found: Mapping[str, Any]) -> str:
+    """What is known of a figure's chance, from ``Chances`` as JSON: of the market and of training, each apart."""
+    both, market, training = (found.get(n) for n in ("interval", "marketInterval", "trainingInterval"))
+    if market and training and both:
+        return f"95 % interval {span(*both)}; market alone {span(*market)}, training alone {span(*training)}"
+    if market:
+        return f"95 % interval of the market alone {span(*market)}; one seed says nothing of training"
+    if both:
+        return f"95 % interval {span(*both)}{', of training alone' if training else ''}"
+    return "no interval: one seed says nothing of chance"
+
+
 def span(low: float, high: float) -> str:
     """An interval: ``0.1 to 0.3``."""
     return f"{number(low)} to {number(high)}"
@@ -79,13 +94,11 @@ def span(low: float, high: float) -> str:
 
 def scalar(value: object) -> str:
     """A parameter's value as YAML shows it: text that would read as something else is quoted."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = str(value)
+    if not isinstance(value, str):
+        return short(value)
+    text = value
     return f'"{text}"' if isinstance(value, str) and plain(text) != text else text
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from kubetuna.experiment.model import Experiment
+from kubetuna.trials.constraints import why_no_best
 from kubetuna.trials.progress import best_of, pareto_front
 from kubetuna.trials.records import TrialRecord
 
@@ -37,6 +38,12 @@ class View:
     def best(self) -> TrialRecord | None:
         """The best trial of a single objective."""
         return self.winners[0] if self.winners and not self.spec.multi_objective else None
+
+    @property
+    def why_no_best(self) -> str:
+        """Why there is no best trial, where there is none."""
+        counts = {"trials": len(self.trials), "trialsSucceeded": len(self.scored)}
+        return why_no_best(self.spec, counts)
 
     @property
     def over(self) -> bool:

@@ -1,5 +1,7 @@
-"""Intervals: Student's for a mean over seeds, and the stationary bootstrap (Politis and Romano, 1994) for returns.
+"""Intervals for what a strategy's backtest says, and how probable chance alone would have made it.
 
+A figure of several seeds moves for two reasons: another stretch of the market, told by the stationary bootstrap of
+the returns (Politis and Romano, 1994), and another seed of the training, told by Student's interval over the seeds.
 Blocks of random length keep the dependence between neighbouring returns, which drawing single ones would destroy.
 Each resample is a row of counts, so that the ratios of many strategies are one matrix product.
 """
@@ -7,25 +9,127 @@ Each resample is a row of counts, so that the ratios of many strategies are one 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from statistics import fmean, stdev
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import fmean, stdev, variance
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import t
 
 from kubetuna.analysis.statistics.sharpe import SMALLEST_DEVIATION, Floats, ratios_of_moments, sharpe_ratios
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
+# More sums than these cost time and memory, and make no interval narrower.
+MOST_SUMS = 1000
+
+Interval = tuple[float, float]
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Student's 95 % interval for the mean of values; of a single one, it is all that is known."""
-    mean = fmean(values)
-    if len(values) < 2:
-        return mean, mean
-    half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """``length`` returns as sums over equal runs of neighbours, of them and of their squares, each f64[N]."""
+
+    sums: Floats
+    squares: Floats
+    length: int
+
+    @classmethod
+    def of(cls, returns: Floats) -> Returns:
+        """The sums of a series, as many as an interval needs."""
+        starts = np.arange(0, len(returns), max(1, math.ceil(len(returns) / MOST_SUMS)))
+        return cls(np.add.reduceat(returns, starts), np.add.reduceat(returns**2, starts), len(returns))
+
+
+def _ratio(series: Returns, counts: Floats) -> Floats:
+    return ratios_of_moments(counts @ series.sums / series.length, counts @ series.squares / series.length)
+
+
+def _growth(series: Returns, counts: Floats) -> Floats:
+    # The log of a product of many small steps; half of the squares is what it loses to their variance.
+    return np.asarray(np.expm1(counts @ (series.sums - series.squares / 2)))
+
+
+# The figures that follow from the returns alone, whatever their order.
+FIGURES: Mapping[str, Callable[[Returns, Floats], Floats]] = {
+    "sharpe_ratio": _ratio,
+    "total_return": _growth,
+    "cumulative_return": _growth,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chances:
+    """95 % intervals for the mean of a figure over seeds; None for what the runs do not tell.
+
+    ``market``: on another stretch of the same market, with these models. ``training``: with other seeds, on this
+    stretch. ``both``: with both; one seed says nothing of it.
+    """
+
+    both: Interval | None = None
+    market: Interval | None = None
+    training: Interval | None = None
+
+    @property
+    def shown(self) -> Interval | None:
+        """That of both, else that of training where nothing is known of the market. Never one of a single seed."""
+        return self.both or self.training
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented shape, beside a mean."""
+        named = {"interval": self.shown, "marketInterval": self.market, "trainingInterval": self.training}
+        return {name: found and list(found) for name, found in named.items()}
+
+
+def chances(metric: str, values: Sequence[float], series: Sequence[Returns | None]) -> Chances:
+    """The intervals of a figure with one value and one series of returns for each seed."""
+    training = mean_interval(values) if len(values) > 1 else None
+    known = [one for one in series if one is not None and len(one.sums) > 1]
+    alike = len({one.length for one in known}) == 1 and len(known) == len(values)
+    if metric not in FIGURES or not alike:
+        return Chances(training=training)
+    drawn = _resampled(metric, known)
+    length = len(known[0].sums)
+    spread = float(drawn.mean(axis=0).var(ddof=1)) * _lost_variance(length)
+    blocks = length / mean_block(length)
+    market = _interval(values, spread, blocks)
+    if training is None:
+        return Chances(None, market, training)
+    # Where the models trade differently, a part of the spread over seeds is the market's, which is counted already.
+    counted = float((drawn - drawn.mean(axis=1, keepdims=True)).var(axis=0, ddof=1).mean())
+    seeds = max(0.0, variance(values) - counted) / len(values)
+    return Chances(_joined(values, spread, blocks, seeds), market, training)
+
+
+def _resampled(metric: str, series: Sequence[Returns]) -> Floats:
+    """The figure in each resample, f64[seeds, resamples]: the same stretches for every seed, as one market is."""
+    counts = resample_counts(len(series[0].sums), RESAMPLES, 0)
+    return np.array([FIGURES[metric](one, counts) for one in series])
+
+
+def _joined(values: Sequence[float], market: float, blocks: float, seeds: float) -> Interval:
+    """Two independent variances, with Welch's degrees of freedom."""
+    both = market + seeds
+    small = market**2 / blocks + seeds**2 / (len(values) - 1)
+    return _interval(values, both, both**2 / small if small else blocks)
+
+
+def _interval(values: Sequence[float], spread: float, freedom: float) -> Interval:
+    mean, half = fmean(values), float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(spread)
     return mean - half, mean + half
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """Student's 95 % interval for the mean of two or more values; of a single one there is none."""
+    return _interval(values, stdev(values) ** 2 / len(values), len(values) - 1)
+
+
+def overlap(one: Interval | None, other: Interval | None) -> bool:
+    """Whether two intervals leave the order open; what is not known does."""
+    return one is None or other is None or (one[0] <= other[1] and other[0] <= one[1])
 
 
 def mean_block(length: int) -> float:
@@ -33,18 +137,32 @@ def mean_block(length: int) -> float:
     return max(1.0, 1.75 * math.cbrt(length))
 
 
+def _lost_variance(length: int) -> float:
+    """Resamples of a finite series vary less than the endless one that it stands for, by this factor."""
+    return length / max(1.0, length - mean_block(length))
+
+
+@lru_cache(maxsize=2)
 def resample_counts(length: int, resamples: int, seed: int) -> Floats:
-    """How often each return is drawn in each resample, f64[resamples, length]; each row sums to ``length``."""
+    """How often each return is drawn in each resample, f64[resamples, length]; each row sums to ``length``.
+
+    It is kept, as one market is asked for several models, and must not be changed.
+    """
+    offset = np.arange(resamples)[:, None] * length
+    drawn = resample_places(length, resamples, seed) + offset
+    counts = np.bincount(drawn.ravel(), minlength=resamples * length)
+    return counts.reshape(resamples, length).astype(np.float64)
+
+
+def resample_places(length: int, resamples: int, seed: int) -> NDArray[np.int64]:
+    """Which return stands at each place of each resample, i64[resamples, length]."""
     random = np.random.default_rng(seed)
     begins = random.random((resamples, length)) < 1 / mean_block(length)
     begins[:, 0] = True
     places = np.arange(length)
     begun = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
     start = np.take_along_axis(random.integers(0, length, (resamples, length)), begun, axis=1)
-    drawn = (start + places - begun) % length
-    offset = np.arange(resamples)[:, None] * length
-    counts = np.bincount((drawn + offset).ravel(), minlength=resamples * length)
-    return counts.reshape(resamples, length).astype(np.float64)
+    return np.asarray((start + places - begun) % length)
 
 
 def sharpe_interval(
@@ -58,8 +176,11 @@ def sharpe_interval(
     return float(low), float(high)
 
 
-def reality_check(returns: Floats, resamples: int = RESAMPLES, seed: int = 0) -> float:
+def reality_check(returns: Floats, resamples: int = RESAMPLES, seed: int = 0, tried: int = 0) -> float:
     """The p-value of the best of the columns of f64[T, N] against none having a positive mean.
+
+    ``tried`` strategies were seen, where more than the columns: those that were given up early were as many more
+    chances for a good one, so the p-value is that of the best of all of them.
 
     White's reality check with means in units of their deviation: how often the best of as many columns, equally
     correlated, would look as good had all of them no mean at all.
@@ -71,5 +192,6 @@ def reality_check(returns: Floats, resamples: int = RESAMPLES, seed: int = 0) ->
     scaled = (moving - moving.mean(axis=0)) / moving.std(axis=0)
     best = float(sharpe_ratios(moving).max())
     counts = resample_counts(len(moving), resamples, seed)
-    luck = (counts @ scaled).max(axis=1) / len(moving)
-    return float((np.count_nonzero(luck >= best) + 1) / (resamples + 1))
+    luck = (counts @ scaled).max(axis=1) / len(moving) * math.sqrt(_lost_variance(len(moving)))
+    alone = (np.count_nonzero(luck >= best) + 1) / (resamples + 1)
+    return float(1 - (1 - alone) ** max(1.0, tried / returns.shape[1]))

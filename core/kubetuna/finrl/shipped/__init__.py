@@ -6,7 +6,6 @@ the repository links to them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any
 
 from kubetuna.errors import Problem, SpecError
 from kubetuna.experiment.field_errors import unsupported
-from kubetuna.experiment.model import NAME_LIMIT, Experiment
+from kubetuna.experiment.model import Experiment, metric_called, object_name
 from kubetuna.experiment.resources import pod_spec
-from kubetuna.parsing.overrides import with_metric, with_sets
+from kubetuna.parsing.overrides import metric_and_direction, with_metric, with_sets
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.parsing.yaml_text import load_documents
 
@@ -62,7 +61,8 @@ def task_experiment(
 ) -> Experiment:
     """The experiment of a task with a configuration's number of trials, and whatever else is asked for.
 
-    ``name`` is the study's; by default the task and the metric, so that another metric is another study. ``data``
+    ``name`` is the study's, of which the experiment's is made; by default the task and the metric, so that another
+    metric is another study. ``data``
     is a folder of the contest's files; ``sets`` are ``PATH=VALUE`` changes, ``changes`` whole fields of the spec.
 
     Raises:
@@ -77,26 +77,27 @@ def task_experiment(
         container = spec["trialTemplate"]["trialSpec"]["spec"]["containers"][0]
         container["command"] = [*container["command"], "--data", str(data)]
     problems: list[Problem] = []
-    _check_metric(spec, metric, problems)
+    metric = _known_metric(spec, metric, problems)
     made = with_metric(with_sets(made, sets, problems), metric, problems)
-    made["metadata"]["name"] = name or study_name(task, _metric(made))
+    made["metadata"]["name"] = object_name(name or study_name(task, _metric(made))) or name
     return parse_experiment(_fitting(made, problems))
 
 
-def _check_metric(spec: Mapping[str, Any], metric: str | None, problems: list[Problem]) -> None:
-    """Refuse a metric that the task does not print: every trial would fail for it."""
+def _known_metric(spec: Mapping[str, Any], metric: str | None, problems: list[Problem]) -> str | None:
+    """The metric by its own name; one that the task does not print is refused: every trial would fail for it."""
     objective = spec.get("objective")
     if metric is None or not isinstance(objective, Mapping):
-        return
-    known = [objective.get("objectiveMetricName"), *(objective.get("additionalMetricNames") or ())]
-    if metric not in known:
-        problems.append(Problem("metric", unsupported(metric, list(map(str, known)))))
+        return metric
+    known = [str(objective.get("objectiveMetricName")), *(objective.get("additionalMetricNames") or ())]
+    named, direction = metric_and_direction(metric)
+    if (found := metric_called(named, known)) not in known:
+        problems.append(Problem("metric", unsupported(metric, known)))
+    return f"{found}:{direction}" if direction else found
 
 
 def study_name(task: str, metric: str) -> str:
     """A study's name for a task tuned for a metric: ``task1-sharpe-ratio``."""
-    name = re.sub(r"[^a-z0-9]+", "-", f"{task}-{metric}".lower()).strip("-")
-    return name[:NAME_LIMIT].rstrip("-")
+    return object_name(f"{task}-{metric}")
 
 
 def _metric(made: Mapping[str, Any]) -> str:

@@ -18,8 +18,8 @@ def test_only_the_objective_in_the_last_word_makes_up_for_what_was_not_read(
     log = TrialLog(experiment(), {})
     log.turn_to(0)
     log.take(LogChunk((b"loss=0.5",)))
-    log.take(LogChunk(last, drained=True, gap=True, cut=True))
+    log.take(LogChunk(last, drained=True, gap=True, lost=True))
     list(log.records({}))
-    assert log.reading().cut is cut and log.reading().whole is not cut
+    assert log.reading().lost is cut and log.reading().whole is not cut
     log.turn_to(1)
-    assert not log.reading().cut
+    assert not log.reading().lost

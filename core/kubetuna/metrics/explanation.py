@@ -1,0 +1,111 @@
+"""Why a log reads as it does: for each line what was read from it, and why not more.
+
+It takes every line through the same reader and curve as a trial's, so that what it says is what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kubetuna.experiment.model import Experiment
+from kubetuna.metrics.curve import Curve, Point, without
+from kubetuna.metrics.lines import Announcement, LineReader, MetricLine, Protocol, Record, SeriesPart
+from kubetuna.metrics.nearest import Nearest
+from kubetuna.metrics.numbers import STEP_LIMIT
+from kubetuna.metrics.objects import objects
+from kubetuna.metrics.terminal import is_cut, shown
+
+TEXT_LIMIT = 160
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedLine:
+    """A line as it counts, what was ``read`` from it, the ``step`` that it gave the curve, and ``why`` not more."""
+
+    number: int
+    text: str
+    read: Mapping[str, float | str]
+    step: int | None
+    why: str
+
+
+@dataclass(slots=True)
+class Explanation:
+    """Explains one attempt's log. After its lines: the ``values``, the ``curve``, a ``hint`` if there is none."""
+
+    spec: Experiment
+    curve: dict[int, float] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
+    hint: str = ""
+
+    def lines(self, log: Iterable[bytes]) -> Iterator[ExplainedLine]:
+        """Each line of a log, without its newline, explained."""
+        objective = self.spec.objectives[0].metric
+        reader = LineReader(self.spec.metric_names, self.spec.collector.filters)
+        curve, nearest = Curve(objective, self.spec.strategies, {}), Nearest(objective)
+        for number, line in enumerate(log, 1):
+            record, step = reader.read(line), None
+            if isinstance(record, MetricLine):
+                step, read, why = self._report(curve, record, objective)
+            else:
+                nearest.look(line)
+                read, why = _other(record, line, self.spec.metric_names)
+            cut = "too long: only its end is read" if is_cut(line) else ""
+            yield ExplainedLine(number, _text(line), read, step, "; ".join(filter(None, (why, cut))))
+        self.values = curve.values()
+        self.hint = "" if objective in self.values else nearest.hint()
+
+    def _report(
+        self, curve: Curve, record: MetricLine, objective: str
+    ) -> tuple[int | None, Mapping[str, float | str], str]:
+        point = curve.accept(record, self.curve)
+        if point is not None and point.void_below:
+            self.curve = {step: value for step, value in self.curve.items() if step >= point.void_below}
+        if point is not None:
+            self.curve[point.step] = point.value
+        counts = without(record, curve.reported_by_json) if record.text else record
+        why = _why_not_all(record, counts, point, objective)
+        return None if point is None else point.step, {**counts.values, **counts.invalid}, "; ".join(why)
+
+
+def _why_not_all(record: MetricLine, counts: MetricLine, point: Point | None, objective: str) -> Iterator[str]:
+    silent = sorted({*record.values, *record.invalid} - {*counts.values, *counts.invalid})
+    if silent:
+        yield f"text, and JSON speaks for {', '.join(silent)}"
+    yield from (f"{name} is {text!r}, no finite number" for name, text in counts.invalid.items())
+    if objective in counts.values and point is None:
+        yield "its step has a value already: no point of the curve, but the latest value"
+    if point is not None and point.void_below:
+        yield "JSON from here on: the points that text gave are withdrawn"
+
+
+def _other(record: Record | None, line: bytes, metrics: Sequence[str]) -> tuple[Mapping[str, float | str], str]:
+    match record:
+        case Announcement(outcome):
+            return {"outcome": outcome}, ""
+        case SeriesPart(name, _, values):
+            return {"series": name}, f"{len(values)} values, stored with the trial"
+        case Protocol(digest):
+            return {"protocol": digest}, ""
+    return {}, _why_nothing(shown(line).decode("utf-8", "replace"), metrics)
+
+
+def _why_nothing(text: str, metrics: Sequence[str]) -> str:
+    found = [name for mapping in objects(text) for name in mapping]
+    named = [name for name in metrics if name in text]
+    if not text.strip():
+        return "empty"
+    if found and set(found) & set(metrics):
+        return f"its step is no number from 0 to {STEP_LIMIT}"
+    if found:
+        return f"an object without {' or '.join(metrics)}; it has {', '.join(found)[:TEXT_LIMIT]}"
+    if named and "{" in text:
+        return f"{named[0]} stands in it, but it is neither JSON nor a dict of literals, and no filter reads it"
+    return f"{named[0]} stands in it, but no filter reads a value there" if named else "no metric in it"
+
+
+def _text(line: bytes) -> str:
+    text = shown(line).decode("utf-8", "replace")
+    clean = "".join(c if c.isprintable() else " " for c in text[: TEXT_LIMIT + 1])
+    return clean if len(clean) <= TEXT_LIMIT else f"{clean[: TEXT_LIMIT - 1]}…"

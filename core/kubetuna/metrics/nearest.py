@@ -1,0 +1,125 @@
+"""The lines that look nearest to a metric that no line gave, and what would have read them.
+
+A trial that printed ``val_loss: 0.25`` where ``loss`` was looked for has not failed for want of a value, and the
+person who reads the message should not have to open the log to see that. What is kept is small: one line per name,
+and the three nearest names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from functools import lru_cache
+
+from kubetuna.metrics.filters import compile_filter, default_filter
+from kubetuna.metrics.libraries import LIBRARY_FILTERS
+from kubetuna.metrics.terminal import shown
+
+KEPT = 3
+LOOKED_AT = 1_000
+MOST_LOOKS = 10_000
+EXCERPT = 80
+# "acc" may stand for the accuracy, and "val" for the validation's loss.
+BEGINNING = 3
+# Names that share less than this with the metric are another thing.
+ALIKE = 0.6
+COLON = r"([\w./-]+): *([+-]?[\d.]+(?:[eE][+-]?\d+)?)"
+
+_PAIR = re.compile(
+    r"([^\W\d][\w./@%()'-]{0,60})[\"']?\s{0,20}[:=|│]?\s{0,20}(?:[\w.]{1,20}\()?"
+    r"[+-]?(?:\d[\d.,]{0,30}(?:[eE][+-]?\d+)?|nan|inf)\b"
+)
+_WORDS = re.compile(r"[a-z0-9]+")
+
+
+@dataclass(slots=True)
+class Nearest:
+    """The nearest lines seen so far: name, how near it is, and the line around it. Mutable; one per metric."""
+
+    metric: str
+    found: dict[str, tuple[float, str]] = field(default_factory=dict)
+    _looks: int = 0
+    _beginnings: tuple[bytes, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._beginnings = tuple(word[:BEGINNING].encode() for word in _words(self.metric))
+
+    def look(self, line: bytes) -> None:
+        """Keep a line that no filter read, if it looks near. Cheap for lines that share no word's beginning."""
+        low = line.lower()
+        if self._looks < MOST_LOOKS and any(beginning in low for beginning in self._beginnings):
+            self._looks += 1
+            self._compare(shown(line)[-LOOKED_AT:].decode("utf-8", "replace"))
+
+    def _compare(self, text: str) -> None:
+        for match in _PAIR.finditer(text):
+            name = match.group(1)
+            near = likeness(name, self.metric)
+            farthest = min(self.found, key=lambda kept: self.found[kept][0], default="")
+            if near < ALIKE or name in self.found:
+                continue
+            if len(self.found) == KEPT:
+                if near <= self.found[farthest][0]:
+                    continue
+                del self.found[farthest]
+            self.found[name] = (near, _around(text, match))
+
+    def hint(self) -> str:
+        """What to say of the nearest lines: what they are, and what would read one of them; empty without any."""
+        ordered = sorted(self.found.items(), key=lambda item: -item[1][0])
+        if not ordered:
+            return ""
+        quoted = ", ".join(f"{text!r}" for _, (_, text) in ordered)
+        advice = (_advice(self.metric, name, text) for name, (_, text) in ordered)
+        return f"nearest: {quoted}{next(filter(None, advice), '')}"
+
+
+@lru_cache(maxsize=4096)
+def likeness(name: str, metric: str) -> float:
+    """How near two names are, from 0 to 1, whatever their case and what joins their words."""
+    words, wanted = _words(name), _words(metric)
+    if not words or not wanted:
+        return 0.0
+    if words == wanted:
+        return 1.0
+    one, other = "".join(words), "".join(wanted)
+    if set(words) & set(wanted) or (
+        min(len(one), len(other)) > 2 and (one.startswith(other) or other.startswith(one))
+    ):
+        return 0.9
+    return SequenceMatcher(None, one, other).ratio()
+
+
+def _words(name: str) -> list[str]:
+    return _WORDS.findall(name.lower())
+
+
+def _around(text: str, match: re.Match[str]) -> str:
+    start = max(0, min(match.start() - 20, len(text) - EXCERPT))
+    excerpt = text[start : max(start + EXCERPT, match.end())][: 2 * EXCERPT]
+    return "".join(c if c.isprintable() or c == "\t" else " " for c in excerpt).strip(" ")
+
+
+def _advice(metric: str, name: str, line: str) -> str:
+    reader = next(_readers_of(name, line), None)
+    if reader is None:
+        return ""
+    wanted = [f"metricsFormat: [{reader}]"] if reader else []
+    if name != metric:
+        wanted.append(f"the metric's name {name}")
+    return f" (read with {' and '.join(wanted)})" if wanted else ""
+
+
+def _readers_of(name: str, line: str) -> Iterator[str]:
+    """Filters that find a value of this name in a line, the default ("") first."""
+    if _gives(default_filter((name,))(line), name):
+        yield ""
+    for text in (*LIBRARY_FILTERS, COLON):
+        if _gives(compile_filter(text)(line), name):
+            yield text if text in LIBRARY_FILTERS else f"'{text}'"
+
+
+def _gives(pairs: Iterable[tuple[str, str]], name: str) -> bool:
+    return any(found == name and any(map(str.isdigit, value)) for found, value in pairs)
