@@ -1,4 +1,4 @@
-"""Writes that nobody waits for: Pods that were told, statuses, Events, Trial objects.
+"""Writes that nobody waits for: Pods that were told, statuses, Events, Trial objects; and looks for warnings.
 
 Each kind has a queue and threads of its own, so that none of them waits for another, and all have budgets of their
 own, so that they never stand between a trial's end and the next Pod. Of one key only the latest write counts.
@@ -9,11 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable
+from typing import Literal
 
 from kubetuna_operator.kube.work_queue import WorkQueue
 
 # What a key begins with, in the order of what matters; and how many threads each kind has.
-WORKERS = {"pod": 2, "status": 2, "event": 1, "trials": 1}
+Kind = Literal["pod", "status", "event", "trials", "warning"]
+WORKERS: dict[Kind, int] = {"pod": 2, "status": 2, "event": 1, "trials": 1, "warning": 1}
 
 Write = Callable[[], None]
 
@@ -22,7 +24,7 @@ class DeferredWrites:
     """Carries out writes, each key's latest, again and later where one fails. ``clock`` gives monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._queues: dict[str, WorkQueue[Hashable]] = {
+        self._queues: dict[Kind, WorkQueue[Hashable]] = {
             kind: WorkQueue(f"{kind}-writes", clock) for kind in WORKERS
         }
         self._writes: dict[Hashable, Write] = {}
@@ -51,7 +53,7 @@ class DeferredWrites:
         """For how many seconds the oldest write has been under way."""
         return max(queue.longest_work() for queue in self._queues.values())
 
-    def later(self, key: tuple[str, *tuple[Hashable, ...]], write: Write, delay: float = 0.0) -> None:
+    def later(self, key: tuple[Kind, *tuple[Hashable, ...]], write: Write, delay: float = 0.0) -> None:
         """Do this after ``delay`` seconds, in place of what the key stood for before. It begins with its kind."""
         with self._lock:
             self._writes[key] = write

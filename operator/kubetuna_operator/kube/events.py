@@ -54,8 +54,8 @@ class Events:
             EVENTS_DROPPED.inc()
             return
         event = _event(owner, reason, _cut(message), "Warning" if warning else "Normal", self._wall())
-        key = ("event", event["metadata"]["name"], self._clock())
-        self._background.later(key, lambda: self._write(owner, event))
+        name: str = event["metadata"]["name"]
+        self._background.later(("event", name, self._clock()), lambda: self._write(owner, event))
 
     def _may(self, uid: str) -> bool:
         with self._lock:

@@ -172,7 +172,7 @@ def test_a_database_that_goes_away_is_a_condition_beside_all_that_is_known(
         lab.pace = 0.5
         lab.until(lambda: len(at) == 7)
         assert [round(b - a) for a, b in pairwise(at)] == [1, 2, 4, 8, 10, 10]
-        assert lab.conditions()["StoreReady"] == ("False", "the database is away")
+        assert lab.conditions()["StoreReady"] == ("False", StoreUnavailable.public)
         assert lab.status()["state"] == "Running" and lab.status()["trialsRunning"] == 2
     lab.program = curve
     assert lab.ended()["trialsSucceeded"] == 3 and len(lab.made) == 3
