@@ -56,8 +56,8 @@ def free_port() -> int:
 class PostgresServer:
     """A server in a folder of its own. It can be stopped and started again, as a restart mid-run needs.
 
-    Only a ``durable`` one waits for its disk. One that ``follows`` another is its standby, and the other waits for it
-    with every commit.
+    Only a ``durable`` one waits for its disk. One that ``follows`` another is its standby, for which every commit
+    of the other waits.
     """
 
     def __init__(self, durable: bool = False, follows: PostgresServer | None = None) -> None:
