@@ -18,6 +18,8 @@ from kubetuna.experiment.steps import PAPER, exact
 
 LENGTH_LIMIT = 1024
 DEPTH_LIMIT = 50
+# Names, numbers and signs: a sum of many terms is as deep as it is long, and evaluated by recursion.
+TOKEN_LIMIT = 300
 
 Values = Mapping[str, Any]
 
@@ -109,6 +111,8 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._tokens = list(_tokens(text))
+        if len(self._tokens) > TOKEN_LIMIT:
+            raise ExpressionError(f"may not have more than {TOKEN_LIMIT} names, numbers and signs")
         self._at = 0
         self._depth = 0
 

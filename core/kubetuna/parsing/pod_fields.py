@@ -89,10 +89,21 @@ POD = [
 
 _QUANTITY = re.compile(r"\d+(\.\d*)?([eE][-+]?\d+|[numkMGTPE]|[KMGTPE]i)?\Z", re.ASCII)
 _NEAR = 0.75
-_POD = open_object({"terminationGracePeriodSeconds": Integer(low=0)})
+_OPEN = open_object({})
+_NAMED = List(open_object({"name": Text(required=True)}), high=10_000)
+_POD = open_object(
+    {
+        "terminationGracePeriodSeconds": Integer(low=0),
+        "securityContext": _OPEN,
+        "volumes": _NAMED,
+        "initContainers": _NAMED,
+    }
+)
 _AMOUNTS = Object({}, values=Free())
 _CONTAINER = open_object(
     {
+        "securityContext": _OPEN,
+        "volumeMounts": _NAMED,
         "env": List(open_object({"name": Text(required=True), "value": Text()}), high=10_000),
         "resources": open_object({"requests": _AMOUNTS, "limits": _AMOUNTS}),
     }

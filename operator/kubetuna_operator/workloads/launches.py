@@ -113,7 +113,7 @@ class Launches:
         except Refused as error:
             self._refuse(request, error.message, final=not _passes(error), gated=True)
         except Unreachable as error:
-            self._refuse(request, str(error), gated=True, unsure=True)
+            self._refuse(request, error.public, gated=True, unsure=True)
         else:
             known = self._open.get(request.key)
             if known is None or not known.why:

@@ -35,7 +35,7 @@ def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) ->
     kind = KINDS[spec.template.kind]
     meta = {"name": f"{owner.name}-{request.key.trial}", "namespace": owner.namespace}
     # A copy, so that it may be written into.
-    made = substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta)
+    made = _present(substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta))
     template = kind.template_in(made)
     body = template["spec"]
     _default_pod(body, spec)
@@ -52,6 +52,13 @@ def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) ->
         "metadata": {**made["metadata"], **named},
         "spec": kind.created_spec(made["spec"]),
     }
+
+
+def _present(value: Any) -> Any:
+    """Without the fields that are null, as those left empty in YAML are: to Kubernetes they are not there."""
+    if isinstance(value, dict):
+        return {name: _present(child) for name, child in value.items() if child is not None}
+    return [_present(child) for child in value] if isinstance(value, list) else value
 
 
 def attempt_labels(owner: Owner, key: AttemptKey) -> dict[str, str]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from kubetuna.errors import SpecError
 from kubetuna.experiment.resources import attempt_timeout
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest
@@ -106,3 +109,22 @@ def test_a_job_makes_the_same_pod_once() -> None:
     assert template["spec"]["restartPolicy"] == "Never"
     assert template["metadata"]["annotations"]["kubetuna.dev/experiment-uid"] == "uid-1"
     assert template["metadata"]["labels"]["kubetuna.dev/attempt"] == "1" and "name" not in template["metadata"]
+
+
+_OF_CONTAINER = ("securityContext", "env", "volumeMounts", "resources", "args")
+ODD_FIELDS = ["securityContext", "volumes", "initContainers", *(f"containers[0].{name}" for name in _OF_CONTAINER)]
+
+
+@pytest.mark.parametrize("kind", ["Pod", "Job"])
+@pytest.mark.parametrize("odd", [None, "odd", 7, True, [], {}, [None], ["odd"], {"odd": None}, [{"name": None}]])
+@pytest.mark.parametrize("field", ODD_FIELDS)
+def test_a_template_that_is_accepted_can_be_made_a_pod(field: str, odd: Any, kind: str) -> None:
+    template = {TRIAL: JOB} if kind == "Job" else {}
+    at = f"{TRIAL}.spec.template.spec" if kind == "Job" else f"{TRIAL}.spec"
+    try:
+        spec = parse_experiment(document({**template, f"{at}.{field}": odd}))
+    except SpecError as refused:
+        assert odd is not None and field.split(".")[-1] in str(refused)
+    else:
+        made = attempt_manifest(spec, OWNER, ORDER)
+        assert made["metadata"]["name"] == "small-3-0-1"
