@@ -145,11 +145,13 @@ class ByHand(Process):
 class Operator(Process):
     """A whole operator but for its leader election: watches, work queues and turns for every Experiment."""
 
-    def __init__(self, cluster: Cluster, store: str, identity: str = "one") -> None:
+    def __init__(
+        self, cluster: Cluster, store: str, identity: str = "one", namespace: str | None = NAMESPACE
+    ) -> None:
         super().__init__(cluster, store, identity, ThreadPoolExecutor(4), ThreadPoolExecutor(OPENINGS))
         self.context = replace(self.context, proposals=ThreadPoolExecutor(PROPOSALS))
         self.fenced, self._stopped = threading.Event(), threading.Event()
-        self.controller = Controller(self.context, (NAMESPACE,), self.fenced.set)
+        self.controller = Controller(self.context, (namespace,) if namespace else (), self.fenced.set)
         self._watches += [watch for both in self.controller.watches.values() for watch in both.both]
         self.controller.watch()
         self._thread = threading.Thread(target=self.controller.run, args=(self._stopped,), daemon=True)
