@@ -17,6 +17,7 @@ from kubetuna_operator.kube.deferred_writes import DeferredWrites
 from kubetuna_operator.kube.events import Events
 from kubetuna_operator.kube.reflector import Reflector
 from kubetuna_operator.pods.index import PodIndex
+from kubetuna_operator.pods.read_budget import READERS
 from kubetuna_operator.pods.status import PodView, view
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure
@@ -148,7 +149,7 @@ class Operator(Process):
     def __init__(
         self, cluster: Cluster, store: str, identity: str = "one", namespace: str | None = NAMESPACE
     ) -> None:
-        super().__init__(cluster, store, identity, ThreadPoolExecutor(4), ThreadPoolExecutor(OPENINGS))
+        super().__init__(cluster, store, identity, ThreadPoolExecutor(READERS), ThreadPoolExecutor(OPENINGS))
         self.context = replace(self.context, proposals=ThreadPoolExecutor(PROPOSALS))
         self.fenced, self._stopped = threading.Event(), threading.Event()
         self.controller = Controller(self.context, (namespace,) if namespace else (), self.fenced.set)

@@ -60,7 +60,7 @@ def test_what_has_ended_is_not_opened_again_and_loses_nothing_while_the_database
     lab: Lab, openings: list[str], tmp_path: Path
 ) -> None:
     lab.by_hand()
-    for number in range(20):
+    for number in range(10):
         put(lab, f"e{number}", maxTrialCount=1, parallelTrialCount=1)
     lab.until(lambda: {s.get("state") for s in statuses(lab).values()} == {"Succeeded"} and not lab.pods())
     lab.operators.pop().kill()
@@ -339,7 +339,7 @@ def test_the_number_of_threads_does_not_grow_with_that_of_experiments(lab: Lab) 
     lab.program = hangs
     before = threading.active_count()
     lab.operator()
-    for number in range(60):
-        put(lab, f"e{number}", maxTrialCount=2, parallelTrialCount=2)
-    lab.until(lambda: len(lab.pods()) == 120)
+    for number in range(45):
+        put(lab, f"e{number}", maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lambda: len(lab.made) == 45)
     assert threading.active_count() - before <= 40
