@@ -46,13 +46,19 @@ CLOSE_SECONDS = 5.0
 
 
 class ProcessExecutor:
-    """Processes of this machine, under ``root``. ``render`` fills the template in for one attempt."""
+    """Processes of this machine, under ``root``. ``render`` fills the template in for one attempt, run in ``home``."""
 
     def __init__(
-        self, root: Path, spec: Experiment, render: Render, clock: Clock, log_limit: int = LOG_LIMIT
+        self,
+        root: Path,
+        spec: Experiment,
+        render: Render,
+        clock: Clock,
+        log_limit: int = LOG_LIMIT,
+        home: Path | None = None,
     ) -> None:
         self._root, self._spec, self._render, self._clock = root.absolute(), spec, render, clock
-        self._log_limit = log_limit
+        self._log_limit, self._home = log_limit, home
         self._slots = slots_of(spec, machine_cores(), machine_devices())
         self._notes = {key: self._note(key) for key in known_attempts(self._root)}
         self._ended: dict[AttemptKey, AttemptFacts] = {}
@@ -69,7 +75,7 @@ class ProcessExecutor:
         given = self._slots.free(self._taken())
         rendered = self._render(request)
         own = self._own_variables(folder, request)
-        command = command_of(rendered, self._spec.template.primary_container, own)
+        command = command_of(rendered, self._spec.template.primary_container, own, self._home)
         note = {"hash": request.params_hash, "created": self._clock.now(), "devices": list(given)}
         write_json(folder / REQUEST, note)
         self._notes[request.key] = note
