@@ -344,6 +344,17 @@ def test_what_a_template_has_and_this_machine_has_not_is_said_once(small: Runner
     assert "the image's own entrypoint is not known here, so args are run as if they were the command" in shown
 
 
+def test_a_crash_says_why_and_where_the_log_is(small: Runner) -> None:
+    script = "import os; x = os.environ['KUBETUNA_PARAM_X']; print('loading', x); os.environ['DATA_URL' + x]"
+    told = small.call("run", str(small.write(experiment(script, maxTrialCount=20))), code=1)
+    trials = [t for t in small.trials() if t["outcome"] == "Crashed"]
+    assert all(t["message"].startswith("exit code 1: KeyError: 'DATA_URL0.") for t in trials)
+    # Alike but for the numbers that each quotes: the template is broken, and no twentieth trial shows it again.
+    assert len(trials) < 20 and "trials in a row failed alike: exit code 1: KeyError: 'DATA_URL0." in told
+    number = trials[-1]["number"]
+    assert f"kubetuna logs small {number}" in " ".join(told.split()) and f"why trial {number} failed" in told
+
+
 def test_the_metrics_of_a_running_trial_are_shown(small: Runner) -> None:
     script = "print('loss=3 accuracy=0.5', flush=True)\nimport time; time.sleep(600)"
     process = small.start("run", str(small.write(experiment(script, maxTrialCount=1))))

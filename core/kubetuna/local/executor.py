@@ -37,16 +37,19 @@ from kubetuna.local.folders import (
 )
 from kubetuna.local.slots import machine_cores, machine_devices, slots_of
 from kubetuna.trials.attempts import GONE, AttemptFacts, AttemptKey, AttemptPhase, AttemptRequest, Clock, ExitFacts
+from kubetuna.trials.last_words import last_words
 
 Render = Callable[[AttemptRequest], Mapping[str, Any]]
 
 LOG_LIMIT = 256 * 1024 * 1024
+# Of a log, in which a crash says why.
+TAIL = 16 * 1024
 LOOK_SECONDS = 0.05
 CLOSE_SECONDS = 5.0
 
 
 class ProcessExecutor:
-    """Processes of this machine, under ``root``. ``render`` fills the template in for one attempt, run in ``home``."""
+    """Processes of this machine, under ``root``. ``render`` fills in an attempt's template; it runs in ``home``."""
 
     def __init__(
         self,
@@ -182,7 +185,7 @@ class ProcessExecutor:
             created=float(self._notes[key].get("created", 0.0)),
             started=state.get("started"),
             ended=end["ended"] if end else None,
-            exit=_exit_facts(end) if end else None,
+            exit=_exit_facts(end, folder) if end else None,
             node=self._host,
             stopping="stopping" in state,
         )
@@ -251,8 +254,17 @@ def _release(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _exit_facts(end: Mapping[str, Any]) -> ExitFacts:
-    return ExitFacts(end.get("exit_code"), end.get("signal"), end.get("reason"), end.get("message") or "")
+def _exit_facts(end: Mapping[str, Any], folder: Path) -> ExitFacts:
+    crashed = end.get("reason") is None and end.get("exit_code") not in (0, None)
+    message = end.get("message") or (last_words(_tail(folder / LOG)) if crashed else "")
+    return ExitFacts(end.get("exit_code"), end.get("signal"), end.get("reason"), message)
+
+
+def _tail(log: Path) -> str:
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, _size(log) - TAIL))
+        return file.read(TAIL).decode("utf-8", "replace")
+    return ""
 
 
 def _size(path: Path) -> int:

@@ -188,6 +188,9 @@ def closing_words(
         f"trials {spec.name}": "every trial",
         "dashboard": "Optuna Dashboard on the study",
     }
+    if status["failures"]:
+        number = status["failures"][-1]["trial"]
+        verbs = {f"logs {spec.name} {number}": f"why trial {number} failed", **verbs}
     width = max(map(len, verbs))
     lines += ["", "Next:"]
     lines += [f"  {command()} {verb:<{width}}{with_store}   {what}" for verb, what in verbs.items()]
