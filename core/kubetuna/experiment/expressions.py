@@ -1,7 +1,8 @@
 """The small language of ``when`` and ``constraints``: parsed here, never handed to Python.
 
 A comparison that uses a name without a value, divides by zero or compares text with numbers is false. Names
-with ``-`` or ``.`` stand in backticks. Depth and length are bounded, since a spec may be hostile.
+of other characters than letters, digits and ``_`` stand in backticks, a backtick in them doubled. Depth and length
+are bounded, since a spec may be hostile.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Values = Mapping[str, Any]
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<string>'[^']*'|\"[^\"]*\")"
-    r"|`(?P<quoted>[^`]+)`|(?P<name>[A-Za-z_]\w*)|(?P<op>==|!=|<=|>=|[-+*/()<>,\[\]]))",
+    r"|`(?P<quoted>(?:[^`]|``)+)`(?!`)|(?P<name>[A-Za-z_]\w*)|(?P<op>==|!=|<=|>=|[-+*/()<>,\[\]]))",
     re.ASCII,
 )
 _WORDS = frozenset(("and", "or", "not", "in", "true", "false", "null"))
@@ -238,7 +239,7 @@ def _tokens(text: str) -> Iterator[tuple[str, Any, int]]:
         elif kind == "string":
             yield "string", value[1:-1], start
         elif kind == "quoted":
-            yield "name", value, start
+            yield "name", value.replace("``", "`"), start
         elif kind == "name":
             yield ("word" if value in _WORDS else "name"), value, start
         else:

@@ -51,7 +51,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"objective": {"type": "max", "objectiveMetricName": "a"}},
         "spec.objective.type: .*minimize",
     ),
-    "metric name": ({"objective": {"type": "minimize", "objectiveMetricName": "a b"}}, "spec.objective.objectiveM"),
+    "metric name": ({"objective": {"type": "minimize", "objectiveMetricName": " a"}}, "spec.objective.objectiveM"),
     "additional holds objective": (
         {"objective": {"type": "minimize", "objectiveMetricName": "a", "additionalMetricNames": ["a"]}},
         "spec.objective.additionalMetricNames",
