@@ -272,7 +272,9 @@ class Launches:
     def _withdraw(self, key: AttemptKey) -> None:
         """What an earlier process, or a request without an answer, may have made must not start: look twice."""
         for delay in (0.0, ANSWER_SECONDS * 2):
-            self._background.later(("launch", self._owner.uid, key, delay), lambda: self._remove_made(key), delay)
+            self._background.later(
+                ("pod", "launch", self._owner.uid, key, delay), lambda: self._remove_made(key), delay
+            )
 
     def _remove_made(self, key: AttemptKey) -> None:
         name = attempt_name(self._owner.name, key)
