@@ -112,7 +112,7 @@ class OperatorContext:
 
     @staticmethod
     def make(
-        api: Api, database: Database, identity: str, lost_after: float, account: tuple[str, str]
+        api: Api, database: Database, identity: str, lost_after: float, account: tuple[str, str] = ("", "")
     ) -> OperatorContext:
         """All of it around one connection and one database."""
         deferred = DeferredWrites()
