@@ -265,6 +265,11 @@ BAD: dict[str, Bad] = {
         f"{TRIAL}.spec.activeDeadlineSeconds",
         server=False,
     ),
+    "a Pod of root that is not root": Bad(
+        {f"{TRIAL}.spec.securityContext": {"runAsUser": 0, "runAsNonRoot": True}},
+        f"{TRIAL}.spec.securityContext.runAsUser",
+        server=False,
+    ),
     "a template without a version": Bad({f"{TRIAL}.apiVersion": ABSENT}, f"{TRIAL}.apiVersion"),
     "a Job of another version": Bad({TRIAL: {**JOB, "apiVersion": "v1"}}, f"{TRIAL}.apiVersion"),
     "a template with a namespace": Bad({f"{TRIAL}.metadata": {"namespace": "mine"}}, f"{TRIAL}.metadata.namespace"),

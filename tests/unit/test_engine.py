@@ -347,6 +347,26 @@ def test_an_attempt_that_is_not_seen_is_not_gone_before_a_fresh_look_says_so() -
     world.close()
 
 
+def test_a_trial_is_tried_on_another_node_than_the_one_that_failed_it() -> None:
+    orders: list[AttemptRequest] = []
+
+    def endless(launched: AttemptRequest) -> Run:
+        orders.append(launched)
+        return Run((b"loss=1",), endless=True)
+
+    world = World(experiment("", maxTrialCount=1, parallelTrialCount=1), endless)
+    for number, reason in enumerate(("NodeLost", "PreemptionByScheduler", "UnexpectedAdmissionError")):
+        world.turn()
+        world.turn()
+        attempt = world.place.attempts[AttemptKey(0, number)]
+        attempt.facts = replace(attempt.facts, node=f"node-{number}")
+        world.place.lose(AttemptKey(0, number), reason)
+        world.clock.time += 60
+        world.turn()
+    assert [o.avoid for o in orders] == [(), ("node-0",), ("node-0",), ("node-2", "node-0")]
+    world.close()
+
+
 def test_the_end_of_a_vanished_attempt_is_recorded_as_the_moment_it_was_missed() -> None:
     """Else the wait before the next one would count as time that it used."""
     world = World(experiment("", maxTrialCount=1), curve)

@@ -45,7 +45,7 @@ from kubetuna.trials.attempts import (
 )
 from kubetuna.trials.environment import environment, params_hash, trial_seed
 from kubetuna.trials.outcome import Classified
-from kubetuna.trials.records import AttemptRecord, bounded
+from kubetuna.trials.records import AttemptRecord, bounded, failed_nodes
 from kubetuna.trials.snapshot import Snapshot
 
 Publisher = Callable[[Snapshot, StopDecision | None], None]
@@ -252,6 +252,7 @@ class Reconciler:
                 self.spec.name, trial.params, key, trial_seed(self.study.seed, key.trial, key.repeat)
             ),
             timeout=attempt_timeout(self.spec),
+            avoid=failed_nodes(trial.attempts),
         )
         return [lambda: self.ports.executor.launch(request)]
 
@@ -305,6 +306,8 @@ class Reconciler:
         }
         if facts is not None and facts.started is not None:
             changes["started"] = facts.started
+        if facts is not None and facts.node is not None:
+            changes["node"] = facts.node
         self.study.update_attempt(trial.number, last.number, **changes)
 
 

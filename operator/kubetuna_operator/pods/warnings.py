@@ -34,7 +34,7 @@ class Warnings:
         due = self._asked.setdefault(pod.uid, now + SLOW_SECONDS)
         if now >= due:
             self._asked[pod.uid] = now + ASK_SECONDS
-            self._background.later(("warning", pod.uid), lambda: self._ask(pod))
+            self._background.later(("event", "warning", pod.uid), lambda: self._ask(pod))
         return self._found.get(pod.uid, "")
 
     def keep(self, uids: set[str]) -> None:

@@ -113,11 +113,11 @@ class PodLogs:
         ref: ExperimentRef,
         container: str,
         pods: Pods,
-        now: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self._api, self._readers, self._events = context.api, context.readers, context.events
         self._about, self._path, self._container = ref, collection("pods", ref.owner.namespace), container
-        self._pods, self._now = pods, now
+        self._pods, self._now = pods, now or context.monotonic
         self._budget = context.read_budget
         self._readings: dict[AttemptKey, _Reading] = {}
 
