@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -55,25 +56,46 @@ def free_port() -> int:
 class PostgresServer:
     """A server in a folder of its own. It can be stopped and started again, as a restart mid-run needs.
 
-    Only a ``durable`` one waits for its disk.
+    Only a ``durable`` one waits for its disk. One that ``follows`` another is its standby, for which every commit
+    of the other waits.
     """
 
-    def __init__(self, durable: bool = False) -> None:
+    def __init__(self, durable: bool = False, follows: PostgresServer | None = None) -> None:
         self._bin = binaries()
         self._folder = Path(tempfile.mkdtemp(prefix="kubetuna-postgres-"))
         self._data = self._folder / "data"
-        self.port = free_port()
+        self.port, self._killed = free_port(), False
         self._as: list[str] = []
         if os.geteuid() == 0:
             owner = pwd.getpwnam("postgres")
             os.chown(self._folder, owner.pw_uid, owner.pw_gid)
             self._as = ["runuser", "-u", "postgres", "--"]
-        self._run([self._bin / "initdb", "-D", self._data, "-U", "kubetuna", "-A", "trust", "-E", "UTF8", "-N"])
+        if follows is None:
+            self._run([self._bin / "initdb", "-D", self._data, "-U", "kubetuna", "-A", "trust", "-E", "UTF8", "-N"])
+        else:
+            source = ["-h", "127.0.0.1", "-p", str(follows.port), "-U", "kubetuna"]
+            self._run([self._bin / "pg_basebackup", *source, "-D", self._data, "-R", "-c", "fast"])
         lines = [f"{name} = '{value}'" for name, value in (SETTINGS if durable else FAST | SETTINGS).items()]
         lines += [f"port = {self.port}", f"unix_socket_directories = '{self._folder}'"]
         with (self._data / "postgresql.conf").open("a") as config:
             config.write("\n".join(lines) + "\n")
         self.start()
+        if follows is not None:
+            follows.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            follows.ask("SELECT pg_reload_conf()")
+
+    def ask(self, statement: str) -> None:
+        """Have one statement carried out."""
+        self._run([self._bin / "psql", self.url("postgres").replace("+psycopg2", ""), "-c", statement])
+
+    def kill(self) -> None:
+        """End all of it at once, as a machine that loses its power."""
+        os.killpg(int((self._data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        self._killed = True
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        self._run([self._bin / "pg_ctl", "-D", self._data, "-w", "promote"])
 
     def start(self) -> None:
         """Start, and wait until it answers."""
@@ -85,7 +107,8 @@ class PostgresServer:
 
     def close(self) -> None:
         """Stop and remove everything."""
-        self.stop()
+        if not self._killed:
+            self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def url(self, database: str) -> str:

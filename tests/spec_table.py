@@ -67,6 +67,12 @@ def _kind(kind: str, **space: Any) -> dict[str, Any]:
 
 GOOD: dict[str, Mapping[str, Any]] = {
     "as it is": {},
+    "metrics as trainers name them": {
+        f"{OBJECTIVE}.objectiveMetricName": "mAP50-95(B)",
+        f"{OBJECTIVE}.additionalMetricNames": ["valid_1 auc", "ndcg@10", "a:b", "=", "__proto__", "step", "é`ü"],
+        f"{OBJECTIVE}.metricDirections": {"valid_1 auc": "maximize", "a:b": "minimize"},
+        "spec.constraints": ["`mAP50-95(B)` > 0 and `valid_1 auc` < 1", "`é``ü` < 2 or `=` > step"],
+    },
     "a Pod with labels of others": {
         f"{TRIAL}.metadata": {"labels": {"team": "a"}, "annotations": {"not-kubetuna.dev/note": "b"}}
     },
@@ -160,9 +166,18 @@ BAD: dict[str, Bad] = {
     "no direction": Bad({f"{OBJECTIVE}.type": ABSENT}, f"{OBJECTIVE}.type"),
     "an unknown direction": Bad({f"{OBJECTIVE}.type": "max"}, f"{OBJECTIVE}.type"),
     "no metric": Bad({f"{OBJECTIVE}.objectiveMetricName": ABSENT}, f"{OBJECTIVE}.objectiveMetricName"),
-    "a metric's name": Bad({f"{OBJECTIVE}.objectiveMetricName": "the loss"}, f"{OBJECTIVE}.objectiveMetricName"),
+    "a metric's name": Bad({f"{OBJECTIVE}.objectiveMetricName": "the\nloss"}, f"{OBJECTIVE}.objectiveMetricName"),
     "the objective twice": Bad(
         {f"{OBJECTIVE}.additionalMetricNames": ["loss"]}, f"{OBJECTIVE}.additionalMetricNames"
+    ),
+    "a metric's name that ends with a blank": Bad(
+        {f"{OBJECTIVE}.objectiveMetricName": "loss "}, f"{OBJECTIVE}.objectiveMetricName"
+    ),
+    "a metric's name that is too long": Bad(
+        {f"{OBJECTIVE}.objectiveMetricName": "a" * 201}, f"{OBJECTIVE}.objectiveMetricName"
+    ),
+    "a direction that is none": Bad(
+        {f"{OBJECTIVE}.metricDirections": {"acc": "up"}}, f"{OBJECTIVE}.metricDirections.acc"
     ),
     "a metric twice": Bad(
         {f"{OBJECTIVE}.additionalMetricNames": ["a", "a"]}, f"{OBJECTIVE}.additionalMetricNames[1]"
@@ -248,6 +263,11 @@ BAD: dict[str, Bad] = {
     "a Job with a deadline that is none": Bad(
         {TRIAL: {**JOB, "spec": {**JOB["spec"], "activeDeadlineSeconds": 0}}},  # type: ignore[dict-item]
         f"{TRIAL}.spec.activeDeadlineSeconds",
+        server=False,
+    ),
+    "a Pod of root that is not root": Bad(
+        {f"{TRIAL}.spec.securityContext": {"runAsUser": 0, "runAsNonRoot": True}},
+        f"{TRIAL}.spec.securityContext.runAsUser",
         server=False,
     ),
     "a template without a version": Bad({f"{TRIAL}.apiVersion": ABSENT}, f"{TRIAL}.apiVersion"),

@@ -72,7 +72,10 @@ def main() -> None:
 def run(settings: Settings, stopped: threading.Event) -> int:
     """Work until ``stopped``."""
     api = Api.connect(settings.kubeconfig)
-    context = OperatorContext.make(api, open_engine(settings.store), settings.identity, settings.node_grace)
+    account = (settings.own_namespace, settings.account)
+    context = OperatorContext.make(
+        api, open_engine(settings.store), settings.identity, settings.node_grace, account
+    )
     controller = Controller(context, settings.namespaces, lambda: end_process("another operator took a study over"))
     controller.watch()
     leadership = Leadership(api, settings.own_namespace, settings.identity)

@@ -90,7 +90,8 @@ class OperatorContext:
     """What all experiments share. ``lost_after``: seconds after which a node that does not answer has lost a Pod.
 
     ``clock`` tells the time of day, ``monotonic`` measures. ``readers`` read logs, ``openings`` open studies and
-    ``proposals`` ask slow samplers, so that none of this holds one of the few workers.
+    ``proposals`` ask slow samplers, so that none of this holds one of the few workers. ``account`` is the
+    operator's own service account, namespace and name: no trial may have it.
     """
 
     api: Api
@@ -107,14 +108,19 @@ class OperatorContext:
     monotonic: Callable[[], float] = time.monotonic
     chance: random.Random = field(default_factory=random.Random)
     read_budget: ReadBudget = field(default_factory=ReadBudget)
+    account: tuple[str, str] = ("", "")
 
     @staticmethod
-    def make(api: Api, database: Database, identity: str, lost_after: float) -> OperatorContext:
+    def make(
+        api: Api, database: Database, identity: str, lost_after: float, account: tuple[str, str] = ("", "")
+    ) -> OperatorContext:
         """All of it around one connection and one database."""
         deferred = DeferredWrites()
         readers = ThreadPoolExecutor(READERS, "log-reader")
         events = Events(api, deferred)
-        return OperatorContext(api, PodIndex(), Store(database), identity, deferred, events, readers, lost_after)
+        return OperatorContext(
+            api, PodIndex(), Store(database), identity, deferred, events, readers, lost_after, account=account
+        )
 
 
 @dataclass(frozen=True, slots=True)

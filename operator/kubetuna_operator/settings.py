@@ -13,11 +13,15 @@ from kubetuna_operator.pods.status import LOST_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``namespaces`` empty means all; ``identity`` tells this process from other operators."""
+    """``namespaces`` empty means all; ``identity`` tells this process from other operators.
+
+    ``account`` is the service account that it has in its own namespace.
+    """
 
     store: str
     namespaces: tuple[str, ...]
     own_namespace: str
+    account: str
     identity: str
     elect: bool
     address: str
@@ -58,6 +62,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         store=store,
         namespaces=tuple(n.strip() for n in options.namespaces.split(",") if n.strip()),
         own_namespace=environment.get("POD_NAMESPACE", "kubetuna"),
+        account=environment.get("POD_SERVICE_ACCOUNT", "kubetuna-operator"),
         identity=pod,
         elect=not options.no_leader_election,
         address=options.address,

@@ -51,8 +51,8 @@ class Lab:
         )
         self._nodes = Nodes(self.cluster, lambda pod: self.program(pod))
 
-    def operator(self, identity: str = "one") -> Operator:
-        made = Operator(self.cluster, self.store, identity)
+    def operator(self, identity: str = "one", namespace: str | None = NAMESPACE) -> Operator:
+        made = Operator(self.cluster, self.store, identity, namespace)
         self.operators.append(made)
         return made
 

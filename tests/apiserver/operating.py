@@ -17,6 +17,7 @@ from kubetuna_operator.kube.deferred_writes import DeferredWrites
 from kubetuna_operator.kube.events import Events
 from kubetuna_operator.kube.reflector import Reflector
 from kubetuna_operator.pods.index import PodIndex
+from kubetuna_operator.pods.read_budget import READERS
 from kubetuna_operator.pods.status import PodView, view
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure
@@ -145,11 +146,13 @@ class ByHand(Process):
 class Operator(Process):
     """A whole operator but for its leader election: watches, work queues and turns for every Experiment."""
 
-    def __init__(self, cluster: Cluster, store: str, identity: str = "one") -> None:
-        super().__init__(cluster, store, identity, ThreadPoolExecutor(4), ThreadPoolExecutor(OPENINGS))
+    def __init__(
+        self, cluster: Cluster, store: str, identity: str = "one", namespace: str | None = NAMESPACE
+    ) -> None:
+        super().__init__(cluster, store, identity, ThreadPoolExecutor(READERS), ThreadPoolExecutor(OPENINGS))
         self.context = replace(self.context, proposals=ThreadPoolExecutor(PROPOSALS))
         self.fenced, self._stopped = threading.Event(), threading.Event()
-        self.controller = Controller(self.context, (NAMESPACE,), self.fenced.set)
+        self.controller = Controller(self.context, (namespace,) if namespace else (), self.fenced.set)
         self._watches += [watch for both in self.controller.watches.values() for watch in both.both]
         self.controller.watch()
         self._thread = threading.Thread(target=self.controller.run, args=(self._stopped,), daemon=True)

@@ -298,6 +298,63 @@ def test_a_run_from_another_folder_finds_what_the_first_one_left(small: Runner) 
     assert "loss=7" in other.call("logs", "small", "0", "--attempt", "0")
 
 
+def test_a_study_is_taken_up_in_the_folder_where_it_began(small: Runner) -> None:
+    (small.folder / "train.py").write_text(LOSS)
+    text = experiment("", command=["python", "train.py"], maxTrialCount=1)
+    assert small.run(text)["trialsSucceeded"] == 1
+    other = Runner(small.folder / "elsewhere", small.store)
+    other.folder.mkdir()
+    assert other.run(text, "--set", "maxTrialCount=2")["trialsSucceeded"] == 2
+    # A folder that is gone is no place to go back to.
+    moved = Runner(small.folder.rename(small.folder.with_name("moved")), "")
+    moved.store = f"sqlite:///{moved.folder}/study.db"
+    assert moved.run(text, "--set", "maxTrialCount=3")["trialsSucceeded"] == 3
+
+
+def test_what_a_template_has_and_this_machine_has_not_is_said_once(small: Runner) -> None:
+    document = json.loads(experiment("", command=["python", "-c", LOSS], maxTrialCount=2))
+    pod = document["spec"]["trialTemplate"]["trialSpec"]["spec"]
+    document["spec"]["trialTemplate"]["primaryContainerName"] = "trial"
+    pod["initContainers"] = [{"name": "fetch", "image": "a"}]
+    pod["volumes"] = [{"name": "data", "emptyDir": {}}]
+    pod["containers"].append({"name": "proxy", "image": "b"})
+    pod["containers"][0] |= {
+        "env": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+        "envFrom": [{"secretRef": {"name": "s"}}],
+        "workingDir": "/nowhere/at/all",
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    path = str(small.write(json.dumps(document)))
+    process = small.start("run", path)
+    _, said = process.communicate(timeout=100)
+    notes = [
+        "image python is not used here: trials run with the programs of this machine",
+        "valueFrom has no meaning here: TOKEN have what your own environment gives them",
+        "envFrom has no meaning here: its variables are what your own environment gives them",
+        "workingDir /nowhere/at/all does not exist here: trials run in the folder where the study began",
+        "init containers are not run here: fetch",
+        "only container trial is run here, without proxy",
+        "volumes are not mounted here: data; /data must exist on this machine",
+    ]
+    assert process.returncode == 0 and [said.count(f"note: {note}") for note in notes] == [1] * len(notes)
+    assert json.loads(small.call("plan", path, "--json"))["onThisMachine"] == notes
+    del pod["containers"][0]["command"]
+    document["spec"]["trialTemplate"]["trialSpec"]["spec"]["containers"][0]["args"] = ["--lr=1"]
+    shown = small.call("plan", str(small.write(json.dumps(document))))
+    assert "the image's own entrypoint is not known here, so args are run as if they were the command" in shown
+
+
+def test_a_crash_says_why_and_where_the_log_is(small: Runner) -> None:
+    script = "import os; x = os.environ['KUBETUNA_PARAM_X']; print('loading', x); os.environ['DATA_URL' + x]"
+    told = small.call("run", str(small.write(experiment(script, maxTrialCount=20))), code=1)
+    trials = [t for t in small.trials() if t["outcome"] == "Crashed"]
+    assert all(t["message"].startswith("exit code 1: KeyError: 'DATA_URL0.") for t in trials)
+    # Alike but for the numbers that each quotes: the template is broken, and no twentieth trial shows it again.
+    assert len(trials) < 20 and "trials in a row failed alike: exit code 1: KeyError: 'DATA_URL0." in told
+    number = trials[-1]["number"]
+    assert f"kubetuna logs small {number}" in " ".join(told.split()) and f"why trial {number} failed" in told
+
+
 def test_the_metrics_of_a_running_trial_are_shown(small: Runner) -> None:
     script = "print('loss=3 accuracy=0.5', flush=True)\nimport time; time.sleep(600)"
     process = small.start("run", str(small.write(experiment(script, maxTrialCount=1))))

@@ -53,6 +53,27 @@ def test_a_database_that_restarts_in_mid_run_loses_nothing_and_stops_nothing(tmp
         server.close()
 
 
+def test_a_failover_to_the_standby_loses_nothing_that_was_recorded(tmp_path: Path) -> None:
+    primary = PostgresServer()
+    standby = PostgresServer(follows=primary)
+    try:
+        hosts = "&".join(f"host=127.0.0.1:{server.port}" for server in (primary, standby))
+        runner = Runner(tmp_path, f"postgresql://kubetuna@/postgres?{hosts}&target_session_attrs=read-write")
+        process = runner.start("run", str(runner.write(experiment(STEPS, maxTrialCount=6))), "--json")
+        until(lambda: sum(trial["state"] == "COMPLETE" for trial in runner.trials()) >= 2)
+        recorded = [trial for trial in runner.trials() if trial["state"] == "COMPLETE"]
+        primary.kill()
+        standby.promote()
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 0, errors
+        after = runner.trials()
+        assert steps(runner) == [WHOLE] * 6 and [t for t in after if t in recorded] == recorded
+        assert all(len(trial["attempts"]) == 1 for trial in after), "nothing may be trained twice"
+    finally:
+        standby.close()
+        primary.close()
+
+
 def test_a_hold_is_taken_again_after_the_server_restarted() -> None:
     server = PostgresServer()
     try:

@@ -269,6 +269,26 @@ def test_a_step_proposes_as_much_as_it_may_and_says_what_it_left() -> None:
     world.close()
 
 
+def test_a_turn_whose_effects_take_long_leaves_the_rest_to_the_next() -> None:
+    """And nothing is lost of it, nor done twice."""
+    world = World(experiment("", maxTrialCount=5, parallelTrialCount=5), curve)
+    launch = world.place.launch
+
+    def slow(order: AttemptRequest) -> None:
+        world.clock.time += 0.6
+        launch(order)
+
+    world.place.launch = slow  # type: ignore[method-assign]
+    for expected in (2, 4):
+        step = world.engine.step()
+        assert len(world.place.launched) == expected
+        assert step.due <= world.clock.now(), "the rest is not waited for"
+    world.engine.step()
+    assert len(world.place.launched) == 5
+    assert world.finish() and len(world.place.launched) == 5
+    world.close()
+
+
 def test_a_deadline_that_has_passed_keeps_nobody_busy() -> None:
     """Until what was stopped is seen to end there is nothing to do."""
     endless = Run((b'{"step": 1, "loss": 1}',), endless=True)
@@ -324,6 +344,26 @@ def test_an_attempt_that_is_not_seen_is_not_gone_before_a_fresh_look_says_so() -
     world.place.observe = observe  # type: ignore[method-assign]
     world.turn()
     assert world.place.launched == [AttemptKey(0, 0), AttemptKey(1, 0), AttemptKey(0, 1)]
+    world.close()
+
+
+def test_a_trial_is_tried_on_another_node_than_the_one_that_failed_it() -> None:
+    orders: list[AttemptRequest] = []
+
+    def endless(launched: AttemptRequest) -> Run:
+        orders.append(launched)
+        return Run((b"loss=1",), endless=True)
+
+    world = World(experiment("", maxTrialCount=1, parallelTrialCount=1), endless)
+    for number, reason in enumerate(("NodeLost", "PreemptionByScheduler", "UnexpectedAdmissionError")):
+        world.turn()
+        world.turn()
+        attempt = world.place.attempts[AttemptKey(0, number)]
+        attempt.facts = replace(attempt.facts, node=f"node-{number}")
+        world.place.lose(AttemptKey(0, number), reason)
+        world.clock.time += 60
+        world.turn()
+    assert [o.avoid for o in orders] == [(), ("node-0",), ("node-0",), ("node-2", "node-0")]
     world.close()
 
 

@@ -159,7 +159,7 @@ def test_what_exists_is_found(dotted: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "dotted", ["kubetuna.gone", "kubetuna.trials.outcome.Gone", "kubetuna.trials.attempts.Executor.gone"]
+    "dotted", ["kubetuna.gone", "kubetuna.trials.outcome.Gone", "kubetuna.trials.attempts.Executor.vanish"]
 )
 def test_what_is_gone_is_not(dotted: str) -> None:
     assert not exists(dotted)

@@ -85,7 +85,7 @@ def compare(seen: Sequence[StudyRecord], metric: str | None = None) -> Compariso
 
     Raises:
         ResultsError: they have no metric or direction in common, or one has no completed trial.
-        SpecError: nobody said which way the metric is better.
+        SpecError: which way the metric is better is not known.
     """
     named, wanted = metric_and_direction(metric) if metric else (_common_metric(seen), None)
     chosen = metric_called(named, _metrics(seen))

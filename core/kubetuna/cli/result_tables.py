@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def comparison_table(found: Comparison) -> Table:
     """A row a study, the most promising first."""
     size = found.studies[0].of
-    table = Table(title=f"{found.metric} ({found.direction})", title_justify="left", box=None)
+    table = Table(title=clean(f"{found.metric} ({found.direction})"), title_justify="left", box=None)
     table.add_column("study", overflow="fold", min_width=12)
     for name in ("done", "best", "trial", "median", f"of {size}", "95 % interval", "chance"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -49,11 +49,11 @@ def evaluation_table(found: Mapping[str, Any]) -> Table:
     seeds = f", mean of {len(found['runs'])} seeds" if len(found["runs"]) > 1 else ""
     fold = f", fold {found['fold']}" if "fold" in found else ""
     title = f"{found['model']} on {found.get('data', 'its data')}{fold}{seeds}"
-    table = Table(title=title, title_justify="left", box=None)
+    table = Table(title=clean(title), title_justify="left", box=None)
     names = list(found["metrics"])
     table.add_column("")
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(clean(name), justify="right")
     for row, figures in {"model": found["metrics"], **found["baselines"]}.items():
         cells = [number(figures[name]) if name in figures else "" for name in names]
         table.add_row(row.replace("_", " "), *cells, style="bold" if row == "model" else "")
@@ -62,7 +62,7 @@ def evaluation_table(found: Mapping[str, Any]) -> Table:
 
 def retest_table(metric: str, ranked: Sequence[Retested]) -> Table:
     """A row per configuration, the best by its mean first."""
-    table = Table(title=f"{metric} on validation data", title_justify="left", box=None)
+    table = Table(title=clean(f"{metric} on validation data"), title_justify="left", box=None)
     for name in ("trial", "in the search", "mean", "95 % interval", "market alone", "training alone", "each seed"):
         table.add_column(name, justify="right")
     for one in ranked:
@@ -75,7 +75,7 @@ def retest_table(metric: str, ranked: Sequence[Retested]) -> Table:
 
 def walkforward_table(walk: WalkForward) -> Table:
     """A row per trial, then one per baseline; a column per fold."""
-    table = Table(title=f"{walk.metric} on the block of each fold", title_justify="left", box=None)
+    table = Table(title=clean(f"{walk.metric} on the block of each fold"), title_justify="left", box=None)
     table.add_column("", no_wrap=True)
     for name in ("mean", "worst", *(f"fold {n}" for n in range(1, len(walk.blocks) + 1))):
         table.add_column(name, justify="right", overflow="fold")

@@ -1,7 +1,8 @@
 """The small language of ``when`` and ``constraints``: parsed here, never handed to Python.
 
 A comparison that uses a name without a value, divides by zero or compares text with numbers is false. Names
-with ``-`` or ``.`` stand in backticks. Depth and length are bounded, since a spec may be hostile.
+of other characters than letters, digits and ``_`` stand in backticks, a backtick in them doubled. Depth and length
+are bounded, since a spec may be hostile.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from kubetuna.experiment.steps import PAPER, exact
 
 LENGTH_LIMIT = 1024
 DEPTH_LIMIT = 50
+# Names, numbers and signs: a sum of many terms is as deep as it is long, and evaluated by recursion.
+TOKEN_LIMIT = 300
 
 Values = Mapping[str, Any]
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<string>'[^']*'|\"[^\"]*\")"
-    r"|`(?P<quoted>[^`]+)`|(?P<name>[A-Za-z_]\w*)|(?P<op>==|!=|<=|>=|[-+*/()<>,\[\]]))",
+    r"|`(?P<quoted>(?:[^`]|``)+)`(?!`)|(?P<name>[A-Za-z_]\w*)|(?P<op>==|!=|<=|>=|[-+*/()<>,\[\]]))",
     re.ASCII,
 )
 _WORDS = frozenset(("and", "or", "not", "in", "true", "false", "null"))
@@ -109,6 +112,8 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._tokens = list(_tokens(text))
+        if len(self._tokens) > TOKEN_LIMIT:
+            raise ExpressionError(f"may not have more than {TOKEN_LIMIT} names, numbers and signs")
         self._at = 0
         self._depth = 0
 
@@ -234,7 +239,7 @@ def _tokens(text: str) -> Iterator[tuple[str, Any, int]]:
         elif kind == "string":
             yield "string", value[1:-1], start
         elif kind == "quoted":
-            yield "name", value, start
+            yield "name", value.replace("``", "`"), start
         elif kind == "name":
             yield ("word" if value in _WORDS else "name"), value, start
         else:

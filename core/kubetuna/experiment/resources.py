@@ -36,6 +36,13 @@ def pod_spec(trial_spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return template.get("spec") or {}
 
 
+def primary_of(trial_spec: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The container of a template whose command is the trial."""
+    containers = pod_spec(trial_spec).get("containers") or [{}]
+    result: Mapping[str, Any] = next((c for c in containers if c.get("name") == name), containers[0])
+    return result
+
+
 def grace_seconds(trial_spec: Mapping[str, Any]) -> float:
     """How long an attempt may take to end after SIGTERM: as its Pod's spec says, else Kubernetes' default."""
     asked = pod_spec(trial_spec).get("terminationGracePeriodSeconds")
@@ -83,10 +90,3 @@ def resource_unit(spec: Experiment) -> Unit:
 def gpus(spec: Experiment) -> int:
     """How many GPUs, or slices of one, of this machine a trial asks for, by whatever name a cluster gives them."""
     return sum(count for name, count in accelerators(spec).items() if _LOCAL.search(name))
-
-
-def primary_image(spec: Experiment) -> str:
-    """The image of the container that trains; empty where none is named."""
-    containers = pod_spec(spec.template.trial_spec).get("containers") or []
-    named = (c.get("image") for c in containers if c.get("name") in (spec.template.primary_container, None))
-    return str(next(named, None) or "")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubetuna.experiment.resources import pod_spec
+from kubetuna.experiment.resources import primary_of
 
 # What a runner holds and a trial has no use for: the way into its database.
 PRIVATE = ("KUBETUNA_STORE", "PGPASSWORD", "PGPASSFILE", "PGUSER")
@@ -31,13 +31,18 @@ class Command:
     folder: Path
 
 
-def command_of(rendered: Mapping[str, Any], primary: str, own: Mapping[str, str]) -> Command:
-    """The command of a rendered template. ``own`` are kubetuna's variables, which nothing overrides."""
-    container = _container(rendered, primary)
+def command_of(
+    rendered: Mapping[str, Any], primary: str, own: Mapping[str, str], home: Path | None = None
+) -> Command:
+    """The command of a rendered template. ``own`` are kubetuna's variables, which nothing overrides.
+
+    ``home`` is the folder that it runs in where the template names none; by default the present one.
+    """
+    container = primary_of(rendered, primary)
     variables = _variables(container.get("env") or [], own)
     words = [*(container.get("command") or []), *(container.get("args") or [])]
     environment = {**inherited(), **variables}
-    return Command(tuple(expand(word, variables) for word in words), environment, _folder(container))
+    return Command(tuple(expand(word, variables) for word in words), environment, _folder(container, home))
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
@@ -49,13 +54,6 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
         return variables.get(match.group(1), match.group())
 
     return _REFERENCE.sub(value, text)
-
-
-def _container(rendered: Mapping[str, Any], primary: str) -> Mapping[str, Any]:
-    containers = pod_spec(rendered).get("containers") or []
-    found = [c for c in containers if c.get("name") == primary]
-    result: Mapping[str, Any] = (found or containers)[0]
-    return result
 
 
 def _variables(entries: list[Mapping[str, Any]], own: Mapping[str, str]) -> dict[str, str]:
@@ -76,7 +74,7 @@ def inherited() -> dict[str, str]:
     return kept | {"PATH": os.pathsep.join([own, kept.get("PATH", os.defpath)])}
 
 
-def _folder(container: Mapping[str, Any]) -> Path:
-    """The container's ``workingDir`` where this machine has it, else the folder that kubetuna was started in."""
-    wanted = container.get("workingDir")
-    return Path(wanted) if wanted and Path(wanted).is_dir() else Path.cwd()
+def _folder(container: Mapping[str, Any], home: Path | None) -> Path:
+    """The container's ``workingDir``, else ``home``, where this machine has it."""
+    wanted = (container.get("workingDir"), home)
+    return next((Path(folder) for folder in wanted if folder and Path(folder).is_dir()), Path.cwd())

@@ -37,22 +37,31 @@ from kubetuna.local.folders import (
 )
 from kubetuna.local.slots import machine_cores, machine_devices, slots_of
 from kubetuna.trials.attempts import GONE, AttemptFacts, AttemptKey, AttemptPhase, AttemptRequest, Clock, ExitFacts
+from kubetuna.trials.last_words import last_words
 
 Render = Callable[[AttemptRequest], Mapping[str, Any]]
 
 LOG_LIMIT = 256 * 1024 * 1024
+# Of a log, in which a crash says why.
+TAIL = 16 * 1024
 LOOK_SECONDS = 0.05
 CLOSE_SECONDS = 5.0
 
 
 class ProcessExecutor:
-    """Processes of this machine, under ``root``. ``render`` fills the template in for one attempt."""
+    """Processes of this machine, under ``root``. ``render`` fills in an attempt's template; it runs in ``home``."""
 
     def __init__(
-        self, root: Path, spec: Experiment, render: Render, clock: Clock, log_limit: int = LOG_LIMIT
+        self,
+        root: Path,
+        spec: Experiment,
+        render: Render,
+        clock: Clock,
+        log_limit: int = LOG_LIMIT,
+        home: Path | None = None,
     ) -> None:
         self._root, self._spec, self._render, self._clock = root.absolute(), spec, render, clock
-        self._log_limit = log_limit
+        self._log_limit, self._home = log_limit, home
         self._slots = slots_of(spec, machine_cores(), machine_devices())
         self._notes = {key: self._note(key) for key in known_attempts(self._root)}
         self._ended: dict[AttemptKey, AttemptFacts] = {}
@@ -69,7 +78,7 @@ class ProcessExecutor:
         given = self._slots.free(self._taken())
         rendered = self._render(request)
         own = self._own_variables(folder, request)
-        command = command_of(rendered, self._spec.template.primary_container, own)
+        command = command_of(rendered, self._spec.template.primary_container, own, self._home)
         note = {"hash": request.params_hash, "created": self._clock.now(), "devices": list(given)}
         write_json(folder / REQUEST, note)
         self._notes[request.key] = note
@@ -176,7 +185,7 @@ class ProcessExecutor:
             created=float(self._notes[key].get("created", 0.0)),
             started=state.get("started"),
             ended=end["ended"] if end else None,
-            exit=_exit_facts(end) if end else None,
+            exit=_exit_facts(end, folder) if end else None,
             node=self._host,
             stopping="stopping" in state,
         )
@@ -245,8 +254,17 @@ def _release(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _exit_facts(end: Mapping[str, Any]) -> ExitFacts:
-    return ExitFacts(end.get("exit_code"), end.get("signal"), end.get("reason"), end.get("message") or "")
+def _exit_facts(end: Mapping[str, Any], folder: Path) -> ExitFacts:
+    crashed = end.get("reason") is None and end.get("exit_code") not in (0, None)
+    message = end.get("message") or (last_words(_tail(folder / LOG)) if crashed else "")
+    return ExitFacts(end.get("exit_code"), end.get("signal"), end.get("reason"), message)
+
+
+def _tail(log: Path) -> str:
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, _size(log) - TAIL))
+        return file.read(TAIL).decode("utf-8", "replace")
+    return ""
 
 
 def _size(path: Path) -> int:

@@ -31,7 +31,7 @@ from kubetuna.store.lock import Holder, StudyLock, hold
 from kubetuna.store.reader import read_study
 from kubetuna.store.schema import ensure_schema
 from kubetuna.study.open import Opened, open_study
-from kubetuna.study.record import StudyRecord, folder_of, kept_folder, study_record
+from kubetuna.study.record import StudyRecord, began_in, folder_of, kept_folder, study_record
 from kubetuna.study.study import Study
 from kubetuna.trials.attempts import AttemptRequest, SystemClock
 from kubetuna.trials.records import FOLDER
@@ -98,12 +98,14 @@ def _run_opened(
     held: StudyLock,
 ) -> RunResult:
     folder = _folder(spec, opened)
-    executor = ProcessExecutor(folder, spec, _render(spec), clock)
+    home = began_in(folder)
+    executor = ProcessExecutor(folder, spec, _render(spec), clock, home=home)
     session = _Session(spec, opened.study, watchers, clock, held)
     ports = Ports(executor, FileLogs(folder), clock, session.publish, session.unavailable)
     runner = Reconciler(spec, opened.study, ports, opened.started, resource_units(spec))
     watchers.started(spec, folder)
-    for note in opened.notes:
+    elsewhere = f"the study began in {home}, so its trials run there"
+    for note in (*([elsewhere] if home != Path.cwd() else []), *opened.notes):
         watchers.noted(note)
     try:
         end = runner.run(lambda: interrupt.is_set() or session.idle())

@@ -8,7 +8,8 @@ from kubetuna.experiment.field_errors import forbidden, invalid, required, too_m
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.steps import values_of
 from kubetuna.parsing.shape import PRUNING_NEEDS_ONE_OBJECTIVE
-from kubetuna.search.space import GRID_LIMIT, grid_points, upper_bound
+from kubetuna.search.grid import size
+from kubetuna.search.space import EFFORT_LIMIT, GRID_LIMIT, effort, limits, upper_bound
 
 SINGLE_OBJECTIVE = ("cmaes",)
 
@@ -39,7 +40,11 @@ def _grid(experiment: Experiment, name: str) -> Iterator[tuple[str, str]]:
     if bound > GRID_LIMIT:
         yield "parameters", f"{too_many(bound, GRID_LIMIT)} for {name!r}; use larger steps"
         return
-    points = len(grid_points(experiment))
+    if effort(experiment) > EFFORT_LIMIT:
+        text = f"{len(limits(experiment))} conditions and constraints cannot be checked at all {bound} points"
+        yield "constraints", invalid(bound, f"{text} of {name!r}; use larger steps or shorter expressions")
+        return
+    points = size(experiment)
     if points == 0:
         yield (
             "constraints",

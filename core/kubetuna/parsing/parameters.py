@@ -71,7 +71,8 @@ def _when(fields: Fields) -> Expression | None:
 def _listed(space: Fields, name: str, kind: Any, when: Expression | None) -> Parameter | None:
     for field in ("min", "max", "step"):
         if field in space:
-            space.problem(field, forbidden(f"not for parameterType {kind}; use list"))
+            hint = "use list, or parameterType double or int"
+            space.problem(field, forbidden(f"not for parameterType {kind}; {hint}"))
     values: list[Value] = []
     for index, item, _path in space.items("list"):
         value = quantities.number(item) if kind == "discrete" else item
@@ -85,14 +86,15 @@ def _listed(space: Fields, name: str, kind: Any, when: Expression | None) -> Par
             values.append(value)
     if sum(len(bare(value)) for value in values) > LIST_LIMIT:
         space.problem("list", invalid(len(values), f"holds more than {LIST_LIMIT} characters of JSON in all"))
-    space.need("list", f"for parameterType {kind}")
+    if not any(field in space for field in ("min", "max")):
+        space.need("list", f"for parameterType {kind}")
     return Parameter(name, kind, choices=tuple(values), when=when) if values else None
 
 
 def _fault(value: Any, kind: str) -> str:
     """What is wrong with one choice."""
     if kind == "discrete":
-        return "must be a finite number" if value is None else ""
+        return "must be a finite number; for other values use parameterType categorical" if value is None else ""
     try:
         size = len(json.dumps(value, allow_nan=False))
     except (ValueError, OverflowError):
@@ -104,8 +106,10 @@ def _fault(value: Any, kind: str) -> str:
 
 def _range(space: Fields, name: str, kind: Any, when: Expression | None) -> Parameter | None:
     if "list" in space:
-        space.problem("list", forbidden(f"not for parameterType {kind}; use min and max"))
-    for field in ("min", "max"):
+        space.problem(
+            "list", forbidden(f"not for parameterType {kind}; use min and max, or parameterType discrete")
+        )
+    for field in ("min", "max") if "list" not in space else ():
         space.need(field, f"for parameterType {kind}")
     low, high, step = (_bound(space, field, kind) for field in ("min", "max", "step"))
     log = _distribution(space)

@@ -6,7 +6,7 @@ Katib's ``v1beta1`` Experiments are read as they are; ours are the same shape an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,15 @@ KATIB = "kubeflow.org/v1beta1"
 VERSIONS = ("kubetuna.dev/v1alpha1", KATIB)
 GRIDS = ("grid", "bruteforce")
 ON_LAPTOP = "has an effect in a cluster only; for a run on this machine leave it out: --set {}=null"
+
+_BY_ITS_POD = "a trial is judged by its Pod"
+WITHOUT_EFFECT = {
+    "resumePolicy": "an experiment can always be taken up again",
+    "trialTemplate.primaryPodLabels": _BY_ITS_POD,
+    "trialTemplate.successCondition": _BY_ITS_POD,
+    "trialTemplate.failureCondition": _BY_ITS_POD,
+    "metricsCollectorSpec.collector.customCollector": "metrics are read from the log",
+}
 
 
 def parse_file(
@@ -166,7 +175,7 @@ def _checked(spec: Fields, experiment: Experiment) -> Experiment:
     for path, message in (*check(experiment), *left_out.check(experiment)):
         spec.problem(path, message)
     warnings = (*warn_of_conditions(experiment), *ignored(_settings(spec.child("algorithm"))))
-    warnings += tuple(left_out.notes(experiment))
+    warnings += (*left_out.notes(experiment), *_without_effect(spec))
     return replace(experiment, warnings=warnings + _cluster_only(spec))
 
 
@@ -183,6 +192,17 @@ def _plain(spec: Fields) -> dict[str, Any]:
 def _cluster_only(spec: Fields) -> tuple[str, ...]:
     fields = (name for name, node in SPEC.fields.items() if node.cluster == "noted" and spec.value(name))
     return tuple(f"spec.{name} has an effect in a cluster only" for name in fields)
+
+
+def _without_effect(spec: Fields) -> Iterator[str]:
+    """Katib's fields that are accepted, and do nothing here."""
+    for path, why in WITHOUT_EFFECT.items():
+        *outer, name = path.split(".")
+        fields = spec
+        for field in outer:
+            fields = fields.child(field)
+        if fields.raw(name) not in (None, {}, "Never"):
+            yield f"spec.{path} has no effect: {why}"
 
 
 def refuse_on_laptop(experiment: Experiment) -> None:

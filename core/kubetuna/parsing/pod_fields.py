@@ -89,10 +89,21 @@ POD = [
 
 _QUANTITY = re.compile(r"\d+(\.\d*)?([eE][-+]?\d+|[numkMGTPE]|[KMGTPE]i)?\Z", re.ASCII)
 _NEAR = 0.75
-_POD = open_object({"terminationGracePeriodSeconds": Integer(low=0)})
+_OPEN = open_object({})
+_NAMED = List(open_object({"name": Text(required=True)}), high=10_000)
+_POD = open_object(
+    {
+        "terminationGracePeriodSeconds": Integer(low=0),
+        "securityContext": _OPEN,
+        "volumes": _NAMED,
+        "initContainers": _NAMED,
+    }
+)
 _AMOUNTS = Object({}, values=Free())
 _CONTAINER = open_object(
     {
+        "securityContext": _OPEN,
+        "volumeMounts": _NAMED,
         "env": List(open_object({"name": Text(required=True), "value": Text()}), high=10_000),
         "resources": open_object({"requests": _AMOUNTS, "limits": _AMOUNTS}),
     }
@@ -111,14 +122,22 @@ def check_pod(pod: Fields) -> None:
     """Refuse what is wrong in a Pod's spec beside its containers."""
     check_names(pod, POD)
     pod.check(_POD)
+    _check_user(pod)
 
 
 def check_container(container: Fields) -> None:
     """Refuse what is wrong in one container."""
     check_names(container, CONTAINER)
     container.check(_CONTAINER)
+    _check_user(container)
     for field in ("requests", "limits"):
         _check_amounts(container.child("resources").child(field))
+
+
+def _check_user(holder: Fields) -> None:
+    security = holder.child("securityContext")
+    if security.raw("runAsNonRoot") is True and security.raw("runAsUser") in (0, "0"):
+        security.problem("runAsUser", invalid(0, "must be another user, or runAsNonRoot: false"))
 
 
 def _check_amounts(amounts: Fields) -> None:

@@ -46,9 +46,15 @@ NAME = Text(
 )
 
 
+METRIC_LIMIT = 200
+# Control characters and ends of lines, as a character class has them here and in the API server.
+_UNSEEN = r"\x00-\x1f\x7f-\x9f"
+
+
 def _metric(description: str = "", required: bool = False) -> Text:
-    says, pattern = "letters, digits and _ . / | -", "^[A-Za-z0-9_./|-]+$"
-    return Text(low=1, high=128, pattern=pattern, says=says, description=description, required=required)
+    # As trainers print them: "valid_1 auc", ndcg@10, validation:auc, mAP50-95(B).
+    says, pattern = "printable characters, no blank at either end", f"^[^ {_UNSEEN}]([^{_UNSEEN}]*[^ {_UNSEEN}])?$"
+    return Text(low=1, high=METRIC_LIMIT, pattern=pattern, says=says, description=description, required=required)
 
 
 def _direction() -> Text:
@@ -101,7 +107,7 @@ OBJECTIVE = Object(
         "metricStrategies": List(
             Object(
                 {
-                    "name": Text(low=1, high=128, required=True),
+                    "name": Text(low=1, high=METRIC_LIMIT, required=True),
                     "value": Text(words=("min", "max", "latest"), required=True),
                 }
             ),

@@ -45,7 +45,7 @@ from kubetuna.trials.attempts import (
 )
 from kubetuna.trials.environment import environment, params_hash, trial_seed
 from kubetuna.trials.outcome import Classified
-from kubetuna.trials.records import AttemptRecord, bounded
+from kubetuna.trials.records import AttemptRecord, bounded, failed_nodes
 from kubetuna.trials.snapshot import Snapshot
 
 Publisher = Callable[[Snapshot, StopDecision | None], None]
@@ -55,6 +55,8 @@ Effect = Callable[[], None]
 RETRY_SECONDS = 10.0
 # Between two steps of which the first did nothing new, also where a deadline has passed and its effect is awaited.
 SHORTEST_WAIT = 0.1
+# After so many seconds of effects a turn ends, since others may wait for theirs. What is left is planned again.
+EFFECTS_SECONDS = 1.0
 # How long a runner with nothing else to do waits before it looks again.
 LONGEST_WAIT = 1.0
 
@@ -133,12 +135,20 @@ class Reconciler:
         effects, done, actions = self._intend_all(snapshot, now, asks)
         if not self._make_durable(bool(effects)):
             return False, now + min(RETRY_SECONDS, float(self._failures))
-        for effect in effects:
-            effect()
+        acted = self._act(effects)
         self._publish(actions, self.last)
         until = next(a.until for a in actions if isinstance(a, Wait))
-        new, self._before = bool(done - self._before), done
+        new, self._before = bool(done - self._before) or not acted, done
         return new, until
+
+    def _act(self, effects: list[Effect]) -> bool:
+        """Carry effects out; whether there was time for all of them."""
+        over = self.ports.clock.now() + EFFECTS_SECONDS
+        for effect in effects:
+            if self.ports.clock.now() >= over:
+                return False
+            effect()
+        return True
 
     def _intend_all(
         self, snapshot: Snapshot, now: float, asks: int | None
@@ -146,7 +156,7 @@ class Reconciler:
         """Change the study as the plan says, and plan again on what that made of it, until nothing is new.
 
         So one flush makes a trial's end, its successor's parameters and that one's launch durable together.
-        Launches come first among the effects: a free slot costs more than a Pod that lingers.
+        Stops come first among the effects, then launches: a free slot costs more than a Pod that lingers.
         """
         effects: dict[object, Effect] = {}
         actions = plan(snapshot, now)
@@ -158,7 +168,7 @@ class Reconciler:
                 effects.update((_identity(action), effect) for effect in self._intend(action, now))
             self.last = self._world.look_again()
             actions = plan(self.last, now)
-        ordered = sorted(effects, key=lambda identity: not isinstance(identity, _Launched))
+        ordered = sorted(effects, key=lambda i: (not isinstance(i, Stop), not isinstance(i, _Launched)))
         return [effects[identity] for identity in ordered], done, actions
 
     def _fresh(self, actions: tuple[Action, ...], done: set[object], asks: int | None) -> list[Action]:
@@ -242,6 +252,7 @@ class Reconciler:
                 self.spec.name, trial.params, key, trial_seed(self.study.seed, key.trial, key.repeat)
             ),
             timeout=attempt_timeout(self.spec),
+            avoid=failed_nodes(trial.attempts),
         )
         return [lambda: self.ports.executor.launch(request)]
 
@@ -295,6 +306,8 @@ class Reconciler:
         }
         if facts is not None and facts.started is not None:
             changes["started"] = facts.started
+        if facts is not None and facts.node is not None:
+            changes["node"] = facts.node
         self.study.update_attempt(trial.number, last.number, **changes)
 
 

@@ -6,11 +6,13 @@ few of them, and some only in mid-run. Katib's names for the same things are ali
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 
 from kubetuna.experiment.model import Algorithm, Experiment
 
@@ -192,5 +194,8 @@ def _pruner(algorithm: Algorithm) -> optuna.pruners.BasePruner:
     if algorithm.name == "patient":
         inner: Algorithm = settings.pop("wrapped_pruner")
         settings["wrapped_pruner"] = None if inner.name == "none" else _pruner(inner)
-    pruner: optuna.pruners.BasePruner = PRUNERS[algorithm.name].target(**settings)
+    with warnings.catch_warnings():
+        # Optuna says of some that they are experimental; who names one has chosen it.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        pruner: optuna.pruners.BasePruner = PRUNERS[algorithm.name].target(**settings)
     return pruner

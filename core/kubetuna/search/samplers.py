@@ -24,12 +24,14 @@ from kubetuna.errors import EveryPointTried, SearchExhausted
 from kubetuna.experiment.model import Experiment, Parameter, Value
 from kubetuna.experiment.steps import written
 from kubetuna.search.catalogue import SAMPLERS
+from kubetuna.search.grid import Grid
 from kubetuna.search.optuna_internals import PlacedSequence, contains, forget_history, seen_by
 from kubetuna.search.space import (
+    EFFORT_LIMIT,
     GRID_LIMIT,
     distribution,
+    effort,
     exists,
-    grid_points,
     identity,
     iterate,
     ordered,
@@ -56,12 +58,7 @@ class Proposer:
         self._parameters = ordered(experiment)
         self._space = {p.name: distribution(p) for p in self._parameters}
         self._name = experiment.algorithm.name
-        self._grid = self._shuffled_grid() if self._name in GRIDS else None
-
-    def _shuffled_grid(self) -> list[dict[str, Value]]:
-        points = grid_points(self._spec)
-        random.Random(self._seed).shuffle(points)
-        return points
+        self._grid = Grid(experiment, seed) if self._name in GRIDS else None
 
     def exhausted(self, ordinal: int) -> bool:
         """Whether there is no point for the experiment's ``ordinal``-th trial."""
@@ -135,7 +132,8 @@ class Proposer:
         if self._grid is not None:
             return self._grid
         bound = upper_bound(self._spec)
-        return None if bound is None or bound > GRID_LIMIT else iterate(self._spec)
+        few = bound is not None and bound <= GRID_LIMIT and effort(self._spec) <= EFFORT_LIMIT
+        return iterate(self._spec) if few else None
 
     def _draw(
         self,

@@ -30,13 +30,25 @@ Settings = Sequence[tuple[str, object]]
 Faults = list[tuple[str, str]]
 _TRUE, _FALSE = ("true", "True", "1"), ("false", "False", "0")
 
+_SAMPLER_NAMES, _PRUNER_NAMES = (*SAMPLERS, *SAMPLER_ALIASES), (*PRUNERS, *PRUNER_ALIASES)
+
+
+def _elsewhere(name: str, known: Sequence[str], word: str, field: str) -> str:
+    """The hint for a name that belongs into another field, as Katib's ``hyperband`` does."""
+    return f"; {name} is {word} here: write spec.{field}.algorithmName" if name in known else ""
+
 
 def resolve_sampler(name: str, settings: Settings) -> tuple[Algorithm | None, Faults]:
     """The sampler of that name; None with the faults, each a path below the algorithm and a message."""
     canonical, preset = SAMPLER_ALIASES.get(name, (name, {}))
     entry = SAMPLERS.get(canonical)
     if entry is None:
-        return None, [("algorithmName", unsupported(name, [*SAMPLERS, *SAMPLER_ALIASES]))]
+        return None, [
+            (
+                "algorithmName",
+                unsupported(name, _SAMPLER_NAMES, _elsewhere(name, _PRUNER_NAMES, "a pruner", "earlyStopping")),
+            )
+        ]
     values, faults = _checked(entry, settings, with_seed=True)
     faults += _missing_needs(canonical, entry)
     seed = values.pop("seed", None)
@@ -49,7 +61,12 @@ def resolve_pruner(name: str, settings: Settings) -> tuple[Algorithm | None, Fau
     canonical, preset = PRUNER_ALIASES.get(name, (name, {}))
     entry = PRUNERS.get(canonical)
     if entry is None:
-        return None, [("algorithmName", unsupported(name, [*PRUNERS, *PRUNER_ALIASES]))]
+        return None, [
+            (
+                "algorithmName",
+                unsupported(name, _PRUNER_NAMES, _elsewhere(name, _SAMPLER_NAMES, "a sampler", "algorithm")),
+            )
+        ]
     inner, rest, positions = _split_wrapped(canonical, settings)
     values, faults = _checked(entry, rest, with_seed=False, positions=positions)
     faults += _missing_needs(canonical, entry)

@@ -6,7 +6,6 @@ conditions hold, whatever their order in the file.
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,8 +22,10 @@ from optuna.trial import FrozenTrial
 from kubetuna.experiment.model import Experiment, Parameter, Value
 from kubetuna.experiment.steps import Steps, values_of, written
 
-# A grid is held in memory and shuffled; beyond this it is no grid that anyone finishes.
+# Beyond this it is no grid that anyone finishes.
 GRID_LIMIT = 1_000_000
+# Of characters of expressions, evaluated for all points together: a few seconds.
+EFFORT_LIMIT = 10_000_000
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:
@@ -104,31 +105,51 @@ def upper_bound(experiment: Experiment) -> int | None:
     return total
 
 
+def limits(experiment: Experiment) -> list[str]:
+    """The texts of what is evaluated at each point: conditions, and constraints over parameters."""
+    conditions = [p.when.text for p in experiment.parameters if p.when is not None]
+    return conditions + [c.text for c in experiment.constraints if c.over == "parameters"]
+
+
+def effort(experiment: Experiment) -> int:
+    """What it takes to go through a finite space, in characters of expressions evaluated."""
+    return (upper_bound(experiment) or 0) * sum(map(len, limits(experiment)))
+
+
 def cardinality(experiment: Experiment) -> int | None:
     """How many points the space has, conditions and constraints heeded where it is small; None: endless."""
     bound = upper_bound(experiment)
-    if bound is None or bound > GRID_LIMIT // 100:
+    if bound is None or bound > GRID_LIMIT // 100 or effort(experiment) > EFFORT_LIMIT:
         return bound
     return sum(1 for _ in iterate(experiment))
 
 
 def iterate(experiment: Experiment) -> Iterator[dict[str, Value]]:
     """Every point of a finite space once: conditions collapse what they hide, constraints drop points."""
-    for point in _extend(ordered(experiment), {}):
+    return (point for _, point in ranked(experiment))
+
+
+def ranked(experiment: Experiment) -> Iterator[tuple[int, dict[str, Value]]]:
+    """The same, each point with its rank in the product of all values."""
+    for rank, point in _extend(ordered(experiment), {}, 0):
         if satisfies(experiment, point) is None:
-            yield point
+            yield rank, point
 
 
-def _extend(parameters: Sequence[Parameter], values: dict[str, Value]) -> Iterator[dict[str, Value]]:
+def _extend(
+    parameters: Sequence[Parameter], values: dict[str, Value], rank: int
+) -> Iterator[tuple[int, dict[str, Value]]]:
     if not parameters:
-        yield dict(values)
+        yield rank, dict(values)
         return
     first, rest = parameters[0], parameters[1:]
+    every = values_of(first) or ()
+    rank *= len(every)
     if not exists(first, values):
-        yield from _extend(rest, values)
+        yield from _extend(rest, values, rank)
         return
-    for value in values_of(first) or ():
-        yield from _extend(rest, {**values, first.name: value})
+    for digit, value in enumerate(every):
+        yield from _extend(rest, {**values, first.name: value}, rank + digit)
 
 
 def identity(parameters: Sequence[Parameter], values: Mapping[str, Value]) -> str:
@@ -136,8 +157,3 @@ def identity(parameters: Sequence[Parameter], values: Mapping[str, Value]) -> st
     known = {p.name: p for p in parameters}
     plain = {name: written(known[name], v) if name in known else v for name, v in values.items()}
     return json.dumps(plain, sort_keys=True)
-
-
-def grid_points(experiment: Experiment) -> list[dict[str, Value]]:
-    """The whole grid, bounded by ``GRID_LIMIT``."""
-    return list(itertools.islice(iterate(experiment), GRID_LIMIT))

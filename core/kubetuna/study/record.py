@@ -176,9 +176,14 @@ def folder_of(study_name: str, uid: str) -> Path:
     return Path("kubetuna-runs") / (f"{name}-{uid}" if uid else name)
 
 
+def began_in(folder: Path) -> Path:
+    """The folder that a study was first run in: relative paths of its template mean what is there."""
+    return folder.absolute().parent.parent
+
+
 def kept_folder(kept: object, usual: Path) -> Path:
-    """Where a study's runs lie, whatever folder a person is in: as the study keeps it, where that exists here."""
-    if not isinstance(kept, str) or not Path(kept).is_dir():
+    """Where a study's runs lie, whatever folder a person is in: where it began, if that exists here."""
+    if not isinstance(kept, str) or not began_in(Path(kept)).is_dir():
         return usual
     path = Path(kept)
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

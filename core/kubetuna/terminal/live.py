@@ -18,9 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from kubetuna.experiment.model import Experiment
-from kubetuna.experiment.resources import primary_image
 from kubetuna.experiment.units import duration
 from kubetuna.local import runner
+from kubetuna.terminal.differences import differences
 from kubetuna.terminal.tables import best_line, clean, number, status_rows
 from kubetuna.trials.snapshot import Snapshot, TrialView
 
@@ -77,8 +77,8 @@ class LiveView:
         """Begin to show."""
         self._spec = spec
         self._console.print(f"Experiment {spec.name}; logs in {folder}", markup=False)
-        if image := primary_image(spec):
-            self.noted(f"image {image} is not used here: trials run with the programs of this machine")
+        for difference in differences(spec):
+            self.noted(difference)
         if self._console.is_terminal:
             self._live = Live(Text(""), console=self._console, refresh_per_second=4)
             self._live.start()

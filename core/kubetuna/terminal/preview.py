@@ -8,6 +8,7 @@ from kubetuna.experiment.model import Experiment, Parameter
 from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.experiment.units import GPU, SECONDS_PER_HOUR, SLOT, Unit, count, duration
 from kubetuna.search.space import cardinality
+from kubetuna.terminal.differences import differences
 from kubetuna.trials.environment import short
 
 
@@ -40,6 +41,7 @@ def preview(spec: Experiment) -> Preview:
         },
         "cost": _cost(spec),
         "warnings": [*spec.warnings, *_few_points(spec), *_lost_folders(spec)],
+        "onThisMachine": list(differences(spec)),
     }
     return Preview(shown)
 
@@ -108,6 +110,7 @@ def preview_text(shown: dict[str, Any]) -> str:
         f"  budget: {_budget_line(shown['budget'], _unit(shown))}",
         f"  {_cost_line(shown['cost'], _unit(shown))}",
         *(f"  note: {warning}" for warning in shown["warnings"]),
+        *(f"  with kubetuna run: {difference}" for difference in shown["onThisMachine"]),
         "This file can run. Nothing was started.",
     ]
     return "\n".join(lines)

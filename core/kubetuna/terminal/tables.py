@@ -105,9 +105,9 @@ def _saved(saved: Mapping[str, Any]) -> str:
 
 def trials_table(spec: Experiment, trials: Sequence[TrialRecord]) -> Table:
     """A row a trial."""
-    table = Table(title=f"Trials of {spec.name}", title_justify="left")
+    table = Table(title=clean(f"Trials of {spec.name}"), title_justify="left")
     for name in ("trial", "state", "outcome", *(o.metric for o in spec.objectives), "steps", "tries"):
-        table.add_column(name, justify="left" if name in ("state", "outcome") else "right")
+        table.add_column(clean(name), justify="left" if name in ("state", "outcome") else "right")
     table.add_column("parameters", overflow="fold")
     for trial in trials:
         values = trial.values or (None,) * len(spec.objectives)
@@ -188,6 +188,9 @@ def closing_words(
         f"trials {spec.name}": "every trial",
         "dashboard": "Optuna Dashboard on the study",
     }
+    if status["failures"]:
+        number = status["failures"][-1]["trial"]
+        verbs = {f"logs {spec.name} {number}": f"why trial {number} failed", **verbs}
     width = max(map(len, verbs))
     lines += ["", "Next:"]
     lines += [f"  {command()} {verb:<{width}}{with_store}   {what}" for verb, what in verbs.items()]

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kubetuna.errors import ResultsError
 from kubetuna.experiment.model import Experiment
-from kubetuna.local.command import command_of
+from kubetuna.local.command import Command, command_of
 from kubetuna.metrics.curve import json_speaks_for, without
 from kubetuna.metrics.lines import LineReader, MetricLine, Protocol
 from kubetuna.trials.attempts import AttemptKey
@@ -30,7 +30,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """One training: parameters, seed, and the folder that gets the model. ``words`` are added to the command."""
+    """One training: parameters, seed, and the folder that gets the model. ``words`` are added to the command,
+    which runs in ``home``.
+    """
 
     spec: Experiment
     trial: int
@@ -38,6 +40,7 @@ class TrainingRequest:
     seed: int
     folder: Path
     words: tuple[str, ...] = ()
+    home: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,10 @@ def argv_of(request: TrainingRequest) -> tuple[str, ...]:
     Raises:
         ResultsError: the template leaves the command to its image, or there is no template.
     """
-    argv, _ = _command(request)
-    return argv
+    return _command(request).argv
 
 
-def _command(request: TrainingRequest) -> tuple[tuple[str, ...], Mapping[str, str]]:
+def _command(request: TrainingRequest) -> Command:
     spec = request.spec
     if not spec.template.trial_spec:
         raise ResultsError(f"{spec.name}: the study was made by another program; how to train is not known")
@@ -70,10 +72,10 @@ def _command(request: TrainingRequest) -> tuple[tuple[str, ...], Mapping[str, st
         "KUBETUNA_OUT": str(request.folder.absolute()),
         "KUBETUNA_CHECKPOINT_DIR": str((request.folder / "checkpoints").absolute()),
     }
-    command = command_of(rendered, spec.template.primary_container, own)
+    command = command_of(rendered, spec.template.primary_container, own, request.home)
     if not command.argv:
         raise ResultsError(f"{spec.name}: its template leaves the command to the image, which is not used here")
-    return (*command.argv, *request.words), command.environment
+    return replace(command, argv=(*command.argv, *request.words))
 
 
 def run_trainer(request: TrainingRequest, say: Say) -> Curve:
@@ -83,10 +85,10 @@ def run_trainer(request: TrainingRequest, say: Say) -> Curve:
         ResultsError: it failed; the message holds its last words.
         KeyboardInterrupt: it was stopped; its checkpoint is kept and the same request goes on from it.
     """
-    argv, variables = _command(request)
+    command = _command(request)
     request.folder.mkdir(parents=True, exist_ok=True)
     log = request.folder / "train.log"
-    with log.open("ab") as kept, _started(argv, variables) as process:
+    with log.open("ab") as kept, _started(command) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:
@@ -121,13 +123,15 @@ def _curve(spec: Experiment, log: Path) -> Curve:
     return Curve(latest, tuple(first.items()), protocols[-1] if protocols else None)
 
 
-def _started(argv: Sequence[str], variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _started(command: Command) -> subprocess.Popen[bytes]:
+    pipe, none = subprocess.PIPE, subprocess.DEVNULL
+    environment, folder = dict(command.environment), command.folder
     try:
         return subprocess.Popen(
-            argv, env=dict(variables), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+            command.argv, env=environment, cwd=folder, stdout=pipe, stderr=subprocess.STDOUT, stdin=none
         )
     except OSError as error:
-        raise ResultsError(f"{argv[0]} cannot be started here: {error.strerror}") from error
+        raise ResultsError(f"{command.argv[0]} cannot be started here: {error.strerror}") from error
 
 
 def _last_words(log: Path) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from kubetuna.analysis.best_config import configuration
 from kubetuna.errors import ResultsError
 from kubetuna.files import read_object, write_json, write_whole
-from kubetuna.study.record import StudyRecord
+from kubetuna.study.record import StudyRecord, began_in
 from kubetuna.training.card import model_card
 from kubetuna.training.process import Curve, Say, TrainingRequest, argv_of, machine, run_trainer
 from kubetuna.trials.environment import trial_seed
@@ -65,7 +65,7 @@ def train(
     """
     places = [folder] if len(seeds) == 1 else [folder / f"seed-{i + 1}" for i in range(len(seeds))]
     requests = [
-        TrainingRequest(seen.spec, trial.number, params, seed, place, tuple(words))
+        TrainingRequest(seen.spec, trial.number, params, seed, place, tuple(words), began_in(seen.folder))
         for seed, place in zip(seeds, places, strict=True)
     ]
     for request in requests:

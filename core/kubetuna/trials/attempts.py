@@ -38,7 +38,10 @@ def attempt_name(experiment: str, key: AttemptKey) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRequest:
-    """Everything a place needs to start an attempt. ``params_hash`` guards against adopting a stranger."""
+    """Everything a place needs to start an attempt. ``params_hash`` guards against adopting a stranger.
+
+    ``avoid`` are nodes on which earlier attempts of the trial failed, by no fault of their own.
+    """
 
     key: AttemptKey
     name: str
@@ -46,6 +49,7 @@ class AttemptRequest:
     params_hash: str
     environment: Mapping[str, str]
     timeout: float | None = None
+    avoid: tuple[str, ...] = ()
 
 
 AttemptPhase = Literal["pending", "running", "ended"]

@@ -9,6 +9,7 @@ no hold.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from kubetuna.trials.records import AttemptRecord, TrialRecord, outcome_of
 from kubetuna.trials.snapshot import Tally
 
 FAILURE_LIMIT = 10
+_NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d[\d.]*(?:[eE][-+]?\d+)?")
 OPEN_STATES = ("RUNNING", "WAITING")
 
 
@@ -99,7 +101,7 @@ class Progress:
         self._ended[outcome] = self._ended.get(outcome, 0) + 1
         self._since += 1
         if RULES[outcome].failed:
-            self._alike = self._alike + 1 if record.message == self._last_failure else 1
+            self._alike = self._alike + 1 if _alike(record.message, self._last_failure) else 1
             self._last_failure = record.message
         if eligible(record):
             self._rank(record, record.values or ())
@@ -165,6 +167,11 @@ class Progress:
             ended_at=self._ended_at,
             displaced=self._displaced,
         )
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two failures say the same but for numbers: a broken program quotes each trial's own parameters."""
+    return _NUMBER.sub("0", one) == _NUMBER.sub("0", other)
 
 
 @dataclass(frozen=True, slots=True)

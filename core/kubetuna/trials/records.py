@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubetuna.trials.attempts import AttemptKey
-from kubetuna.trials.outcome import Outcome
+from kubetuna.trials.outcome import DISPLACED_REASONS, RUNNER_REASONS, Outcome
 
 ORDINAL = "kubetuna:ordinal"
 ATTEMPTS = "kubetuna:attempts"
@@ -41,6 +41,7 @@ UID = "kubetuna:uid"
 WARM_START = "kubetuna:warm-start"
 
 MESSAGE_LIMIT = 1000
+NODES_AVOIDED = 5
 
 _OUTCOMES = {str(outcome): outcome for outcome in Outcome}
 
@@ -86,6 +87,16 @@ def decode_attempts(value: object) -> tuple[AttemptRecord, ...]:
     if not isinstance(value, list):
         return ()
     return tuple(AttemptRecord(**{k: v for k, v in a.items() if k in _FIELDS}) for a in value)
+
+
+def failed_nodes(attempts: Sequence[AttemptRecord]) -> tuple[str, ...]:
+    """The latest nodes that failed a trial's attempts, each once."""
+    failed = (
+        a.node
+        for a in reversed(attempts)
+        if a.outcome == Outcome.INFRASTRUCTURE and a.node and a.reason not in RUNNER_REASONS | DISPLACED_REASONS
+    )
+    return tuple(dict.fromkeys(failed))[:NODES_AVOIDED]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,9 @@ LEAVE_SECONDS = 10.0
 REFUSED_WAIT = 60.0
 # A clock that is set meanwhile must not keep an Experiment for ever.
 LONGEST_LOOK = 600.0
-# Enough for requests that hang on one tenant's account, and few beside the interpreter's one lock.
-WORKERS = 8
+# Few, since the interpreter serves one at a time; of one namespace no more than the share, since a webhook of its
+# own that does not answer holds whoever waits for it.
+WORKERS, SHARE = 8, 4
 
 Object = Mapping[str, Any]
 
@@ -45,7 +46,7 @@ class Controller:
 
     def __init__(self, context: OperatorContext, namespaces: tuple[str, ...], fenced: Callable[[], None]) -> None:
         self._context, self._fenced = context, fenced
-        self._queue: WorkQueue[Key] = WorkQueue("experiment", context.monotonic)
+        self._queue: WorkQueue[Key] = WorkQueue("experiment", context.monotonic, lambda key: key[0], SHARE)
         self._runs: dict[Key, ExperimentRun] = {}
         # UID and generation of what ended here, which its status may not show yet.
         self._ended: dict[Key, tuple[str, int]] = {}

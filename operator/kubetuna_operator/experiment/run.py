@@ -79,10 +79,10 @@ class ExperimentRun:
         if left is not None and left <= 0:
             self.over = True
             return None
-        # Whatever changes meanwhile, such as the status in which the failure was said.
-        wait: float | None = self._not_before - self._context.monotonic()
+        # Not even for a change, such as that of the status in which a failure was said.
+        early = self._not_before - self._context.monotonic()
         try:
-            wait = wait if wait is not None and wait > 0 else self._turn()
+            wait = early if early > 0 else self._turn()
         except StoreFenced:
             raise
         except Exception as error:

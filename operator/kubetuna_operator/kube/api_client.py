@@ -44,7 +44,14 @@ class Refused(KubetunaError):
 
 
 class Unreachable(KubetunaError):
-    """The API server cannot be reached, or fails inside: the same request may succeed later."""
+    """The API server cannot be reached, or fails inside: the same request may succeed later.
+
+    ``public`` is what anyone may read who sees an Experiment: no address.
+    """
+
+    def __init__(self, message: str, public: str = "the API server cannot be reached") -> None:
+        self.public = public
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +252,8 @@ def _refusal(method: str, path: str, code: int, data: bytes) -> Exception:
     except (ValueError, AttributeError):
         reason, message, fields = "", data[:500].decode(errors="replace"), ()
     if code in (408, 429) or code >= 500:
-        return Unreachable(f"{method} {path}: {code} {reason} {message[:300]}")
+        text = f"{code} {reason} {message[:300]}"
+        return Unreachable(f"{method} {path}: {text}", text)
     return Refused(code, reason, message[:1000], fields)
 
 

@@ -1,4 +1,4 @@
-"""Writes that nobody waits for: Pods that were told, statuses, Events, Trial objects.
+"""Writes that nobody waits for: Pods that were told, statuses, Events, Trial objects; and looks for warnings.
 
 Each kind has a queue and threads of its own, so that none of them waits for another, and all have budgets of their
 own, so that they never stand between a trial's end and the next Pod. Of one key only the latest write counts.
@@ -13,10 +13,9 @@ from typing import Literal
 
 from kubetuna_operator.kube.work_queue import WorkQueue
 
-# What a key begins with, in the order of what matters.
-Kind = Literal["pod", "status", "event", "trials"]
-# How many threads each kind has.
-WORKERS: dict[Kind, int] = {"pod": 2, "status": 2, "event": 1, "trials": 1}
+# What a key begins with, in the order of what matters; and how many threads each kind has.
+Kind = Literal["pod", "status", "event", "trials", "warning"]
+WORKERS: dict[Kind, int] = {"pod": 2, "status": 2, "event": 1, "trials": 1, "warning": 1}
 
 Write = Callable[[], None]
 

@@ -54,7 +54,7 @@ class Events:
             EVENTS_DROPPED.inc()
             return
         event = _event(owner, reason, _cut(message), "Warning" if warning else "Normal", self._wall())
-        name = event["metadata"]["name"]
+        name: str = event["metadata"]["name"]
         self._background.later(("event", name, self._clock()), lambda: self._write(owner, event))
 
     def _may(self, uid: str) -> bool:

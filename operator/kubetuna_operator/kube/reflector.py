@@ -33,6 +33,8 @@ WATCH_SECONDS = 270
 # Also after a clean end and a revision that is too old: a server that ends every watch at once would else be asked
 # thousands of times a second.
 FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0
+# After so many failures in a row, at the longest wait, the revision itself may be what the server cannot serve.
+DOUBTFUL = 8
 
 
 class _Expired(Exception):
@@ -138,7 +140,8 @@ class Reflector(Generic[T]):
                 # Whatever it is: without this watch the operator would be blind, and nobody would know.
                 log.error("the watch of %s failed and begins anew", self._kind, exc_info=error)
                 reason, lived = "failed", False
-        if reason not in ("ended", "unreachable"):
+        if reason not in ("ended", "unreachable") or self._failures >= DOUBTFUL:
+            # A server that was restored from a backup is behind our revision, and only ever says "later".
             self._revision = None
         WATCH_RESTARTS.labels(self._kind, reason).inc()
         self._failures = 0 if lived else self._failures + 1

@@ -12,6 +12,7 @@ import itertools
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -27,10 +28,16 @@ MOST_DOUBLINGS = 30
 
 
 class WorkQueue(Generic[K]):
-    """Keys to work on. ``clock`` gives monotonic seconds."""
+    """Keys to work on. ``clock`` gives monotonic seconds. Of one ``group`` at most ``most`` are in work at once."""
 
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self.name, self._clock = name, clock
+    def __init__(
+        self,
+        name: str,
+        clock: Callable[[], float] = time.monotonic,
+        group: Callable[[K], Hashable] = lambda key: key,
+        most: int = 1,
+    ) -> None:
+        self.name, self._clock, self._group, self._most = name, clock, group, most
         self._condition = threading.Condition()
         self._ready: dict[K, float] = {}
         self._later: list[tuple[float, int, K]] = []
@@ -77,9 +84,9 @@ class WorkQueue(Generic[K]):
         """The next key that is due, to be given back with ``done``; None where there is none."""
         with self._condition:
             self._promote()
-            if not self._ready:
+            key = self._next()
+            if key is None:
                 return None
-            key = next(iter(self._ready))
             now = self._clock()
             QUEUE_WAIT.labels(self.name).observe(now - self._ready.pop(key))
             QUEUE_DEPTH.labels(self.name).set(len(self._ready))
@@ -90,7 +97,12 @@ class WorkQueue(Generic[K]):
         """Seconds until there is a key to take; None where none waits."""
         with self._condition:
             wait = self._promote()
-            return 0.0 if self._ready else wait
+            return wait if self._next() is None else 0.0
+
+    def _next(self) -> K | None:
+        """The first that is ready and whose group may have another one in work."""
+        busy = Counter(map(self._group, self._working))
+        return next((key for key in self._ready if busy[self._group(key)] < self._most), None)
 
     def _promote(self) -> float | None:
         """Make ready what is due; seconds until the next one is."""

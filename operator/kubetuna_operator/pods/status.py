@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptPhase, ExitFacts
+from kubetuna.trials.last_words import last_words
 from kubetuna_operator import (
     ANNOTATION_EXPERIMENT,
     ANNOTATION_PARAMS,
@@ -269,8 +270,7 @@ def _reason(status: Mapping[str, Any], ended: Mapping[str, Any]) -> str | None:
 
 
 def _message(status: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
-    lines = (text(ended.get("message")) or text(status.get("message"))).strip().splitlines()
-    return lines[-1] if lines else ""
+    return last_words(text(ended.get("message")) or text(status.get("message")))
 
 
 def _waiting(status: Mapping[str, Any]) -> tuple[str | None, str]:

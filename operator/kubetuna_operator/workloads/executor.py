@@ -23,7 +23,7 @@ from kubetuna_operator.pods.status import STOP_DEADLINE, PodView, facts
 from kubetuna_operator.pods.warnings import Warnings
 from kubetuna_operator.telemetry import OUTCOMES
 from kubetuna_operator.workloads.launches import RETRY_SECONDS, Launches
-from kubetuna_operator.workloads.ownership import find_pods, first, is_own, uid_of
+from kubetuna_operator.workloads.ownership import age, find_pods, first, is_own, uid_of
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,8 @@ class PodExecutor:
         self._look_at = 0.0
         self._seen_facts: Sequence[AttemptFacts] = ()
         self._held = 0
-        self._failed: list[PodView] = []
+        # The failures that stay, the oldest first; those of earlier processes are looked up with the first new one.
+        self._failed: list[PodView] | None = None
         self.changed: threading.Event = self._pods.changes(self._owner.uid)
         self._warnings = Warnings(context.api, context.deferred, self.changed.set)
 
@@ -114,8 +115,15 @@ class PodExecutor:
             self._later(pod, self._remove)
             return
         self._later(pod, self._mark)
+        if not self._spec.template.retain:
+            self._keep_failed(pod)
+
+    def _keep_failed(self, pod: PodView) -> None:
+        if self._failed is None:
+            told = [p for p in self._pods.of(self._owner.uid) if p.told and is_own(p, self._owner, self._kind)]
+            self._failed = sorted(told, key=age)
         self._failed.append(pod)
-        if not self._spec.template.retain and len(self._failed) > FAILED_KEPT:
+        while len(self._failed) > FAILED_KEPT:
             self._later(self._failed.pop(0), self._remove)
 
     def _later(self, pod: PodView, write: Callable[[PodView], None]) -> None:

@@ -25,7 +25,7 @@ from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import ANSWER_SECONDS, Api, Refused, Unreachable, collection
 from kubetuna_operator.kube.objects import mapping, mappings
 from kubetuna_operator.kube.work_queue import wait_after
-from kubetuna_operator.workloads.manifest import attempt_manifest
+from kubetuna_operator.workloads.manifest import accounts, attempt_manifest
 from kubetuna_operator.workloads.ownership import find_pods, uid_of
 
 log = logging.getLogger(__name__)
@@ -91,6 +91,8 @@ class Launches:
     def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> None:
         self._api, self._pods, self._clock = context.api, context.pods, context.clock
         self._background = context.deferred
+        # Refused here and nowhere else: only the operator knows its own.
+        self._own_account = context.account[1] if context.account[0] == ref.owner.namespace else None
         self._spec, self._about, self._owner = spec, ref, ref.owner
         self._kind = KINDS[spec.template.kind]
         self._path = self._kind.collection(ref.owner.namespace)
@@ -113,7 +115,7 @@ class Launches:
         except Refused as error:
             self._refuse(request, error.message, final=not _passes(error), gated=True)
         except Unreachable as error:
-            self._refuse(request, str(error), gated=True, unsure=True)
+            self._refuse(request, error.public, gated=True, unsure=True)
         else:
             known = self._open.get(request.key)
             if known is None or not known.why:
@@ -121,8 +123,12 @@ class Launches:
         failpoint("launched")
 
     def _create(self, request: AttemptRequest, api: Api) -> None:
+        manifest = attempt_manifest(self._spec, self._owner, request)
+        if self._own_account in accounts(self._kind.template_in(manifest)["spec"]):
+            why = f"the service account {self._own_account!r} is the operator's own: name another"
+            raise Refused(403, "Forbidden", why)
         try:
-            made = api.create(self._path, attempt_manifest(self._spec, self._owner, request))
+            made = api.create(self._path, manifest)
         except Refused as error:
             if error.code != 409 or error.reason != "AlreadyExists":
                 raise
@@ -266,7 +272,9 @@ class Launches:
     def _withdraw(self, key: AttemptKey) -> None:
         """What an earlier process, or a request without an answer, may have made must not start: look twice."""
         for delay in (0.0, ANSWER_SECONDS * 2):
-            self._background.later(("pod", self._owner.uid, key, delay), lambda: self._remove_made(key), delay)
+            self._background.later(
+                ("pod", "launch", self._owner.uid, key, delay), lambda: self._remove_made(key), delay
+            )
 
     def _remove_made(self, key: AttemptKey) -> None:
         name = attempt_name(self._owner.name, key)

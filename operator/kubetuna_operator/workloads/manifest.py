@@ -7,7 +7,7 @@ service-account token.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from kubetuna.experiment.kinds import KINDS
 from kubetuna.experiment.model import Experiment
@@ -24,7 +24,7 @@ from kubetuna_operator import (
 )
 from kubetuna_operator.kube.objects import Owner
 
-USER = 65532
+USER, ROOT = 65532, 0
 SCRATCH, CHECKPOINT = "kubetuna-scratch", "kubetuna-checkpoint"
 SCRATCH_PATH = "/kubetuna"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -35,10 +35,11 @@ def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) ->
     kind = KINDS[spec.template.kind]
     meta = {"name": f"{owner.name}-{request.key.trial}", "namespace": owner.namespace}
     # A copy, so that it may be written into.
-    made = substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta)
+    made = _present(substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta))
     template = kind.template_in(made)
     body = template["spec"]
     _default_pod(body, spec)
+    _avoid(body, request.avoid)
     for container in [*(body.get("initContainers") or []), *body["containers"]]:
         _default_container(container)
     primary = next(c for c in body["containers"] if c["name"] == spec.template.primary_container)
@@ -52,6 +53,18 @@ def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) ->
         "metadata": {**made["metadata"], **named},
         "spec": kind.created_spec(made["spec"]),
     }
+
+
+def _present(value: Any) -> Any:
+    """Without the fields that are null, as those left empty in YAML are: to Kubernetes they are not there."""
+    if isinstance(value, dict):
+        return {name: _present(child) for name, child in value.items() if child is not None}
+    return [_present(child) for child in value] if isinstance(value, list) else value
+
+
+def accounts(body: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The service accounts that a Pod's spec names, by its new and its old field."""
+    return body.get("serviceAccountName", ""), body.get("serviceAccount", "")
 
 
 def attempt_labels(owner: Owner, key: AttemptKey) -> dict[str, str]:
@@ -77,42 +90,77 @@ def _metadata(given: Mapping[str, Any], spec: Experiment, owner: Owner, request:
 
 def _default_pod(body: dict[str, Any], spec: Experiment) -> None:
     body["restartPolicy"] = "Never"
-    body.setdefault("automountServiceAccountToken", False)
-    body.setdefault("enableServiceLinks", False)
-    security = body.setdefault("securityContext", {})
-    security.setdefault("runAsNonRoot", True)
-    security.setdefault("seccompProfile", {"type": "RuntimeDefault"})
-    if security["runAsNonRoot"]:
+    _default(body, "automountServiceAccountToken", False)
+    _default(body, "enableServiceLinks", False)
+    security = _section(body, "securityContext")
+    _default(security, "seccompProfile", {"type": "RuntimeDefault"})
+    if security.get("runAsUser") != ROOT:
+        _default(security, "runAsNonRoot", True)
+    if security.get("runAsNonRoot"):
         for field in ("runAsUser", "runAsGroup", "fsGroup"):
-            security.setdefault(field, USER)
+            _default(security, field, USER)
+
+
+def _avoid(body: dict[str, Any], nodes: tuple[str, ...]) -> None:
+    """Prefer other nodes: a bad one fails Pods at once, so that it always has room for the next."""
+    if not nodes:
+        return
+    others = [{"key": "metadata.name", "operator": "NotIn", "values": [node]} for node in nodes]
+    affinity = _section(_section(body, "affinity"), "nodeAffinity")
+    field = "preferredDuringSchedulingIgnoredDuringExecution"
+    affinity[field] = [*(affinity.get(field) or []), {"weight": 100, "preference": {"matchFields": others}}]
 
 
 def _default_container(container: dict[str, Any]) -> None:
-    security = container.setdefault("securityContext", {})
-    security.setdefault("allowPrivilegeEscalation", False)
-    security.setdefault("capabilities", {"drop": ["ALL"]})
-    container.setdefault("imagePullPolicy", "IfNotPresent")
-    container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
+    security = _section(container, "securityContext")
+    _default(security, "allowPrivilegeEscalation", False)
+    _default(security, "capabilities", {"drop": ["ALL"]})
+    if security.get("runAsUser") == ROOT:
+        # No kubelet starts root beside what the Pod has by default; whether it may be root, the namespace decides.
+        _default(security, "runAsNonRoot", False)
+    _default(container, "imagePullPolicy", "IfNotPresent")
+    _default(container, "terminationMessagePolicy", "FallbackToLogsOnError")
+
+
+def _section(holder: dict[str, Any], field: str) -> dict[str, Any]:
+    """An object's field that is an object too; one that is left empty is made."""
+    found = holder[field] = holder.get(field) or {}
+    return cast(dict[str, Any], found)
+
+
+def _default(holder: dict[str, Any], field: str, value: Any) -> None:
+    if holder.get(field) is None:
+        holder[field] = value
 
 
 def _give_environment(
     container: dict[str, Any], body: dict[str, Any], spec: Experiment, request: AttemptRequest
 ) -> None:
-    """Our variables, with folders behind the two that name one; what the template says of those two wins."""
+    """Our variables, with folders behind those that name one; what the template says of those wins."""
     written = {entry.get("name"): entry for entry in container.get("env") or []}
     own = dict(request.environment)
-    for variable, mount, volume in _folders(spec, request):
+    for variable, mount, volume in (*_folders(spec, request), *_home(container, body)):
         if variable not in written:
             own[variable] = str(mount["mountPath"])
-            container.setdefault("volumeMounts", []).append(mount)
-            volumes = body.setdefault("volumes", [])
-            if all(v.get("name") != volume["name"] for v in volumes):
-                volumes.append(volume)
+            container["volumeMounts"] = [*(container.get("volumeMounts") or []), mount]
+            volumes = body.get("volumes") or []
+            new = [volume] if all(v.get("name") != volume["name"] for v in volumes) else []
+            body["volumes"] = [*volumes, *new]
     kept = [entry for name, entry in written.items() if name not in own]
     container["env"] = [{"name": name, "value": value} for name, value in own.items()] + kept
 
 
-def _folders(spec: Experiment, request: AttemptRequest) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+_Folder = tuple[str, dict[str, Any], dict[str, Any]]
+
+
+def _home(container: Mapping[str, Any], body: Mapping[str, Any]) -> list[_Folder]:
+    """Where libraries keep their caches. The user that we put in the image's place has no home in it."""
+    user = container["securityContext"].get("runAsUser", body["securityContext"].get("runAsUser"))
+    mount = {"name": SCRATCH, "mountPath": f"{SCRATCH_PATH}/home", "subPath": "home"}
+    return [("HOME", mount, {"name": SCRATCH, "emptyDir": {}})] if user == USER else []
+
+
+def _folders(spec: Experiment, request: AttemptRequest) -> Iterator[_Folder]:
     """Variable, mount and volume. Folders below a volume, since the kubelet makes those, and for the Pod's user."""
     scratch = {"name": SCRATCH, "emptyDir": {}}
     yield "KUBETUNA_OUT", {"name": SCRATCH, "mountPath": f"{SCRATCH_PATH}/out", "subPath": "out"}, scratch

@@ -34,12 +34,13 @@ def first(pods: Iterator[PodView]) -> dict[AttemptKey, PodView]:
     found: dict[AttemptKey, PodView] = {}
     for pod in pods:
         other = found.get(pod.key)
-        if other is None or _age(pod) < _age(other):
+        if other is None or age(pod) < age(other):
             found[pod.key] = pod
     return found
 
 
-def _age(pod: PodView) -> tuple[float, float, str]:
+def age(pod: PodView) -> tuple[float, float, str]:
+    """What sorts Pods by their creation."""
     latest = float("inf")
     return (
         latest if pod.created is None else pod.created,

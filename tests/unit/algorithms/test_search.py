@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
+import tracemalloc
 from typing import Any
 
 import optuna
 import pytest
 
+from kubetuna.errors import SpecError
+from kubetuna.parsing.parse import parse_file_text
+from kubetuna.search.grid import Grid, size
+from kubetuna.search.space import cardinality, iterate
 from kubetuna.trials.attempts import AttemptRequest
 from tests.fakes import Run
 from tests.local.runs import experiment
@@ -106,6 +112,46 @@ def test_a_grid_visits_every_point_once_and_only_where_it_exists(name: str) -> N
         if x + n <= 2.5
     ]
     assert sorted(points) == sorted(expected)
+
+
+LARGE = [{"name": name, "parameterType": "int", "feasibleSpace": {"min": 0, "max": 99}} for name in ("a", "b", "c")]
+CONDITIONAL = [
+    {"name": "x", "parameterType": "double", "feasibleSpace": {"min": 0, "max": 1, "step": 0.25}},
+    {"name": "n", "parameterType": "int", "feasibleSpace": {"min": 1, "max": 3}},
+    {"name": "b", "parameterType": "categorical", "feasibleSpace": {"list": ["u", "v"]}, "when": "n >= 2"},
+    {"name": "c", "parameterType": "int", "feasibleSpace": {"min": 5, "max": 7}, "when": "b == 'u'"},
+]
+
+
+@pytest.mark.parametrize("constraints", [[], ["x + n <= 3"]])
+@pytest.mark.parametrize("space", [CONDITIONAL, CONDITIONAL[:2]])
+def test_a_grid_has_the_order_in_which_older_versions_stored_it(space: list[Any], constraints: list[str]) -> None:
+    spec = parse_file_text(experiment("", parameters=space, constraints=constraints, **algorithm("grid")))
+    points = list(iterate(spec))
+    random.Random(7).shuffle(points)
+    grid = Grid(spec, 7)
+    assert list(grid) == points == list(grid[:]) and len(grid) == size(spec) and grid[-1] == points[-1]
+
+
+def test_a_large_grid_is_not_held_in_memory() -> None:
+    spec = parse_file_text(experiment("", parameters=LARGE, maxTrialCount=20, **algorithm("grid")))
+    tracemalloc.start()
+    grid = Grid(spec, 7)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(grid) == 1_000_000 and most < 10_000_000
+    assert len({json.dumps(point, sort_keys=True) for point in grid[:5_000]}) == 5_000
+
+
+@pytest.mark.parametrize("name", ["grid", "tpe"])
+def test_what_expressions_cost_over_all_points_is_bounded(name: str) -> None:
+    long = " + ".join(["a"] * 140) + " >= 0"
+    spaces = experiment("", parameters=LARGE[:2], constraints=[long] * 50, **algorithm(name))
+    if name == "tpe":
+        assert cardinality(parse_file_text(spaces)) == 10_000
+    else:
+        with pytest.raises(SpecError, match="50 conditions and constraints cannot be checked at all 10000 points"):
+            parse_file_text(spaces)
 
 
 def test_proposals_that_violate_a_constraint_are_redrawn_and_never_numbered() -> None:

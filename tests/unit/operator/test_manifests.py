@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from kubetuna.errors import SpecError
 from kubetuna.experiment.resources import attempt_timeout
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest
@@ -51,6 +54,74 @@ def test_what_the_template_says_wins() -> None:
     assert "runAsUser" not in changed["spec"]["securityContext"]
     assert changed["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] is True
     assert changed["metadata"]["labels"]["team"] == "a"
+
+
+def users(edits: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
+    """User and non-root of the Pod, and of its container."""
+    spec = attempt_manifest(parse_experiment(document(edits)), OWNER, ORDER)["spec"]
+    both = (spec["securityContext"], spec["containers"][0]["securityContext"])
+    user, non_root, own_user, own_non_root = (s.get(n) for s in both for n in ("runAsUser", "runAsNonRoot"))
+    return user, non_root, own_user, own_non_root
+
+
+POD_SECURITY = f"{TRIAL}.spec.securityContext"
+CONTAINER_SECURITY = f"{TRIAL}.spec.containers[0].securityContext"
+
+
+@pytest.mark.parametrize(
+    ("edits", "found"),
+    [
+        ({}, (65532, True, None, None)),
+        ({POD_SECURITY: None}, (65532, True, None, None)),
+        ({POD_SECURITY: {"runAsUser": 1000}}, (1000, True, None, None)),
+        ({POD_SECURITY: {"runAsUser": 0}}, (0, None, None, None)),
+        ({POD_SECURITY: {"runAsUser": 0, "runAsNonRoot": False}}, (0, False, None, None)),
+        ({CONTAINER_SECURITY: {"runAsUser": 0}}, (65532, True, 0, False)),
+        ({CONTAINER_SECURITY: {"runAsUser": 1000}}, (65532, True, 1000, None)),
+        ({POD_SECURITY: {"runAsUser": 0}, CONTAINER_SECURITY: {"runAsUser": 7}}, (0, None, 7, None)),
+    ],
+)
+def test_a_user_that_the_template_names_is_one_that_a_kubelet_starts(edits: dict[str, Any], found: Any) -> None:
+    assert users(edits) == found
+    user, non_root, own, own_non_root = found
+    effective = own_non_root if own_non_root is not None else non_root
+    assert not (effective and (own if own is not None else user) == 0), "no kubelet starts that"
+
+
+@pytest.mark.parametrize(
+    ("edits", "home"),
+    [
+        ({}, "/kubetuna/home"),
+        ({f"{TRIAL}.spec.containers[0].env": [{"name": "HOME", "value": "/mine"}]}, "/mine"),
+        ({POD_SECURITY: {"runAsUser": 1000}}, None),
+        ({CONTAINER_SECURITY: {"runAsUser": 1000}}, None),
+        ({POD_SECURITY: {"runAsNonRoot": False}}, None),
+        ({f"{TRIAL}.spec.volumes": None, f"{TRIAL}.spec.containers[0].volumeMounts": None}, "/kubetuna/home"),
+    ],
+)
+def test_a_user_that_the_image_does_not_know_has_a_home_to_write_into(edits: dict[str, Any], home: Any) -> None:
+    pod = attempt_manifest(parse_experiment(document(edits)), OWNER, ORDER)
+    assert environment(pod).get("HOME") == home
+    paths = [mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]]
+    assert ("/kubetuna/home" in paths) is (home == "/kubetuna/home")
+
+
+def test_nodes_that_failed_the_trial_are_avoided_as_long_as_there_are_others() -> None:
+    own = {"weight": 1, "preference": {"matchExpressions": [{"key": "disk", "operator": "Exists"}]}}
+    field = "preferredDuringSchedulingIgnoredDuringExecution"
+    for given in (
+        {},
+        {f"{TRIAL}.spec.affinity": None},
+        {f"{TRIAL}.spec.affinity": {"nodeAffinity": {field: [own]}}},
+    ):
+        pod = attempt_manifest(parse_experiment(document(given)), OWNER, replace(ORDER, avoid=("bad-1", "bad-2")))
+        *kept, ours = pod["spec"]["affinity"]["nodeAffinity"][field]
+        assert kept == ([own] if "nodeAffinity" in str(given) else [])
+        assert [(m["key"], m["operator"], m["values"]) for m in ours["preference"]["matchFields"]] == [
+            ("metadata.name", "NotIn", ["bad-1"]),
+            ("metadata.name", "NotIn", ["bad-2"]),
+        ]
+    assert "affinity" not in manifest()["spec"]
 
 
 def test_our_labels_win_over_a_template_that_was_taken_before_they_were_refused() -> None:
@@ -106,3 +177,22 @@ def test_a_job_makes_the_same_pod_once() -> None:
     assert template["spec"]["restartPolicy"] == "Never"
     assert template["metadata"]["annotations"]["kubetuna.dev/experiment-uid"] == "uid-1"
     assert template["metadata"]["labels"]["kubetuna.dev/attempt"] == "1" and "name" not in template["metadata"]
+
+
+_OF_CONTAINER = ("securityContext", "env", "volumeMounts", "resources", "args")
+ODD_FIELDS = ["securityContext", "volumes", "initContainers", *(f"containers[0].{name}" for name in _OF_CONTAINER)]
+
+
+@pytest.mark.parametrize("kind", ["Pod", "Job"])
+@pytest.mark.parametrize("odd", [None, "odd", 7, True, [], {}, [None], ["odd"], {"odd": None}, [{"name": None}]])
+@pytest.mark.parametrize("field", ODD_FIELDS)
+def test_a_template_that_is_accepted_can_be_made_a_pod(field: str, odd: Any, kind: str) -> None:
+    template = {TRIAL: JOB} if kind == "Job" else {}
+    at = f"{TRIAL}.spec.template.spec" if kind == "Job" else f"{TRIAL}.spec"
+    try:
+        spec = parse_experiment(document({**template, f"{at}.{field}": odd}))
+    except SpecError as refused:
+        assert odd is not None and field.split(".")[-1] in str(refused)
+    else:
+        made = attempt_manifest(spec, OWNER, ORDER)
+        assert made["metadata"]["name"] == "small-3-0-1"

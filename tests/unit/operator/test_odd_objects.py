@@ -5,28 +5,37 @@ from __future__ import annotations
 import copy
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubetuna.experiment.kinds import KINDS
-from kubetuna.trials.attempts import ExitFacts
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.trials.attempts import AttemptKey, AttemptRequest, ExitFacts
 from kubetuna.trials.outcome import Reading, classify
 from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_PARAMS, ANNOTATION_TIMEOUT
+from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.experiment.trial_objects import _status, written
 from kubetuna_operator.kube import reflector
-from kubetuna_operator.kube.api_client import Api
+from kubetuna_operator.kube.api_client import Api, Refused
+from kubetuna_operator.kube.deferred_writes import WORKERS, DeferredWrites
 from kubetuna_operator.kube.leader import Leadership
 from kubetuna_operator.kube.objects import Owner, Unreadable, experiment, text
 from kubetuna_operator.kube.reflector import Reflector
+from kubetuna_operator.pods.index import PodIndex
 from kubetuna_operator.pods.status import facts, view
 from kubetuna_operator.pods.warnings import latest
+from kubetuna_operator.workloads.executor import PodExecutor
+from kubetuna_operator.workloads.ownership import age, is_own
+from tests.fakes import FakeClock
 from tests.report.studies import trial
+from tests.spec_table import JOB as JOB_TEMPLATE
+from tests.spec_table import TRIAL as TEMPLATE
 from tests.spec_table import document
 from tests.unit.operator.pods import DELETED, RUNNING, STARTED, disruption, ended, pod, waiting
 from tests.unit.operator.test_reflector import event, page
@@ -122,7 +131,14 @@ def see_pod(found: Any) -> None:
         seen = facts(view(found), now)
         classify(seen.exit or ExitFacts(), None, "go", Reading({"loss": 0.5}))
         hash(view(found).key)
+        assert isinstance(age(view(found)) < age(view(PODS[0])), bool)
         json.dumps([seen.created, seen.started, seen.ended, seen.node, seen.waiting], allow_nan=False)
+    for kind in KINDS.values():
+        is_own(view(found), OWNER, kind, "hash")
+    index = PodIndex()
+    for before, after in ((None, PODS[0]), (PODS[0], found), (None, found), (found, None)):
+        index.update(("lab", "pod"), before and view(before), after and view(after))
+    assert index.running() == {}
 
 
 def see_experiment(found: Any) -> None:
@@ -178,6 +194,62 @@ def test_no_field_of_an_object_can_make_its_projection_raise(kind: str, data: st
 def test_no_part_of_an_object_can_make_its_projection_raise(kind: str, value: Any) -> None:
     with suppress(Unreadable):
         PROJECTIONS[kind][1]({"metadata": value, "spec": value, "status": value})
+
+
+class OddAnswers(Api):
+    """Answers every request with an odd object, or with a list of some; what is created may be there already."""
+
+    def __init__(self, taken: bool, found: dict[str, Any], listed: list[dict[str, Any]]) -> None:
+        self._taken, self._found, self._listed = taken, found, listed
+
+    def within(self, seconds: float) -> Api:
+        return self
+
+    def get(self, path: str, **query: object) -> dict[str, Any]:
+        listing = "labelSelector" in query or "fieldSelector" in query
+        return {"items": self._listed} if listing else copy.deepcopy(self._found)
+
+    def create(self, path: str, body: Mapping[str, Any], *_: object, **query: object) -> dict[str, Any]:
+        if self._taken:
+            raise Refused(409, "AlreadyExists", "there is one")
+        return copy.deepcopy(self._found)
+
+    def merge(self, path: str, body: Mapping[str, Any], *_: object, **query: object) -> dict[str, Any]:
+        return copy.deepcopy(self._found)
+
+    def delete(self, path: str, *_: object, **query: object) -> None:
+        """Takes every deletion."""
+
+
+class AtOnce(DeferredWrites):
+    """Does what is deferred at once, unless it is for later."""
+
+    def later(self, key: tuple[str, *tuple[Hashable, ...]], write: Callable[[], None], delay: float = 0.0) -> None:
+        assert key[0] in WORKERS
+        if not delay:
+            write()
+
+
+@pytest.mark.parametrize("template", [{}, {TEMPLATE: JOB_TEMPLATE}], ids=["Pod", "Job"])
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_place_outlives_every_answer(template: dict[str, Any], data: st.DataObject) -> None:
+    odd = mutated([JOB, *PODS, EVENTS])
+    api = OddAnswers(data.draw(st.booleans()), data.draw(odd), data.draw(st.lists(odd, max_size=2)))
+    clock, index, nothing = FakeClock(), PodIndex(), cast(Any, None)
+    context = OperatorContext(api, index, nothing, "me", AtOnce(), nothing, nothing, 60.0, clock)
+    place = PodExecutor(context, parse_experiment(document(template)), ExperimentRef(OWNER, 1))
+    key = AttemptKey(3, 1)
+    index.update(("lab", "small-9-0-0"), None, view(PODS[0]))
+    place.launch(AttemptRequest(key, "small-3-0-1", {"x": 0.5}, "hash", {}))
+    for _ in range(3):
+        clock.time += 40.0
+        place.observe()
+        place.gone(key)
+        place.stalled()
+    place.stop(key, "Stopped")
+    place.delete(key)
+    place.observe()
 
 
 class OddWorld(Api):

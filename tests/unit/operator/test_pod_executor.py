@@ -310,6 +310,24 @@ def test_of_failed_pods_the_latest_stay_and_are_marked(room: Room) -> None:
     assert not room.place.observe()
 
 
+def test_failures_that_an_earlier_process_kept_are_among_the_latest_three(room: Room) -> None:
+    place, index, owner = room.place, room.process.context.pods, room.place._owner.uid
+    for trial in range(8):
+        name, key = f"small-{trial}-0-0", AttemptKey(trial, 0)
+        place.launch(order(trial=trial))
+        start(room, name)
+        room.kubelet.exit(name, 1)
+        room.cluster.until(lambda k=key, p=place: any(f.key == k and f.phase == "ended" for f in p.observe()))
+        place.delete(key)
+        room.cluster.clock.time += 1
+        room.cluster.until(lambda: all(LABEL_TOLD in p["metadata"]["labels"] for p in room.kubelet.pods()))
+        if trial == 4:
+            room.cluster.until(lambda: len(room.names()) == 3)
+            room.cluster.until(lambda: sum(p.told for p in index.of(owner)) == 3)
+            place = PodExecutor(room.process.context, place._spec, place._about)
+    room.cluster.until(lambda: room.names() == ["small-5-0-0", "small-6-0-0", "small-7-0-0"])
+
+
 def test_a_deleted_pod_is_gone_from_the_cluster_too(room: Room) -> None:
     room.place.launch(order())
     start(room)

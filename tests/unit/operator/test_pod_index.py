@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from itertools import permutations
 from typing import Any
 
@@ -93,9 +92,8 @@ def test_a_pod_that_changes_hands_wakes_both_and_is_one_ones() -> None:
 def test_nothing_is_kept_of_experiments_that_are_over() -> None:
     index = PodIndex()
     for number in range(100):
-        event = index.changes(str(number))
+        index.changes(str(number))
         index.update(KEY, None, STARTED)
         index.update(KEY, STARTED, None)
-    del event
-    gc.collect()
-    assert not index._events and not index._owners and not index._pods
+        index.leave(str(number))
+    assert not index._changes and not index._owners and not index._pods

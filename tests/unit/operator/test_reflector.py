@@ -325,3 +325,13 @@ def test_a_thread_lists_and_watches_and_ends_when_it_is_asked_to() -> None:
     assert watched.wait(10) and watch.known() == {"a": "1"}
     watch.reflector.stop()
     over.set()
+
+
+def test_a_revision_that_a_restored_server_does_not_know_is_given_up() -> None:
+    behind = Unreachable("504 Timeout Too large resource version: 900, current: 3")
+    watch = Watch(
+        page(900, pod("a", 900, "old")), *[behind] * (reflector.DOUBTFUL + 1), page(3, pod("a", 3, "restored"))
+    )
+    watch.drive()
+    assert watch.changes == [("a", "old"), ("a", "restored")]
+    assert [query["resourceVersion"] for query in watch.api.asked if "watch" in query][-1] == "3"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import create_engine
@@ -44,11 +44,11 @@ class RefusingApi(Api):
         return dict(body)
 
 
-def place(template: dict[str, Any], clock: FakeClock) -> PodExecutor:
+def place(template: dict[str, Any], clock: FakeClock, account: tuple[str, str] = ("", "")) -> PodExecutor:
     api, deferred = RefusingApi(), DeferredWrites()
     context = OperatorContext(
         api, PodIndex(), Store(create_engine("sqlite://")), "me", deferred, Events(api, deferred),
-        ThreadPoolExecutor(1), 60.0, clock,
+        ThreadPoolExecutor(1), 60.0, clock, account=account,
     )  # fmt: skip
     return PodExecutor(context, parse_experiment(document(template)), ABOUT)
 
@@ -69,3 +69,30 @@ def test_a_template_that_is_refused_for_long_ends_at_no_time_of_the_present(temp
     first = later(3600)
     assert first.exit is not None and first.exit.reason == "StartError"
     assert first.phase == "ended" and later(3600) == first
+
+
+@pytest.mark.parametrize("field", ["serviceAccountName", "serviceAccount"])
+@pytest.mark.parametrize(
+    ("account", "refused"),
+    [(("lab", "kubetuna-operator"), True), (("kubetuna", "kubetuna-operator"), False), (("lab", "other"), False)],
+)
+def test_no_trial_gets_the_operators_own_account(field: str, account: tuple[str, str], refused: bool) -> None:
+    """It may read and change the Pods of all namespaces that the operator watches."""
+    clock = FakeClock()
+    for template, path in (({}, f"{TRIAL}.spec"), ({TRIAL: JOB}, f"{TRIAL}.spec.template.spec")):
+        made = place({**template, f"{path}.{field}": "kubetuna-operator"}, clock, account)
+        made.launch(ORDER)
+        clock.time += 6
+        assert ("is the operator's" in made.stalled()) is refused
+        [facts] = made.observe()
+        assert ("is the operator's" in str(facts.waiting)) is refused
+        assert ("small-3-0-1" in str(cast(Any, made._api)._made)) is (not refused and path != f"{TRIAL}.spec")
+
+
+def test_nor_by_the_value_of_a_parameter() -> None:
+    clock = FakeClock()
+    template = {f"{TRIAL}.spec.serviceAccountName": "kubetuna-${trialParameters.x}"}
+    made = place(template, clock, ("lab", "kubetuna-0.5"))
+    made.launch(ORDER)
+    [facts] = made.observe()
+    assert "is the operator's" in str(facts.waiting)

@@ -78,3 +78,12 @@ def test_patience_is_per_connection_and_the_budget_of_writes_is_shared(monkeypat
                 one.get("/api/v1/pods")
     assert asked == [(api_client.CONNECT_SECONDS, api_client.ANSWER_SECONDS), (3.0, 3.0)]
     assert quick._writes is api._writes
+
+
+@pytest.mark.parametrize("reply", BAD.values(), ids=BAD)
+def test_what_anyone_may_read_of_a_failed_request_is_no_address(reply: bytes) -> None:
+    with served(reply) as api, pytest.raises(Unreachable) as broken:
+        api.get("/api/v1/pods")
+    absent = api_client.Unreachable("GET /api: HTTPSConnectionPool(host='10.96.0.1', port=443): refused")
+    for error in (broken.value, absent):
+        assert error.public and "/api" not in error.public and "10.96" not in error.public

@@ -60,7 +60,7 @@ def test_what_has_ended_is_not_opened_again_and_loses_nothing_while_the_database
     lab: Lab, openings: list[str], tmp_path: Path
 ) -> None:
     lab.by_hand()
-    for number in range(20):
+    for number in range(10):
         put(lab, f"e{number}", maxTrialCount=1, parallelTrialCount=1)
     lab.until(lambda: {s.get("state") for s in statuses(lab).values()} == {"Succeeded"} and not lab.pods())
     lab.operators.pop().kill()
@@ -172,7 +172,7 @@ def test_a_database_that_goes_away_is_a_condition_beside_all_that_is_known(
         lab.pace = 0.5
         lab.until(lambda: len(at) == 7)
         assert [round(b - a) for a, b in pairwise(at)] == [1, 2, 4, 8, 10, 10]
-        assert lab.conditions()["StoreReady"] == ("False", "the database is away")
+        assert lab.conditions()["StoreReady"] == ("False", StoreUnavailable.public)
         assert lab.status()["state"] == "Running" and lab.status()["trialsRunning"] == 2
     lab.program = curve
     assert lab.ended()["trialsSucceeded"] == 3 and len(lab.made) == 3
@@ -314,11 +314,32 @@ def test_however_many_long_proposals_hold_up_no_other_experiment(
     lab.until(lambda: len(lab.made) == controller.WORKERS + 4)
 
 
+def test_a_namespace_whose_requests_hang_holds_up_no_other(lab: Lab) -> None:
+    """Such as one with a webhook that does not answer."""
+    over, other = threading.Event(), collection("experiments", "other")
+    lab.api.create("/api/v1/namespaces", {"metadata": {"name": "other"}})
+    operator = lab.operator("one", None)
+
+    def hang(method: str, path: str) -> None:
+        if method == "PATCH" and path.startswith(f"{other}/"):
+            assert over.wait(60)
+
+    operator.before = hang
+    for number in range(controller.WORKERS + 2):
+        document = json.loads(experiment(""))
+        document["metadata"] = {"name": f"e{number}", "namespace": "other"}
+        lab.api.create(other, document)
+    lab.until(lambda: operator.controller.hanging() > 0)
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    assert lab.ended()["state"] == "Succeeded"
+    over.set()
+
+
 def test_the_number_of_threads_does_not_grow_with_that_of_experiments(lab: Lab) -> None:
     lab.program = hangs
     before = threading.active_count()
     lab.operator()
-    for number in range(60):
-        put(lab, f"e{number}", maxTrialCount=2, parallelTrialCount=2)
-    lab.until(lambda: len(lab.pods()) == 120)
+    for number in range(45):
+        put(lab, f"e{number}", maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lambda: len(lab.made) == 45)
     assert threading.active_count() - before <= 40

@@ -95,6 +95,16 @@ def test_it_tells_when_there_is_something_to_do() -> None:
     assert queue.due() == 0
 
 
+def test_of_one_group_only_so_many_are_in_work_and_others_pass_by() -> None:
+    queue: WorkQueue[str] = WorkQueue("test", Clock(), lambda key: key[0], 2)
+    for key in ("a1", "a2", "a3", "b1"):
+        queue.add(key)
+    assert [queue.take() for _ in range(4)] == ["a1", "a2", "b1", None]
+    assert queue.due() is None, "nobody is to spin meanwhile"
+    queue.done("a1")
+    assert (queue.due(), queue.take()) == (0, "a3")
+
+
 def test_a_step_does_what_a_worker_does() -> None:
     clock = Clock()
     queue: WorkQueue[str] = WorkQueue("test", clock)

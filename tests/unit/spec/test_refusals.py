@@ -51,7 +51,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"objective": {"type": "max", "objectiveMetricName": "a"}},
         "spec.objective.type: .*minimize",
     ),
-    "metric name": ({"objective": {"type": "minimize", "objectiveMetricName": "a b"}}, "spec.objective.objectiveM"),
+    "metric name": ({"objective": {"type": "minimize", "objectiveMetricName": " a"}}, "spec.objective.objectiveM"),
     "additional holds objective": (
         {"objective": {"type": "minimize", "objectiveMetricName": "a", "additionalMetricNames": ["a"]}},
         "spec.objective.additionalMetricNames",
@@ -318,3 +318,19 @@ def test_the_known_names_are_those_of_the_client() -> None:
 def test_names_that_collide_as_variables_are_refused() -> None:
     two = [{"name": n, "parameterType": "double", "feasibleSpace": {"min": 0, "max": 1}} for n in ("a-b", "a.b")]
     assert any("a.b" in line or "A_B" in line for line in problems(yaml.safe_dump(document(parameters=two))))
+
+
+@pytest.mark.parametrize("joint", [" + ", " * ", " - ", " > 0 or x + ", " > 0 and x + "])
+@pytest.mark.parametrize("field", ["constraints", "when"])
+def test_an_expression_is_as_long_as_it_can_be_evaluated_or_refused(joint: str, field: str) -> None:
+    def spec(terms: int) -> dict[str, Any]:
+        text = f"{joint.join(['x'] * terms)} > 0"
+        if field == "constraints":
+            return {"constraints": [text]}
+        return {"parameters": [*parameter()["parameters"], *parameter(name="n", when=text)["parameters"]]}
+
+    with pytest.raises(SpecError, match="more than"):
+        parse_file_text(experiment("", **spec(400)))
+    parsed = parse_file_text(experiment("", **spec(40)))
+    conditions = [c.expression for c in parsed.constraints] + [p.when for p in parsed.parameters if p.when]
+    assert len(conditions) == 1 and conditions[0].evaluate({"x": 1.0}) in (True, False)

@@ -15,7 +15,7 @@ from kubetuna.experiment.expressions import parse_expression
 from kubetuna.parsing.parse import parse_file_text
 from kubetuna.parsing.warm_start import point_value
 from kubetuna.search.samplers import Proposer
-from kubetuna.search.space import distribution, grid_points
+from kubetuna.search.space import distribution, iterate
 from kubetuna.terminal.preview import preview
 from kubetuna.trials.environment import bare
 from tests.local.runs import experiment
@@ -36,7 +36,7 @@ def spec_of(low: Decimal, step: Decimal, count: int, name: str = "random") -> An
 def test_every_value_is_the_decimal_one(low: Decimal, step: Decimal, count: int, name: str) -> None:
     spec = spec_of(low, step, count, name)
     wanted = [float(low + step * k) for k in range(count)]
-    assert [point["x"] for point in grid_points(spec)] == wanted
+    assert [point["x"] for point in iterate(spec)] == wanted
     assert preview(spec)["points"] == count
     assert all(point_value(spec.parameters[0], value + 1e-8 * float(step)) == value for value in wanted)
     assert all(parse_expression(f"x == {value!r}").evaluate({"x": value}) for value in wanted)
@@ -51,7 +51,7 @@ def test_every_value_is_the_decimal_one(low: Decimal, step: Decimal, count: int,
 def test_a_condition_on_a_value_of_the_grid_holds_there() -> None:
     spec = spec_of(Decimal("0"), Decimal("0.1"), 6, "tpe")
     assert spec.parameters[0].high == 0.5
-    assert 0.3 in [point["x"] for point in grid_points(spec)]
+    assert 0.3 in [point["x"] for point in iterate(spec)]
     assert distribution(spec.parameters[0]).to_internal_repr(0.3) == 0.3
 
 

@@ -11,6 +11,7 @@ from kubetuna.errors import Problem, SpecError
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.parsing.schema import Forbidden, Node, Object, Rule, children
 from kubetuna.parsing.shape import SPEC
+from kubetuna.search.catalogue import build_pruner
 from tests.spec_table import ABSENT, BAD, OBJECTIVE, SPACE, TEMPLATE, X, document
 
 
@@ -58,6 +59,62 @@ def problems(edits: dict[str, Any]) -> list[Problem]:
 )  # fmt: skip
 def test_a_fault_is_told_in_the_words_of_the_api_machinery(edits: dict[str, Any], words: str) -> None:
     assert [problem.message for problem in problems(edits)] == [words]
+
+
+@pytest.mark.parametrize(
+    ("edits", "words"),
+    [
+        (
+            {SPACE: {"list": [1, 2]}},
+            "Forbidden: not for parameterType double; use min and max, or parameterType discrete",
+        ),
+        (
+            {SPACE: {"list": ["a"]}, f"{X}.parameterType": "discrete"},
+            'Invalid value: "a": must be a finite number; for other values use parameterType categorical',
+        ),
+        (
+            {SPACE: {"min": 1}, f"{X}.parameterType": "categorical"},
+            "Forbidden: not for parameterType categorical; use list, or parameterType double or int",
+        ),
+    ],
+)  # fmt: skip
+def test_a_slip_of_the_type_is_told_once_with_the_type_that_fits(edits: dict[str, Any], words: str) -> None:
+    assert [problem.message for problem in problems(edits)] == [words]
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "hint"),
+    [
+        ("algorithm", "hyperband", "; hyperband is a pruner here: write spec.earlyStopping.algorithmName"),
+        ("earlyStopping", "tpe", "; tpe is a sampler here: write spec.algorithm.algorithmName"),
+    ],
+)
+def test_a_pruner_is_no_sampler_and_the_right_field_is_named(field: str, name: str, hint: str) -> None:
+    (problem,) = problems({f"spec.{field}": {"algorithmName": name}})
+    assert problem.message.endswith(hint)
+
+
+def test_fields_of_katib_without_effect_are_named() -> None:
+    collector = {"collector": {"kind": "StdOut", "customCollector": {"name": "c"}}}
+    edits = {
+        "spec.resumePolicy": "LongRunning",
+        f"{TEMPLATE}.primaryPodLabels": {"a": "b"},
+        f"{TEMPLATE}.successCondition": "x",
+        f"{TEMPLATE}.failureCondition": "y",
+        "spec.metricsCollectorSpec": collector,
+    }
+    named = [note.split(" has no effect: ")[0] for note in parse_experiment(document(edits)).warnings]
+    *fields, _ = edits
+    assert named == [*fields, "spec.metricsCollectorSpec.collector.customCollector"]
+    assert parse_experiment(document({"spec.resumePolicy": "Never"})).warnings == ()
+
+
+@pytest.mark.parametrize("name", ["wilcoxon", "patient"])
+def test_no_warning_of_optuna_reaches_a_person(name: str, recwarn: pytest.WarningsRecorder) -> None:
+    settings = [{"name": "patience", "value": 1}] if name == "patient" else []
+    early = {"algorithmName": name, "algorithmSettings": settings}
+    assert build_pruner(parse_experiment(document({"spec.earlyStopping": early}))) is not None
+    assert not recwarn.list
 
 
 STARTS = (
