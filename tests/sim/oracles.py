@@ -92,13 +92,13 @@ class Oracles:
             known.specs.append(change.after["spec"])
         status = change.after.get("status") or {}
         if status and status != (change.before or {}).get("status"):
-            self._status(known, change.after, status)
+            self._status(known, status)
 
-    def _status(self, known: Known, obj: Object, status: Mapping[str, Any]) -> None:
+    def _status(self, known: Known, status: Mapping[str, Any]) -> None:
         size = len(json.dumps(status))
         if size > STATUS_LIMIT:
             self.report(f"the status of {known.name} has {size} bytes")
-        over, generation = status.get("state") in OVER, obj["metadata"]["generation"]
+        over, generation = status.get("state") in OVER, status.get("observedGeneration")
         if known.ended_at_generation == generation and not over:
             self.report(f"{known.name} had ended and its status says {status.get('state')} again")
         if over:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.failures import Failure
 from tests.apiserver.kubelet import is_new, name_of
 from tests.apiserver.pod_rules import ENDED
 from tests.apiserver.resources import EXPERIMENTS, PODS, QUOTAS, TRIALS, Object, Resource, Target
@@ -95,7 +96,10 @@ class Fate:
         """Do it; what it was, for the trace."""
         deed = self._timeline.pop(0)
         self.done = (*self.done, deed.moment)
-        return f"{deed.what}: {deed.do()}"
+        try:
+            return f"{deed.what}: {deed.do()}"
+        except Failure as failure:
+            return f"{deed.what}: {failure}"
 
     # People and their Experiments.
 
@@ -104,10 +108,7 @@ class Fate:
         return name, self._cluster.server.objects.get(EXPERIMENTS, (NAMESPACE, name))
 
     def _merge(self, name: str, spec: dict[str, Any]) -> str:
-        try:
-            self._cluster.server.writes.merge(Target(EXPERIMENTS, NAMESPACE, name), {"spec": spec}, {})
-        except Exception as error:
-            return f"{name}: {error}"
+        self._cluster.server.writes.merge(Target(EXPERIMENTS, NAMESPACE, name), {"spec": spec}, {})
         return f"{name} {spec}"
 
     def _edit_counts(self, chance: random.Random) -> Any:

@@ -78,7 +78,9 @@ class World:
         self.fate = Fate(self.cluster, self.nodes, self.draws, self.processes, self._experiment)
         self.oracles = Oracles(self.cluster, self.database, self.nodes, self.fate)
         self.steps = self._depth = self._still = 0
+        # Processes in the midst of a step, down the stack: wholly stopped, or but for what needs no lock of theirs.
         self._frozen: list[object] = []
+        self._interrupted: list[object] = []
         self._shapes: dict[str, int] = {}
         self._begin(shapes, profile)
 
@@ -126,17 +128,17 @@ class World:
         for process in self.processes:
             yield from process.actors
 
-    def _may(self, actor: Actor, within: object) -> bool:
+    def _may(self, actor: Actor) -> bool:
         if actor.busy or actor.process in self._frozen:
             return False
-        return not (actor.alone and actor.process is not None and actor.process is within)
+        return not (actor.alone and actor.process in self._interrupted)
 
-    def run_until(self, until: float, within: object = None) -> None:
-        """Let things happen, in the midst of a step of the process ``within``."""
+    def run_until(self, until: float) -> None:
+        """Let things happen."""
         while not self.oracles.found:
             now, ready, soonest = self.clock.time, [], NEVER
             for actor in self._all():
-                if self._may(actor, within):
+                if self._may(actor):
                     due = actor.due()
                     soonest = min(soonest, due)
                     if due <= now:
@@ -166,13 +168,13 @@ class World:
         if self._depth >= DEEPEST:
             return
         self._depth += 1
-        self._frozen += [process] * frozen
+        stopped = self._frozen if frozen else self._interrupted
+        stopped.append(process)
         try:
-            self.run_until(self.clock.time + seconds, None if frozen else process)
+            self.run_until(self.clock.time + seconds)
         finally:
             self._depth -= 1
-            if frozen:
-                self._frozen.remove(process)
+            stopped.remove(process)
 
     # From the beginning to the end.
 

@@ -22,7 +22,7 @@ from kubetuna.study.open import Opened, open_study
 from kubetuna.trials.records import EXPERIMENT
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna_operator.context import ExperimentRef, OperatorContext
-from kubetuna_operator.experiment.status_renderer import Publisher
+from kubetuna_operator.experiment.status_renderer import Publisher, unreachable_store
 from kubetuna_operator.experiment.status_writer import StatusWriter
 from kubetuna_operator.experiment.trial_objects import TrialObjects
 from kubetuna_operator.failpoints import failpoint
@@ -110,6 +110,7 @@ class OpenExperiment:
         self.grace = grace_seconds(spec.template.trial_spec)
         executor = PodExecutor(context, spec, ref)
         logs = PodLogs(context, ref, spec.template.primary_container, executor)
+        self._writer, self._ref, self._clock = writer, ref, context.clock
         self._publisher = Publisher(context, writer, spec, ref, opened.study, executor.stalled)
         self._publisher.problem = "\n".join(str(problem) for problem in problems)
         self._trial_objects = TrialObjects(context, ref.owner, opened.study)
@@ -147,7 +148,8 @@ class OpenExperiment:
     def _unavailable(self, error: StoreUnavailable) -> None:
         STORE_ERRORS.inc()
         self._store.failed(error)
-        self._publisher.publish(self._reconciler.last, None, force=True)
+        # Nothing else of it: what is not stored yet may turn out otherwise.
+        self._writer.amend(unreachable_store(error, self._ref.generation, self._clock.now()))
 
 
 class _MeasuredReconciler(Reconciler):

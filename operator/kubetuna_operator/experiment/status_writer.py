@@ -177,8 +177,9 @@ def follows(status: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     epoch, later = whole(ours.get("epoch")), whole(theirs.get("epoch")) or 0
     if epoch is not None and ours.get("uid") == theirs.get("uid") and later > epoch:
         return False
-    if (whole(status.get("observedGeneration")) or 0) > (whole(found.get("observedGeneration")) or 0):
-        return True
+    seen, known = (whole(s.get("observedGeneration")) or 0 for s in (status, found))
+    if seen != known:
+        return seen > known
     return (epoch is not None or not later) and (_has_ended(status) or not _has_ended(found))
 
 

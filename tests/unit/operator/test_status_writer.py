@@ -136,6 +136,7 @@ def test_an_operator_that_was_frozen_writes_over_no_later_ones_status(desk: Desk
         ({"state": "Created"}, ended(), False),
         ({"state": "Running", "observedGeneration": 3}, ended(), True),
         (ended(trials=4), ended(trials=3), True),
+        (ended(), {"state": "Created", "observedGeneration": 3}, False),
         ({"state": "Running", "observedGeneration": 2}, {"state": "Failed", "observedGeneration": 2}, True),
         ({"state": "Running"}, {}, True),
         ({"state": "Running"}, {"study": "odd", "observedGeneration": "odd", "completionTime": 7}, True),
