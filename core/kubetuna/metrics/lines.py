@@ -95,8 +95,11 @@ class LineReader:
         return None
 
     def _parse(self, text: str) -> Record | None:
-        reports = [found for found in objects(text) if self._speaks(found)]
-        return self._from_object(reports[-1]) if reports else self._from_filters(text)
+        report = None
+        if "{" in text:
+            for found in objects(text):
+                report = found if self._speaks(found) else report
+        return self._from_filters(text) if report is None else self._from_object(report)
 
     def _speaks(self, found: Mapping[str, Any]) -> bool:
         return not _SPOKEN.isdisjoint(found) or not self._known.isdisjoint(found)
