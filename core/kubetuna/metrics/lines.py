@@ -133,10 +133,9 @@ class LineReader:
 
 
 def _written(names: Iterable[str]) -> Iterable[bytes]:
-    """The names as they may stand in a line: as they are, and with JSON's escapes."""
-    return dict.fromkeys(
-        form.encode() for name in names for form in (name, json.dumps(name, ensure_ascii=False)[1:-1])
-    )
+    """The names as they may stand in a line: as they are, and with JSON's and Python's escapes."""
+    forms = ((name, json.dumps(name, ensure_ascii=False)[1:-1], repr(name)[1:-1]) for name in names)
+    return dict.fromkeys(form.encode() for written in forms for form in written)
 
 
 def _metric_line(place: int | float | None, pairs: Iterable[tuple[str, Any]], text: bool = False) -> MetricLine:
