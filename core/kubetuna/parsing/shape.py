@@ -250,7 +250,7 @@ COLLECTOR = Object(
                             Text(low=1, high=500),
                             high=20,
                             description="Regular expressions of two groups, name and value, or a library's name "
-                            "(keras, lightning, …), in place of NAME=VALUE.",
+                            "(keras, lightning and others), in place of NAME=VALUE.",
                         )
                     }
                 ),
