@@ -1,5 +1,5 @@
 # One word each: run, test, test-fast, test-local, test-cluster, cluster, cluster-down,
-# kind, manifests, check, docs, bench, chaos. Everything is installed into .venv on first use.
+# kind, manifests, check, docs, bench, chaos, sim. Everything is installed into .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -12,7 +12,7 @@ SOURCES := core/pyproject.toml operator/pyproject.toml trial_image/pyproject.tom
 FAULTS ?= 100
 SEED ?= 1
 
-.PHONY: chaos run install test test-fast test-local test-cluster cluster cluster-down kind manifests check coverage docs bench clean
+.PHONY: chaos sim run install test test-fast test-local test-cluster cluster cluster-down kind manifests check coverage docs bench clean
 
 run: install
 	$(BIN)/kubetuna run examples/experiment-task1.yaml --preset quick
@@ -65,6 +65,10 @@ manifests: install
 # Faults on the cluster of `make cluster`, or on that of KUBETUNA_TEST_KUBECONFIG: FAULTS of them, in the order of SEED.
 chaos: install
 	@$(BIN)/python -m tests.chaos --faults $(FAULTS) --seed $(SEED)
+
+# The operator in simulated worlds, seed after seed until one fails; with SEED=N one of them, line by line.
+sim: install
+	@$(BIN)/python -m tests.sim $(if $(filter command environment,$(origin SEED)),--seed $(SEED))
 
 cluster-down:
 	$(BIN)/python -m hack.cluster down

@@ -27,7 +27,7 @@ class Cluster:
         self.clock = clock or FakeClock()
         self.server = Server(self.clock, random.Random(seed))
         self.kubelet = Kubelet(self.server, NAMESPACE)
-        self._jobs = JobController(self.server)
+        self.jobs = JobController(self.server)
         self.server.writes.create(Target(NAMESPACES), {"metadata": {"name": NAMESPACE}}, {})
 
     def api(self, handle: Handler | None = None) -> Api:
@@ -42,7 +42,7 @@ class Cluster:
     def step(self) -> None:
         """Let the controllers and kubelets do all that is to be done now."""
         with self.server.changed:
-            while any([self._jobs.tick(), self.kubelet.tick(), self.server.deletion.collect()]):
+            while any([self.jobs.tick(), self.kubelet.tick(), self.server.deletion.collect()]):
                 pass
 
     def advance(self, seconds: float) -> None:

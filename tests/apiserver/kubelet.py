@@ -111,6 +111,11 @@ class Kubelet:
         self._close_logs(name)
         self._edit(name, edit)
 
+    def reject(self, name: str, reason: str, message: str = "") -> None:
+        """The kubelet refuses a Pod that was bound to its node: nothing of it ever runs, and nobody says when."""
+        told = {"phase": "Failed", "reason": reason, "message": message, "containerStatuses": []}
+        self._edit(name, lambda pod: pod["status"].update(told))
+
     def run_out_of_memory(self, name: str) -> None:
         """The kernel kills a container that used more than its limit."""
         self.exit(name, SIGKILL, "OOMKilled")

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import urllib3
 from kubernetes import client
 
-from kubetuna_operator.kube.api_client import Api
+from kubetuna_operator.kube.api_client import Api, Pace
 from tests.apiserver.server import Handler, Response
 from tests.apiserver.watches import Stream
 
@@ -100,8 +100,8 @@ class _Pieces(io.RawIOBase):
         super().close()
 
 
-def connect(handle: Handler, wait: Wait) -> Api:
+def connect(handle: Handler, wait: Wait, pace: Pace | None = None) -> Api:
     """The operator's own transport, with a server in place of a network."""
     configuration = client.Configuration()
     configuration.host = "http://apiserver"
-    return Api(configuration, Pool(handle, wait))
+    return Api(configuration, Pool(handle, wait), pace)

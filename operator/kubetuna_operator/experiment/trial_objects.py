@@ -15,6 +15,7 @@ from kubetuna.errors import KubetunaError
 from kubetuna.study.study import Study
 from kubetuna.trials.environment import short
 from kubetuna.trials.fitting import fitted
+from kubetuna.trials.progress import OPEN_STATES
 from kubetuna.trials.records import TrialRecord
 from kubetuna_operator import FIELD_MANAGER, GROUP, LABEL_EXPERIMENT, LABEL_TRIAL, VERSION
 from kubetuna_operator.context import OperatorContext
@@ -139,7 +140,7 @@ class TrialObjects:
             if record is None:
                 self._api.delete(f"{self._path}/{name}", low_priority=True)
                 written.pop(number, None)
-            elif written.get(number) != (status := _status(record)):
+            elif not _is_known(status := _status(record), written.get(number)):
                 self._api.apply(f"{self._path}/{name}", self._body(name, status), FIELD_MANAGER, low_priority=True)
                 written[number] = status
         except Refused as error:
@@ -167,6 +168,13 @@ def written(trial: object, owner: Owner) -> dict[int, dict[str, Any]]:
     owners, number = mappings(metadata.get("ownerReferences")), whole(status.get("number"))
     ours = bool(owners) and owners[0].get("uid") == owner.uid
     return {number: dict(status)} if ours and number is not None else {}
+
+
+def _is_known(status: Mapping[str, Any], written: Mapping[str, Any] | None) -> bool:
+    """Whether nothing is to be written: all is there, or what is there is newer: told is never open again."""
+    if written is None:
+        return False
+    return written == status or (status["state"] in OPEN_STATES and written.get("state") not in OPEN_STATES)
 
 
 def _status(record: TrialRecord) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -117,7 +116,7 @@ class PodLogs:
     ) -> None:
         self._api, self._readers, self._events = context.api, context.readers, context.events
         self._about, self._path, self._container = ref, collection("pods", ref.owner.namespace), container
-        self._pods, self._now = pods, now or context.monotonic
+        self._pods, self._clock, self._now = pods, context.clock, now or context.monotonic
         self._budget = context.read_budget
         self._readings: dict[AttemptKey, _Reading] = {}
 
@@ -174,7 +173,7 @@ class PodLogs:
         elif not (chunk.drained or chunk.lines):
             chunk = self._fail_end(pod, reading, chunk, now)
         if last is not None:
-            LOG_LAG.observe(max(0.0, time.time() - last))
+            LOG_LAG.observe(max(0.0, self._clock.now() - last))
         if chunk.lines:
             failpoint("read")
         if chunk.gap:

@@ -89,6 +89,19 @@ def test_an_open_trial_is_shown_as_it_runs(showcase: Showcase) -> None:
     assert before["state"] == after["state"] == "RUNNING" and len(after["steps"]) > len(before["steps"])
 
 
+def test_a_writer_that_was_frozen_does_not_open_a_told_trial_again(showcase: Showcase) -> None:
+    late = showcase.projection()
+    for _ in range(2):
+        showcase.study_world.turn()
+    showcase.process.cut_off = True
+    late.refresh(now=True)
+    showcase.study_world.finish()
+    showcase.process.cut_off = False
+    showcase.projection().refresh(now=True)
+    late._write_now()
+    assert {t["status"]["state"] for t in showcase.shown().values()} == {"COMPLETE"}
+
+
 def test_only_the_latest_and_the_best_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial_objects, "LATEST", 3)
     showcase = Showcase(tmp_path, trials=8)

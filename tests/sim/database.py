@@ -1,0 +1,93 @@
+"""The real store over a real database whose file is kept in memory, whose connections and commits can fail.
+
+A copy of one empty database is made for each world. Triggers in it note what must never happen to a study, whoever
+writes: a trial told twice, parameters that change.
+"""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+from kubetuna.store.database import open_engine
+from kubetuna.store.schema import ensure_schema
+
+MEMORY = Path("/dev/shm")
+_FINISHED = "('COMPLETE', 'PRUNED', 'FAIL')"
+_NOTED = f"""
+CREATE TABLE noted (what TEXT);
+CREATE TRIGGER told_again AFTER UPDATE ON trials
+  WHEN OLD.state IN {_FINISHED} AND OLD.state IS NOT NEW.state
+  BEGIN INSERT INTO noted VALUES ('trial ' || OLD.number || ' was ' || OLD.state || ' and is ' || NEW.state); END;
+CREATE TRIGGER value_changed AFTER UPDATE ON trial_values WHEN OLD.value IS NOT NEW.value
+  BEGIN INSERT INTO noted VALUES ('the value of trial id ' || OLD.trial_id || ' changed'); END;
+CREATE TRIGGER param_changed AFTER UPDATE ON trial_params WHEN OLD.param_value IS NOT NEW.param_value
+  BEGIN INSERT INTO noted VALUES (OLD.param_name || ' of trial id ' || OLD.trial_id || ' changed'); END;
+CREATE TRIGGER param_lost AFTER DELETE ON trial_params
+  BEGIN INSERT INTO noted VALUES (OLD.param_name || ' of trial id ' || OLD.trial_id || ' is gone'); END;
+CREATE TRIGGER trial_lost AFTER DELETE ON trials
+  BEGIN INSERT INTO noted VALUES ('trial ' || OLD.number || ' is gone'); END;
+"""
+
+
+@functools.cache
+def _empty() -> sqlite3.Connection:
+    """A database with Optuna's tables and our triggers, made once by the store's own code."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.db"
+        engine = open_engine(f"sqlite:///{path}")
+        ensure_schema(engine)
+        engine.dispose()
+        made = sqlite3.connect(":memory:")
+        with sqlite3.connect(path) as stored:
+            stored.executescript(_NOTED)
+            stored.backup(made)
+    return made
+
+
+# Called with "connect", "commit" or "committed" at that moment of a transaction; it may raise the driver's error.
+Passing = Callable[[str], None]
+
+
+class Database:
+    """One world's database. It lives as long as this object."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
+        self._path = Path(self._folder.name) / "study.db"
+        self._kept = sqlite3.connect(self._path)
+        _empty().backup(self._kept)
+
+    def engine(self, passing: Passing) -> Engine:
+        """What a process connects with."""
+        engine = open_engine(f"sqlite:///{self._path}")
+        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
+        event.listen(engine, "do_connect", lambda *_: passing("connect"))
+        commit = engine.dialect.do_commit
+
+        def do_commit(connection: Any) -> None:
+            passing("commit")
+            commit(connection)
+            passing("committed")
+
+        engine.dialect.do_commit = do_commit  # type: ignore[method-assign]
+        return engine
+
+    def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Look into the tables, past every fault."""
+        return self._kept.execute(query, values).fetchall()
+
+    def noted(self) -> list[str]:
+        """What the triggers saw."""
+        return [what for (what,) in self.ask("SELECT what FROM noted")]
+
+    def close(self) -> None:
+        """Its end."""
+        self._kept.close()
+        self._folder.cleanup()

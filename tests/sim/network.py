@@ -1,0 +1,261 @@
+"""One process's connection to the API server, on which every request, answer and watch can go wrong.
+
+A fault comes before the request has its effect or after it. While an answer is slow the rest of the world goes on,
+and other work of the same process with it; while the process is frozen only the others do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from kubetuna_operator.kube.api_client import ANSWER_SECONDS
+from kubetuna_operator.kube.leader import ANSWER_SECONDS as ELECTION_PATIENCE
+from tests.apiserver.failures import Failure
+from tests.apiserver.server import Query, Response, Server
+from tests.apiserver.watches import Stream, Watch
+from tests.sim.draws import Draws, Fault
+
+# How a request can go wrong, with weights. "lost" is a connection that breaks; "after": it was carried out.
+ANY = {
+    "429": 3.0, "500": 1.0, "503": 2.0, "504 after": 1.0, "403": 0.5, "cut error": 0.5, "slow": 3.0,
+    "lost before": 3.0, "lost after": 4.0, "timeout before": 0.7, "timeout after": 1.0, "cut answer": 2.0,
+    "frozen before": 0.5, "frozen after": 0.5, "killed before": 0.7, "killed after": 0.7,
+}  # fmt: skip
+WRITES = {**ANY, "409": 1.0}
+LOGS = {**ANY, "no log": 2.0, "half log": 2.0}
+WATCHES = {**ANY, "gone": 1.0, "silent": 1.0, "late": 3.0, "cut": 4.0}
+SAID_NO = {
+    "429": (429, "TooManyRequests", "too many requests, please try again later"),
+    "500": (500, "InternalError", "etcdserver: leader changed"),
+    "503": (503, "ServiceUnavailable", "apiserver is shutting down"),
+    "403": (403, "Forbidden", "not yet ready to handle request"),
+    "409": (409, "Conflict", "please apply your changes to the latest version and try again"),
+}
+FREEZE_SECONDS, SLOW_SECONDS, LATE_SECONDS, CUT_SECONDS = 60.0, 8.0, 20.0, 60.0
+LAG = 0.05
+NO_LOG = b"unable to retrieve container logs for containerd://4f2c"
+_KIND = re.compile(r"/(experiments|trials|pods|events|leases|jobs)\b(/[^/]+)?(/\w+)?")
+
+
+class Killed(BaseException):
+    """The process is dead; nothing that it still tries has an effect. No handler of errors may catch it."""
+
+
+class Host(Protocol):
+    """The process whose network this is."""
+
+    name: str
+    alive: bool
+    # None: the API server cannot be reached.
+    cut_off: bool
+
+    def rest(self, seconds: float, frozen: bool) -> None:
+        """Let the world go on for so long in the midst of a step."""
+
+    def die(self, why: str) -> None:
+        """End the process."""
+
+    def too_late(self, late: bool) -> None:
+        """Whether what is carried out now was sent before the process was frozen."""
+
+    def says(self, what: str) -> None:
+        """Put something into the trace."""
+
+
+class Delivery:
+    """A watch on its way to who reads it: events arrive in order, each some time after it happened."""
+
+    def __init__(self, watch: Watch, now: Callable[[], float], fault: Fault | None) -> None:
+        self.stream, self._watch, self._now = Stream(), watch, now
+        self._kind, share = (fault.kind, fault.share) if fault else ("", 0.0)
+        self._lag = LATE_SECONDS * share if self._kind == "late" else LAG
+        self._ends = now() + CUT_SECONDS * share if self._kind == "cut" else None
+        self._seen: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing will be delivered any more, or nobody reads it."""
+        if self.stream.closed:
+            self._watch.close()
+        return self.stream.closed
+
+    @property
+    def due(self) -> float:
+        """When something is to be delivered next."""
+        if self._ends is not None and (self._ends <= self._now() or not self._watch.ready):
+            return self._ends
+        if not self._watch.ready or self._kind == "silent":
+            return float("inf")
+        if self._seen is None:
+            self._seen = self._now()
+        return self._seen + self._lag
+
+    def close(self) -> None:
+        """Break off."""
+        self._watch.close()
+        self.stream.close(ConnectionResetError("connection reset by peer"))
+
+    def step(self) -> None:
+        """Deliver what is due."""
+        if self._ends is not None and self._now() >= self._ends:
+            self.close()
+            return
+        self._seen = None
+        try:
+            while (piece := self._watch.take()) is not None:
+                self.stream.push(piece)
+        except OSError as error:
+            self.stream.close(error)
+        if self._watch.closed:
+            self.stream.close()
+
+
+class Network:
+    """Hands a process's requests to the server."""
+
+    def __init__(self, host: Host, server: Server, draws: Draws, answers: Callable[[str], bool]) -> None:
+        self._host, self._server, self._draws, self._answers = host, server, draws, answers
+        self._deliveries: list[Delivery] = []
+        # What each watch reads from, by its kind.
+        self.streams: dict[str, Stream] = {}
+
+    def handle(self, method: str, path: str, query: Query, body: bytes, headers: Mapping[str, str]) -> Response:
+        """Answer one request, or fail to."""
+        self._check()
+        if self._host.cut_off:
+            raise ConnectionRefusedError("connection refused")
+        kind, name = kind_of(method, path, query)
+        fault = self._draws.fault(f"{self._host.name} {kind}", _kinds(kind))
+        if fault is not None:
+            self._host.says(f"FAULT {kind} {name}: {fault.kind}")
+        refused = self._before(fault, kind) if fault else None
+        self._host.too_late(fault is not None and fault.kind == "frozen before")
+        answer = refused or self._answer(method, path, query, body, headers)
+        self._host.too_late(False)
+        if not kind.startswith("WATCH") and not kind.endswith(" leases"):
+            self._host.says(f"{kind} {name} {answer.status}")
+        answer = self._after(fault, answer, kind) if fault else answer
+        if isinstance(answer.body, Watch):
+            self.streams[kind.split()[1]] = stream = self._deliver(answer.body, fault)
+            answer = Response(answer.status, stream, answer.content_type)
+        return answer
+
+    def _check(self) -> None:
+        if not self._host.alive:
+            raise Killed
+
+    def _answer(self, method: str, path: str, query: Query, body: bytes, headers: Mapping[str, str]) -> Response:
+        if path.endswith("/log") and not self._answers(path.split("/")[-2]):
+            return refusal(500, "InternalError", "Get https://node:10250/containerLogs: dial tcp: i/o timeout")
+        return self._server.handle(method, path, query, body, headers)
+
+    def _before(self, fault: Fault, kind: str) -> Response | None:
+        """What happens before the request has its effect; an answer where it never has one."""
+        match fault.kind:
+            case "slow":
+                self._host.rest(SLOW_SECONDS * fault.share, frozen=False)
+            case "lost before":
+                raise ConnectionResetError("connection reset by peer")
+            case "timeout before":
+                self._time_out(kind)
+            case "frozen before":
+                self._host.rest(1.0 + FREEZE_SECONDS * fault.share, frozen=True)
+            case "killed before":
+                self._host.die("killed before a request")
+        self._check()
+        return _said_no(fault.kind)
+
+    def _after(self, fault: Fault, answer: Response, kind: str) -> Response:
+        match fault.kind:
+            case "504 after":
+                answer = refusal(504, "Timeout", "request did not complete within the requested timeout")
+            case "lost after":
+                raise ConnectionResetError("connection reset by peer")
+            case "timeout after":
+                self._time_out(kind)
+            case "frozen after":
+                self._host.rest(1.0 + FREEZE_SECONDS * fault.share, frozen=True)
+            case "killed after":
+                self._host.die("killed after a request")
+            case "cut answer" | "half log" if isinstance(answer.body, bytes):
+                answer = Response(answer.status, _cut(answer.body, fault.share), answer.content_type)
+            case "no log":
+                answer = Response(200, NO_LOG, "text/plain")
+        self._check()
+        return answer
+
+    def _time_out(self, kind: str) -> None:
+        self._host.rest(ELECTION_PATIENCE if kind.endswith(" leases") else ANSWER_SECONDS, frozen=False)
+        self._check()
+        raise TimeoutError("timed out")
+
+    def _deliver(self, watch: Watch, fault: Fault | None) -> Stream:
+        if fault is not None and fault.kind == "gone":
+            watch.close()
+            stream = Stream()
+            gone = Failure(410, "Expired", "too old resource version").body()
+            stream.push(json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n")
+            stream.close()
+            return stream
+        delivery = Delivery(watch, self._server.clock.now, fault)
+        self._deliveries.append(delivery)
+        return delivery.stream
+
+    def due(self) -> float:
+        """When a watch has something to deliver."""
+        return min((delivery.due for delivery in self._deliveries), default=float("inf"))
+
+    def deliver(self) -> None:
+        """Deliver what is due."""
+        now = self._server.clock.now()
+        for delivery in self._deliveries:
+            if delivery.due <= now:
+                delivery.step()
+        self._deliveries = [delivery for delivery in self._deliveries if not delivery.over]
+
+    def close(self) -> None:
+        """The process is gone, and its connections with it."""
+        for delivery in self._deliveries:
+            delivery.close()
+        self._deliveries.clear()
+
+
+def kind_of(method: str, path: str, query: Query) -> tuple[str, str]:
+    """What a request is, for a trace: its verb and kind, and the object's name."""
+    found = _KIND.search(path)
+    if found is None:
+        return method, path
+    kind, name, part = found.groups()
+    verb = "WATCH" if query.get("watch") == "true" else method
+    return f"{verb} {kind}{part or ''}", (name or "").lstrip("/")
+
+
+def _kinds(kind: str) -> Mapping[str, float]:
+    if kind.startswith("WATCH"):
+        return WATCHES
+    if kind.endswith("/log"):
+        return LOGS
+    return ANY if kind.startswith("GET") else WRITES
+
+
+def _said_no(kind: str) -> Response | None:
+    if kind == "cut error":
+        return Response(500, _cut(b'{"kind": "Status", "message": "rpc error: code = Unavail', 0.9))
+    found = SAID_NO.get(kind)
+    return refusal(*found) if found else None
+
+
+def refusal(code: int, reason: str, message: str) -> Response:
+    """The server says no."""
+    return Response(code, json.dumps(Failure(code, reason, message).body()).encode())
+
+
+def _cut(body: bytes, share: float) -> Stream:
+    """The beginning of an answer, then the connection breaks."""
+    stream = Stream()
+    stream.push(body[: max(1, int(len(body) * share))])
+    stream.close(ConnectionResetError("connection reset by peer"))
+    return stream

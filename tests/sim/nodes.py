@@ -1,0 +1,190 @@
+"""The scheduler and the nodes of a simulated world: GPUs as a capacity, containers that follow their scripts.
+
+``runs`` is the ledger: what really ran, and when, whatever the API server was told of it. On a node that cannot be
+reached containers run on, and nobody hears of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_TIMEOUT
+from kubetuna_operator.pods.status import view
+from tests.apiserver.cluster import Cluster
+from tests.apiserver.kubelet import is_new, name_of
+from tests.apiserver.objects import Change
+from tests.apiserver.pod_rules import ENDED
+from tests.apiserver.programs import params_of
+from tests.apiserver.resources import PODS, Object
+from tests.sim.draws import Draws
+from tests.sim.scripts import Script, habit_of, pace, script
+
+GPU = "nvidia.com/gpu"
+SOON, LOOK = 0.05, 1.0
+START_TROUBLES = {"slow pull": 3.0, "pull fails for a while": 2.0, "node refuses it": 2.0, "out of gpu": 1.0}
+TrialId = tuple[str, int, int]
+
+
+@dataclass
+class Run:
+    """One container that ran. ``done``: it came to its script's end; ``forced``: its Pod was taken away before."""
+
+    uid: str
+    pod: str
+    trial: TrialId
+    attempt: int
+    node: str
+    script: Script
+    started: float
+    printed: int = 0
+    ended: float | None = None
+    done: bool = False
+    forced: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ended by itself, with its objective."""
+        return self.done and self.script.code == 0
+
+
+class Nodes:
+    """Schedules and runs the Pods of a cluster. ``gpus`` by node; ``study`` names the experiment of a UID."""
+
+    def __init__(self, cluster: Cluster, draws: Draws, gpus: dict[str, int], study: Callable[[str], str]) -> None:
+        self._cluster, self._draws, self._gpus, self._study = cluster, draws, gpus, study
+        self._random = draws.stream("nodes")
+        self._starts: dict[str, float] = {}
+        self.runs: dict[str, Run] = {}
+        self.checkpoints: dict[TrialId, int] = {}
+        self.due = cluster.clock.now()
+        cluster.server.objects.listen(self._changed)
+
+    @property
+    def _now(self) -> float:
+        return self._cluster.clock.now()
+
+    def reachable(self, node: str | None) -> bool:
+        """Whether the control plane hears of this node."""
+        return node not in self._cluster.kubelet.silent
+
+    def _changed(self, change: Change) -> None:
+        if change.resource != PODS:
+            return
+        self.due = min(self.due, self._now + SOON)
+        run = self.runs.get(change.last["metadata"]["uid"])
+        if run is None or run.ended is not None:
+            return
+        if change.after is None:
+            # The kubelet still has it to end.
+            run.forced = True
+        elif change.after["status"].get("phase") in ENDED:
+            self._ended(run)
+
+    def _ended(self, run: Run, done: bool = False) -> None:
+        run.ended, run.done = self._now, done
+        self.checkpoints[run.trial] = max(self.checkpoints.get(run.trial, 0), min(run.printed, 3))
+
+    def step(self) -> None:
+        """Do what is due on all nodes, and find out when something is next."""
+        self.due = self._now + 3600.0
+        for run in [r for r in self.runs.values() if r.ended is None]:
+            self._advance(run)
+        for pod in self._cluster.kubelet.pods():
+            if pod["status"]["phase"] == "Pending" and not pod["metadata"].get("deletionTimestamp"):
+                self._bring_up(pod)
+        if self._cluster.kubelet.tick():
+            self._look_at(self._now + SOON)
+        if any(_is_ending(pod) for pod in self._cluster.kubelet.pods()):
+            self._look_at(self._now + LOOK)
+
+    def _look_at(self, when: float) -> None:
+        self.due = min(self.due, when)
+
+    def _bring_up(self, pod: Object) -> None:
+        """One step of a Pod on its way to run."""
+        uid = pod["metadata"]["uid"]
+        if is_new(pod):
+            self._schedule(pod)
+        elif uid not in self._starts:
+            if self.reachable(pod["spec"]["nodeName"]):
+                self._starts[uid] = self._now + self._trouble(pod) + self._random.uniform(0.1, 0.5)
+        elif self._now >= self._starts[uid] and self.reachable(pod["spec"]["nodeName"]) and uid not in self.runs:
+            self._start(pod)
+        self._look_at(self._starts.get(uid, self._now + LOOK))
+
+    def _schedule(self, pod: Object) -> None:
+        needs = _gpus(pod)
+        for node, has in self._gpus.items():
+            if self.reachable(node) and self._used(node) + needs <= has:
+                self._cluster.kubelet.schedule(name_of(pod), node)
+                return
+        self._cluster.kubelet.find_no_node(name_of(pod))
+
+    def _used(self, node: str) -> int:
+        bound = [p for p in self._cluster.kubelet.pods() if p["spec"].get("nodeName") == node]
+        return sum(_gpus(p) for p in bound if p["status"]["phase"] not in ENDED)
+
+    def _trouble(self, pod: Object) -> float:
+        """What may go wrong before a container starts; for how many seconds it is held up."""
+        fault = self._draws.fault("kubelet start", START_TROUBLES)
+        kubelet, name = self._cluster.kubelet, name_of(pod)
+        match fault.kind if fault else "":
+            case "slow pull":
+                return 20.0 * fault.share if fault else 0.0
+            case "pull fails for a while":
+                kubelet.hold_up(name, "ErrImagePull", "registry.example: 503")
+                return 30.0 * fault.share if fault else 0.0
+            case "node refuses it":
+                kubelet.reject(name, "UnexpectedAdmissionError", "Allocate failed due to device plugin")
+            case "out of gpu":
+                kubelet.reject(name, "OutOfnvidia.com/gpu", "Node didn't have enough resource")
+        return 0.0
+
+    def _start(self, pod: Object) -> None:
+        seen, name = view(pod), name_of(pod)
+        owner = pod["metadata"]["annotations"][ANNOTATION_EXPERIMENT]
+        trial = (owner, seen.key.trial, seen.key.repeat)
+        may_hang = ANNOTATION_TIMEOUT in pod["metadata"]["annotations"]
+        study = self._study(owner)
+        habit = habit_of(study, seen.key.trial, may_hang)
+        made = script(habit, params_of(pod), self.checkpoints.get(trial, 0), pace(study, seen.key.trial))
+        self.runs[seen.uid] = Run(seen.uid, name, trial, seen.key.attempt, pod["spec"]["nodeName"], made, self._now)
+        self._cluster.kubelet.start(name)
+        self._cluster.kubelet.heed(name, made.heed.code, *made.heed.lines)
+        self._advance(self.runs[seen.uid])
+
+    def _advance(self, run: Run) -> None:
+        """Print what is due, and end where that is due."""
+        if run.forced:
+            if self.reachable(run.node):
+                self._ended(run)
+            return
+        lines, over = run.script.lines, run.script.ends
+        while run.printed < len(lines) and self._now >= run.started + lines[run.printed][0]:
+            self._cluster.kubelet.print(run.pod, lines[run.printed][1])
+            run.printed += 1
+        if over is not None and self._now >= run.started + over:
+            if self.reachable(run.node):
+                self._ended(run, done=True)
+                self._cluster.kubelet.exit(run.pod, run.script.code, run.script.reason)
+            return
+        upcoming = [lines[run.printed][0]] if run.printed < len(lines) else []
+        for at in [*upcoming, *([over] if over is not None else [])]:
+            self._look_at(run.started + at)
+
+    def live(self) -> list[Run]:
+        """What really runs now."""
+        return [run for run in self.runs.values() if run.ended is None]
+
+
+def _is_ending(pod: Object) -> bool:
+    if pod["status"]["phase"] in ENDED:
+        return "deletionTimestamp" in pod["metadata"]
+    return "deletionTimestamp" in pod["metadata"] or "activeDeadlineSeconds" in pod["spec"]
+
+
+def _gpus(pod: Object) -> int:
+    limits: list[Any] = [(c.get("resources") or {}).get("limits") or {} for c in pod["spec"]["containers"]]
+    return sum(int(limit.get(GPU, 0)) for limit in limits)

@@ -1,0 +1,252 @@
+"""What must never be, whatever befalls the operator: checked at every change, and when the world has come to rest.
+
+The API server's changes, the nodes' ledger and the database are looked at, never what the operator believes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubetuna_operator import ANNOTATION_EXPERIMENT, LABEL_TOLD
+from kubetuna_operator.experiment.opened import study_name
+from kubetuna_operator.kube.objects import Owner
+from kubetuna_operator.pods.status import view
+from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.objects import Change, key_of
+from tests.apiserver.pod_rules import ENDED
+from tests.apiserver.programs import params_of
+from tests.apiserver.resources import EXPERIMENTS, PODS, TRIALS, Object
+from tests.sim.database import Database
+from tests.sim.nodes import Nodes, Run
+from tests.sim.people import Fate
+
+STATUS_LIMIT = 100_000
+OVER = ("Succeeded", "Failed")
+# Requests of one process within so many seconds.
+STORM_SECONDS, STORM = 10.0, 400
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A trial as the database has it."""
+
+    number: int
+    state: str
+    value: float | None
+    params: Mapping[str, float]
+
+
+@dataclass
+class Known:
+    """What was seen of one Experiment object."""
+
+    name: str
+    uid: str
+    specs: list[Mapping[str, Any]] = field(default_factory=list)
+    ended_at_generation: int | None = None
+    done: int = 0
+    gone: bool = False
+
+
+class Oracles:
+    """Watches a world; ``found`` is what was seen that must never be."""
+
+    def __init__(self, cluster: Cluster, database: Database, nodes: Nodes, fate: Fate) -> None:
+        self._cluster, self._database, self._nodes, self._fate = cluster, database, nodes, fate
+        self.found: list[str] = []
+        self.known: dict[str, Known] = {}
+        # While a request is carried out whose sender was frozen since it sent it: nothing can call that back.
+        self.too_late = False
+        self._late: set[str] = set()
+        self._started: set[str] = set()
+        self._requests: dict[str, deque[float]] = defaultdict(deque)
+        cluster.server.objects.listen(self._changed)
+
+    def report(self, what: str) -> None:
+        """Note what must never be."""
+        self.found.append(what)
+
+    def _changed(self, change: Change) -> None:
+        if change.resource == EXPERIMENTS:
+            self._experiment(change)
+        elif change.resource == PODS and change.before is None and change.after is not None:
+            if self.too_late:
+                self._late.add(change.after["metadata"]["uid"])
+            else:
+                self._pod_made(change.after)
+
+    # At every change.
+
+    def _experiment(self, change: Change) -> None:
+        metadata = change.last["metadata"]
+        known = self.known.setdefault(metadata["uid"], Known(metadata["name"], metadata["uid"]))
+        known.gone = change.after is None
+        if change.after is None:
+            return
+        if not known.specs or known.specs[-1] != change.after["spec"]:
+            known.specs.append(change.after["spec"])
+        status = change.after.get("status") or {}
+        if status and status != (change.before or {}).get("status"):
+            self._status(known, change.after, status)
+
+    def _status(self, known: Known, obj: Object, status: Mapping[str, Any]) -> None:
+        size = len(json.dumps(status))
+        if size > STATUS_LIMIT:
+            self.report(f"the status of {known.name} has {size} bytes")
+        over, generation = status.get("state") in OVER, obj["metadata"]["generation"]
+        if known.ended_at_generation == generation and not over:
+            self.report(f"{known.name} had ended and its status says {status.get('state')} again")
+        if over:
+            known.ended_at_generation = generation
+        done = status.get("trials", 0) - status.get("trialsRunning", 0) - status.get("trialsPending", 0)
+        if done < known.done:
+            self.report(f"the status of {known.name} told of {known.done} ended trials and now of {done}")
+        known.done = max(known.done, done)
+
+    def _pod_made(self, pod: Object) -> None:
+        owner = (pod["metadata"].get("annotations") or {}).get(ANNOTATION_EXPERIMENT)
+        if owner not in self.known or pod["metadata"]["name"].startswith("copy-of-"):
+            return
+        known, key = self.known[owner], view(pod).key
+        stored = {t.number: t for t in self.trials(known)}.get(key.trial)
+        if stored is None or stored.params != {n: float(v) for n, v in params_of(pod).items()}:
+            self.report(f"Pod {pod['metadata']['name']} was made before its parameters were stored: {stored}")
+        elif stored.state != "RUNNING":
+            self.report(f"Pod {pod['metadata']['name']} was made for a trial that is {stored.state}")
+        trial = (owner, key.trial, key.repeat)
+        for run in self._nodes.runs.values():
+            if run.trial == trial and run.finished and run.uid not in self._fate.taken:
+                self.report(f"Pod {pod['metadata']['name']} trains again what {run.pod} had finished")
+        self._check_parallel(known, owner)
+
+    def _check_parallel(self, known: Known, owner: str) -> None:
+        pods = [p for p in self._cluster.kubelet.pods() if p["status"]["phase"] not in ENDED]
+        own = [p for p in pods if (p["metadata"].get("annotations") or {}).get(ANNOTATION_EXPERIMENT) == owner]
+        trials = {view(p).key.trial for p in own if p["metadata"]["uid"] not in self._fate.copies | self._late}
+        most = max(spec["parallelTrialCount"] for spec in known.specs)
+        if len(trials) > most:
+            self.report(f"{known.name} has Pods of {len(trials)} trials at once, parallelTrialCount is {most}")
+
+    def check_runs(self) -> None:
+        """Whether two attempts of one trial run at once, where that may not be."""
+        live: dict[Any, list[Run]] = defaultdict(list)
+        for run in self._nodes.live():
+            if run.uid not in self._fate.copies | self._late:
+                live[run.trial].append(run)
+        for runs in live.values():
+            hit = [r for r in runs if r.forced or not self._nodes.reachable(r.node)]
+            if len(runs) - len(hit) > 1:
+                self.report(f"{' and '.join(r.pod for r in runs)} run at the same time")
+
+    def requested(self, process: str) -> None:
+        """A process asks the API server for something."""
+        now, times = self._cluster.clock.now(), self._requests[process]
+        times.append(now)
+        while times[0] < now - STORM_SECONDS:
+            times.popleft()
+        if len(times) > STORM:
+            self.report(f"{process} makes {len(times)} requests in {STORM_SECONDS:.0f} s")
+            times.clear()
+
+    # At rest.
+
+    def trials(self, known: Known) -> list[Trial]:
+        """The trials of an Experiment, as stored."""
+        name = study_name(Owner(NAMESPACE, known.name, known.uid))
+        rows = self._database.ask(
+            "SELECT t.trial_id, t.number, t.state, v.value FROM trials t JOIN studies s USING (study_id) "
+            "LEFT JOIN trial_values v ON v.trial_id = t.trial_id WHERE s.study_name = ? ORDER BY t.number", name
+        )  # fmt: skip
+        return [Trial(number, state, value, self._params(trial)) for trial, number, state, value in rows]
+
+    def _params(self, trial: int) -> dict[str, float]:
+        return dict(
+            self._database.ask("SELECT param_name, param_value FROM trial_params WHERE trial_id = ?", trial)
+        )
+
+    def unsettled(self) -> str:
+        """What has still to happen; nothing once every Experiment has ended and the world is clean."""
+        for obj in self._cluster.server.objects.of(EXPERIMENTS):
+            status = obj.get("status") or {}
+            if obj["metadata"].get("deletionTimestamp"):
+                return f"{obj['metadata']['name']} is being deleted"
+            if status.get("state") not in OVER or status.get("observedGeneration") != obj["metadata"]["generation"]:
+                return f"{obj['metadata']['name']} is {status.get('state')}"
+        # A copy is its owner's to look after.
+        for run in self._nodes.live():
+            if run.uid not in self._fate.copies:
+                return f"{run.pod} runs"
+        for pod in self._cluster.kubelet.pods():
+            if pod["metadata"]["uid"] in self._fate.copies:
+                continue
+            told = LABEL_TOLD in (pod["metadata"].get("labels") or {})
+            if pod["metadata"].get("deletionTimestamp") or pod["status"]["phase"] not in ENDED or not told:
+                return f"Pod {pod['metadata']['name']} is there: {pod['status']['phase']}"
+        return self._unsettled_trials()
+
+    def _unsettled_trials(self) -> str:
+        """Whether the Trial objects are those of the study."""
+        shown = {key_of(o)[1]: o["status"].get("state") for o in self._cluster.server.objects.of(TRIALS)}
+        living = [known for known in self.known.values() if not known.gone]
+        stored = {f"{known.name}-{t.number}": t.state for known in living for t in self.trials(known)}
+        for name in self._fate.unshown - shown.keys():
+            stored.pop(name, None)
+        return "" if shown == stored else f"Trial objects: {shown}, stored: {stored}"
+
+    def check_rest(self, expected: Any) -> None:
+        """The world has come to rest: every study is whole, every status equals it."""
+        for what in self._database.noted():
+            self.report(what)
+        for known in self.known.values():
+            trials = self.trials(known)
+            if stuck := [t.number for t in trials if t.state == "RUNNING"]:
+                self.report(f"the trials {stuck} of {known.name} were never told")
+            if [t.number for t in trials] != list(range(len(trials))):
+                self.report(f"trials of {known.name} are missing: {[t.number for t in trials]}")
+            most = max(spec["maxTrialCount"] for spec in known.specs)
+            if len(trials) > most:
+                self.report(f"{known.name} made {len(trials)} trials, maxTrialCount was {most} at most")
+            if not known.gone:
+                self._check_status(known, trials)
+                self._check_result(known, trials, expected(known.name))
+
+    def _check_status(self, known: Known, trials: list[Trial]) -> None:
+        obj = self._cluster.server.objects.get(EXPERIMENTS, (NAMESPACE, known.name))
+        assert obj is not None
+        if obj["metadata"]["uid"] != known.uid:
+            return
+        best = min((t.value for t in trials if t.state == "COMPLETE" and t.value is not None), default=None)
+        shown = next(iter((obj["status"].get("currentOptimalTrial") or {}).get("values") or ()), None)
+        if (best is None) != (shown is None) or (best is not None and abs(float(shown) - best) > 1e-9):
+            self.report(f"the best of {known.name} is {best}, its status says {shown}")
+        if known.done != len(trials):
+            self.report(f"{known.name} has {len(trials)} ended trials, its status says {known.done}")
+
+    def _check_result(self, known: Known, trials: list[Trial], expected: Mapping[int, Trial]) -> None:
+        """What nobody changed on purpose ends as it would have undisturbed."""
+        cut = known.name in self._fate.cut_short
+        if not cut and known.name not in self._fate.edited and len(trials) != len(expected):
+            self.report(f"{known.name} made {len(trials)} trials, undisturbed {len(expected)}")
+        for trial in trials:
+            wanted = expected.get(trial.number)
+            if wanted is None or trial == wanted or (cut and trial.state != "COMPLETE"):
+                continue
+            self.report(f"trial {trial.number} of {known.name} ended as {trial}, undisturbed as {wanted}")
+
+
+class Errors(logging.Handler):
+    """Whatever the operator logs with a traceback it did not expect."""
+
+    def __init__(self, oracles: Oracles) -> None:
+        super().__init__(logging.ERROR)
+        self._oracles = oracles
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note it."""
+        if record.exc_info:
+            self._oracles.report(f"the operator logged: {record.getMessage()}: {record.exc_info[1]!r}")

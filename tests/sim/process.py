@@ -1,0 +1,283 @@
+"""One operator's process in a simulated world: the operator's own parts, each of its threads an actor.
+
+It can be interrupted, frozen and ended in the midst of any step; Kubernetes starts it again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from kubetuna_operator.context import PROBE_SECONDS, OperatorContext, Store
+from kubetuna_operator.experiment.controller import Controller
+from kubetuna_operator.kube.api_client import Pace
+from kubetuna_operator.kube.deferred_writes import DeferredWrites
+from kubetuna_operator.kube.events import Events
+from kubetuna_operator.kube.leader import RETRY, Leadership
+from kubetuna_operator.pods.index import PodIndex
+from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.pool import connect
+from tests.apiserver.resources import PODS, Target
+from tests.apiserver.server import Response
+from tests.apiserver.watches import Stream
+from tests.fakes import FakeClock
+from tests.sim.actors import NEVER, Actor, Beside, Timer, Watcher
+from tests.sim.database import Database
+from tests.sim.draws import Draws, Fault
+from tests.sim.network import FREEZE_SECONDS, Killed, Network, refusal
+
+OWN_NAMESPACE = "kubetuna"
+LOST_AFTER = 30.0
+RESTART_SECONDS = 3.0
+# How a transaction goes wrong: before its connection, before its commit, after it.
+DATABASE = {
+    "connect": {"lost": 4.0, "frozen": 0.5, "killed": 0.5},
+    "commit": {"lost": 3.0, "killed": 0.5},
+    "committed": {"lost": 3.0, "frozen": 0.5, "killed": 0.7},
+}
+
+
+class Surroundings(Protocol):
+    """What a process needs of its world."""
+
+    clock: FakeClock
+    cluster: Cluster
+    database: Database
+    draws: Draws
+    nodes: Any
+    fate: Any
+    oracles: Any
+
+    def says(self, who: str, what: str) -> None:
+        """A line of the trace."""
+
+    def rest(self, process: object, seconds: float, frozen: bool) -> None:
+        """Let the world go on in the midst of a step."""
+
+
+class Wall:
+    """The clock of the process's machine, which may be wrong."""
+
+    def __init__(self, true: FakeClock) -> None:
+        self._true, self.shift = true, 0.0
+
+    def now(self) -> float:
+        """Seconds since the epoch, as the machine has them."""
+        return self._true.time + self.shift
+
+
+class Process:
+    """An operator that runs, waits to be started again, or is frozen."""
+
+    def __init__(self, world: Surroundings, name: str) -> None:
+        self.name, self._world = name, world
+        self.alive = self.cut_off = self.leading = False
+        self.actors: list[Actor] = []
+        self._wall = Wall(world.clock)
+        self._lives = itertools.count()
+
+    # What befalls it.
+
+    def says(self, what: str) -> None:
+        """A line of the trace."""
+        self._world.says(self.name, what)
+
+    def rest(self, seconds: float, frozen: bool) -> None:
+        """Be interrupted in the midst of a step; dead afterwards, perhaps."""
+        life = self._network
+        self._world.rest(self, seconds, frozen)
+        if life is not self._network:
+            raise Killed
+
+    def too_late(self, late: bool) -> None:
+        """Whether what is carried out now was sent before the process was frozen."""
+        self._world.oracles.too_late = late
+
+    def shift_clock(self, seconds: float) -> None:
+        """Set the machine's clock to another time."""
+        self._wall.shift = seconds
+
+    def die(self, why: str) -> None:
+        """End at once; the kubelet starts the container again."""
+        if self.alive:
+            self.says(f"ends: {why}")
+            self.close()
+            self._show({"waiting": {"reason": "CrashLoopBackOff"}})
+            again = self._world.clock.time + RESTART_SECONDS
+            self.actors = [Actor(f"{self.name} restart", lambda: again, self.start)]
+
+    def close(self) -> None:
+        """Its end, without a word."""
+        if self.alive:
+            self.alive = self.leading = False
+            self._network.close()
+            self._context.deferred.close()
+            self._context.store.database.dispose()
+
+    def _show(self, state: dict[str, Any]) -> None:
+        """Its own Pod, which others look at."""
+        server = self._world.cluster.server
+        status = {"phase": "Running", "containerStatuses": [{"name": "operator", "state": state}]}
+        found = server.objects.get(PODS, (OWN_NAMESPACE, self.name))
+        if found is None:
+            body = {"metadata": {"name": self.name}, "spec": {"containers": [{"name": "operator"}]}}
+            found = server.writes.create(Target(PODS, OWN_NAMESPACE), body, {})
+        server.change(found, lambda pod: pod.update(status=status))
+
+    # What it consists of.
+
+    def start(self) -> None:
+        """A new process with empty memory."""
+        world, life = self._world, next(self._lives)
+        self.says(f"starts, life {life}")
+        self._show({"running": {}})
+        self.alive = True
+        self._network = Network(self, world.cluster.server, world.draws, self._answers)
+        self._api = connect(self._handle(self._network), _no_wait, Pace(self._monotonic, self._sleep))
+        self._context = self._make_context(world.draws.stream(f"{self.name} {life}"))
+        self._controller = Controller(self._context, (NAMESPACE,), lambda: self._fenced())
+        self._leadership = Leadership(self._api, OWN_NAMESPACE, self.name, self._monotonic, self._wall.now)
+        self.actors = self._make_actors()
+
+    def _monotonic(self) -> float:
+        return self._world.clock.time
+
+    def _sleep(self, seconds: float) -> None:
+        self.rest(seconds, frozen=False)
+
+    def _handle(self, network: Network) -> Callable[..., Response]:
+        def handle(*request: Any) -> Response:
+            if network is not self._network:
+                raise Killed
+            self._world.oracles.requested(self.name)
+            if self._world.fate.down:
+                raise ConnectionRefusedError("connection refused")
+            if self._world.fate.forbidden and f"/namespaces/{NAMESPACE}/" in request[1]:
+                return refusal(403, "Forbidden", f"user {self.name} cannot do that in the namespace {NAMESPACE}")
+            try:
+                return network.handle(*request)
+            except (OSError, Killed):
+                raise
+            except Exception:
+                # Else the operator would take it for an answer of the server's.
+                self._world.oracles.report(f"the simulator itself failed: {traceback.format_exc()}")
+                raise
+
+        return handle
+
+    def _answers(self, pod: str) -> bool:
+        found = self._world.cluster.server.objects.get(PODS, (NAMESPACE, pod))
+        return found is None or self._world.nodes.reachable(found["spec"].get("nodeName"))
+
+    def _make_context(self, chance: Any) -> OperatorContext:
+        deferred = DeferredWrites(self._monotonic)
+        self._readers, self._openings, self._proposals = (Beside(self._world.clock) for _ in range(3))
+        store = Store(self._world.database.engine(self._transaction(self._network)))
+        events = Events(self._api, deferred, self._monotonic, self._wall.now)
+        return OperatorContext(
+            self._api,
+            PodIndex(),
+            store,
+            self.name,
+            deferred,
+            events,
+            self._readers,
+            LOST_AFTER,
+            self._wall,
+            openings=self._openings,
+            proposals=self._proposals,
+            monotonic=self._monotonic,
+            chance=chance,
+        )
+
+    def _transaction(self, network: Network) -> Callable[[str], None]:
+        """What befalls this process's connections to the database."""
+
+        def passing(moment: str) -> None:
+            if network is not self._network or not self.alive:
+                raise Killed
+            if self._world.fate.database_down:
+                raise sqlite3.OperationalError("connection refused")
+            fault = self._world.draws.fault(f"{self.name} db {moment}", DATABASE[moment])
+            if fault is not None:
+                self.says(f"FAULT database {moment}: {fault.kind}")
+                self._disturb(fault)
+
+        return passing
+
+    def _disturb(self, fault: Fault) -> None:
+        match fault.kind:
+            case "frozen":
+                self.rest(1.0 + FREEZE_SECONDS * fault.share, frozen=True)
+            case "killed":
+                self.die("killed at a transaction")
+                raise Killed
+            case "lost":
+                raise sqlite3.OperationalError("server closed the connection unexpectedly")
+
+    # Its threads.
+
+    def _make_actors(self) -> list[Actor]:
+        context, clock, streams = self._context, self._world.clock, self._network.streams
+        (watches,) = self._controller.watches.values()
+
+        def when(waits: Callable[[], float | None]) -> Callable[[], float]:
+            def due() -> float:
+                wait = waits() if self.leading else None
+                return NEVER if wait is None else clock.time + wait
+
+            return due
+
+        pods, experiments = watches.both
+        watchers = {
+            "pods": Watcher(pods, lambda: streams.get("pods"), clock),
+            "experiments": Watcher(experiments, lambda: streams.get("experiments"), clock),
+        }
+        lease, probe = Timer(clock, RETRY, self._look), Timer(clock, PROBE_SECONDS, self._probe)
+        return [
+            self._actor("lease", lease.due, lease.step),
+            self._actor("store", probe.due, probe.step, alone=True),
+            *(self._actor(f"watch of {kind}", w.due, w.step) for kind, w in watchers.items()),
+            self._actor("log readers", self._readers.due, self._readers.step),
+            self._actor("openings", self._openings.due, self._openings.step, alone=True),
+            self._actor("proposals", self._proposals.due, self._proposals.step, alone=True),
+            self._actor("writers", when(context.deferred.due), context.deferred.step, alone=True),
+            self._actor("experiments", when(self._controller.due), self._controller.step, alone=True),
+            self._actor("network", self._network.due, self._network.deliver),
+        ]
+
+    def _actor(self, name: str, due: Callable[[], float], step: Callable[[], object], alone: bool = False) -> Actor:
+        def guarded() -> None:
+            # Whatever it was doing, it is dead.
+            with suppress(Killed):
+                step()
+
+        return Actor(f"{self.name} {name}", due, guarded, self, alone)
+
+    def _look(self) -> None:
+        """Try for the lease, or keep it."""
+        if self._leadership.look():
+            if not self.leading:
+                self.leading = True
+                self.says("leads")
+                self._controller.lead()
+        elif self._leadership.lost:
+            self.die("the lease was lost")
+
+    def _probe(self) -> None:
+        if self.leading:
+            self._context.store.probe()
+
+    def _fenced(self) -> None:
+        self.die("another operator took a study over")
+        raise Killed
+
+
+def _no_wait(stream: Stream, _silence: float) -> None:
+    """In one thread nothing can be waited for: what is not there has been waited for long enough."""
+    if not stream.ready:
+        raise TimeoutError("timed out")

@@ -1,0 +1,240 @@
+"""A simulated world: two operators, a cluster, a database and people, one thing after the other on one clock."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.resources import EXPERIMENTS, NAMESPACES, Target
+from tests.fakes import FakeClock
+from tests.sim.actors import NEVER, Actor
+from tests.sim.database import Database
+from tests.sim.draws import Draws, Fault, Moment
+from tests.sim.experiments import SHAPES, experiment, study_of
+from tests.sim.nodes import Nodes
+from tests.sim.oracles import Errors, Oracles, Trial
+from tests.sim.people import Fate
+from tests.sim.process import OWN_NAMESPACE, Process
+
+BEGIN = 1_800_000_000.0
+# How long things go wrong; within how much longer all must have come to rest; how often that is looked at.
+TROUBLE_SECONDS, PATIENCE, LOOK_SECONDS = 90.0, 1_200.0, 5.0
+# Steps without time going by.
+STORM = 5_000
+DEEDS = 4
+FAULT_RATE = 0.03
+# A step within a step within a step: deeper than this nobody is interrupted.
+DEEPEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How much goes wrong: faults per moment, deeds per world, operators."""
+
+    rate: float = FAULT_RATE
+    deeds: int = DEEDS
+    operators: int = 2
+
+
+CALM = Profile(rate=0.0, deeds=0, operators=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of one seed. ``wrong`` is empty where every oracle held."""
+
+    seed: int
+    wrong: tuple[str, ...]
+    met: Mapping[Moment, Fault]
+    deeds: tuple[Moment, ...]
+    seconds: float
+    steps: int
+    trace: tuple[str, ...] = field(repr=False, default=())
+
+
+class World:
+    """One seed's world. ``shapes``: the Experiments in it, drawn where none are given."""
+
+    def __init__(
+        self,
+        seed: int,
+        profile: Profile,
+        only: frozenset[Moment] | None = None,
+        shapes: tuple[int, ...] = (),
+    ) -> None:
+        self.seed, self.clock, self.trace = seed, FakeClock(BEGIN), list[str]()
+        self.draws = Draws(seed, profile.rate, only)
+        self._random = self.draws.stream("next")
+        self.cluster = Cluster(seed, self.clock)
+        self.cluster.server.writes.create(Target(NAMESPACES), {"metadata": {"name": OWN_NAMESPACE}}, {})
+        self.database = Database()
+        self.nodes = Nodes(self.cluster, self.draws, {"node-1": 2, "node-2": 2}, self._study)
+        self.processes = [Process(self, f"kubetuna-operator-{i}") for i in range(profile.operators)]
+        self.fate = Fate(self.cluster, self.nodes, self.draws, self.processes, self._experiment)
+        self.oracles = Oracles(self.cluster, self.database, self.nodes, self.fate)
+        self.steps = self._depth = self._still = 0
+        self._frozen: list[object] = []
+        self._shapes: dict[str, int] = {}
+        self._begin(shapes, profile)
+
+    def _begin(self, shapes: tuple[int, ...], profile: Profile) -> None:
+        draw = self.draws.stream("experiments")
+        chosen = shapes or tuple(draw.randrange(SHAPES) for _ in range(1 + (draw.random() < 0.3)))
+        for index, shape in enumerate(chosen):
+            name = f"exp{index}"
+            self._shapes[name] = shape
+            self.fate.names.append(name)
+            self.cluster.server.writes.create(Target(EXPERIMENTS, NAMESPACE), self._experiment(name), {})
+        self.fate.draw(profile.deeds, TROUBLE_SECONDS)
+        self._actors = [
+            Actor("nodes", lambda: self.nodes.due, self.nodes.step),
+            Actor("fate", lambda: self.fate.due, lambda: self.says("FATE", self.fate.step())),
+            Actor("controllers", self._controllers_due, self._control),
+        ]
+        self._dirty = self.clock.time
+        self.cluster.server.objects.listen(lambda _: setattr(self, "_dirty", self.clock.time + 0.1))
+
+    def _experiment(self, name: str) -> dict[str, Any]:
+        return experiment(name, self._shapes[name])
+
+    def _study(self, uid: str) -> str:
+        return study_of(self._shapes[self.oracles.known[uid].name])
+
+    def says(self, who: str, what: str) -> None:
+        """A line of the trace."""
+        self.trace.append(f"{self.clock.time - BEGIN:9.3f} {who}: {what}")
+
+    # What happens next.
+
+    def _controllers_due(self) -> float:
+        return self._dirty
+
+    def _control(self) -> None:
+        """The Job controller, the garbage collector, the server's own timers."""
+        self._dirty = self.clock.time + 10.0
+        self.cluster.server.tick()
+        if self.cluster.jobs.tick() | self.cluster.server.deletion.collect():
+            self._dirty = self.clock.time + 0.1
+
+    def _all(self) -> Iterator[Actor]:
+        yield from self._actors
+        for process in self.processes:
+            yield from process.actors
+
+    def _may(self, actor: Actor, within: object) -> bool:
+        if actor.busy or actor.process in self._frozen:
+            return False
+        return not (actor.alone and actor.process is not None and actor.process is within)
+
+    def run_until(self, until: float, within: object = None) -> None:
+        """Let things happen, in the midst of a step of the process ``within``."""
+        while not self.oracles.found:
+            now, ready, soonest = self.clock.time, [], NEVER
+            for actor in self._all():
+                if self._may(actor, within):
+                    due = actor.due()
+                    soonest = min(soonest, due)
+                    if due <= now:
+                        ready.append(actor)
+            if ready:
+                self._do(self._random.choice(ready))
+            elif soonest > until:
+                self.clock.time = max(now, until)
+                return
+            else:
+                self.clock.time, self._still = soonest, 0
+
+    def _do(self, actor: Actor) -> None:
+        self.steps += 1
+        self._still += 1
+        if self._still > STORM:
+            self.oracles.report(f"{STORM} steps without any time going by; the last one: {actor.name}")
+        actor.busy = True
+        try:
+            actor.step()
+        finally:
+            actor.busy = False
+        self.oracles.check_runs()
+
+    def rest(self, process: object, seconds: float, frozen: bool) -> None:
+        """A process is interrupted in the midst of a step: time goes by, and the rest of the world goes on."""
+        if self._depth >= DEEPEST:
+            return
+        self._depth += 1
+        self._frozen += [process] * frozen
+        try:
+            self.run_until(self.clock.time + seconds, None if frozen else process)
+        finally:
+            self._depth -= 1
+            if frozen:
+                self._frozen.remove(process)
+
+    # From the beginning to the end.
+
+    def run(self, expected: Callable[[str], Mapping[int, Trial]]) -> Verdict:
+        """Let things go wrong, then let the world come to rest; ``expected`` are the trials of an Experiment."""
+        with self._listening():
+            for process in self.processes:
+                process.start()
+            self.run_until(self.fate.quiet_at)
+            self.draws.quiet = True
+            self.says("WORLD", "falls quiet")
+            quiet = self.clock.time
+            while not self.oracles.found and (left := self.oracles.unsettled()):
+                if self.clock.time > quiet + PATIENCE:
+                    self.oracles.report(f"{PATIENCE:.0f} s after the last fault: {left}")
+                self.run_until(self.clock.time + LOOK_SECONDS)
+            if not self.oracles.found:
+                self.oracles.check_rest(expected)
+        wrong = tuple(self.oracles.found[:1])
+        for what in wrong:
+            self.says("ORACLE", what)
+        return Verdict(
+            self.seed, wrong, self.draws.met, self.fate.done, self.clock.time - BEGIN, self.steps, tuple(self.trace)
+        )
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        handler, log = Errors(self.oracles), logging.getLogger("kubetuna_operator")
+        log.addHandler(handler)
+        log.propagate = False
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
+            log.propagate = True
+
+    def close(self) -> None:
+        """End everything."""
+        for process in self.processes:
+            process.close()
+        self.database.close()
+
+    def shape(self, name: str) -> int:
+        """Which Experiment has this name here."""
+        return self._shapes[name]
+
+    def stored(self, name: str) -> Mapping[int, Trial]:
+        """The trials of an Experiment."""
+        known = next(k for k in self.oracles.known.values() if k.name == name)
+        return {trial.number: trial for trial in self.oracles.trials(known)}
+
+
+def simulate(seed: int, profile: Profile, only: frozenset[Moment] | None = None) -> Verdict:
+    """One seed's world from its beginning to its end; ``only``: with no other faults and deeds than these."""
+    with closing(World(seed, profile, only)) as world:
+        return world.run(lambda name: undisturbed(world.shape(name)))
+
+
+@functools.cache
+def undisturbed(shape: int) -> Mapping[int, Trial]:
+    """What becomes of an Experiment where nothing goes wrong."""
+    with closing(World(0, CALM, shapes=(shape,))) as world:
+        verdict = world.run(world.stored)
+        assert not verdict.wrong, verdict.wrong
+        return world.stored("exp0")
