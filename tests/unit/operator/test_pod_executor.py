@@ -281,7 +281,7 @@ def test_a_server_that_is_away_is_asked_again(room: Room) -> None:
     room.process.cut_off = True
     room.place.launch(order())
     facts = room.facts()
-    assert facts is not None and facts.phase == "pending" and facts.waiting == Unreachable.public
+    assert facts is not None and facts.phase == "pending" and facts.waiting == Unreachable("").public
     room.process.cut_off = False
     room.cluster.clock.time += 6
     room.place.observe()
