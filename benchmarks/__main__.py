@@ -17,7 +17,7 @@ from rich.table import Table
 from benchmarks.measure import Row, say
 
 # Each is a module with ``rows(quick) -> list[Row]``.
-NAMES = ("store", "control", "turns", "market", "news", "pruning", "results", "concurrency")
+NAMES = ("store", "control", "turns", "logs", "market", "news", "pruning", "results", "concurrency")
 # Needs the cluster of ``make cluster``, so it runs only when it is named.
 ON_REQUEST = ("cluster",)
 

@@ -93,7 +93,7 @@ def test_a_search_is_the_command_lines_own(folder: Path) -> None:
     )
     judged = trainer.evaluate("ensemble_final")
     assert judged["metrics"]["total_return"] == pytest.approx(made.best_value)
-    assert {"buy_and_hold", "flat", "random", "untuned"} == judged["baselines"].keys()
+    assert {"linear", "buy_and_hold", "flat", "random", "untuned"} == judged["baselines"].keys()
     (other,) = trainer.train("other", learning_rate=1e-6)
     assert json.loads((other.folder / "training.json").read_text())["params"]["learning_rate"] == 1e-6
     with pytest.raises(ResultsError, match="holds a model of another training"):

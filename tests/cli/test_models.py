@@ -67,7 +67,7 @@ def test_the_best_trials_walk_forward(tuned: Runner) -> None:
     place = tuned.folder / FOLDER
     assert shown == json.loads((place / "walkforward.json").read_text())
     assert [len(one["values"]) for one in shown["trials"]] == [2, 2] and shown["rank_correlation"] is None
-    assert shown["blocks"][0]["baselines"].keys() == {"buy_and_hold", "flat", "random", "untuned"}
+    assert shown["blocks"][0]["baselines"].keys() == {"linear", "buy_and_hold", "flat", "random", "untuned"}
     assert [block["span"] for block in shown["blocks"]] == ["rows 4,100 to 6,399", "rows 7,300 to 9,599"]
     values = [one["value"] for one in shown["trials"]]
     assert values == sorted(values, reverse=True), "the search's own order"
@@ -108,7 +108,7 @@ def test_the_held_out_test_is_scored_once(tuned: Runner) -> None:
     done = json.loads(tuned.call("finalize", FOLDER, "--seeds", "2", "--json", timeout=600))
     assert len(done["runs"]) == 2 and done["looks"] == 1 and len({r["seed"] for r in done["runs"]}) == 2
     assert done["interval"][0] <= done["mean"] <= done["interval"][1]
-    assert done["baselines"].keys() == {"buy_and_hold", "flat", "random", "untuned"}
+    assert done["baselines"].keys() == {"linear", "buy_and_hold", "flat", "random", "untuned"}
     assert "a second look would tune on it" in tuned.call("finalize", FOLDER, code=1)
     assert "a second look would tune on it" in tuned.call("finalize", "task1-sharpe-ratio", code=1)
     assert "held-out test, scored once" in tuned.call("summary", FOLDER)

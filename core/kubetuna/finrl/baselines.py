@@ -14,7 +14,14 @@ from kubetuna.finrl.fold_results import WalkForward, verdict
 from kubetuna.finrl.looks import known_looks, same_test
 from kubetuna.study.record import StudyRecord
 
-BASELINES = ("buy_and_hold_return", "flat_return", "random_return", "untuned_return")
+BASELINES = (
+    "linear_return",
+    "bag_of_words_return",
+    "buy_and_hold_return",
+    "flat_return",
+    "random_return",
+    "untuned_return",
+)
 # More would push the other checks off the page.
 SHOWN_LOOKS = 3
 _OWN = ("total_return", "cumulative_return")

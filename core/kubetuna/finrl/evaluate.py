@@ -25,7 +25,7 @@ MARKS = {"ensemble.json": "task1", "adapter": "task2"}
 # Options of a trainer that say which data: a model is judged on what it was trained beside.
 DATA_OPTIONS = ("--data", "--stocks", "--news", "--tickers", "--data-seed", "--prices", "--factors", "--align")
 DATA_FLAGS = ("--shuffle-news",)
-CONTENDERS = ("untuned", "random", "buy_and_hold", "flat")
+CONTENDERS = ("untuned", "bag_of_words", "random", "buy_and_hold", "flat")
 
 
 def models_in(folder: Path) -> list[Path]:

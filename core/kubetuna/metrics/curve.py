@@ -89,8 +89,9 @@ class Curve:
         taken = step in known_steps and step >= void
         if self._objective in heard.invalid or taken or not 0 <= step <= STEP_LIMIT:
             return None
-        point = self._point(step, heard.values[self._objective], void, known_steps)
-        return replace(point, text=heard.text, summary=not (heard.text or again or placed))
+        summary = not (heard.text or again or placed)
+        in_order = self._follows(step, void, known_steps)
+        return Point(step, heard.values[self._objective], in_order, void, heard.text, summary)
 
     def _step(self, line: MetricLine) -> int:
         """The step of a report; -1 for a place between two steps that lies no further than an earlier one."""
@@ -106,13 +107,14 @@ class Curve:
         self._position = float(place)
         return self._last + 1
 
-    def _point(self, step: int, value: float, void: int, known_steps: Mapping[int, float]) -> Point:
+    def _follows(self, step: int, void: int, known_steps: Mapping[int, float]) -> bool:
+        """Whether a new point's step is above all before it that stand."""
         if void:
             self._text = 0
             self._last = max((known for known in known_steps if known >= void), default=-1)
         in_order = step > self._last
         self._last = max(self._last, step)
-        return Point(step, value, in_order, void)
+        return in_order
 
     def _heard(self, line: MetricLine) -> MetricLine:
         """What counts of a line. JSON's first number for a metric ends what text says of it, and said before."""

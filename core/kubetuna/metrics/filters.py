@@ -38,7 +38,7 @@ _WORD = re.compile(r"[\w|./-]+", re.ASCII)
 
 
 def default_filter(known: Collection[str]) -> Callable[[str], Pairs]:
-    """A function that finds names and values as ``DEFAULT_FILTER`` does in a line.
+    """A function that finds known names and their values as ``DEFAULT_FILTER`` does in a line.
 
     Katib reads ``val/acc=0.9`` as ``acc``; where ``val/acc`` is itself ``known``, that is the name. A value that
     is no number is given as it stands in the line rather than as Katib's empty text.
@@ -48,9 +48,12 @@ def default_filter(known: Collection[str]) -> Callable[[str], Pairs]:
 
     def pairs(text: str) -> Pairs:
         for match in _ASSIGNMENT.finditer(text):
-            word = match.group(1)
-            if match.group(2) is not None:
-                yield word if word in known else _JOINT.split(word)[-1], _given(match)
+            word, value, _ = match.groups()
+            if value is None:
+                continue
+            name = word if word in known else _JOINT.split(word)[-1]
+            if name in known:
+                yield name, _given(match)
         if written is not None:
             yield from ((match.group(1), _given(match)) for match in written.finditer(text))
 

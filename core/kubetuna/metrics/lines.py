@@ -95,8 +95,11 @@ class LineReader:
         return None
 
     def _parse(self, text: str) -> Record | None:
-        reports = [found for found in objects(text) if self._speaks(found)]
-        return self._from_object(reports[-1]) if reports else self._from_filters(text)
+        report = None
+        if "{" in text:
+            for found in objects(text):
+                report = found if self._speaks(found) else report
+        return self._from_filters(text) if report is None else self._from_object(report)
 
     def _speaks(self, found: Mapping[str, Any]) -> bool:
         return not _SPOKEN.isdisjoint(found) or not self._known.isdisjoint(found)
@@ -130,10 +133,9 @@ class LineReader:
 
 
 def _written(names: Iterable[str]) -> Iterable[bytes]:
-    """The names as they may stand in a line: as they are, and with JSON's escapes."""
-    return dict.fromkeys(
-        form.encode() for name in names for form in (name, json.dumps(name, ensure_ascii=False)[1:-1])
-    )
+    """The names as they may stand in a line: as they are, and with JSON's and Python's escapes."""
+    forms = ((name, json.dumps(name, ensure_ascii=False)[1:-1], repr(name)[1:-1]) for name in names)
+    return dict.fromkeys(form.encode() for written in forms for form in written)
 
 
 def _metric_line(place: int | float | None, pairs: Iterable[tuple[str, Any]], text: bool = False) -> MetricLine:

@@ -28,10 +28,10 @@ def finite(raw: object) -> float | None:
         return None
     if isinstance(raw, str):
         raw = raw.strip()
-        if _GROUPED.match(raw):
+        if not _NUMBER.match(raw):
+            if not _GROUPED.match(raw):
+                return None
             raw = raw.replace(",", "").replace("_", "")
-        elif not _NUMBER.match(raw):
-            return None
     try:
         value = float(raw)
     except (ValueError, OverflowError):

@@ -9,7 +9,7 @@ from kubetuna.experiment.field_errors import invalid, unsupported
 from kubetuna.experiment.model import Collector, Direction, Objective, Strategy
 from kubetuna.metrics.filters import compile_filter
 from kubetuna.parsing.fields import Fields
-from kubetuna.parsing.shape import HOLDS_THE_OBJECTIVE
+from kubetuna.parsing.objective_shape import HOLDS_THE_OBJECTIVE
 
 
 def parse_goals(spec: Fields) -> tuple[tuple[Objective, ...], tuple[str, ...], dict[str, Strategy]]:

@@ -31,6 +31,9 @@ from kubetuna.trials.snapshot import AttemptView, Snapshot, TrialView
 # others displace is not.
 FREE_RETRIES = 10
 
+# Before anything has started, a start that fails at once is tried that many times more; then it is the template.
+START_RETRIES = 2
+
 # From the second free retry on a trial waits before its next attempt, twice as long each time: a node that refuses
 # Pods would else use up all of them within seconds.
 FREE_WAIT_SECONDS, FREE_WAIT_LIMIT = 2.0, 60.0
@@ -211,8 +214,8 @@ def _ended(
     assert attempt.facts is not None
     facts = attempt.facts.exit or ExitFacts()
     result = classify(facts, attempt.stop, trial.verdict, trial.reading)
-    if result.outcome is Outcome.START_ERROR and snapshot.startable:
-        # Its image, its node or its parameters, but not the template: others have started.
+    if result.outcome is Outcome.START_ERROR and (snapshot.startable or _may_start_yet(trial, facts)):
+        # Its image, its node or its parameters, but not the template: others have started, or may have.
         result = Classified(Outcome.INFRASTRUCTURE, result.message)
     retry = RULES[result.outcome].retry
     over = end is not None and end.stops(trial)
@@ -237,6 +240,15 @@ def _key(trial: TrialView, attempt: AttemptView) -> AttemptKey:
 
 def _next_key(trial: TrialView, attempt: AttemptView, repeat: int) -> AttemptKey:
     return AttemptKey(trial.number, attempt.number + 1, repeat)
+
+
+def _may_start_yet(trial: TrialView, facts: ExitFacts) -> bool:
+    """Whether a start that failed at once shows too little: a node that restarts ends what it is starting likewise.
+
+    One without an exit code was waited for as long as ``startTimeout`` says.
+    """
+    before = sum(1 for a in trial.attempts[:-1] if a.reason == "StartError")
+    return facts.exit_code is not None and before < START_RETRIES
 
 
 def _retry_at(trial: TrialView, retry: Retry, facts: ExitFacts, ended: float | None) -> float:

@@ -94,7 +94,8 @@ class Observer:
             latest = views[-1]
             if read:
                 self._read(log, views[-1].facts, trial.verdict == "prune")
-            views = (*views[:-1], replace(latest, drained=log.drained))
+            if log.drained:
+                views = (*views[:-1], replace(latest, drained=True))
         return TrialView(
             trial.number,
             views,
@@ -107,7 +108,8 @@ class Observer:
 
     def _reading(self, log: TrialLog) -> Reading:
         """What a log says, and whether it was judged as the study's other trials are."""
-        return replace(log.reading(), protocol=self.other_protocol(log))
+        reading, other = log.reading(), self.other_protocol(log)
+        return replace(reading, protocol=other) if other else reading
 
     def other_protocol(self, log: TrialLog) -> str:
         """The trial's protocol of evaluation where it is not the study's; a trial that names none is trusted."""

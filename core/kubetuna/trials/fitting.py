@@ -26,15 +26,22 @@ def fitted(document: Mapping[str, Any], limit: int, divisible: Container[str]) -
     if size(document) <= limit:
         return document
     copy: dict[str, Any] = json.loads(json.dumps(document))
-    left_out: dict[str, None] = {}
-    while size({**copy, OMITTED: list(left_out)}) > limit:
+    left_out: list[str] = []
+    while size({**copy, OMITTED: left_out}) > limit:
         found = max(_fields(copy, divisible, ""), key=_weight, default=None)
         if found is None:
             break
         parent, name, path = found
         parent[name] = _half(parent[name])
-        left_out[path] = None
-    return {**copy, OMITTED: list(left_out)}
+        left_out = _with(left_out, path)
+    return {**copy, OMITTED: left_out}
+
+
+def _with(paths: list[str], path: str) -> list[str]:
+    """These paths and one more; one inside another says nothing new."""
+    if any(path == other or path.startswith(f"{other}.") for other in paths):
+        return paths
+    return [*(other for other in paths if not other.startswith(f"{path}.")), path]
 
 
 def _weight(field: tuple[dict[str, Any], str, str]) -> float:

@@ -155,5 +155,6 @@ class ExperimentRun:
 
 def _said(error: Exception) -> str:
     """An error that nobody foresaw, in words that anyone may read."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    words = getattr(error, "public", str(error))
+    text = f"{type(error).__name__}: {words}" if words else type(error).__name__
     return _SECRET.sub("…", bounded(text))[:TEXT_LIMIT]

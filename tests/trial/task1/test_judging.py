@@ -10,6 +10,7 @@ import torch
 
 from kubetuna_trial.task1.data import Dataset, planted_dataset
 from kubetuna_trial.task1.evaluation import Policy, buy_and_hold, ensemble_policy, judge
+from kubetuna_trial.task1.linear import fitted, judged, linear_policy
 from kubetuna_trial.task1.market import Seen, Tape
 from kubetuna_trial.task1.protocol import protocol_of
 from tests.trial.task1 import worlds
@@ -94,3 +95,38 @@ def test_learning_beats_luck_on_planted_data_and_not_without_a_signal() -> None:
     window = 7_000
     assert skill > 0.2
     assert abs(float(np.mean(luck))) < 3 / np.sqrt(window)
+
+
+def test_a_report_uses_a_share_of_a_long_window_spread_over_it() -> None:
+    data = worlds.data()
+    tape, short = Tape.of(data, CPU), protocol_of(data, data.validation)
+    assert short.reported == short.episodes, "of a short window every report is the same measure"
+    long = replace(short, window=(0, 300 * 530 + 1))
+    assert long.reported == 265
+    rows: list[int] = []
+
+    def watching(now: Seen) -> torch.Tensor:
+        rows.extend(now.rows.tolist())
+        return torch.ones(len(now.rows), dtype=torch.int64)
+
+    judge(watching, 300, 1, tape, short, 4)
+    first, last = short.window
+    assert len(rows) == 4 and rows[0] == first and np.diff(rows).min() >= 2 * short.episode
+    assert rows[-1] > first + 0.6 * (last - first)
+
+
+def test_the_linear_rival_is_fitted_on_train_rows_and_finds_the_signal() -> None:
+    data = worlds.data()
+    tape, protocol = Tape.of(data, CPU), protocol_of(data, data.validation)
+    weights = fitted(data)
+    later = replace(
+        data, prices=np.concatenate([data.prices[: data.train.stop], data.prices[data.train.stop :] * 2])
+    )
+    assert np.array_equal(fitted(later), weights)
+    found = judged(weights.tolist(), tape, protocol).performance
+    assert found.total_return > max(0.0, buy_and_hold(tape, protocol).performance.total_return)
+    flat = linear_policy(np.zeros_like(weights), tape)
+    assert judge(flat, 1, 1, tape, protocol).turnover == 0, "what foretells nothing trades nothing"
+    noise = planted_dataset(20_000, 7, 0.0)
+    nothing = judged(fitted(noise).tolist(), Tape.of(noise, CPU), protocol_of(noise, noise.validation)).performance
+    assert nothing.sharpe_ratio < found.sharpe_ratio / 3

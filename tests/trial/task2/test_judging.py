@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kubetuna_trial.task2.data import Market, market_of
+from kubetuna_trial.task2.data import Market, market_of, planted_market
 from kubetuna_trial.task2.evaluation import (
     Scores,
     baselines,
@@ -22,6 +22,7 @@ from kubetuna_trial.task2.planted import Article, World
 from kubetuna_trial.task2.prompts import Prompts
 from kubetuna_trial.task2.protocol import Protocol, protocol_of
 from kubetuna_trial.task2.training import scores
+from kubetuna_trial.task2.words import word_scores
 from tests.trial.task2 import worlds
 
 
@@ -168,3 +169,18 @@ def test_prompts_hold_the_newest_news_and_yesterdays_close() -> None:
     silent = [d for d in market.train for t in market.world.tickers if not prompts.known(d, t)]
     everything = len(market.train) * len(market.world.tickers)
     assert 0 < len(silent) < 0.2 * everything
+
+
+def test_the_bag_of_words_learns_from_train_days_and_finds_the_signal() -> None:
+    def judged(market: Market) -> float:
+        protocol = protocol_of(market)
+        return judge(word_scores(market, protocol, protocol.days()), market, protocol, protocol.days()).hit_rate
+
+    market = planted_market(3, days=400)
+    assert judged(market) > 0.56
+    assert abs(judged(planted_market(3, shuffled=True, days=400)) - 0.5) < 0.05
+    late = market.world.bars.copy()
+    late[:, market.window.start :] *= np.linspace(1, 3, late.shape[1] - market.window.start)[None, :, None]
+    later, protocol = replace(market, world=replace(market.world, bars=late)), protocol_of(market)
+    found = (word_scores(one, protocol, protocol.days()).greedy for one in (market, later))
+    assert np.array_equal(*found), "prices of the window teach it nothing"

@@ -139,7 +139,9 @@ def test_which_key_is_the_step(keys: str, step: int | None, position: float | No
     assert isinstance(found, MetricLine) and (found.step, found.position) == (step, position)
 
 
-@pytest.mark.parametrize("name", ["step", "epoch", "outcome", "series", "protocol", "__proto__", "=", 'a"b', "n@1"])
+@pytest.mark.parametrize(
+    "name", ["step", "epoch", "outcome", "series", "protocol", "__proto__", "=", 'a"b', "a'b\"c", r"a\b"]
+)
 @pytest.mark.parametrize("write", [json.dumps, str])
 def test_a_metric_may_have_any_name(name: str, write: Any) -> None:
     found = LineReader((name,)).read(f"x {write({name: 0.5, 'more': 1})}".encode())

@@ -14,7 +14,7 @@ from kubetuna.parsing.parse import parse_experiment
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest
 from kubetuna_operator import LABEL_TOLD
 from kubetuna_operator.context import ExperimentRef
-from kubetuna_operator.kube.api_client import Refused, collection
+from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
 from kubetuna_operator.workloads import launches
 from kubetuna_operator.workloads.executor import PodExecutor
 from tests.apiserver.cluster import NAMESPACE, Cluster
@@ -281,7 +281,7 @@ def test_a_server_that_is_away_is_asked_again(room: Room) -> None:
     room.process.cut_off = True
     room.place.launch(order())
     facts = room.facts()
-    assert facts is not None and facts.phase == "pending" and "refused" in str(facts.waiting)
+    assert facts is not None and facts.phase == "pending" and facts.waiting == Unreachable("").public
     room.process.cut_off = False
     room.cluster.clock.time += 6
     room.place.observe()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from kubernetes.config import ConfigException
 
+from kubetuna_operator.experiment.run import _said as failed_turn_text
 from kubetuna_operator.kube import api_client
 from kubetuna_operator.kube.api_client import Api, Refused, Unreachable
 from tests.unit.operator.servers import answer, served
@@ -86,4 +88,5 @@ def test_what_anyone_may_read_of_a_failed_request_is_no_address(reply: bytes) ->
         api.get("/api/v1/pods")
     absent = api_client.Unreachable("GET /api: HTTPSConnectionPool(host='10.96.0.1', port=443): refused")
     for error in (broken.value, absent):
-        assert error.public and "/api" not in error.public and "10.96" not in error.public
+        shown = json.dumps([error.public, failed_turn_text(error)])
+        assert error.public in shown and "/api" not in shown and "10.96" not in shown

@@ -234,6 +234,18 @@ def test_attempts_that_all_failed_to_start_show_a_template_that_cannot() -> None
     assert told(snapshot(trial(0, ended), other, tally=Tally(numbered=4))) is Outcome.START_ERROR
 
 
+def test_a_first_start_that_fails_at_once_is_tried_again_before_the_template_is_blamed() -> None:
+    """A node that restarts ends what it is just starting as a missing program does."""
+    failed = {"reason": "StartError", "exit_code": 128}
+    earlier = [past(n, Outcome.INFRASTRUCTURE, "StartError") for n in range(2)]
+    for count in range(2):
+        ended = trial(0, *earlier[:count], attempt(0, count, phase="ended", exit=failed))
+        (action, *_) = plan(snapshot(ended, tally=Tally(numbered=4)), NOW + 60)
+        assert isinstance(action, LaunchAttempt) and action.key == AttemptKey(0, count + 1)
+    third = trial(0, *earlier, attempt(0, 2, phase="ended", exit=failed))
+    assert told(snapshot(third, tally=Tally(numbered=4))) is Outcome.START_ERROR
+
+
 @pytest.mark.parametrize("reading", [good_reading(), NO_METRIC], ids=["an old value", "no value"])
 def test_a_value_that_may_be_an_old_one_is_never_the_trials(reading: Reading) -> None:
     ended = trial(0, attempt(0, phase="ended"), reading=replace(reading, lost=True))

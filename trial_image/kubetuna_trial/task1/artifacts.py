@@ -49,6 +49,7 @@ def _description(trial: Trial, data: Dataset) -> dict[str, object]:
         "inputs": ["position / max_position", "seconds held / 3600", "factors, scaled and clipped to ±5"],
         "factor_mean": data.mean.tolist(),
         "factor_deviation": data.deviation.tolist(),
+        "linear": trial.linear,
         "seed": trial.plan.seed,
         "data": data.source,
         "origin": dict(data.origin),

@@ -31,9 +31,9 @@ Without options it trains on synthetic data with a planted signal, in about ten 
 EPILOG = """\
 Parameters come from the options below or from KUBETUNA_PARAMS (a JSON object); options win. KUBETUNA_SEED,
 KUBETUNA_CHECKPOINT_DIR and KUBETUNA_OUT stand for --seed, --checkpoints and --out. Each report is one JSON line on
-stdout: step, sharpe_ratio, total_return, romad, max_drawdown; the last also holds buy_and_hold_return, flat_return
-and random_return on the same seconds. SIGTERM saves a checkpoint and leaves with exit code 143; started again with
-the same options, training goes on exactly where it was."""
+stdout: step, sharpe_ratio, total_return, romad, max_drawdown; the last also holds linear_return,
+buy_and_hold_return, flat_return and random_return on the same seconds. SIGTERM saves a checkpoint and leaves with
+exit code 143; started again with the same options, training goes on exactly where it was."""
 
 ADVICE = "lower num_sims, buffer_size_multiplier or batch_size"
 VERBS: dict[str, Any] = {"replay": replay, "evaluate": evaluate}

@@ -23,6 +23,7 @@ from kubetuna_trial.errors import InputError
 from kubetuna_trial.metrics import Floats, break_even, performance, simple_returns
 from kubetuna_trial.task1.ensemble import Ensemble, load_ensemble
 from kubetuna_trial.task1.evaluation import Judgement, buy_and_hold, ensemble_policy, judge, random_policy
+from kubetuna_trial.task1.linear import judged
 from kubetuna_trial.task1.market import Tape
 from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE
 from kubetuna_trial.task1.protocol import Protocol
@@ -30,10 +31,10 @@ from kubetuna_trial.task1.windows import PARTS, Window, refuse_own, window_of
 from kubetuna_trial.wire import SERIES_POINTS, thinned
 
 DESCRIPTION = """\
-Score a saved ensemble on one part of a data set by the protocol of evaluation, beside buying and holding, doing
-nothing, random trades and the same networks before training, and at other trading costs. Without data it takes the
-data that the model was trained on; of a model trained with --fold, validation is that fold's block. --split all is
-for other data than the model's own: the held-out test part of those is left to kubetuna finalize."""
+Score a saved ensemble on one part of a data set by the protocol of evaluation, beside least squares, buying and
+holding, doing nothing, random trades and the same networks before training, and at other trading costs. Without
+data it takes the data that the model was trained on; of a model trained with --fold, validation is that fold's
+block. --split all is for other data than the model's own, whose held-out test is left to kubetuna finalize."""
 
 # From free to what a large exchange takes of a small customer.
 COSTS = (0.0, 7e-7, 1e-5, 5e-5, 1e-4, 5e-4)
@@ -130,7 +131,9 @@ def _baselines(ensemble: Ensemble, tape: Tape, protocol: Protocol) -> dict[str, 
         for seed in seeds
     ]
     held = _figures(buy_and_hold(tape, protocol))
+    weights = ensemble.described.get("linear")
     return {
+        **({"linear": _figures(judged(weights, tape, protocol))} if weights else {}),
         "buy_and_hold": held,
         "flat": dict.fromkeys(held, 0.0),
         "random": {name: float(np.mean([one[name] for one in luck])) for name in held},

@@ -54,9 +54,13 @@ def random_policy(seed: int) -> Policy:
 def judge(
     policy: Policy, gap: int, units: int, tape: Tape, protocol: Protocol, episodes: int | None = None
 ) -> Judgement:
-    """Trade the window, or its first ``episodes``, deciding every ``gap`` seconds with up to ``units`` units."""
+    """Trade the window, deciding every ``gap`` seconds with up to ``units`` units.
+
+    With ``episodes`` only as many of it, spread evenly: a part that lies in one place would judge by its weather.
+    """
     count = min(episodes or protocol.episodes, protocol.episodes)
-    starts = torch.arange(count, device=tape.prices.device) * protocol.episode + protocol.window[0]
+    chosen = torch.arange(count, device=tape.prices.device) * protocol.episodes // count
+    starts = chosen * protocol.episode + protocol.window[0]
     rules = Rules(protocol.slippage, units, SECONDS_HELD_AT_MOST)
     worth, turnover = _episodes(policy, gap, starts, tape, rules, protocol.episode)
     gains = np.diff(worth, axis=0, prepend=0.0).T.reshape(-1)

@@ -22,12 +22,13 @@ class Protocol:
     data: str
     window: tuple[int, int]
     episode: int = 300
-    report_episodes: int = 8
+    report_share: float = 0.5
+    report_least: int = 40
     slippage: float = 7e-7
     starting_equity: float = 1e6
     random_seeds: int = 5
     tie_rule: str = "majority, then advantage, then keep"
-    version: int = 1
+    version: int = 2
     fold: str | None = None
 
     @property
@@ -43,6 +44,11 @@ class Protocol:
     def episodes(self) -> int:
         """Whole episodes of the window; carrying out the last trade needs one second more."""
         return (self.window[1] - self.window[0] - 1) // self.episode
+
+    @property
+    def reported(self) -> int:
+        """Episodes of a report before the last: all of a short window, half of a long one."""
+        return min(self.episodes, max(self.report_least, int(self.episodes * self.report_share)))
 
 
 def protocol_of(data: Dataset, window: Span) -> Protocol:

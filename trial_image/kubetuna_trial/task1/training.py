@@ -19,6 +19,7 @@ from kubetuna_trial.checkpoint import Checkpoints
 from kubetuna_trial.memory import require
 from kubetuna_trial.task1.data import Dataset
 from kubetuna_trial.task1.evaluation import Judgement, baselines, ensemble_policy, judge
+from kubetuna_trial.task1.linear import fitted, judged
 from kubetuna_trial.task1.market import Tape
 from kubetuna_trial.task1.member import Member, Scale
 from kubetuna_trial.task1.parameters import Parameters
@@ -64,6 +65,7 @@ class Trial:
     def __init__(self, plan: Plan, data: Dataset, checkpoints: Callable[[str], Checkpoints]) -> None:
         self.plan, self.protocol = plan, protocol_of(data, data.validation)
         self.tape = Tape.of(data, torch.device(plan.device))
+        self.linear = fitted(data).tolist()
         self._checkpoints = checkpoints(configuration(plan, self.protocol))
         scale, count = PROFILES[plan.profile], len(plan.params.agents)
         require(memory_needs(plan), self.tape.prices.device)
@@ -88,7 +90,7 @@ class Trial:
             if not self._train(step, stopped):
                 self.save()
                 return False
-            report(Report(step, self.judge(None if step == self.plan.reports else self.protocol.report_episodes)))
+            report(Report(step, self.judge(None if step == self.plan.reports else self.protocol.reported)))
             self._reported = step
             self.save()
         return True
@@ -110,7 +112,8 @@ class Trial:
 
     def baselines(self) -> dict[str, float]:
         """What training must beat, by the same protocol."""
-        return baselines(self.tape, self.protocol)
+        linear = judged(self.linear, self.tape, self.protocol).performance.total_return
+        return {**baselines(self.tape, self.protocol), "linear_return": linear}
 
     def save(self) -> None:
         """Write a checkpoint."""

@@ -31,8 +31,8 @@ Parameters come from the options below or from KUBETUNA_PARAMS (a JSON object); 
 KUBETUNA_CHECKPOINT_DIR and KUBETUNA_OUT stand for --seed, --checkpoints and --out; HF_TOKEN is the token of a model
 that needs a login. Each report is one JSON line on stdout: step, cumulative_return, mean_reward, sharpe_ratio,
 max_drawdown, hit_rate; the last also holds untuned_hit_rate, untuned_return, random_hit_rate, random_return,
-buy_and_hold_return and flat_return on the same dates. SIGTERM saves a checkpoint and leaves with exit code 143;
-started again with the same options, training goes on exactly where it was."""
+bag_of_words_return, buy_and_hold_return and flat_return on the same dates. SIGTERM saves a checkpoint and leaves
+with exit code 143; started again with the same options, training goes on exactly where it was."""
 
 ADVICE = "use_4bit: true, a lower lora_r, fewer --days-per-step, or a smaller model take less"
 LEAST = {"reports": 1, "threads": 1, "data_seed": 0, "per_pass": 1, "days_per_step": 1, "samples": 2, "kl": 0}

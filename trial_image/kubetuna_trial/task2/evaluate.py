@@ -16,11 +16,12 @@ from kubetuna_trial.task2.policy import Policy, Tuned
 from kubetuna_trial.task2.protocol import Protocol, protocol_of
 from kubetuna_trial.task2.saved import add_saved, saved_fold, saved_model
 from kubetuna_trial.task2.training import figures, scores
+from kubetuna_trial.task2.words import word_scores
 
 DESCRIPTION = """\
-Judge a model by the protocol that judges trials: with its adapter (tuned), without (untuned), beside random scores,
-buying and holding, and doing nothing, on the same days. --split validation are the days that its trial was
-judged on; --split test reads the test files, which is left to kubetuna finalize: it records that it did."""
+Judge a model by the protocol that judges trials: with its adapter (tuned), without (untuned), beside a bag of
+words, random scores, buying and holding, and doing nothing, on the same days. --split validation are the days that
+its trial was judged on; the test files are left to kubetuna finalize, which records that it read them."""
 
 
 # A fraction of what is traded, at each side: from free to what a small broker takes of an illiquid share.
@@ -75,6 +76,7 @@ def _contenders(policy: Policy | Tuned, market: Market, protocol: Protocol) -> d
             found["untuned"] = figures(judge(scores(policy, market, days), market, protocol, days))
     else:
         found["untuned"] = figures(asked)
+    found["bag_of_words"] = figures(judge(word_scores(market, protocol, days), market, protocol, days))
     found["random"] = _means(luck(market, protocol, days))
     found |= {name: _plain(returns) for name, returns in untrained(market, protocol, days).items()}
     costs = [_at_cost(own, market, replace(protocol, cost=cost)) for cost in COSTS]

@@ -23,6 +23,7 @@ from kubetuna_trial.task2.parameters import Parameters
 from kubetuna_trial.task2.policy import Policy, Stopped, new_policy
 from kubetuna_trial.task2.prompts import Prompts
 from kubetuna_trial.task2.protocol import Protocol, protocol_of
+from kubetuna_trial.task2.words import word_scores
 
 Asked = Callable[[], bool]
 
@@ -108,10 +109,12 @@ class Trial:
         found = self.judge(days, stopped)
         with self.policy.untuned():
             untuned = self.judge(days, stopped)
+        bag = judge(word_scores(self.market, self.protocol, days), self.market, self.protocol, days)
         beside = {
             "untuned_hit_rate": untuned.hit_rate,
             "untuned_return": untuned.performance.total_return,
             **baselines(self.market, self.protocol, days),
+            "bag_of_words_return": bag.performance.total_return,
         }
         return Report(step, found, beside)
 
