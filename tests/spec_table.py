@@ -84,6 +84,14 @@ GOOD: dict[str, Mapping[str, Any]] = {
     "numbers in YAML 1.1's own way": {SPACE: {"min": 1e-6, "max": 0.5}, "spec.budget": {"trialTimeout": 90}},
     "a list of every type": _kind("categorical", list=["a", 2, 2.5, True]),
     "several objectives": {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL},
+    "several objectives and further metrics": {
+        OBJECTIVE: ABSENT,
+        "spec.objectives": SEVERAL,
+        "spec.additionalMetricNames": ["latency", "acc"],
+        "spec.metricDirections": {"latency": "minimize"},
+        "spec.metricStrategies": [{"name": "cost", "value": "min"}, {"name": "acc", "value": "max"}],
+        "spec.constraints": ["latency <= 50 and cost < 3"],
+    },
     "repeats and a re-test": {"spec.repeats": 3, "spec.retest": {"top": 2, "repeats": 4}},
     "a re-test by its defaults": {"spec.retest": {}},
     "a re-test of a list of one objective": {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL[:1], "spec.retest": {}},
@@ -199,6 +207,32 @@ BAD: dict[str, Bad] = {
     "pruning several objectives": Bad(
         {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL, **_settings("median", "earlyStopping")},
         "spec.earlyStopping",
+    ),
+    "one of several objectives twice": Bad(
+        {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL, "spec.additionalMetricNames": ["acc", "cost"]},
+        "spec.additionalMetricNames",
+    ),
+    "a further metric's direction that is none": Bad(
+        {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL, "spec.metricDirections": {"acc": "up"}},
+        "spec.metricDirections.acc",
+    ),
+    "a strategy beside several objectives for no metric": Bad(
+        {
+            OBJECTIVE: ABSENT,
+            "spec.objectives": SEVERAL,
+            "spec.metricStrategies": [{"name": "acc", "value": "max"}],
+        },
+        "spec.metricStrategies[0].name",
+        server=False,
+    ),
+    "further metrics outside the objective": Bad(
+        {"spec.additionalMetricNames": ["acc"]}, "spec.additionalMetricNames"
+    ),
+    "directions outside the objective": Bad(
+        {"spec.metricDirections": {"acc": "maximize"}}, "spec.metricDirections"
+    ),
+    "strategies outside the objective": Bad(
+        {"spec.metricStrategies": [{"name": "loss", "value": "min"}]}, "spec.metricStrategies"
     ),
     "a count of zero": Bad({"spec.maxTrialCount": 0, "spec.parallelTrialCount": ABSENT}, "spec.maxTrialCount"),
     "a count that is text": Bad({"spec.parallelTrialCount": "many"}, "spec.parallelTrialCount"),

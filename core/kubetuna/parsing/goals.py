@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import cast
 
-from kubetuna.experiment.field_errors import invalid, unsupported
+from kubetuna.experiment.field_errors import forbidden, invalid, unsupported
 from kubetuna.experiment.model import Collector, Direction, Objective, Strategy
 from kubetuna.metrics.filters import compile_filter
 from kubetuna.parsing.fields import Fields
-from kubetuna.parsing.objective_shape import HOLDS_THE_OBJECTIVE
+from kubetuna.parsing.objective_shape import BELONGS_TO_ONE, BESIDE_SEVERAL, HOLDS_THE_OBJECTIVE
 
 
 def parse_goals(spec: Fields) -> tuple[tuple[Objective, ...], tuple[str, ...], dict[str, Strategy]]:
     """Objectives, additional metrics and strategies."""
-    if "objectives" in spec:
-        found = (_objective(fields, "metric", "direction") for fields in spec.objects("objectives"))
-        return tuple(o for o in found if o is not None), (), {}
-    fields = spec.child("objective")
-    objective = _objective(fields, "objectiveMetricName", "type")
-    additional = _additional(fields)
-    metrics = (fields.text("objectiveMetricName"), *additional)
-    strategies = _strategies(fields, {name for name in metrics if name})
-    return (() if objective is None else (objective,)), additional, strategies
+    several, fields = "objectives" in spec, _holder(spec)
+    metric, direction = ("metric", "direction") if several else ("objectiveMetricName", "type")
+    goals = list(spec.objects("objectives")) if several else [fields]
+    found = (_objective(goal, metric, direction) for goal in goals)
+    names = {name for goal in goals if (name := goal.text(metric))}
+    additional = _additional(fields, names)
+    for misplaced in () if several else BESIDE_SEVERAL:
+        if misplaced in spec:
+            spec.problem(misplaced, forbidden(BELONGS_TO_ONE))
+    strategies = _strategies(fields, {*names, *additional})
+    return tuple(o for o in found if o is not None), additional, strategies
+
+
+def _holder(spec: Fields) -> Fields:
+    """What holds the fields about further metrics."""
+    return spec if "objectives" in spec else spec.child("objective")
 
 
 def _objective(fields: Fields, metric: str, direction: str) -> Objective | None:
@@ -30,12 +37,12 @@ def _objective(fields: Fields, metric: str, direction: str) -> Objective | None:
     return Objective(name, cast(Direction, way), fields.real("goal")) if name and way else None
 
 
-def _additional(fields: Fields) -> tuple[str, ...]:
+def _additional(fields: Fields, objectives: Set[str]) -> tuple[str, ...]:
     names = tuple(name for _index, name, _path in fields.items("additionalMetricNames"))
-    objective = fields.text("objectiveMetricName")
-    if objective is not None and objective in names:
-        fields.problem("additionalMetricNames", invalid(objective, HOLDS_THE_OBJECTIVE))
-    return tuple(name for name in names if name != objective)
+    for name in names:
+        if name in objectives:
+            fields.problem("additionalMetricNames", invalid(name, HOLDS_THE_OBJECTIVE))
+    return tuple(name for name in names if name not in objectives)
 
 
 def _strategies(fields: Fields, known: set[str]) -> dict[str, Strategy]:
@@ -58,7 +65,7 @@ def usual_strategies(objectives: Sequence[Objective], additional: Sequence[str])
 
 def parse_directions(spec: Fields) -> dict[str, Direction]:
     """Which way metrics that are no objectives are better, where the file says so."""
-    fields = spec.child("objective").child("metricDirections")
+    fields = _holder(spec).child("metricDirections")
     found = ((name, fields.text(name)) for name in fields.raw_all())
     return {name: cast(Direction, way) for name, way in found if way}
 

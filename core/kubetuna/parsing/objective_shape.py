@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from kubetuna.parsing.schema import List, Number, Object, Rule, Text
+from kubetuna.parsing.schema import List, Node, Number, Object, Rule, Text
 
 HOLDS_THE_OBJECTIVE = "holds the objective, which is collected already"
+BELONGS_TO_ONE = "is for several objectives; with one it belongs into spec.objective"
 METRIC_LIMIT = 200
 # Control characters and ends of lines, as a character class has them here and in the API server.
 _UNSEEN = r"\x00-\x1f\x7f-\x9f"
@@ -20,15 +21,46 @@ def _direction() -> Text:
     return Text(words=("minimize", "maximize"), required=True)
 
 
-def _directions() -> Object:
-    return Object(
-        {},
-        values=Text(words=("minimize", "maximize")),
-        high=51,
-        editable=True,
-        description="Which way further metrics are better, {accuracy: maximize}, for --metric and comparisons.",
-    )
+def _further(limit: int) -> dict[str, Node]:
+    """What may be said of metrics beside the objectives."""
+    strategy = {
+        "name": Text(low=1, high=METRIC_LIMIT, required=True),
+        "value": Text(words=("min", "max", "latest"), required=True),
+    }
+    return {
+        "additionalMetricNames": List(
+            _metric(), high=limit, distinct=True, description="Further metrics to collect."
+        ),
+        "metricStrategies": List(
+            Object(strategy),
+            high=limit + 1,
+            key="name",
+            description="Which value of a metric's curve stands for the trial (latest).",
+        ),
+        "metricDirections": Object(
+            {},
+            values=Text(words=("minimize", "maximize")),
+            high=limit + 1,
+            editable=True,
+            description="Which way further metrics are better, {accuracy: maximize}, for --metric and comparisons.",
+        ),
+    }
 
+
+# With --metric all but one of several objectives become further metrics beside those that are: they must find room.
+BESIDE_SEVERAL = _further(40)
+SEVERAL_RULES = (
+    *(
+        Rule(field, BELONGS_TO_ONE, f"has(self.objectives) || !has(self.{field})", forbidden=True)
+        for field in BESIDE_SEVERAL
+    ),
+    Rule(
+        "additionalMetricNames",
+        HOLDS_THE_OBJECTIVE,
+        "!has(self.additionalMetricNames) || !has(self.objectives) || "
+        "!self.objectives.exists(o, o.metric in self.additionalMetricNames)",
+    ),
+)
 
 OBJECTIVE = Object(
     {
@@ -37,19 +69,7 @@ OBJECTIVE = Object(
         "objectiveMetricName": _metric(
             'The name that trials print, as in {"step":3,"loss":0.25} or loss=0.25.', required=True
         ),
-        "additionalMetricNames": List(_metric(), high=50, distinct=True, description="Further metrics to collect."),
-        "metricStrategies": List(
-            Object(
-                {
-                    "name": Text(low=1, high=METRIC_LIMIT, required=True),
-                    "value": Text(words=("min", "max", "latest"), required=True),
-                }
-            ),
-            high=51,
-            key="name",
-            description="Which value of a metric's curve stands for the trial (latest).",
-        ),
-        "metricDirections": _directions(),
+        **_further(50),
     },
     rules=(
         Rule(

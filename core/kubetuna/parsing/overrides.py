@@ -9,7 +9,10 @@ from itertools import pairwise
 from typing import Any
 
 from kubetuna.errors import Problem, SpecError
-from kubetuna.experiment.field_errors import forbidden, invalid
+from kubetuna.experiment.field_errors import invalid
+from kubetuna.parsing.checking import check
+from kubetuna.parsing.objective_shape import BESIDE_SEVERAL
+from kubetuna.parsing.shape import DOCUMENT
 from kubetuna.parsing.yaml_text import load_documents
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
@@ -67,18 +70,17 @@ def metric_and_direction(text: str) -> tuple[str, str | None]:
 
 
 def with_metric(document: dict[str, Any], text: str | None, problems: list[Problem]) -> dict[str, Any]:
-    """The document with another objective metric; the old one becomes an additional metric."""
-    if text is None:
-        return document
-    spec = document.get("spec")
-    objective = spec.get("objective") if isinstance(spec, dict) else None
-    if not isinstance(objective, dict):
-        problems.append(Problem("--metric", forbidden("needs one spec.objective; edit spec.objectives instead")))
+    """The document with this one objective; the old ones become additional metrics.
+
+    One that is not of its shape stays as it is: the parser says what is wrong with it.
+    """
+    if text is None or any(check(DOCUMENT, document, "")):
         return document
     metric, direction = metric_and_direction(text)
-    old, way = objective.get("objectiveMetricName"), objective.get("type")
-    known = objective.get("metricDirections")
-    directions = {**(known if isinstance(known, dict) else {}), **({str(old): way} if old and way else {})}
+    spec = document["spec"]
+    objective = spec.get("objective") or _one_of_several(spec, metric)
+    old = objective["objectiveMetricName"]
+    directions = {**(objective.get("metricDirections") or {}), old: objective["type"]}
     wanted = direction or directions.pop(metric, None)
     if wanted is None:
         problems.append(Problem("--metric", needs_direction(metric)))
@@ -86,16 +88,30 @@ def with_metric(document: dict[str, Any], text: str | None, problems: list[Probl
     objective["type"] = wanted
     if metric == old:
         return document
-    others = objective.get("additionalMetricNames")
-    names = [n for n in (others if isinstance(others, list) else []) if n != metric]
-    objective["objectiveMetricName"] = metric
-    objective["additionalMetricNames"] = names + ([old] if old else [])
+    others = [name for name in objective.get("additionalMetricNames") or () if name != metric]
+    objective |= {"objectiveMetricName": metric, "additionalMetricNames": [*others, old]}
     objective["metricDirections"] = directions
     objective.pop("goal", None)
     return document
 
 
+def _one_of_several(spec: dict[str, Any], metric: str) -> dict[str, Any]:
+    """Put one objective in place of several: this metric's, or the first; the others become additional metrics."""
+    several = spec.pop("objectives")
+    chosen = next((o for o in several if o["metric"] == metric), several[0])
+    others = {o["metric"]: o["direction"] for o in several if o is not chosen}
+    one = {name: spec.pop(name) for name in BESIDE_SEVERAL if spec.get(name)}
+    one["additionalMetricNames"] = [*others, *one.get("additionalMetricNames", ())]
+    one["metricDirections"] = one.get("metricDirections", {}) | others
+    one |= {"objectiveMetricName": chosen["metric"], "type": chosen["direction"], "goal": chosen.get("goal")}
+    spec["objective"] = one
+    return one
+
+
 def needs_direction(metric: str) -> str:
     """Nobody said which way a metric is better; a guess would call the worst trial the best."""
     both = " or ".join(f"{metric}:{way}" for way in ("minimize", "maximize"))
-    return invalid(metric, f"needs a direction: {both}, or one in spec.objective.metricDirections")
+    return invalid(
+        metric,
+        f"needs a direction: {both}, or one in metricDirections (of spec.objective; beside several, of spec)",
+    )

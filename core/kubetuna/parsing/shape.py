@@ -16,7 +16,7 @@ from kubetuna.experiment.expressions import LENGTH_LIMIT
 from kubetuna.experiment.field_errors import not_above
 from kubetuna.experiment.model import NAME_LIMIT
 from kubetuna.parsing.limits import PRESETS
-from kubetuna.parsing.objective_shape import OBJECTIVE, OBJECTIVES
+from kubetuna.parsing.objective_shape import BESIDE_SEVERAL, OBJECTIVE, OBJECTIVES, SEVERAL_RULES
 from kubetuna.parsing.schema import (
     Duration,
     Flag,
@@ -277,6 +277,7 @@ SPEC = Object(
         ),
         "objective": OBJECTIVE,
         "objectives": OBJECTIVES,
+        **BESIDE_SEVERAL,
         "algorithm": _sampler(),
         "earlyStopping": _pruner(),
         "parameters": List(PARAMETER, low=1, high=200, key="name", required=True, description="The search space."),
@@ -316,6 +317,7 @@ SPEC = Object(
             )
             for field in ("parallelTrialCount", "maxFailedTrialCount")
         ),
+        *SEVERAL_RULES,
         Rule("retest", NEEDS_ONE_OBJECTIVE, f"!has(self.retest) || {_ONE_OBJECTIVE}", forbidden=True),
     ),
     required=True,
