@@ -80,6 +80,10 @@ GOOD: dict[str, Mapping[str, Any]] = {
         "spec.maxTrialCount": ABSENT,
         "spec.budget": {"gpuHours": 0.5, "wallClock": "2h"},
     },
+    "a budget of accelerators that no template tells": {"spec.budget": {"gpuHours": 1, "acceleratorsPerTrial": 0}},
+    "an init container with a GPU": {
+        f"{TRIAL}.spec.initContainers": [{"name": "a", "resources": {"limits": {"nvidia.com/gpu": 1}}}]
+    },
     "numbers as text": {SPACE: {"min": "1e-6", "max": "0.001", "distribution": "logUniform"}},
     "numbers in YAML 1.1's own way": {SPACE: {"min": 1e-6, "max": 0.5}, "spec.budget": {"trialTimeout": 90}},
     "a list of every type": _kind("categorical", list=["a", 2, 2.5, True]),
@@ -233,6 +237,17 @@ BAD: dict[str, Bad] = {
     ),
     "strategies outside the objective": Bad(
         {"spec.metricStrategies": [{"name": "loss", "value": "min"}]}, "spec.metricStrategies"
+    ),
+    "fewer accelerators than none": Bad(
+        {"spec.budget": {"acceleratorsPerTrial": -1}}, "spec.budget.acceleratorsPerTrial"
+    ),
+    "part of an accelerator": Bad(
+        {"spec.budget": {"acceleratorsPerTrial": 0.5}}, "spec.budget.acceleratorsPerTrial"
+    ),
+    "an init container's part of a GPU": Bad(
+        {f"{TRIAL}.spec.initContainers": [{"name": "a", "resources": {"limits": {"nvidia.com/gpu": "500m"}}}]},
+        f"{TRIAL}.spec.initContainers[0].resources.limits.nvidia.com/gpu",
+        server=False,
     ),
     "a count of zero": Bad({"spec.maxTrialCount": 0, "spec.parallelTrialCount": ABSENT}, "spec.maxTrialCount"),
     "a count that is text": Bad({"spec.parallelTrialCount": "many"}, "spec.parallelTrialCount"),

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from kubetuna.analysis.report.cost import cost_card, hours_text
+from kubetuna.errors import SpecError
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import grace_seconds, resource_unit, resource_units
-from kubetuna.experiment.units import GPU, SLOT
+from kubetuna.experiment.units import GPU, SLOT, Unit
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.terminal.preview import preview, preview_text
 from kubetuna.terminal.tables import status_rows
@@ -37,13 +38,16 @@ ACCELERATORS = (
     "nvidia.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-1g.10gb", "nvidia.com/mig-1g.10gb.shared",
     "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe", "habana.ai/gaudi", "google.com/tpu",
     "aws.amazon.com/neuron", "aws.amazon.com/neuroncore", "huawei.com/Ascend910", "cambricon.com/mlu370",
-    "example.com/a100-gpu", "volcano.sh/vgpu-number",
+    "example.com/a100-gpu", "volcano.sh/vgpu-number", "cloud-tpus.google.com/v3", "furiosa.ai/rngd",
+    "deviceclass.resource.kubernetes.io/gpu.nvidia.com", "deviceclass.resource.kubernetes.io/mig.nvidia.com",
+    "deviceclass.resource.kubernetes.io/tpu.google.com", "deviceclass.resource.kubernetes.io/big-gpu",
 )  # fmt: skip
 OTHERS = (
     "vpc.amazonaws.com/efa", "rdma/hca", "nvidia.com/hostdev", "nvidia.com/gpumem", "nvidia.com/gpucores",
     "aliyun.com/gpu-mem", "volcano.sh/vgpu-memory", "gpu.intel.com/millicores", "gpu.intel.com/memory.max",
     "gpu.intel.com/i915_monitoring", "huawei.com/Ascend310P-memory", "openshift.io/sriov",
-    "smarter-devices/fuse", "devices.kubevirt.io/kvm", "example.com/licence",
+    "deviceclass.resource.kubernetes.io/netdev.google.com", "deviceclass.resource.kubernetes.io/rdma.example.com",
+    "koordinator.sh/gpu", "smarter-devices/fuse", "devices.kubevirt.io/kvm", "example.com/licence",
 )  # fmt: skip
 
 
@@ -70,6 +74,99 @@ def test_each_claim_is_an_accelerator_unless_the_template_names_some_itself() ->
     }
     assert resource_units(asking({}, claims)) == 2.0 and resource_unit(asking({}, claims)) is GPU
     assert resource_units(asking({"nvidia.com/gpu": 8}, claims)) == 8.0
+
+
+def holding(name: str, amount: int, **more: Any) -> dict[str, Any]:
+    return {"name": name, "image": "i", "resources": {"limits": {"nvidia.com/gpu": amount}}, **more}
+
+
+SIDECAR = {"restartPolicy": "Always"}
+
+
+@pytest.mark.parametrize(
+    ("first", "units"),
+    [
+        ([holding("prepare", 8)], 8.0),
+        ([holding("prepare", 1)], 2.0),
+        ([holding("a", 3), holding("b", 4)], 4.0),
+        ([holding("watch", 1, **SIDECAR)], 3.0),
+        ([holding("watch", 1, **SIDECAR), holding("prepare", 4)], 5.0),
+        ([holding("prepare", 4), holding("watch", 1, **SIDECAR)], 4.0),
+    ],
+)
+def test_init_containers_hold_theirs_before_the_others_and_sidecars_beside_them(
+    first: list[dict[str, Any]], units: float
+) -> None:
+    assert resource_units(asking({"nvidia.com/gpu": 2}, {"initContainers": first})) == units
+
+
+@pytest.mark.parametrize(("limits", "pod"), [({}, CLAIMS), ({"nvidia.com/gpu": 8}, None), ({}, None)])
+@pytest.mark.parametrize(("stated", "units", "unit"), [(4, 4.0, GPU), (0, 1.0, SLOT)])
+def test_the_budget_says_what_no_template_tells(
+    limits: dict[str, Any], pod: dict[str, Any] | None, stated: int, units: float, unit: Unit
+) -> None:
+    spec = asking(limits, pod, budget={"acceleratorsPerTrial": stated})
+    assert (resource_units(spec), resource_unit(spec)) == (units, unit)
+
+
+@pytest.mark.parametrize(
+    ("limits", "pod", "budget", "units", "held"),
+    [
+        ({"nvidia.com/gpu": 8, **BESIDE}, None, {}, 8, "8 nvidia.com/gpu"),
+        (
+            {"nvidia.com/gpu": 1, "nvidia.com/mig-1g.10gb": 2},
+            None,
+            {},
+            3,
+            "1 nvidia.com/gpu, 2 nvidia.com/mig-1g.10gb",
+        ),
+        ({"google.com/tpu": 4}, {"initContainers": [holding("a", 2)]}, {}, 6, "2 nvidia.com/gpu, 4 google.com/tpu"),
+        ({}, CLAIMS, {}, 1, "1 accelerator"),
+        ({}, CLAIMS, {"acceleratorsPerTrial": 4}, 4, "4 accelerators"),
+        (BESIDE, None, {}, 1, ""),
+    ],
+)
+def test_plan_status_report_budget_and_forecast_agree(
+    limits: dict[str, Any], pod: dict[str, Any] | None, budget: dict[str, Any], units: int, held: str
+) -> None:
+    """Two trials of 30 seconds each have ended, of ten."""
+    spent = 2 * 30 * units / 3600
+    bounds = {"gpuHours": spent, "trialTimeout": 30, **budget}
+    text = document(limits, pod, budget=bounds, maxTrialCount=10)
+    of = study([trial(0), trial(1)], json.dumps(text))
+    unit, status = resource_unit(of.spec), of.status()
+    assert unit is (GPU if held else SLOT)
+    for part, hours in (("spent", spent), ("forecast", 5 * spent)):
+        assert status[part][unit.hours] == pytest.approx(hours, abs=1e-6)
+    assert status["message"].startswith(f"{spent:.3g} of spec.budget.gpuHours {spent:g} are spent")
+    assert hours_text(status["spent"]) in cost_card(of.view())
+    shown = preview(of.spec)
+    assert f"cost: at most {unit.amount(spent)}{'; a trial holds ' * bool(held)}{held}" in preview_text(shown)
+    unlimited = preview(asking(limits, pod, budget={**bounds, "gpuHours": None}, maxTrialCount=10))
+    most = unlimited["cost"][f"max{unit.hours[0].upper()}{unit.hours[1:]}"]
+    assert most == pytest.approx(5 * spent)
+
+
+@pytest.mark.parametrize("amount", ["9" * 5000, "9" * 10, "2.5", "-1"])
+def test_more_devices_than_there_can_be_are_refused(amount: str) -> None:
+    init = {"initContainers": [{"name": "a", "resources": {"limits": {"nvidia.com/gpu": amount}}}]}
+    for limits, pod in (({"nvidia.com/gpu": amount}, None), ({}, init)):
+        with pytest.raises(SpecError, match=r"nvidia\.com/gpu: "):
+            asking(limits, pod)
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        {"resourceClaims": 3},
+        {"resourceClaims": ["gpu"]},
+        {"initContainers": [{"name": "a", "resources": "many"}]},
+        {"initContainers": [{"name": "a", "resources": {"limits": ["nvidia.com/gpu"]}}]},
+    ],
+)
+def test_what_is_no_resource_is_refused_where_it_stands(pod: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=next(iter(pod))):
+        asking({}, pod)
 
 
 def told(limits: dict[str, Any], pod: dict[str, Any] | None = None) -> str:

@@ -124,11 +124,15 @@ class Algorithm:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Hard limits. ``gpu_hours`` over all attempts, ``wall_clock`` and ``trial_timeout`` in seconds."""
+    """Hard limits. ``gpu_hours`` over all attempts, ``wall_clock`` and ``trial_timeout`` in seconds.
+
+    ``accelerators``: how many a trial holds, where its template does not say it or says something else.
+    """
 
     gpu_hours: float | None = None
     wall_clock: float | None = None
     trial_timeout: float | None = None
+    accelerators: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

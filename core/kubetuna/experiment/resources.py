@@ -4,11 +4,14 @@ Accelerators are known by name. Any other extended resource costs nothing: a clu
 and memory in MiB such names too, and what is no accelerator would end a budget of GPU-hours early. A trial without
 a known one costs a slot, so that its budget ends all the same. What a DRA claim gives stands in another
 object; each is one accelerator unless the template names some itself: then the claim is for what goes beside them.
+A device class that stands as a resource (``deviceclass.resource.kubernetes.io/gpu.nvidia.com: 2``) says it all.
+What no template tells, ``budget.acceleratorsPerTrial`` does.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
@@ -18,14 +21,19 @@ from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.units import GPU, SLOT, Unit
 
 # In lower case. Whole names where a vendor also counts parts of a device so: gpu.intel.com/millicores,
-# nvidia.com/gpumem, aliyun.com/gpu-mem. The first row holds for every domain, since clusters rename.
+# nvidia.com/gpumem, aliyun.com/gpu-mem, koordinator.sh/gpu (per cent). The first row holds for every domain, since
+# clusters rename.
 ACCELERATORS = (
     *("*/gpu", "*/?gpu", "*/*-gpu", "*/gpu.shared", "*/mig-*", "*/tpu", "*/npu"),
     *("amd.com/?px_*", "gpu.intel.com/i915", "gpu.intel.com/xe", "habana.ai/gaudi*", "aws.amazon.com/neuron*"),
     *("cambricon.com/mlu*", "enflame.com/gcu", "graphcore.ai/ipu", "huawei.com/ascend*", "hygon.com/dcu"),
+    *("cloud-tpus.google.com/*", "furiosa.ai/rngd*", "rebellions.ai/atom*"),
     *("kunlunxin.com/xpu", "qualcomm.com/qaic*", "tenstorrent.com/*", "volcano.sh/*gpu-number"),
 )
-_PARTS = re.compile(r"-(memory|core)s?$", re.IGNORECASE)
+# Of DRA, by the names that the vendors' drivers give them; network cards have classes too.
+_DEVICE_CLASS = "deviceclass.resource.kubernetes.io"
+DEVICE_CLASSES = ("gpu.*", "*.gpu.*", "*-gpu", "*-gpu.*", "mig.*", "tpu.*", "npu.*", "gaudi.*", "neuron.*")
+_PARTS = re.compile(r"-(memory|core)s?$|^koordinator\.sh/gpu$", re.IGNORECASE)
 GRACE_SECONDS = 30.0
 _LOCAL = re.compile(r"/(.*gpu|mig-)", re.IGNORECASE)
 
@@ -56,23 +64,39 @@ def attempt_timeout(spec: Experiment) -> float | None:
 
 
 def accelerators(spec: Experiment) -> dict[str, int]:
-    """How many of each accelerator, or slice of one, all containers of a trial ask for, by the resource's name."""
-    found: dict[str, int] = {}
-    for container in pod_spec(spec.template.trial_spec).get("containers") or []:
-        resources = container.get("resources") or {}
-        asked = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
-        for name, count in asked.items():
-            if _is_accelerator(str(name)) and str(count).isdecimal() and int(count):
-                found[name] = found.get(name, 0) + int(count)
-    return found
+    """How many of each accelerator, or slice of one, a trial's Pod holds at most at once, by the resource's name.
+
+    As the scheduler counts: init containers run one after another before the others, but those that always restart
+    go on beside all that come later.
+    """
+    pod = pod_spec(spec.template.trial_spec)
+    most, held = Counter[str](), Counter[str]()
+    for container in pod.get("initContainers") or ():
+        asked = _asked(container)
+        most |= held + asked
+        if container.get("restartPolicy") == "Always":
+            held += asked
+    for container in pod.get("containers") or ():
+        held += _asked(container)
+    return dict(most | held)
+
+
+def _asked(container: Mapping[str, Any]) -> Counter[str]:
+    resources = container.get("resources") or {}
+    asked = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
+    return Counter({name: int(count) for name, count in asked.items() if _is_accelerator(str(name))})
 
 
 def _is_accelerator(name: str) -> bool:
-    known = any(fnmatchcase(name.lower(), pattern) for pattern in ACCELERATORS)
-    return known and not _PARTS.search(name)
+    domain, _, device = name.lower().partition("/")
+    patterns = DEVICE_CLASSES if domain == _DEVICE_CLASS else ACCELERATORS
+    wanted = device if domain == _DEVICE_CLASS else name.lower()
+    return any(fnmatchcase(wanted, pattern) for pattern in patterns) and not _PARTS.search(name)
 
 
 def _devices(spec: Experiment) -> int:
+    if spec.budget.accelerators is not None:
+        return spec.budget.accelerators
     claims = pod_spec(spec.template.trial_spec).get("resourceClaims") or []
     return sum(accelerators(spec).values()) or len(claims)
 

@@ -52,7 +52,12 @@ def _check_counts(spec: Fields, parallel: int | None, trials: int | None, failed
 
 def _budget(spec: Fields) -> Budget:
     fields = spec.child("budget")
-    return Budget(fields.real("gpuHours"), fields.duration("wallClock"), fields.duration("trialTimeout"))
+    return Budget(
+        fields.real("gpuHours"),
+        fields.duration("wallClock"),
+        fields.duration("trialTimeout"),
+        fields.count("acceleratorsPerTrial"),
+    )
 
 
 def _retries(spec: Fields) -> int:

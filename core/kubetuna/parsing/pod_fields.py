@@ -91,21 +91,25 @@ _QUANTITY = re.compile(r"\d+(\.\d*)?([eE][-+]?\d+|[numkMGTPE]|[KMGTPE]i)?\Z", re
 _NEAR = 0.75
 _OPEN = open_object({})
 _NAMED = List(open_object({"name": Text(required=True)}), high=10_000)
+_AMOUNTS = Object({}, values=Free())
+_RESOURCES = open_object({"requests": _AMOUNTS, "limits": _AMOUNTS})
+# Of one resource; more digits than any cluster has devices.
+_DEVICE_DIGITS = 9
 _POD = open_object(
     {
         "terminationGracePeriodSeconds": Integer(low=0),
         "securityContext": _OPEN,
         "volumes": _NAMED,
-        "initContainers": _NAMED,
+        "initContainers": List(open_object({"name": Text(required=True), "resources": _RESOURCES}), high=10_000),
+        "resourceClaims": _NAMED,
     }
 )
-_AMOUNTS = Object({}, values=Free())
 _CONTAINER = open_object(
     {
         "securityContext": _OPEN,
         "volumeMounts": _NAMED,
         "env": List(open_object({"name": Text(required=True), "value": Text()}), high=10_000),
-        "resources": open_object({"requests": _AMOUNTS, "limits": _AMOUNTS}),
+        "resources": _RESOURCES,
     }
 )
 
@@ -123,6 +127,8 @@ def check_pod(pod: Fields) -> None:
     check_names(pod, POD)
     pod.check(_POD)
     _check_user(pod)
+    for container in pod.objects("initContainers"):
+        _check_resources(container)
 
 
 def check_container(container: Fields) -> None:
@@ -130,6 +136,10 @@ def check_container(container: Fields) -> None:
     check_names(container, CONTAINER)
     container.check(_CONTAINER)
     _check_user(container)
+    _check_resources(container)
+
+
+def _check_resources(container: Fields) -> None:
     for field in ("requests", "limits"):
         _check_amounts(container.child("resources").child(field))
 
@@ -145,5 +155,5 @@ def _check_amounts(amounts: Fields) -> None:
         text = str(amount)
         if isinstance(amount, bool) or not isinstance(amount, int | float | str) or not _QUANTITY.match(text):
             amounts.problem(str(name), invalid(amount, "must be a quantity, such as 2, 500m or 4Gi"))
-        elif "/" in str(name) and not text.isdigit():
+        elif "/" in str(name) and not (text.isdigit() and len(text) <= _DEVICE_DIGITS):
             amounts.problem(str(name), invalid(amount, "must be a whole number of devices"))

@@ -109,9 +109,16 @@ PARAMETER = Object(
 BUDGET = Object(
     {
         "gpuHours": Number(
-            above=0, description="Hours times GPUs (slots, where a trial asks for no GPU) over all attempts."
+            above=0,
+            description="Hours times accelerators (slots, where a trial asks for none) over all attempts.",
         ),
         "wallClock": Duration(description="Time since the experiment's start, such as 2h."),
+        "acceleratorsPerTrial": Integer(
+            low=0,
+            high=100_000,
+            description="How many accelerators a trial counts as, in place of what its template asks for: "
+            "for DRA claims of several devices, or of none (0).",
+        ),
         "trialTimeout": Duration(description="Time for one attempt from its container's start, such as 30m."),
     },
     editable=True,

@@ -75,7 +75,9 @@ EXPERIMENT_COLUMNS = (
         description="The objective of the best trial",
     ),
     Column("Best-Trial", ".status.currentOptimalTrial.bestTrialName", description="Which trial that is"),
-    Column("Spent", ".status.spent.text", description="GPU-hours (without a GPU slot-hours) of all attempts"),
+    Column(
+        "Spent", ".status.spent.text", description="GPU-hours (without an accelerator slot-hours) of all attempts"
+    ),
     Column("Pruned", ".status.trialsEarlyStopped", "integer", wide=True),
     Column("Failed", ".status.trialsFailed", "integer", wide=True),
     Column("Message", ".status.message", wide=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kubetuna.experiment.model import Experiment, Parameter
-from kubetuna.experiment.resources import resource_unit, resource_units
+from kubetuna.experiment.resources import accelerators, resource_unit, resource_units
 from kubetuna.experiment.units import GPU, SECONDS_PER_HOUR, SLOT, Unit, count, duration
 from kubetuna.search.space import cardinality
 from kubetuna.terminal.differences import differences
@@ -91,6 +91,7 @@ def _cost(spec: Experiment) -> dict[str, Any]:
     return {
         "unit": unit.name,
         "perTrialUnits": units,
+        "accelerators": accelerators(spec),
         f"max{name[0].upper()}{name[1:]}": min(bounds, default=None),
     }
 
@@ -150,4 +151,12 @@ def _cost_line(cost: dict[str, Any], unit: Unit) -> str:
     bound = cost.get("maxGpuHours", cost.get("maxSlotHours"))
     if bound is None:
         return "cost: not bounded by the spec; set budget.gpuHours, or budget.trialTimeout with maxTrialCount"
-    return f"cost: at most {unit.amount(bound)}"
+    return f"cost: at most {unit.amount(bound)}{_held(cost) if unit is GPU else ''}"
+
+
+def _held(cost: dict[str, Any]) -> str:
+    """What those hours are counted by: the resources' own names, where they are what is counted."""
+    named: dict[str, int] = cost["accelerators"]
+    listed = ", ".join(f"{amount} {name}" for name, amount in named.items())
+    units = cost["perTrialUnits"]
+    return f"; a trial holds {listed if sum(named.values()) == units else count(int(units), 'accelerator')}"
