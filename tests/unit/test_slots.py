@@ -8,6 +8,7 @@ import pytest
 
 from kubetuna.errors import KubetunaError
 from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.resources import resource_units
 from kubetuna.local.slots import slots_of
 from kubetuna.parsing.parse import parse_experiment
 from tests.local.runs import experiment
@@ -34,3 +35,12 @@ def test_a_trial_that_asks_for_more_gpus_than_there_are_is_refused() -> None:
 
 def test_without_gpus_the_cores_are_the_slots() -> None:
     assert slots_of(asking(**{"nvidia.com_gpu": 4}), 2, ()).count == 2
+
+
+def test_what_only_an_init_container_asks_for_is_not_taken_on_one_machine() -> None:
+    asked = {"nvidia.com_gpu": 1, "deviceclass.resource.kubernetes.io_mig.nvidia.com": 1}
+    document = dict(asking(**asked).raw)
+    pod = document["spec"]["trialTemplate"]["trialSpec"]["spec"]
+    pod["initContainers"] = [{"name": "prepare", "resources": {"limits": {"nvidia.com/gpu": 8}}}]
+    spec = parse_experiment(document)
+    assert (slots_of(spec, 8, ("0", "1")).each, resource_units(spec)) == (2, 9.0)

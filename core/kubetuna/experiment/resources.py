@@ -35,7 +35,7 @@ _DEVICE_CLASS = "deviceclass.resource.kubernetes.io"
 DEVICE_CLASSES = ("gpu.*", "*.gpu.*", "*-gpu", "*-gpu.*", "mig.*", "tpu.*", "npu.*", "gaudi.*", "neuron.*")
 _PARTS = re.compile(r"-(memory|core)s?$|^koordinator\.sh/gpu$", re.IGNORECASE)
 GRACE_SECONDS = 30.0
-_LOCAL = re.compile(r"/(.*gpu|mig-)", re.IGNORECASE)
+_LOCAL = re.compile(r"/(.*gpu|mig[-.])", re.IGNORECASE)
 
 
 def pod_spec(trial_spec: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -76,9 +76,11 @@ def accelerators(spec: Experiment) -> dict[str, int]:
         most |= held + asked
         if container.get("restartPolicy") == "Always":
             held += asked
-    for container in pod.get("containers") or ():
-        held += _asked(container)
-    return dict(most | held)
+    return dict(most | held + _of_containers(pod))
+
+
+def _of_containers(pod: Mapping[str, Any]) -> Counter[str]:
+    return sum(map(_asked, pod.get("containers") or ()), Counter[str]())
 
 
 def _asked(container: Mapping[str, Any]) -> Counter[str]:
@@ -112,5 +114,9 @@ def resource_unit(spec: Experiment) -> Unit:
 
 
 def gpus(spec: Experiment) -> int:
-    """How many GPUs, or slices of one, of this machine a trial asks for, by whatever name a cluster gives them."""
-    return sum(count for name, count in accelerators(spec).items() if _LOCAL.search(name))
+    """How many GPUs, or slices of one, of this machine a trial asks for, by whatever name a cluster gives them.
+
+    Init containers do not run on one machine.
+    """
+    asked = _of_containers(pod_spec(spec.template.trial_spec))
+    return sum(count for name, count in asked.items() if _LOCAL.search(name))
