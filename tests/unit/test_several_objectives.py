@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 import yaml
 
+import kubetuna
 from kubetuna.analysis.comparison import compare
 from kubetuna.errors import SpecError
 from kubetuna.experiment.model import Experiment
 from kubetuna.local.runner import look_by_name
+from kubetuna.parsing.edits import immutable_changes
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.trials.attempts import AttemptRequest
+from tests.api import functions
 from tests.fakes import Run
 from tests.local.runs import experiment
 from tests.world import World
@@ -121,3 +124,20 @@ def test_an_objective_may_be_judged_by_the_best_of_its_curve() -> None:
     found["spec"]["metricStrategies"] = [{"name": "auc", "value": "max"}, {"name": "acc", "value": "min"}]
     spec: Experiment = parse_experiment(found)
     assert [spec.strategy(name) for name in spec.metric_names] == ["latest", "max", "latest", "min"]
+
+
+def test_of_further_metrics_only_the_directions_may_be_edited() -> None:
+    old, new = document(), document()
+    new["spec"]["metricDirections"] = {"latency": "maximize", "acc": "maximize"}
+    assert immutable_changes(old, new) == ()
+    new["spec"]["additionalMetricNames"] = ["acc"]
+    assert immutable_changes(old, new) == ("spec.additionalMetricNames",)
+
+
+def test_a_function_reports_further_metrics_beside_several_objectives() -> None:
+    goals = [{"metric": "loss", "direction": "minimize"}, {"metric": "cost", "direction": "minimize"}]
+    shown = kubetuna.plan(
+        functions.pair, parameters={"x": (0.0, 1.0)}, objectives=goals, maxTrialCount=3,
+        additionalMetricNames=["acc"], constraints=["acc > 0"],
+    )  # fmt: skip
+    assert [o["metric"] for o in shown["objectives"]] == ["loss", "cost"]
