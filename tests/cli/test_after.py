@@ -81,7 +81,7 @@ def test_tune_leaves_a_folder_of_results_that_every_verb_reads(small: Runner) ->
             'metric: Unsupported value: "sharp": supported values: "sharpe_ratio"',
         ),
         (("tune", "task1", "--set", "x"), "PATH=VALUE"),
-        (("tune", "task1", "--name", "A b"), "metadata.name"),
+        (("tune", "task1", "--name", "42"), "metadata.name"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused_before_anything_starts(
