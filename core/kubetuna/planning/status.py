@@ -18,11 +18,12 @@ from kubetuna.planning.stopping import StopDecision, is_over
 from kubetuna.trials.constraints import why_no_best
 from kubetuna.trials.environment import bare
 from kubetuna.trials.progress import FAILURE_LIMIT, Results
-from kubetuna.trials.records import TrialRecord, timestamp
+from kubetuna.trials.records import TrialRecord, bounded, timestamp
 from kubetuna.trials.snapshot import Snapshot, TrialView
 
 RUNNING_LIMIT = 100
 FRONT_LIMIT = 50
+FAILURE_MESSAGE_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ def _lists(snapshot: Snapshot, results: Results) -> dict[str, Any]:
         "runningTrialList": [f"{name}-{t.number}" for t in open_trials if _runs(t)],
         "pendingTrialList": [f"{name}-{t.number}" for t in open_trials if not _runs(t)],
         "failures": [
-            {"trial": t.number, "outcome": t.outcome, "message": t.message[:200]}
+            {"trial": t.number, "outcome": t.outcome, "message": bounded(t.message, FAILURE_MESSAGE_LIMIT)}
             for t in results.failures[-FAILURE_LIMIT:]
         ],
     }

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubetuna.trials.attempts import AttemptKey
+from kubetuna.trials.last_words import without_logins
 from kubetuna.trials.outcome import DISPLACED_REASONS, RUNNER_REASONS, Outcome
 
 ORDINAL = "kubetuna:ordinal"
@@ -244,10 +245,10 @@ def series_of(value: object) -> dict[str, Sequence[float]]:
     return dict(value) if isinstance(value, Mapping) else {}
 
 
-def bounded(message: str) -> str:
-    """A message short enough for an attribute, a status and an event, without control characters."""
-    clean = "".join(c if c.isprintable() or c == " " else " " for c in message)
-    return clean if len(clean) <= MESSAGE_LIMIT else clean[: MESSAGE_LIMIT - 1] + "…"
+def bounded(message: str, limit: int = MESSAGE_LIMIT) -> str:
+    """A message short enough for an attribute, a status and an event, without control characters and passwords."""
+    clean = "".join(c if c.isprintable() or c == " " else " " for c in without_logins(message))
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
 def outcome_of(text: str | None) -> Outcome | None:
