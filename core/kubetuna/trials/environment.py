@@ -36,7 +36,9 @@ def bare(value: Any) -> str:
 
 def short(value: Any, limit: int = 40) -> str:
     """A value for people: as JSON, of bounded length, and text that would read as something else quoted."""
-    ambiguous = isinstance(value, str) and (value == "null" or value[:1] in ("[", "{"))
+    ambiguous = isinstance(value, str) and (
+        value in ("null", "true", "false") or value[:1] in ("[", "{", '"') or value.strip() != value or not value
+    )
     text = json.dumps(value, ensure_ascii=False) if ambiguous else bare(value)
     return text if len(text) <= limit or isinstance(value, str) else f"{text[: limit - 1]}…"
 

@@ -24,6 +24,7 @@ from tests.local.runs import experiment
 from tests.unit.algorithms.test_search import algorithm, run
 
 CHOICES: list[Any] = ["json:[128]", None, "null", [64, 64], [128], {"b": [1, {"a": None}]}, "[128]", 5, "5", [], {}]
+ALIKE: list[Any] = [True, "true", False, "false", None, "null", '"null"', "", " ", "a", "a ", "no", "1.5"]
 
 
 def space(choices: list[Any]) -> list[dict[str, Any]]:
@@ -67,6 +68,8 @@ def _stepped(parameter: dict[str, Any]) -> dict[str, Any]:
 
 def test_tables_show_choices_short_and_apart() -> None:
     assert len({short(choice) for choice in CHOICES if choice not in (5, "5")}) == len(CHOICES) - 2
+    assert len({short(choice) for choice in ALIKE} - {""}) == len(ALIKE)
+    assert (short("a"), short("no"), short("1.5")) == ("a", "no", "1.5")
     assert len(short(list(range(1000)))) == 40
     words = preview_text(preview(parse_file_text(experiment("", command=["a"], parameters=space(CHOICES)))))
     assert (
