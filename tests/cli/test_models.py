@@ -104,6 +104,14 @@ def test_a_trainer_without_folds_cannot_walk_forward(tmp_path: Path) -> None:
     assert "its trainer knows no folds" in small.call("walkforward", "small", code=1)
 
 
+def test_a_trainer_whose_models_nothing_scores_is_not_sent_to_evaluate(tmp_path: Path) -> None:
+    small = Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
+    small.run(experiment("print('loss=1')", maxTrialCount=1))
+    told = small.call("train", "small", "--save-path", "model")
+    assert "loss = 1 on validation" in told and "evaluate" not in told
+    assert "evaluate knows those of kubetuna_trial.task1 and task2" in small.call("evaluate", "model", code=1)
+
+
 def test_the_held_out_test_is_scored_once(tuned: Runner) -> None:
     done = json.loads(tuned.call("finalize", FOLDER, "--seeds", "2", "--json", timeout=600))
     assert len(done["runs"]) == 2 and done["looks"] == 1 and len({r["seed"] for r in done["runs"]}) == 2

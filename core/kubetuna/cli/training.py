@@ -53,6 +53,7 @@ def train(
 ) -> None:
     """Train a model with the winner's parameters; --learning-rate 1e-5 changes one of them."""
     from kubetuna.analysis.best_config import chosen_trial
+    from kubetuna.finrl.evaluate import task_in
     from kubetuna.terminal.tables import number
     from kubetuna.training.overrides import changes_of, overridden
     from kubetuna.training.train import seeds_of
@@ -71,7 +72,8 @@ def train(
         f"{d.folder}: {metric} = {number(d.metrics.get(metric, 'not told'))} on validation (seed {d.seed})"
         for d in done
     ]
-    lines.append(f"Next: kubetuna evaluate {shlex.quote(str(folder))}")
+    if any(task_in(d.folder) for d in done):
+        lines.append(f"Next: kubetuna evaluate {shlex.quote(str(folder))}")
     show(json, {"model": str(folder), "params": params, "runs": rows}, "\n".join(lines))
 
 

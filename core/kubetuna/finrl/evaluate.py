@@ -40,7 +40,8 @@ def models_in(folder: Path) -> list[Path]:
     if not inner:
         found = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) if folder.is_dir() else "no such folder"
         raise ResultsError(
-            f"{folder}: holds no model ({found or 'empty'}); 'kubetuna train STUDY --save-path DIR' makes one"
+            f"{folder}: holds no model ({found or 'empty'}); evaluate knows those of kubetuna_trial.task1 and "
+            "task2, which 'kubetuna train STUDY --save-path DIR' makes"
         )
     return inner
 
