@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kubetuna.store.reader import _absent
 from tests.local.runs import Runner, experiment
 from tests.results.studies import plain_optuna
 
@@ -82,6 +83,13 @@ def test_a_study_that_is_not_there_leaves_no_empty_one(small: Runner) -> None:
     path = small.write(experiment(LOSS, name="third", warmStart={"studies": ["firts"]}))
     assert "spec.warmStart.studies[0]: no study 'firts'" in small.call("run", str(path), code=2)
     assert "there is 'first'" in small.call("summary", "third", code=2)
+
+
+def test_of_many_other_studies_the_message_says_how_many_more_there_are() -> None:
+    assert (
+        _absent("z", list("abcdefg"), "here") == "no study 'z' in here; there is 'a', 'b', 'c', 'd', 'e' and 2 more"
+    )
+    assert _absent("aaaa", ["aaab", "x"], "here") == "no study 'aaaa' in here; there is 'aaab'"
 
 
 def test_one_that_goes_the_other_way_is_refused(small: Runner) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from kubetuna.analysis.summary import summary, summary_text
 from kubetuna.cli.experiments import code_of
+from kubetuna.errors import SpecError
 from kubetuna.local.runner import look_by_name
+from kubetuna.parsing.parse import parse_file_text
 from kubetuna.terminal.tables import best_text, status_rows
 from kubetuna.trials.attempts import AttemptRequest
 from tests.fakes import Run
@@ -60,6 +62,7 @@ def test_a_search_whose_every_trial_is_infeasible_has_failed_and_says_so() -> No
     assert seen.status["message"] == f"4 trials were made; {why}"
     rows = dict(status_rows(seen.spec, seen.status))
     assert why in rows["best"] and "4 done (4 infeasible)" in rows["trials"]
+    assert rows["saved by pruning"] == "nothing: the experiment has no pruner"
     assert best_text(seen.spec, seen.status) == f"small: {why}"
     assert f"Result: none yet; {why}" in summary_text(summary(seen, "small", 0.0))
 
@@ -69,3 +72,15 @@ def test_one_feasible_trial_is_a_result() -> None:
     seen = look_by_name("small", f"sqlite:///{world.folder.name}/study.db")
     assert seen.status["state"] == "Succeeded" and seen.best is not None and seen.best.number == 2
     assert seen.status["trialsInfeasible"] == 3
+
+
+def test_a_constraint_on_an_unknown_name_says_where_a_metric_is_named() -> None:
+    with pytest.raises(SpecError) as refused:
+        parse_file_text(experiment("", constraints=["acc > 0.5"], command=["a"]))
+    assert "'acc' is no parameter and no metric; a further metric belongs in objective.additional" in str(
+        refused.value
+    )
+    both = [{"metric": name, "direction": "minimize"} for name in ("a", "b")]
+    with pytest.raises(SpecError) as refused:
+        parse_file_text(experiment("", constraints=["acc > 0.5"], command=["a"], objective=None, objectives=both))
+    assert "'acc' is no parameter and no metric" in str(refused.value) and "additional" not in str(refused.value)

@@ -5,6 +5,7 @@ It takes every line through the same reader and curve as a trial's, so that what
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -94,12 +95,15 @@ def _other(record: Record | None, line: bytes, metrics: Sequence[str]) -> tuple[
 def _why_nothing(text: str, metrics: Sequence[str]) -> str:
     found = [name for mapping in objects(text) for name in mapping]
     named = [name for name in metrics if name in text]
+    words = {word for name in named for word in re.findall(rf"[\w./-]*{re.escape(name)}[\w./-]*", text)}
     if not text.strip():
         return "empty"
     if found and set(found) & set(metrics):
         return f"its step is no number from 0 to {STEP_LIMIT}"
     if found:
         return f"an object without {' or '.join(metrics)}; it has {', '.join(found)[:TEXT_LIMIT]}"
+    if named and not words & set(named):
+        return f"it has {', '.join(sorted(words))[:TEXT_LIMIT]}, which is not {' or '.join(named)}"
     if named and "{" in text:
         return f"{named[0]} stands in it, but it is neither JSON nor a dict of literals, and no filter reads it"
     return f"{named[0]} stands in it, but no filter reads a value there" if named else "no metric in it"

@@ -134,6 +134,8 @@ def _refuse_absent_file(engine: Engine, then: str) -> None:
 
 
 def _absent(name: str, known: list[str], where: str) -> str:
-    near = difflib.get_close_matches(name, known, n=3) or known[:5]
-    hint = f"; there is {', '.join(repr(n) for n in near)}" if near else "; the store has no study yet"
+    alike = difflib.get_close_matches(name, known, n=3)
+    near = alike or known[:5]
+    more = f" and {len(known) - len(near)} more" if len(known) > len(near) and not alike else ""
+    hint = f"; there is {', '.join(map(repr, near))}{more}" if near else "; the store has no study yet"
     return f"no study {name!r} in {where}{hint}"

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kubetuna.experiment.model import Experiment
-from kubetuna.experiment.units import SECONDS_PER_HOUR, duration, unit_of
+from kubetuna.experiment.units import SECONDS_PER_HOUR, count, duration, unit_of
 from kubetuna.trials.constraints import why_no_best
 from kubetuna.trials.environment import short
 from kubetuna.trials.records import TrialRecord, dumps
@@ -67,8 +67,8 @@ def status_rows(spec: Experiment, status: Mapping[str, Any]) -> list[tuple[str, 
             + (f", {status['trialsKilled']} stopped" if status["trialsKilled"] else ""),
         ),
         ("best", best_line(spec, status)),
-        ("spent", _hours(status["spent"]) + f", {status['spent']['steps']} steps"),
-        ("saved by pruning", _saved(status["savedByPruning"])),
+        ("spent", _hours(status["spent"]) + f", {count(status['spent']['steps'], 'step')}"),
+        ("saved by pruning", _saved(spec, status["savedByPruning"])),
     ]
     if "trialsRetested" in status and spec.retest is not None:
         rows.insert(2, ("re-tests", f"{status['trialsRetested']} of {spec.retest.top} done"))
@@ -99,8 +99,10 @@ def _hours(amounts: Mapping[str, Any]) -> str:
     return f"{duration(amounts[unit.hours] * SECONDS_PER_HOUR)} of {unit.noun} time{wall}"
 
 
-def _saved(saved: Mapping[str, Any]) -> str:
-    return f"about {saved['steps']} steps, {_hours(saved)} ({saved['trials']} trials pruned)"
+def _saved(spec: Experiment, saved: Mapping[str, Any]) -> str:
+    if not saved["trials"]:
+        return f"nothing: {'no trial was pruned' if spec.pruner else 'the experiment has no pruner'}"
+    return f"about {count(saved['steps'], 'step')}, {_hours(saved)} ({count(saved['trials'], 'trial')} pruned)"
 
 
 def trials_table(spec: Experiment, trials: Sequence[TrialRecord]) -> Table:
