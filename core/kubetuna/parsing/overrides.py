@@ -35,7 +35,9 @@ def with_sets(document: Mapping[str, Any], sets: Sequence[str], problems: list[P
             problems.append(Problem(full, f"--set: the value {error}"))
             continue
         if not _put(changed, full, documents[0] if documents else None):
-            problems.append(Problem(full, "--set: there is no such place in the file"))
+            problems.append(
+                Problem(full, "--set: there is no such place in the file; an item of a list is like parameters[0]")
+            )
     return changed
 
 

@@ -243,3 +243,8 @@ def test_tags_and_merges_mean_what_kubectl_makes_of_them() -> None:
 def test_a_tag_that_does_not_fit_is_refused(text: str) -> None:
     with pytest.raises(SpecError, match="is no YAML: line 1"):
         load_documents(text)
+
+
+def test_a_place_that_is_not_in_the_file_is_told_with_how_items_are_named() -> None:
+    with pytest.raises(SpecError, match=r"no such place in the file; an item of a list is like parameters\[0\]"):
+        parse_file_text(experiment("", command=["python"]), sets=("parameters.0.feasibleSpace.max=3",))
