@@ -115,15 +115,20 @@ def judge(
         tuple(f"{of}: {t.state} {t.outcome} {t.message}" for of, t in known.items() if t.state != "COMPLETE"),
         tuple(f"{of}" for of, t in known.items() if sum(a.outcome == "Succeeded" for a in t.attempts) != 1),
         tuple(f"{of}: {found}" for of, words in ran.items() if len(found := {n.params for n in words}) > 1),
-        tuple(f"{of}" for of, words in ran.items() if _again(words, hit.get(of, set()))),
+        tuple(f"{of}: {_ends(known, of)}" for of, words in ran.items() if _again(words, hit.get(of, set()))),
         tuple(f"{of}" for of, words in ran.items() if _overlap(words, forced.get(of, set()))),
     )
 
 
+def _ends(trials: Mapping[tuple[str, int], TrialRecord], of: tuple[str, int]) -> str:
+    attempts = trials[of].attempts if of in trials else ()
+    return ", ".join(f"{a.number} {a.outcome} {a.reason or ''} {a.message}" for a in attempts)
+
+
 def _again(words: list[Note], hit: set[int]) -> bool:
-    """Whether an attempt began although every one before it was left alone."""
-    attempts = sorted({note.attempt for note in words})
-    return any(number - 1 not in hit for number in attempts if number > 0)
+    """Whether an attempt ran although the one that had run before it was left alone."""
+    ran = sorted({note.attempt for note in words})
+    return any(before not in hit for before in ran[:-1])
 
 
 def _overlap(words: list[Note], forced: set[int]) -> bool:
