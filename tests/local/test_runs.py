@@ -239,7 +239,7 @@ def test_a_log_is_explained_line_by_line(small: Runner) -> None:
     (trial,) = small.trials()
     assert trial["outcome"] == "MetricsUnavailable" and "nearest: 'epoch 1 val_loss: 0.25'" in trial["message"]
     shown = small.call("logs", "--explain", "small", "0")
-    assert "no filter reads a value there" in shown and "nearest: 'epoch 1 val_loss: 0.25'" in shown
+    assert "it has val_loss, which is not loss" in shown and "nearest: 'epoch 1 val_loss: 0.25'" in shown
     log = small.folder / "any.log"
     log.write_text('loss=9\n{"step": 1, "loss": 0.5}\nloss=99')
     told = json.loads(small.call("logs", "--explain", "--json", "--spec", str(file), str(log)))

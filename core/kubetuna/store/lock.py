@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -143,9 +143,18 @@ class _Session:
             self._connection = self._locked()
 
     def close(self) -> None:
-        """Closing the session, rather than giving it back to the pool, is what ends the lock."""
+        """Give the lock back. A session that cannot be asked to any more ends it a moment after it was closed."""
+        with suppress(SQLAlchemyError):
+            if not self._connection.invalidated:
+                self._release()
         self._connection.invalidate()
         self._connection.close()
+
+    def _release(self) -> None:
+        if self._connection.info.get(POOLED):
+            self._connection.rollback()
+        else:
+            self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
 
 
 def _lock_session(connection: Connection, study_name: str, key: int, holder: Holder) -> None:

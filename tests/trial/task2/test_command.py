@@ -17,6 +17,7 @@ from kubetuna_trial.task2.planted import write_contest_files
 
 METRICS = {"cumulative_return", "mean_reward", "sharpe_ratio", "max_drawdown", "hit_rate"}
 BESIDE = {
+    "bag_of_words_return",
     "untuned_hit_rate",
     "untuned_return",
     "random_hit_rate",
