@@ -112,9 +112,9 @@ class Stage:
             "command": ["python3", "-c", ledger.SERVER],
         }
         pod = {"metadata": {"name": ledger.NAME}, "spec": {"containers": [container]}}
-        pods = collection("pods", self.world.namespace)
-        self.world.until("the ledger's Pod", lambda: _made(self.world, pods, pod))
-        return str(self.world.until("the ledger", lambda: self._running_address(f"{pods}/{ledger.NAME}")))
+        self.world.make_pod(pod)
+        path = f"{collection('pods', self.world.namespace)}/{ledger.NAME}"
+        return str(self.world.until("the ledger", lambda: self._running_address(path)))
 
     def _running_address(self, path: str) -> str:
         status = self.world.api.get(path)["status"]
@@ -203,12 +203,3 @@ class Stage:
         self.world.close()
         self.world.api.delete(f"/api/v1/namespaces/{self.world.namespace}")
         self.postgres.close()
-
-
-def _made(world: World, path: str, pod: dict[str, Any]) -> bool:
-    """A new namespace gets its service account a moment later; until then its Pods are refused."""
-    try:
-        world.api.create(path, pod)
-    except Refused as error:
-        return error.code == 409
-    return True

@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from hack.cluster.base_image import REFERENCE
-from hack.cluster.down import down
-from hack.cluster.layout import Layout, find_layout
-from hack.cluster.up import up
+from hack.cluster.layout import Layout
 
 from tests.chaos.campaign import run
 from tests.chaos.faults import FAULTS
 from tests.chaos.ledger import Note, judge
 from tests.chaos.stage import Stage
-from tests.cluster.conftest import Cluster, cluster  # noqa: F401
+from tests.cluster.conftest import Cluster, cluster, second  # noqa: F401
 
 SEED = 1
 
 
-@pytest.fixture
-def own(cluster: Cluster, tmp_path: Path) -> Iterator[Layout]:  # noqa: F811
-    """A cluster whose daemons may be killed."""
-    if not cluster.ours:
-        pytest.skip("the daemons of a given cluster cannot be killed from here")
-    layout = Layout(tmp_path / "chaos", find_layout().cache)
-    try:
-        up(layout)
-        yield layout
-    finally:
-        down(layout)
-
-
 @pytest.mark.cluster
 @pytest.mark.timeout(1200)
-def test_no_fault_loses_repeats_or_changes_a_trial(own: Layout) -> None:
-    stage = Stage(Cluster(own.kubeconfig, REFERENCE, ours=True), own, SEED)
+def test_no_fault_loses_repeats_or_changes_a_trial(second: Layout) -> None:  # noqa: F811
+    stage = Stage(Cluster(second.kubeconfig, REFERENCE, ours=True), second, SEED)
     try:
         outcome = run(stage, len(FAULTS), print)
     finally:
@@ -51,10 +33,10 @@ def note(at: float, attempt: int, word: str = "step", params: str = "{}") -> Not
 
 def test_the_ledger_convicts() -> None:
     """Of each wrong that it is there to find; and of none where nothing is wrong."""
-    first, second = [note(0, 0, "started"), note(2, 0)], [note(3, 1, "started"), note(5, 1, "finished")]
+    earlier, later = [note(0, 0, "started"), note(2, 0)], [note(3, 1, "started"), note(5, 1, "finished")]
     taken = {("e0", 0): {0}}
-    assert not any(judge([*first, *second], {}, taken, {}).as_json().values())
-    assert judge([*first, *second], {}, {}, {}).again
-    assert judge([*first, note(1, 1)], {}, taken, {}).overlaps
-    assert not judge([*first, note(1, 1)], {}, taken, taken).overlaps
-    assert judge([*first, note(3, 1, params="{1}")], {}, taken, {}).changed
+    assert not any(judge([*earlier, *later], {}, taken, {}).as_json().values())
+    assert judge([*earlier, *later], {}, {}, {}).again
+    assert judge([*earlier, note(1, 1)], {}, taken, {}).overlaps
+    assert not judge([*earlier, note(1, 1)], {}, taken, taken).overlaps
+    assert judge([*earlier, note(3, 1, params="{1}")], {}, taken, {}).changed

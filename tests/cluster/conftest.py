@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hack.cluster import room
 from hack.cluster.base_image import REFERENCE
-from hack.cluster.layout import find_layout
+from hack.cluster.down import down
+from hack.cluster.layout import Layout, find_layout
+from hack.cluster.up import up
 from kubernetes import client, config
 
 if TYPE_CHECKING:
@@ -60,6 +62,19 @@ def _give_up(reason: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def second(cluster: Cluster, tmp_path: Path) -> Iterator[Layout]:
+    """Another cluster, up: its daemons may be stopped and killed, which every other test needs."""
+    if not cluster.ours:
+        pytest.skip("the daemons of a given cluster cannot be stopped from here")
+    layout = Layout(tmp_path / "second", find_layout().cache)
+    try:
+        up(layout)
+        yield layout
+    finally:
+        down(layout)
 
 
 @pytest.fixture

@@ -130,6 +130,17 @@ class World:
         found: list[dict[str, Any]] = self.api.get(collection("pods", self.namespace))["items"]
         return found
 
+    def make_pod(self, pod: dict[str, Any]) -> None:
+        """Create a Pod. A new namespace gets its service account a moment later, and refuses Pods until then."""
+        self.until(f"the Pod {pod['metadata']['name']} is made", lambda: self._made(pod))
+
+    def _made(self, pod: dict[str, Any]) -> bool:
+        try:
+            self.api.create(collection("pods", self.namespace), pod)
+        except Refused as error:
+            return error.code == 409
+        return True
+
     def exists_namespace(self) -> bool:
         try:
             self.api.get(f"/api/v1/namespaces/{self.namespace}")

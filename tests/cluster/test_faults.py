@@ -6,7 +6,6 @@ import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -80,7 +79,7 @@ def test_a_lease_whose_holders_pod_is_gone_is_taken_at_once(world: World) -> Non
         f"/api/v1/namespaces/{world.namespace}",
         {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": None}}},
     )
-    world.until("the Pod is made", lambda: _made(world, pod))
+    world.make_pod(pod)
     first = world.operator("--address=127.0.0.1", POD_NAME="kubetuna-operator-0")
     lease = f"{collection('leases', world.namespace)}/kubetuna-operator"
     world.until("it leads", lambda: _holder(world, lease) == "kubetuna-operator-0")
@@ -89,15 +88,6 @@ def test_a_lease_whose_holders_pod_is_gone_is_taken_at_once(world: World) -> Non
     second = world.operator("--address=127.0.0.1")
     world.api.delete(f"{collection('pods', world.namespace)}/kubetuna-operator-0", gracePeriodSeconds=0)
     world.until("the takeover", lambda: _holder(world, lease).endswith(f"-{second.pid}"), 12)
-
-
-def _made(world: World, pod: dict[str, Any]) -> bool:
-    """A new namespace gets its service account a moment later; until then its Pods are refused."""
-    try:
-        world.api.create(collection("pods", world.namespace), pod)
-    except Refused as error:
-        return error.code == 409
-    return True
 
 
 def _holder(world: World, lease: str) -> str:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hack.cluster import controlplane, processes
 from hack.cluster.base_image import REFERENCE
-from hack.cluster.down import down
-from hack.cluster.layout import Layout, find_layout
-from hack.cluster.up import up
+from hack.cluster.layout import Layout
 
 from tests.cluster.conftest import Cluster
 from tests.cluster.operators import PodHistory, World
@@ -20,19 +17,6 @@ from tests.cluster.test_operator import CURVE
 pytestmark = pytest.mark.cluster
 
 SECONDS = 30.0
-
-
-@pytest.fixture
-def second(cluster: Cluster, tmp_path: Path) -> Iterator[Layout]:
-    """Another cluster, up."""
-    if not cluster.ours:
-        pytest.skip("the API server of a given cluster cannot be stopped from here")
-    layout = Layout(tmp_path / "second", find_layout().cache)
-    try:
-        up(layout)
-        yield layout
-    finally:
-        down(layout)
 
 
 def test_an_api_server_that_is_away_costs_no_trial_and_no_attempt(

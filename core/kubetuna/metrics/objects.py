@@ -62,6 +62,7 @@ def _object(text: str, start: int) -> tuple[Mapping[str, Any] | None, int]:
     try:
         return _decode(text, start)
     except (ValueError, RecursionError):
+        # No JSON; it may be a dict as Python prints it.
         pass
     try:
         translated, end = _as_json(text, start)
