@@ -34,3 +34,25 @@ def test_plan_loads_no_database_no_runner_and_nothing_that_draws() -> None:
 
 def test_help_does_not_wait_for_optuna() -> None:
     assert not loaded("--help") & {"optuna", "numpy", "sqlalchemy"}
+
+
+def test_a_report_waits_for_no_more_of_scipy_than_it_uses(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 's.db'}"
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "kubetuna.cli.main",
+            "run",
+            str(EXAMPLE),
+            "--store",
+            store,
+            "--set",
+            "maxTrialCount=2",
+        ],
+        check=True,
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    words = ("report", "quadratic", "--store", store, "--out", str(tmp_path / "page.html"))
+    assert not {name for name in loaded(*words) if name.startswith("scipy.stats")}

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
 
 from kubetuna.analysis.statistics.sharpe import SMALLEST_DEVIATION, Floats, ratios_of_moments, sharpe_ratios
 
@@ -118,7 +117,10 @@ def _joined(values: Sequence[float], market: float, blocks: float, seeds: float)
 
 
 def _interval(values: Sequence[float], spread: float, freedom: float) -> Interval:
-    mean, half = fmean(values), float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(spread)
+    # Here, since every command would wait for it.
+    from scipy.special import stdtrit
+
+    mean, half = fmean(values), float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(spread)
     return mean - half, mean + half
 
 
