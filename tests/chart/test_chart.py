@@ -155,6 +155,20 @@ def test_the_database_and_the_page_are_closed_to_other_pods() -> None:
 
 
 @cluster_marked
+def test_trials_of_named_namespaces_reach_names_and_what_is_allowed() -> None:
+    allowed = '[{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]'
+    names = ("--set", "networkPolicy.trials.namespaces={a,b}")
+    found = rendered(*names, "--set-json", f"networkPolicy.trials.egress={allowed}")
+    closed = [o for o in found if o["metadata"].get("namespace") in ("a", "b")]
+    assert [o["metadata"]["namespace"] for o in closed] == ["a", "b"]
+    for spec in [o["spec"] for o in closed]:
+        (trials,) = spec["podSelector"]["matchExpressions"]
+        assert trials == {"key": "kubetuna.dev/experiment", "operator": "Exists"}
+        assert [[port["port"] for port in rule.get("ports", [])] for rule in spec["egress"]] == [[53, 53], []]
+        assert spec["egress"][1] == json.loads(allowed)[0] and spec["policyTypes"] == ["Egress"]
+
+
+@cluster_marked
 def test_a_digest_wins_over_a_tag_and_the_charts_version_stands_for_none() -> None:
     digest = "sha256:" + "0" * 64
     images = {
