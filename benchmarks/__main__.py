@@ -18,8 +18,8 @@ from benchmarks.measure import Row, say
 
 # Each is a module with ``rows(quick) -> list[Row]``.
 NAMES = ("store", "control", "turns", "logs", "market", "news", "pruning", "results", "concurrency")
-# Needs the cluster of ``make cluster``, so it runs only when it is named.
-ON_REQUEST = ("cluster",)
+# These need a cluster or a GPU, so they run only when they are named.
+ON_REQUEST = ("cluster", "gpu")
 
 
 def main() -> None:
