@@ -138,6 +138,28 @@ def test_trial_objects_that_are_refused_are_not_waited_for_for_ever(
     lab.until(lambda: operator.controller.due() is None)
 
 
+def test_a_launch_is_not_tried_again_while_nobody_knows_whose_the_study_is(lab: Lab, tmp_path: Path) -> None:
+    tried: list[float] = []
+
+    def refuse(method: str, path: str) -> None:
+        if method == "POST" and path.endswith("/pods"):
+            tried.append(lab.cluster.clock.now())
+            raise Failure(403, "Forbidden", 'pods "small-0-0-0" is forbidden: exceeded quota: small')
+
+    operator = lab.by_hand()
+    operator.before = refuse
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lambda: len(tried) == 2)
+    (tmp_path / "study.db").rename(tmp_path / "away.db")
+    (tmp_path / "study.db").mkdir()
+    for _ in range(1_000):
+        lab.drive()
+    assert len(tried) == 2
+    (tmp_path / "study.db").rmdir()
+    (tmp_path / "away.db").rename(tmp_path / "study.db")
+    lab.until(lambda: len(tried) > 2)
+
+
 def test_what_ended_is_deleted_without_its_study(lab: Lab, openings: list[str], tmp_path: Path) -> None:
     lab.by_hand()
     lab.apply(maxTrialCount=1, parallelTrialCount=1)
