@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from kubetuna.trials.attempts import GONE, AttemptFacts, AttemptKey, AttemptRequest, ExitFacts, LogChunk
+from kubetuna.trials.attempts import GONE, AttemptFacts, AttemptKey, AttemptRequest, Executor, ExitFacts, LogChunk
 
 
 class FakeClock:
@@ -19,6 +19,13 @@ class FakeClock:
 
     def now(self) -> float:
         return self.time
+
+
+def look(place: Executor) -> Sequence[AttemptFacts]:
+    """What a reconciler does between two plans that are empty."""
+    if (again := place.unfinished()) is not None:
+        again()
+    return place.observe()
 
 
 @dataclass
@@ -76,6 +83,9 @@ class FakePlace:
 
     def observe(self) -> Sequence[AttemptFacts]:
         return [attempt.facts for attempt in self.attempts.values()]
+
+    def unfinished(self) -> None:
+        return None
 
     def gone(self, key: AttemptKey) -> ExitFacts | None:
         return None if key in self.attempts else GONE

@@ -73,12 +73,13 @@ def run(settings: Settings, stopped: threading.Event) -> int:
     """Work until ``stopped``."""
     api = Api.connect(settings.kubeconfig)
     account = (settings.own_namespace, settings.account)
+    leadership = Leadership(api, settings.own_namespace, settings.identity)
+    working = api.while_leading(leadership.holds) if settings.elect else api
     context = OperatorContext.make(
-        api, open_engine(settings.store), settings.identity, settings.node_grace, account
+        working, open_engine(settings.store), settings.identity, settings.node_grace, account
     )
     controller = Controller(context, settings.namespaces, lambda: end_process("another operator took a study over"))
     controller.watch()
-    leadership = Leadership(api, settings.own_namespace, settings.identity)
     signs = [
         Sign("watches", lambda: time.monotonic() - controller.last_event_at(), HEARING_SECONDS),
         Sign("experiments", controller.hanging, HEARING_SECONDS),

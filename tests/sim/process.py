@@ -137,10 +137,11 @@ class Process:
         self._show({"running": {}})
         self.alive = True
         self._network = Network(self, world.cluster.server, world.draws, self._answers)
-        self._api = connect(self._handle(self._network), _no_wait, Pace(self._monotonic, self._sleep))
+        api = connect(self._handle(self._network), _no_wait, Pace(self._monotonic, self._sleep))
+        self._leadership = Leadership(api, OWN_NAMESPACE, self.name, self._monotonic, self._wall.now)
+        self._api = api.while_leading(self._leadership.holds)
         self._context = self._make_context(world.draws.stream(f"{self.name} {life}"))
         self._controller = Controller(self._context, (NAMESPACE,), lambda: self._fenced())
-        self._leadership = Leadership(self._api, OWN_NAMESPACE, self.name, self._monotonic, self._wall.now)
         self.actors = self._make_actors()
 
     def _monotonic(self) -> float:

@@ -164,6 +164,9 @@ class ProcessExecutor:
         """All attempts that were requested here and not deleted."""
         return [self._ended.get(key) or self._facts(key) for key in self._notes]
 
+    def unfinished(self) -> None:
+        """A process starts at once, or never."""
+
     def capacity(self) -> int:
         """The slots of this machine."""
         return self._slots.count

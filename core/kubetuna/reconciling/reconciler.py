@@ -133,6 +133,8 @@ class Reconciler:
         """
         self.last = snapshot
         effects, done, actions = self._intend_all(snapshot, now, asks)
+        if (again := self.ports.executor.unfinished()) is not None:
+            effects.append(again)
         if not self._make_durable(bool(effects)):
             return False, now + min(RETRY_SECONDS, float(self._failures))
         acted = self._act(effects)

@@ -9,7 +9,7 @@ Times are seconds since the epoch, UTC, as floats.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -115,7 +115,16 @@ class Executor(Protocol):
         """Forget an ended attempt. Unknown attempts are no error."""
 
     def observe(self) -> Sequence[AttemptFacts]:
-        """All attempts that the place knows of this experiment."""
+        """All attempts that the place knows of this experiment.
+
+        Looking starts nothing. It may end what has run for longer than its timeout, which is so whoever looks.
+        """
+
+    def unfinished(self) -> Callable[[], None] | None:
+        """What of an earlier ``launch`` is to be done again now; None where nothing is.
+
+        It is an effect like any other, and carried out only while the study is known to be ours.
+        """
 
     def gone(self, key: AttemptKey) -> ExitFacts | None:
         """What is known of the end of an attempt that is not observed, by a look no older than the call.

@@ -17,7 +17,7 @@ from kubetuna.errors import StoreFenced
 from kubetuna_operator import FINALIZER
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.experiment.run import ExperimentRun
-from kubetuna_operator.experiment.status_renderer import failed_turn
+from kubetuna_operator.experiment.status_renderer import BEHIND, failed_turn
 from kubetuna_operator.experiment.status_writer import StatusWriter
 from kubetuna_operator.experiment.watches import NamespaceWatches
 from kubetuna_operator.health import Report
@@ -224,7 +224,8 @@ def _generation(obj: Object) -> int:
 
 
 def _shows_its_end(obj: Object) -> bool:
-    """Whether the status says that the experiment ended, as the spec stands now. A refused one never began."""
+    """Whether the status says that all is done, as the spec stands now. A refused one never began."""
     status = obj["status"]
     ended = status.get("state") in ("Succeeded", "Failed") and seconds(status.get("completionTime")) is not None
+    ended = ended and not mapping(status.get("study")).get(BEHIND)
     return ended and (whole(status.get("observedGeneration")) or 0) >= _generation(obj)

@@ -35,6 +35,8 @@ from kubetuna_operator.workloads.pod_logs import PodLogs
 SLOW_SECONDS = 0.02
 # A study with that many trials is taken for slow until a proposal has shown that it is not.
 MANY_TRIALS = 100
+# For how long what has ended waits for its Trial objects: a server that refuses them is not asked for ever.
+SHOWING_SECONDS = 3_600.0
 # One turn proposes no more, so that none of them creates Pods for minutes.
 ASKS_AT_ONCE = 50
 
@@ -121,6 +123,7 @@ class OpenExperiment:
         self._reconciler.context = context
         if len(opened.study.told) >= MANY_TRIALS:
             self._reconciler.ask_seconds = float("inf")
+        self._show_until: float | None = None
 
     @property
     def slow(self) -> bool:
@@ -135,10 +138,17 @@ class OpenExperiment:
         """One step with one slow proposal."""
         return self._reconciler.step(1)
 
-    def finish(self, end: StopDecision) -> None:
-        """Show how it ended. Trials first: whoever sees the end in the status finds all of them."""
+    def finish(self, end: StopDecision) -> bool:
+        """Show how it ended, and whether Trials are still to be shown: that is what a later process goes by.
+
+        Trials first: whoever sees the end in the status finds all of them. True once nothing is left to be done.
+        """
         self._trial_objects.refresh(now=True)
-        self._publisher.publish(self._reconciler.observe(), end, force=True)
+        now = self._clock.now()
+        self._show_until = self._show_until or now + SHOWING_SECONDS
+        behind = self._trial_objects.behind and now < self._show_until
+        self._publisher.publish(self._reconciler.observe(), end, force=True, behind=behind)
+        return not behind
 
     def _show(self, snapshot: Snapshot, end: StopDecision | None) -> None:
         if not is_over(snapshot, end):

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 # A database comes back without anybody's doing, so it is asked more often.
 LONGEST_STORE_WAIT = 10.0
+# Between two looks whether all Trial objects of what has ended are written.
+BEHIND_WAIT = 5.0
 # Deleting an Experiment must end although the database is gone, or a node that never answers again.
 DELETION_SECONDS = 60.0
 TEXT_LIMIT = 300
@@ -113,9 +115,9 @@ class ExperimentRun:
     def _follow(self, step: Step, opened: OpenExperiment) -> float | None:
         """What comes after a step."""
         if step.end is not None:
-            opened.finish(step.end)
-            self.over = True
-        elif step.held and opened.slow:
+            self.over = opened.finish(step.end) or self._is_deleted()
+            return None if self.over else BEHIND_WAIT
+        if step.held and opened.slow:
             self._do_beside(self._context.proposals, opened.slow_step)
         else:
             return 0.0 if step.held else max(0.0, step.due - self._context.clock.now())

@@ -24,6 +24,8 @@ from kubetuna_operator.telemetry import TRIAL_SECONDS, TRIALS
 log = logging.getLogger(__name__)
 
 FAILED = frozenset(outcome for outcome, rule in RULES.items() if rule.failed)
+# In a status' ``study``: there once it has ended and not all of its Trial objects are written.
+BEHIND = "trialsBehind"
 # Of all errors of a spec together.
 REFUSAL_LIMIT = 4_000
 
@@ -70,13 +72,20 @@ class Publisher:
             text = f"trial {record.number}: {outcome}: {record.message}"
             self._events.emit(self._ref.owner, "TrialFailed", text, warning=True)
 
-    def publish(self, snapshot: Snapshot, end: StopDecision | None, force: bool = False) -> None:
-        """Show a snapshot soon: once a second, or when a trial ended or the experiment did. ``force``: now."""
+    def publish(
+        self, snapshot: Snapshot, end: StopDecision | None, force: bool = False, behind: bool = False
+    ) -> None:
+        """Show a snapshot soon: once a second, or when a trial ended or the experiment did. ``force``: now.
+
+        ``behind``: Trial objects of what has ended are still to be written.
+        """
         fresh = len(self._study.told) != self._counted
         if not (fresh or force or self._writer.due()):
             return
         self._results = self._count()
         status = self.status(snapshot, end)
+        if behind:
+            status["study"][BEHIND] = True
         if force:
             self._writer.write(status)
         else:

@@ -1,7 +1,8 @@
 """Trial objects: a read-only view of the study for people with a kubeconfig and no database password.
 
 Written in the background, never read back to decide, bounded: the open trials, the best, and the latest thousand.
-Deleting one does no harm; the next change writes it again.
+Deleting one does no harm; the next change writes it again. Each write names the revision that it changes, so a late
+one, of an operator that was frozen, changes nothing that it does not know.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kubetuna.errors import KubetunaError
@@ -17,10 +19,10 @@ from kubetuna.trials.environment import short
 from kubetuna.trials.fitting import fitted
 from kubetuna.trials.progress import OPEN_STATES
 from kubetuna.trials.records import TrialRecord
-from kubetuna_operator import FIELD_MANAGER, GROUP, LABEL_EXPERIMENT, LABEL_TRIAL, VERSION
+from kubetuna_operator import GROUP, LABEL_EXPERIMENT, LABEL_TRIAL, VERSION
 from kubetuna_operator.context import OperatorContext
-from kubetuna_operator.kube.api_client import Refused, collection
-from kubetuna_operator.kube.objects import Owner, mapping, mappings, whole
+from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
+from kubetuna_operator.kube.objects import Owner, mapping, mappings, text
 from kubetuna_operator.kube.reflector import PAGE
 
 log = logging.getLogger(__name__)
@@ -37,10 +39,21 @@ DIVISIBLE = frozenset(("series", "steps", "params", "metrics", "repeats", "value
 BATCH, AT_THE_END = 10, 100
 # Until what was refused is tried again: a Role or a quota may have changed.
 REFUSED_SECONDS = 60.0
+# Others change an object at the very moment once, seldom twice.
+TRIES = 3
 # Seconds between two looks at the open trials, and from a change until it is written.
 OPEN_SECONDS, SOON = 5.0, 1.0
 # Enough for the statistics of a report; at 6 digits some three kilobytes a trial.
 SERIES_POINTS = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A Trial object as it was last seen: its status, at which revision, and whether this Experiment owns it."""
+
+    status: Mapping[str, Any]
+    revision: str
+    ours: bool
 
 
 class TrialObjects:
@@ -55,10 +68,15 @@ class TrialObjects:
         # What is to be written, oldest first; None: to be deleted.
         self._due: dict[int, TrialRecord | None] = {}
         self._shown: dict[int, None] = {}
-        self._written: dict[int, dict[str, Any]] | None = None
+        self._written: dict[str, Written] | None = None
         self._lock, self._writing = threading.Lock(), threading.Lock()
         if study.best is not None:
             self._note(study.best)
+
+    @property
+    def behind(self) -> bool:
+        """Whether something is still to be written."""
+        return bool(self._due)
 
     def refresh(self, now: bool = False) -> None:
         """Note what changed, to be written soon; ``now``: before this returns, where the API server answers."""
@@ -102,27 +120,27 @@ class TrialObjects:
     def _write_some(self, most: int = BATCH) -> None:
         """Write a few; the others once other experiments had their turn, and what is refused a while later."""
         with self._writing:
-            left = self._take(most)
-            count = len(left)
-            try:
-                if self._written is None:
-                    self._written = self._known()
-                for number in list(left):
-                    if self._write(number, left[number], self._written):
-                        del left[number]
-            finally:
-                with self._lock:
-                    self._due |= {number: left[number] for number in left if number not in self._due}
+            if self._written is None:
+                self._written = self._known()
+            with self._lock:
+                taken = list(self._due.items())[:most]
+            written = [self._settle(number, record, self._written) for number, record in taken]
         if self._due:
-            self._later(REFUSED_SECONDS if count and len(left) == count else 0.0)
+            self._later(0.0 if any(written) or not written else REFUSED_SECONDS)
 
-    def _take(self, most: int) -> dict[int, TrialRecord | None]:
+    def _settle(self, number: int, record: TrialRecord | None, known: dict[str, Written]) -> bool:
+        """Write one, which is due until then; what is refused comes after all others."""
+        done = self._write(number, record, known)
         with self._lock:
-            return {number: self._due.pop(number) for number in list(self._due)[:most]}
+            if self._due.get(number, ...) is record:
+                del self._due[number]
+                if not done:
+                    self._due[number] = record
+        return done
 
-    def _known(self) -> dict[int, dict[str, Any]]:
+    def _known(self) -> dict[str, Written]:
         """What an earlier process wrote, so that it is not all written again."""
-        known: dict[int, dict[str, Any]] = {}
+        known: dict[str, Written] = {}
         token: str | None = None
         while True:
             query = {"labelSelector": f"{LABEL_EXPERIMENT}={self._owner.name}", "limit": PAGE, "continue": token}
@@ -133,20 +151,52 @@ class TrialObjects:
             if not token:
                 return known
 
-    def _write(self, number: int, record: TrialRecord | None, written: dict[int, dict[str, Any]]) -> bool:
+    def _write(self, number: int, record: TrialRecord | None, known: dict[str, Written]) -> bool:
         """Write or delete one; False where the API server refuses it."""
         name = f"{self._owner.name}-{number}"
         try:
             if record is None:
                 self._api.delete(f"{self._path}/{name}", low_priority=True)
-                written.pop(number, None)
-            elif not _is_known(status := _status(record), written.get(number)):
-                self._api.apply(f"{self._path}/{name}", self._body(name, status), FIELD_MANAGER, low_priority=True)
-                written[number] = status
+                known.pop(name, None)
+            else:
+                self._show(name, _status(record), known)
         except Refused as error:
             log.warning("Trial %s cannot be written: %s", name, error)
             return False
         return True
+
+    def _show(self, name: str, status: dict[str, Any], known: dict[str, Written]) -> None:
+        """Write a status where it says something new to what is there now."""
+        for _ in range(TRIES):
+            found = known.get(name)
+            if _is_known(status, found):
+                return
+            try:
+                made = self._create(name, status) if found is None else self._change(name, status, found)
+                known |= written(made, self._owner)
+                return
+            except Refused as error:
+                if error.code not in (404, 409) or (error.code == 404 and found is None):
+                    raise
+            known.pop(name, None)
+            known |= self._look(name)
+        raise Unreachable(f"Trial {name} was changed again and again meanwhile")
+
+    def _look(self, name: str) -> dict[str, Written]:
+        try:
+            return written(self._api.get(f"{self._path}/{name}"), self._owner)
+        except Refused as error:
+            if error.code != 404:
+                raise
+        return {}
+
+    def _create(self, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
+        return self._api.create(self._path, self._body(name, status), low_priority=True)
+
+    def _change(self, name: str, status: Mapping[str, Any], found: Written) -> dict[str, Any]:
+        body = self._body(name, _difference(found.status, status))
+        body["metadata"]["resourceVersion"] = found.revision
+        return self._api.merge(f"{self._path}/{name}", body, low_priority=True)
 
     def _body(self, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -155,26 +205,40 @@ class TrialObjects:
             "metadata": {
                 "name": name,
                 "namespace": self._owner.namespace,
-                "labels": {LABEL_EXPERIMENT: self._owner.name, LABEL_TRIAL: str(status["number"])},
+                "labels": {LABEL_EXPERIMENT: self._owner.name, LABEL_TRIAL: name.rpartition("-")[2]},
                 "ownerReferences": [self._owner.reference()],
             },
             "status": status,
         }
 
 
-def written(trial: object, owner: Owner) -> dict[int, dict[str, Any]]:
-    """The status of a Trial object by its number; nothing where it is another's, or has to be written anew."""
+def written(trial: object, owner: Owner) -> dict[str, Written]:
+    """A Trial object by its name."""
     metadata, status = (mapping(mapping(trial).get(field)) for field in ("metadata", "status"))
-    owners, number = mappings(metadata.get("ownerReferences")), whole(status.get("number"))
+    owners, name = mappings(metadata.get("ownerReferences")), text(metadata.get("name"))
     ours = bool(owners) and owners[0].get("uid") == owner.uid
-    return {number: dict(status)} if ours and number is not None else {}
+    return {name: Written(status, text(metadata.get("resourceVersion")), ours)} if name else {}
 
 
-def _is_known(status: Mapping[str, Any], written: Mapping[str, Any] | None) -> bool:
+def _is_known(status: Mapping[str, Any], found: Written | None) -> bool:
     """Whether nothing is to be written: all is there, or what is there is newer: told is never open again."""
-    if written is None:
+    if found is None or not found.ours:
         return False
-    return written == status or (status["state"] in OPEN_STATES and written.get("state") not in OPEN_STATES)
+    return found.status == status or (
+        status["state"] in OPEN_STATES and found.status.get("state") not in OPEN_STATES
+    )
+
+
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes of one object another, as a merge patch says it."""
+    found: dict[str, Any] = {name: None for name in before if name not in after}
+    for name, value in after.items():
+        had = before.get(name)
+        if isinstance(had, Mapping) and isinstance(value, Mapping):
+            found |= {name: inner} if (inner := _difference(had, value)) else {}
+        elif had != value:
+            found[name] = value
+    return found
 
 
 def _status(record: TrialRecord) -> dict[str, Any]:

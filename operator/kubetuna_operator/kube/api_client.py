@@ -54,6 +54,10 @@ class Unreachable(KubetunaError):
         super().__init__(message)
 
 
+class NotLeading(Unreachable):
+    """The request was not sent: another operator may lead by now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How time is measured (monotonic seconds) and waited for."""
@@ -93,6 +97,7 @@ class Api:
         self._writes = TokenBucket(WRITES_PER_SECOND, WRITES_AT_ONCE, pace)
         self._lazy = {kind: TokenBucket(LAZY_PER_SECOND, LAZY_AT_ONCE, pace) for kind in LAZY_KINDS}
         self._patience = ANSWER_SECONDS
+        self._leads: Callable[[], bool] = lambda: True
 
     @staticmethod
     def connect(kubeconfig: str | None = None, context: str | None = None) -> Api:
@@ -121,6 +126,16 @@ class Api:
         """The same connection and budgets, but an answer is waited for no longer than this."""
         other = copy.copy(self)
         other._patience = seconds
+        return other
+
+    def while_leading(self, leads: Callable[[], bool]) -> Api:
+        """The same connection and budgets, but nothing is written unless it ``leads`` as the request is sent.
+
+        A process may stand still between any two steps, for longer than its Lease lasts: whatever it had decided to
+        do is another one's to decide by then.
+        """
+        other = copy.copy(self)
+        other._leads = leads
         return other
 
     def get(self, path: str, **query: object) -> dict[str, Any]:
@@ -174,6 +189,8 @@ class Api:
     ) -> dict[str, Any]:
         if method != "GET":
             (self._lazy[_lazy_kind(path)] if low_priority else self._writes).take()
+            if not self._leads():
+                raise NotLeading(f"{method} {path}: not sent, since the Lease was not renewed", "no operator leads")
         response = self._send(method, path, query, body, content_type, self._patience)
         with _as_unreachable(f"{method} {path}"):
             return _object(response.data)

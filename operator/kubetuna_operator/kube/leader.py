@@ -1,7 +1,9 @@
 """Leader election with a Lease: one operator works, the others wait.
 
-Liveness only: what keeps a stale leader from writing is the study's epoch. A Lease counts as expired by the time
-that *we* saw it unchanged, so clocks need not agree; one whose holder's Pod is gone or ended is taken at once.
+What keeps a stale leader from writing to a study is the study's epoch; to the API server, ``holds``, which is asked
+before each write. A Lease counts as expired by the time that *we* saw it unchanged, so clocks need not agree; one
+whose holder's Pod is gone or ended is taken at once. Whoever led and finds that another one held the Lease since
+leads no more, also where it could be had again: what it knows is old.
 ``look`` is one step; what waits between two of them is a shell around it.
 """
 
@@ -40,23 +42,31 @@ class Leadership:
         self._api, self._namespace, self._identity = api.within(ANSWER_SECONDS), namespace, identity
         self._clock, self._wall = clock, wall
         self._tried = clock()
+        # When the renewal that was answered last was sent, and which holding of the Lease it renewed.
         self._held: float | None = None
+        self._term: int | None = None
+        self._passed_on = False
         self._leases = collection("leases", namespace)
         self._seen: tuple[str, float] = ("", 0.0)
         self._ended = threading.Event()
 
     def look(self) -> bool:
         """Take the Lease where it can be had, renew it where it is ours; whether it is ours now."""
-        held = self._try()
+        sent = self._clock()
+        held = not self._passed_on and self._try()
         if held:
             LEADER.labels(NAME).set(1)
-            self._held = self._clock()
+            self._held = sent
         return held
+
+    def holds(self) -> bool:
+        """Whether nobody else can hold it: it was renewed so short a time ago that it has not run out."""
+        return self._held is not None and not self._passed_on and self._clock() <= self._held + RENEW_WITHIN
 
     @property
     def lost(self) -> bool:
-        """Whether it was ours, and could not be renewed for too long."""
-        return self._held is not None and self._clock() > self._held + RENEW_WITHIN
+        """Whether it was ours, and is another's or could not be renewed for too long."""
+        return self._held is not None and not self.holds()
 
     def acquire(self, stopped: threading.Event) -> bool:
         """Wait until we hold the Lease; False where ``stopped`` came first."""
@@ -90,7 +100,6 @@ class Leadership:
             log.exception("the Lease cannot be read")
 
     def _renew(self, lost: Callable[[], None]) -> None:
-        self._held = self._clock()
         while not self._ended.wait(RETRY):
             if not self.look() and self.lost:
                 LEADER.labels(NAME).set(0)
@@ -115,15 +124,28 @@ class Leadership:
         except Refused as error:
             if error.code != 404:
                 raise
-            body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": NAME}}
-            self._api.create(self._leases, {**body, "spec": self._spec({}, True)})
-            return True
+            return self._make()
         spec = lease.get("spec") or {}
-        holder = spec.get("holderIdentity") or ""
+        holder, term = spec.get("holderIdentity") or "", int(spec.get("leaseTransitions") or 0)
+        if self._term is not None and (holder, term) != (self._identity, self._term):
+            self._passed_on = True
+            return False
         if holder not in ("", self._identity) and not self._expired(spec, holder):
             return False
-        lease["spec"] = self._spec(spec, holder != self._identity)
+        lease["spec"] = self._spec(spec, self._term is None)
         self._api.replace(f"{self._leases}/{NAME}", lease)
+        self._term = lease["spec"]["leaseTransitions"]
+        return True
+
+    def _make(self) -> bool:
+        """There is no Lease: someone deleted it, and another one may have had its own since."""
+        if self._term is not None and not self.holds():
+            self._passed_on = True
+            return False
+        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": NAME}}
+        spec = self._spec({"leaseTransitions": self._term or 0}, self._term is None)
+        self._api.create(self._leases, {**body, "spec": spec})
+        self._term = spec["leaseTransitions"]
         return True
 
     def _expired(self, spec: dict[str, Any], holder: str) -> bool:

@@ -177,6 +177,10 @@ class PodExecutor:
         self._seen_facts = (*found.values(), *self._launches.waiting(now))
         return self._seen_facts
 
+    def unfinished(self) -> Callable[[], None] | None:
+        """Launches that the API server did not take, or whose Pods do not come."""
+        return self._launches.try_again if self._launches.any_due(self._clock.now()) else None
+
     def gone(self, key: AttemptKey) -> ExitFacts | None:
         """Ask the API server, whose watch may be silent; after a failure not again for a while."""
         now = self._clock.now()

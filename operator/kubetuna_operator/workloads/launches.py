@@ -98,11 +98,14 @@ class Launches:
         self._path = self._kind.collection(ref.owner.namespace)
         self._pod_path = collection("pods", ref.owner.namespace)
         self._open: dict[AttemptKey, _Awaited] = {}
+        # What must not be there until it is ordered again: a trial that was suspended goes on with this attempt.
+        self._withdrawn: set[AttemptKey] = set()
         self._gate = _Gate()
 
     def launch(self, request: AttemptRequest) -> None:
         """Create the object; one that exists already is ours only with our UID and these parameters."""
         now = self._clock.now()
+        self._withdrawn.discard(request.key)
         if now < self._gate.due and request.key not in self._open:
             self._open[request.key] = _Awaited(request, now, now, 1, self._gate.why, gated=True)
         else:
@@ -200,13 +203,21 @@ class Launches:
         self._gate.due = 0.0
 
     def waiting(self, now: float) -> list[AttemptFacts]:
-        """The attempts that have no Pod yet, some tried again where that is due."""
+        """The attempts that have no Pod yet."""
+        return [self._facts(launch, now) for launch in self._open.values()]
+
+    def any_due(self, now: float) -> bool:
+        """Whether some are to be tried again."""
+        return any(self._is_due(launch, now) for launch in self._open.values())
+
+    def try_again(self) -> None:
+        """Try some again, those first that have waited longest."""
+        now = self._clock.now()
         due = [launch for launch in self._open.values() if self._is_due(launch, now)]
         for launch in sorted(due, key=lambda launch: launch.tried)[:TRIES_AT_ONCE]:
             # The one before it may have met what all would meet.
             if self._is_due(launch, now):
                 self._try_again(replace(launch, tried=now))
-        return [self._facts(launch, now) for launch in self._open.values()]
 
     def _is_due(self, launch: _Awaited, now: float) -> bool:
         if launch.recalled is not None or self._is_over(launch, now):
@@ -271,12 +282,15 @@ class Launches:
 
     def _withdraw(self, key: AttemptKey) -> None:
         """What an earlier process, or a request without an answer, may have made must not start: look twice."""
+        self._withdrawn.add(key)
         for delay in (0.0, ANSWER_SECONDS * 2):
             self._background.later(
                 ("pod", "launch", self._owner.uid, key, delay), lambda: self._remove_made(key), delay
             )
 
     def _remove_made(self, key: AttemptKey) -> None:
+        if key not in self._withdrawn:
+            return
         name = attempt_name(self._owner.name, key)
         try:
             found = self._api.get(f"{self._path}/{name}")

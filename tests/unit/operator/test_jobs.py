@@ -19,6 +19,7 @@ from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import forbidden
 from tests.apiserver.operating import Process
 from tests.apiserver.resources import JOBS, PODS, Object, Resource
+from tests.fakes import look
 from tests.local.runs import experiment
 from tests.unit.operator.test_pod_executor import KEY, NAME, order
 
@@ -51,7 +52,7 @@ class Works:
         return self.cluster.server.objects.of(JOBS)
 
     def facts(self) -> AttemptFacts | None:
-        return next((f for f in self.place.observe() if f.key == KEY), None)
+        return next((f for f in look(self.place) if f.key == KEY), None)
 
     def until(self, check: Any) -> AttemptFacts:
         found: AttemptFacts = self.cluster.until(lambda: (f := self.facts()) and check(f) and f)
@@ -173,7 +174,7 @@ def test_a_job_of_an_earlier_process_whose_pod_never_came_does_not_start_after_t
     works.closed = True
     works.place.launch(order())
     later = works.take_over()
-    assert later.observe() == ()
+    assert look(later) == ()
     later.delete(KEY)
     works.cluster.until(lambda: not works.jobs())
 

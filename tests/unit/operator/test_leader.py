@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from kubetuna_operator.kube import leader
-from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.kube.api_client import NotLeading, collection
 from kubetuna_operator.kube.leader import NAME, Leadership
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.server import Response
@@ -155,3 +155,83 @@ def test_a_look_takes_or_renews_and_what_is_not_renewed_is_lost() -> None:
     assert not second.look(), "silence counts from when it was seen"
     now[0] += leader.DURATION + 1
     assert second.look() and not first.look()
+
+
+class Candidate:
+    """One of several around a Lease, on a clock of the test's."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.now, self.away = 100.0, False
+
+        def handle(*request: object) -> Response:
+            if self.away:
+                raise ConnectionRefusedError("connection refused")
+            return cluster.server.handle(*request)  # type: ignore[arg-type]
+
+        api = cluster.api(handle)
+        self.leadership = Leadership(api, NAMESPACE, name, lambda: self.now, lambda: self.now)
+        self.api = api.while_leading(self.leadership.holds)
+
+    def writes(self) -> bool:
+        try:
+            self.api.create(collection("configmaps", NAMESPACE), {"metadata": {"generateName": "made-"}})
+        except NotLeading:
+            return False
+        return True
+
+
+def test_nothing_is_written_by_who_was_frozen_until_the_lease_is_renewed() -> None:
+    cluster = Cluster()
+    first = Candidate(cluster, "first")
+    assert not first.writes() and first.leadership.look() and first.writes()
+    first.now += leader.RENEW_WITHIN + 1
+    assert not first.writes() and first.api.get(LEASE), "to read does no harm"
+    assert first.leadership.look() and first.writes(), "nobody else had it"
+
+
+def test_a_renewal_counts_from_when_it_was_sent() -> None:
+    """Its answer may be what the process stood still at."""
+    cluster = Cluster()
+    first = Candidate(cluster, "first")
+    first.leadership.look()
+
+    def freeze(change: object) -> None:
+        first.now += leader.RENEW_WITHIN + 1
+
+    first.now += 1
+    cluster.server.objects.listen(freeze)
+    assert first.leadership.look() and not first.leadership.holds()
+
+
+def test_who_led_and_finds_that_another_one_did_since_leads_no_more() -> None:
+    """Also where that one is gone: what is known here is from before its time."""
+    cluster = Cluster()
+    first, second = Candidate(cluster, "first"), Candidate(cluster, "second")
+    assert first.leadership.look() and not second.leadership.look()
+    first.now += 60
+    second.now += 60
+    assert second.leadership.look()
+    second.leadership.release()
+    for _ in range(2):
+        assert not first.leadership.look() and first.leadership.lost and not first.writes()
+    assert Candidate(cluster, "third").leadership.look()
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_lease_that_was_deleted_is_made_again_by_who_still_holds_it(frozen: bool) -> None:
+    cluster = Cluster()
+    first, second = Candidate(cluster, "first"), Candidate(cluster, "second")
+    assert first.leadership.look()
+    cluster.api().delete(LEASE)
+    first.now += 60 if frozen else 1
+    assert first.leadership.look() is not frozen and first.leadership.lost is frozen
+    assert second.leadership.look() is frozen
+
+
+def test_of_two_leaders_after_a_deletion_the_first_one_ends() -> None:
+    cluster = Cluster()
+    first, second = Candidate(cluster, "first"), Candidate(cluster, "second")
+    assert first.leadership.look()
+    cluster.api().delete(LEASE)
+    assert second.leadership.look()
+    assert not first.leadership.look() and first.leadership.lost and not first.writes()

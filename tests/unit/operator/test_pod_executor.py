@@ -21,6 +21,7 @@ from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import forbidden, invalid
 from tests.apiserver.operating import Process
 from tests.apiserver.resources import PODS, Object, Resource
+from tests.fakes import look
 from tests.local.runs import experiment
 
 NAME = "small-0-0-0"
@@ -53,7 +54,7 @@ class Room:
         return PodExecutor(process.context, spec, ref)
 
     def facts(self, key: AttemptKey = KEY) -> AttemptFacts | None:
-        return next((f for f in self.place.observe() if f.key == key), None)
+        return next((f for f in look(self.place) if f.key == key), None)
 
     def until(self, check: Callable[[AttemptFacts], Any], key: AttemptKey = KEY) -> AttemptFacts:
         """Wait until the watch has brought it."""
@@ -107,12 +108,12 @@ def test_a_stranger_of_the_same_name_is_neither_adopted_nor_touched_and_outwaite
         room.cluster.server.change(room.kubelet.pod(NAME), lambda p: p["metadata"].pop("ownerReferences"))
     before = room.kubelet.pod(NAME)
     stranger.launch(order())
-    (waiting,) = stranger.observe()
+    (waiting,) = look(stranger)
     assert waiting.phase == "pending" and "is there and is not ours" in str(waiting.waiting)
     assert stranger.stalled() == waiting.waiting and room.kubelet.pod(NAME) == before
     room.kubelet.lose(NAME)
     room.cluster.clock.time += 6
-    stranger.observe()
+    look(stranger)
     assert room.kubelet.pod(NAME)["metadata"]["uid"] != before["metadata"]["uid"]
 
 
@@ -162,10 +163,10 @@ def test_the_timeout_counts_from_the_containers_start(room: Room) -> None:
     start(room)
     room.until(lambda f: f.phase == "running")
     room.cluster.advance(29)
-    room.place.observe()
+    look(room.place)
     assert "activeDeadlineSeconds" not in room.kubelet.pod(NAME)["spec"]
     room.cluster.advance(1)
-    room.place.observe()
+    look(room.place)
     assert room.kubelet.pod(NAME)["spec"]["activeDeadlineSeconds"] == 1
 
 
@@ -178,7 +179,7 @@ def test_a_full_quota_is_waited_for(room: Room) -> None:
     assert facts is not None and facts.phase == "pending" and "exceeded quota" in str(facts.waiting)
     room.cluster.api().delete(f"{quotas}/none")
     room.cluster.clock.time += 11
-    room.place.observe()
+    look(room.place)
     assert room.names() == [NAME] and room.until(lambda f: f.uid is not None).waiting is None
 
 
@@ -188,14 +189,14 @@ def test_a_turn_goes_through_all_pods_once_however_often_one_is_asked_for(
     keys = [AttemptKey(trial, 0) for trial in range(20)]
     for key in keys:
         room.place.launch(order(trial=key.trial))
-    room.cluster.until(lambda: len(room.place.observe()) == 20)
+    room.cluster.until(lambda: len(look(room.place)) == 20)
     index, looks = room.process.context.pods, list[str]()
     monkeypatch.setattr(index, "of", lambda owner, of=index.of: looks.append(owner) or of(owner))
     for turn in range(3):
         room.kubelet.schedule(f"small-{turn}-0-0")
         room.until(lambda f: f.node is not None, keys[turn])
         looks.clear()
-        room.place.observe()
+        look(room.place)
         assert all(room.place.find(key) is not None for key in keys) and not room.place.stalled()
         assert looks == []
 
@@ -212,14 +213,14 @@ def test_of_many_launches_beyond_a_full_quota_one_asks_ever_more_rarely_and_all_
     assert posts(room) == 2, "one is taken, one refused, the others know"
     for _ in range(300):
         room.cluster.clock.time += 1
-        found = room.place.observe()
+        found = look(room.place)
         assert len(found) == 40 and all("exceeded quota" in f.waiting for f in found if f.waiting)
     assert posts(room) <= 12
     room.cluster.api().delete(f"{quotas}/some")
     room.cluster.clock.time += 60
     before = posts(room)
     for _ in range(10):
-        room.place.observe()
+        look(room.place)
     assert len(room.names()) == 40 and posts(room) == before + 39
 
 
@@ -231,10 +232,10 @@ def test_the_end_of_an_own_pod_makes_room_at_once(room: Room) -> None:
     start(room)
     room.until(lambda f: f.phase == "running")
     room.cluster.clock.time += 300
-    room.place.observe()
+    look(room.place)
     room.kubelet.exit(NAME)
     room.until(lambda f: f.phase == "ended")
-    room.place.observe()
+    look(room.place)
     assert "small-1-0-0" in room.names()
 
 
@@ -284,7 +285,7 @@ def test_a_server_that_is_away_is_asked_again(room: Room) -> None:
     assert facts is not None and facts.phase == "pending" and facts.waiting == Unreachable("").public
     room.process.cut_off = False
     room.cluster.clock.time += 6
-    room.place.observe()
+    look(room.place)
     assert room.names() == [NAME]
 
 
@@ -292,7 +293,7 @@ def test_a_launch_whose_answer_was_lost_is_found_and_not_repeated(room: Room) ->
     room.process.lost = 1
     room.place.launch(order())
     room.cluster.clock.time += 6
-    room.place.observe()
+    look(room.place)
     assert room.names() == [NAME] and room.until(lambda f: f.uid is not None).waiting is None
     assert room.process.asked.count(("POST", collection("pods", NAMESPACE))) <= 2
 
@@ -307,7 +308,7 @@ def test_of_failed_pods_the_latest_stay_and_are_marked(room: Room) -> None:
         room.place.delete(key)
     room.cluster.until(lambda: room.names() == ["small-2-0-0", "small-3-0-0", "small-4-0-0"])
     room.cluster.until(lambda: all(LABEL_TOLD in p["metadata"]["labels"] for p in room.kubelet.pods()))
-    assert not room.place.observe()
+    assert not look(room.place)
 
 
 def test_failures_that_an_earlier_process_kept_are_among_the_latest_three(room: Room) -> None:
@@ -317,7 +318,7 @@ def test_failures_that_an_earlier_process_kept_are_among_the_latest_three(room: 
         place.launch(order(trial=trial))
         start(room, name)
         room.kubelet.exit(name, 1)
-        room.cluster.until(lambda k=key, p=place: any(f.key == k and f.phase == "ended" for f in p.observe()))
+        room.cluster.until(lambda k=key, p=place: any(f.key == k and f.phase == "ended" for f in look(p)))
         place.delete(key)
         room.cluster.clock.time += 1
         room.cluster.until(lambda: all(LABEL_TOLD in p["metadata"]["labels"] for p in room.kubelet.pods()))

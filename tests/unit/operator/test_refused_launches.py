@@ -18,7 +18,7 @@ from kubetuna_operator.kube.events import Events
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.pods.index import PodIndex
 from kubetuna_operator.workloads.executor import PodExecutor
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, look
 from tests.spec_table import JOB, TRIAL, document
 
 ABOUT = ExperimentRef(Owner("lab", "small", "uid-1"), 1)
@@ -62,7 +62,7 @@ def test_a_template_that_is_refused_for_long_ends_at_no_time_of_the_present(temp
 
     def later(seconds: float) -> AttemptFacts:
         clock.time += seconds
-        [facts] = made.observe()
+        [facts] = look(made)
         return facts
 
     assert later(6).phase == "pending"
@@ -84,7 +84,7 @@ def test_no_trial_gets_the_operators_own_account(field: str, account: tuple[str,
         made.launch(ORDER)
         clock.time += 6
         assert ("is the operator's" in made.stalled()) is refused
-        [facts] = made.observe()
+        [facts] = look(made)
         assert ("is the operator's" in str(facts.waiting)) is refused
         assert ("small-3-0-1" in str(cast(Any, made._api)._made)) is (not refused and path != f"{TRIAL}.spec")
 
@@ -94,5 +94,5 @@ def test_nor_by_the_value_of_a_parameter() -> None:
     template = {f"{TRIAL}.spec.serviceAccountName": "kubetuna-${trialParameters.x}"}
     made = place(template, clock, ("lab", "kubetuna-0.5"))
     made.launch(ORDER)
-    [facts] = made.observe()
+    [facts] = look(made)
     assert "is the operator's" in str(facts.waiting)

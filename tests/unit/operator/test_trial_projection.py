@@ -22,6 +22,7 @@ from tests.local.runs import experiment
 from tests.world import World, curve
 
 TRIALS = collection("trials", NAMESPACE)
+WRITES = ("POST", "PATCH")
 
 
 class Showcase:
@@ -41,7 +42,7 @@ class Showcase:
         return {int(t["metadata"]["labels"]["kubetuna.dev/trial"]): t for t in items}
 
     def writes(self) -> int:
-        return sum(method == "PATCH" for method, _ in self.process.asked)
+        return sum(method in WRITES for method, _ in self.process.asked)
 
     def close(self) -> None:
         self.process.close()
@@ -102,6 +103,42 @@ def test_a_writer_that_was_frozen_does_not_open_a_told_trial_again(showcase: Sho
     assert {t["status"]["state"] for t in showcase.shown().values()} == {"COMPLETE"}
 
 
+def test_a_write_on_old_knowledge_looks_again(showcase: Showcase) -> None:
+    """As one that was on its way while its process stood still, and another one took over."""
+    late = showcase.projection()
+    for _ in range(2):
+        showcase.study_world.turn()
+    late.refresh(now=True)
+    showcase.study_world.turn()
+    old = showcase.study_world.study.record(0)
+    showcase.study_world.finish()
+    showcase.projection().refresh(now=True)
+    late._note(old)
+    late._write_now()
+    assert showcase.shown()[0]["status"]["state"] == "COMPLETE"
+    assert not late.behind
+
+
+@pytest.mark.parametrize("change", ["deleted", "edited", "unreadable"])
+def test_what_someone_did_to_a_trial_object_is_put_right_with_the_next_change(
+    showcase: Showcase, change: str
+) -> None:
+    shown, path = showcase.projection(), f"{TRIALS}/small-0"
+    for _ in range(2):
+        showcase.study_world.turn()
+    shown.refresh(now=True)
+    api = showcase.cluster.api()
+    if change == "deleted":
+        api.delete(path)
+    else:
+        api.merge(path, {"status": None if change == "unreadable" else {"params": {"y": 7}, "odd": {"a": 1}}})
+    showcase.study_world.finish()
+    shown.refresh(now=True)
+    expected = showcase.study_world.stored()[0]
+    found = showcase.shown()[0]["status"]
+    assert found["params"] == dict(expected.params) and found["state"] == "COMPLETE" and "odd" not in found
+
+
 def test_only_the_latest_and_the_best_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial_objects, "LATEST", 3)
     showcase = Showcase(tmp_path, trials=8)
@@ -121,15 +158,15 @@ def test_of_two_experiments_none_waits_for_all_trials_of_the_other(tmp_path: Pat
     showcase = Showcase(tmp_path, trials=30)
     showcase.study_world.finish()
     waiting = DeferredWrites(showcase.cluster.clock.now)
-    other = showcase.cluster.make_owner(json.loads(experiment("", name="other")))
+    other, made = showcase.cluster.make_owner(json.loads(experiment("", name="other"))), list[str]()
+    showcase.cluster.server.objects.listen(lambda change: made.append(change.key[1]))
     for owner in (showcase.owner, other):
         context = replace(showcase.process.context, deferred=waiting)
         TrialObjects(context, owner, showcase.study_world.study).refresh()
     showcase.cluster.clock.time += 10.0
     while waiting.step():
         pass
-    names = [path.rpartition("/")[2] for method, path in showcase.process.asked if method == "PATCH"]
-    assert len(names) == 60 and sum(name.startswith("other-") for name in names[:20]) == 10
+    assert len(made) == 60 and sum(name.startswith("other-") for name in made[:20]) == 10
     showcase.close()
 
 

@@ -14,9 +14,10 @@ import pytest
 from kubetuna.errors import StoreUnavailable
 from kubetuna.study.study import Study
 from kubetuna_operator.experiment import controller, opened, run
+from kubetuna_operator.experiment.status_renderer import BEHIND
 from kubetuna_operator.kube.api_client import collection
 from tests.apiserver.cluster import NAMESPACE
-from tests.apiserver.failures import forbidden
+from tests.apiserver.failures import Failure, forbidden
 from tests.apiserver.lab import SMALL, Lab, curve, gone, hangs
 from tests.apiserver.operating import OnDemand
 from tests.apiserver.resources import EXPERIMENTS
@@ -94,6 +95,69 @@ def test_an_experiment_that_ended_is_opened_again_where_a_pod_of_its_was_left(
     lab.by_hand()
     lab.until(lambda: lab.status().get("state") == "Succeeded" and not lab.pods())
     assert len(lab.made) == 1
+
+
+def test_trial_objects_that_could_not_be_written_by_its_end_are_written_by_the_next_process(
+    lab: Lab, openings: list[str]
+) -> None:
+    def refuse(method: str, path: str) -> None:
+        if method != "GET" and "/trials" in path:
+            raise Failure(503, "ServiceUnavailable", "etcd has no leader")
+
+    lab.by_hand().before = refuse
+    lab.apply(maxTrialCount=3, parallelTrialCount=1)
+    lab.ended()
+    lab.until(lambda: not lab.pods())
+    assert not lab.shown()
+    lab.operators.pop().kill()
+    operator = lab.by_hand()
+    lab.until(lambda: [t["status"]["state"] for t in lab.shown()] == ["COMPLETE"] * 3)
+    lab.until(lambda: operator.controller.due() is None)
+    lab.operators.pop().kill()
+    openings.clear()
+    operator = lab.by_hand()
+    lab.until(lambda: operator.controller.due() is None)
+    assert not openings
+
+
+def test_trial_objects_that_are_refused_are_not_waited_for_for_ever(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(method: str, path: str) -> None:
+        if method != "GET" and "/trials" in path:
+            raise Failure(403, "Forbidden", "no")
+
+    monkeypatch.setattr(opened, "SHOWING_SECONDS", 60.0)
+    operator = lab.by_hand()
+    operator.before = refuse
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    ended = lab.ended()
+    assert ended["study"][BEHIND] is True
+    lab.until(lambda: BEHIND not in lab.status()["study"])
+    assert lab.status()["completionTime"] == ended["completionTime"]
+    lab.until(lambda: operator.controller.due() is None)
+
+
+def test_a_launch_is_not_tried_again_while_nobody_knows_whose_the_study_is(lab: Lab, tmp_path: Path) -> None:
+    tried: list[float] = []
+
+    def refuse(method: str, path: str) -> None:
+        if method == "POST" and path.endswith("/pods"):
+            tried.append(lab.cluster.clock.now())
+            raise Failure(403, "Forbidden", 'pods "small-0-0-0" is forbidden: exceeded quota: small')
+
+    operator = lab.by_hand()
+    operator.before = refuse
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lambda: len(tried) == 2)
+    (tmp_path / "study.db").rename(tmp_path / "away.db")
+    (tmp_path / "study.db").mkdir()
+    for _ in range(1_000):
+        lab.drive()
+    assert len(tried) == 2
+    (tmp_path / "study.db").rmdir()
+    (tmp_path / "away.db").rename(tmp_path / "study.db")
+    lab.until(lambda: len(tried) > 2)
 
 
 def test_what_ended_is_deleted_without_its_study(lab: Lab, openings: list[str], tmp_path: Path) -> None:
