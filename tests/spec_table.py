@@ -104,6 +104,16 @@ GOOD: dict[str, Mapping[str, Any]] = {
         "spec.objectives": SEVERAL,
         "spec.earlyStopping": {"algorithmName": "none"},
     },
+    "several objectives, pruned on one": {
+        OBJECTIVE: ABSENT,
+        "spec.objectives": SEVERAL,
+        "spec.earlyStopping": {"algorithmName": "median", "pruneOn": "cost"},
+    },
+    "pruned on a further metric": {
+        f"{OBJECTIVE}.additionalMetricNames": ["a `b`"],
+        f"{OBJECTIVE}.metricDirections": {"a `b`": "maximize"},
+        "spec.earlyStopping": {"algorithmName": "asha", "pruneOn": "a `b`"},
+    },
     "a condition": {"spec.parameters[0].name": "x", "spec.constraints": ["x < 0.9"]},
     "a pruner": _settings("median", "earlyStopping", n_startup_trials=2),
     "earlier studies": {"spec.warmStart": {"studies": ["one", {"study": "two", "points": 0, "trials": True}]}},
@@ -211,6 +221,25 @@ BAD: dict[str, Bad] = {
     "pruning several objectives": Bad(
         {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL, **_settings("median", "earlyStopping")},
         "spec.earlyStopping",
+    ),
+    "pruning on nothing": Bad(
+        {"spec.earlyStopping": {"algorithmName": "median", "pruneOn": ""}}, "spec.earlyStopping.pruneOn"
+    ),
+    "a sampler that prunes": Bad(
+        {"spec.algorithm": {"algorithmName": "tpe", "pruneOn": "loss"}}, "spec.algorithm.pruneOn"
+    ),
+    "pruning on a metric that is not collected": Bad(
+        {"spec.earlyStopping": {"algorithmName": "median", "pruneOn": "cost"}},
+        "spec.earlyStopping.pruneOn",
+        server=False,
+    ),
+    "pruning on a metric without a direction": Bad(
+        {
+            f"{OBJECTIVE}.additionalMetricNames": ["cost"],
+            "spec.earlyStopping": {"algorithmName": "median", "pruneOn": "cost"},
+        },
+        "spec.earlyStopping.pruneOn",
+        server=False,
     ),
     "one of several objectives twice": Bad(
         {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL, "spec.additionalMetricNames": ["acc", "cost"]},

@@ -20,6 +20,8 @@ from optuna.trial import FrozenTrial
 
 # A trial's system attribute: one number a constraint, above 0 where it is violated.
 CONSTRAINTS = "constraints"
+# A trial's system attributes in which successive halving keeps what it decided.
+RUNG = "completed_rung_"
 # A study's system attribute: what its objectives are called.
 METRIC_NAMES = "study:metric_names"
 

@@ -23,6 +23,7 @@ from kubetuna.search.optuna_internals import CONSTRAINTS, id_of
 from kubetuna.search.samplers import Proposer
 from kubetuna.search.space import distribution, identity, point_of, stored
 from kubetuna.study.decoding import decode_trial, epoch_seconds
+from kubetuna.study.pruning import OtherPruning, Pruning
 from kubetuna.trials import records
 from kubetuna.trials.constraints import infeasible, kept
 from kubetuna.trials.outcome import RULES, Classified, Outcome
@@ -78,9 +79,14 @@ class Study:
         self.seed = seed
         self._storage, self._journal = storage, journal
         self._proposer = Proposer(experiment, seed)
-        self._pruner = build_pruner(experiment)
         name = storage.get_study_name_from_id(journal.study_id)
-        self._optuna = optuna.Study(study_name=name, storage=storage, pruner=self._pruner)
+        pruner = None if experiment.prune_on else build_pruner(experiment)
+        self._optuna = optuna.Study(study_name=name, storage=storage, pruner=pruner)
+        self._pruning = (
+            OtherPruning(experiment, self._optuna, storage)
+            if experiment.prune_on
+            else Pruning(pruner, self._optuna, storage)
+        )
         self._progress = Progress(experiment)
         self.open: dict[int, OpenTrial] = {}
         # Numbers of our ended trials in the order in which they were told; it only grows.
@@ -121,10 +127,11 @@ class Study:
             attempts=records.decode_attempts(system.get(records.ATTEMPTS)),
             verdict=system.get(records.VERDICT, "go"),
             log=system.get(records.LOG, {}),
-            curve=dict(trial.intermediate_values),
+            curve=self._pruning.curve(trial),
             repeats=records.decode_repeats(system.get(records.REPEATS)),
             retest_of=system.get(records.RETEST),
         )
+        self._pruning.begin(id_of(trial), self.open[trial.number].curve)
         for attempt in self.open[trial.number].attempts:
             self._progress.add_attempt(attempt)
 
@@ -192,7 +199,7 @@ class Study:
             return
         self._keep_params(trial_id, params)
         self._tried.add(identity(self.spec.parameters, params))
-        self.open[trial.number] = OpenTrial(trial.number, trial_id, dict(params))
+        self._open(OpenTrial(trial.number, trial_id, dict(params)))
         self.numbered = ordinal + 1
 
     def _end_search(self, why: SearchExhausted) -> None:
@@ -214,8 +221,12 @@ class Study:
         params = self.record(of).params
         self._keep_params(trial_id, params)
         number = self._storage.get_trial(trial_id).number
-        self.open[number] = OpenTrial(number, trial_id, dict(params), retest_of=of)
+        self._open(OpenTrial(number, trial_id, dict(params), retest_of=of))
         self._progress.retest(of)
+
+    def _open(self, trial: OpenTrial) -> None:
+        self.open[trial.number] = trial
+        self._pruning.begin(trial.trial_id, trial.curve)
 
     def _keep_params(self, trial_id: int, params: Mapping[str, Any]) -> None:
         for parameter in self.spec.parameters:
@@ -255,10 +266,10 @@ class Study:
         for step, value, prunable in points:
             if (trial.verdict == "prune" and not finished) or len(trial.curve) >= CURVE_LIMIT:
                 break
-            self._storage.set_trial_intermediate_value(trial.trial_id, step, value)
             trial.curve[step] = value
+            self._pruning.report(trial.trial_id, trial.curve, step)
             taken += 1
-            if prunable and self._pruner is not None and self._should_prune(trial) and not finished:
+            if prunable and self._pruning.should_prune(trial.trial_id) and not finished:
                 trial.verdict = "prune"
                 self._storage.set_trial_system_attr(trial.trial_id, records.VERDICT, "prune")
         return taken
@@ -266,17 +277,15 @@ class Study:
     def withdraw_steps(self, number: int, below: int) -> None:
         """Take the points of the steps below this one out of a curve: what was read there did not count."""
         trial = self.open[number]
-        for step in [step for step in trial.curve if step < below]:
+        gone = [step for step in trial.curve if step < below]
+        for step in gone:
             del trial.curve[step]
         self._journal.withdraw_steps(trial.trial_id, below)
+        self._pruning.withdrawn(trial.trial_id, trial.curve, len(gone))
 
     def known_steps(self, number: int) -> Mapping[int, float]:
         """Steps that the curve of an open trial holds, a live view."""
         return self.open[number].curve
-
-    def _should_prune(self, trial: OpenTrial) -> bool:
-        assert self._pruner is not None
-        return self._pruner.prune(self._optuna, self._storage.get_trial(trial.trial_id))
 
     def keep_log_state(self, number: int, state: Mapping[str, Any]) -> None:
         """Store how far the log was read, in the same transaction as the values it led to."""
@@ -332,6 +341,7 @@ class Study:
         if trial.retest_of is None:
             self._proposer.told(self._optuna, self._storage.get_trial(trial.trial_id), state, values)
         self._storage.set_trial_state_values(trial.trial_id, state, values)
+        self._pruning.end(trial.trial_id, state, metrics)
         del self.open[number]
         self.told.append(number)
         self._progress.add(self.record(number))
@@ -373,6 +383,9 @@ def _told_values(
         return [metrics[o.metric] for o in spec.objectives]
     if outcome in (Outcome.PRUNED, Outcome.STOPPED) and not spec.multi_objective:
         # As Optuna's own tell does: a pruned trial stands with its last reported value.
+        if spec.prune_on is not None:
+            last = metrics.get(spec.objectives[0].metric)
+            return None if last is None else [last]
         return [reported[max(reported)]] if reported else None
     return None
 
