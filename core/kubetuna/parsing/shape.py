@@ -98,14 +98,14 @@ PARAMETER = Object(
         ),
         "feasibleSpace": Object(
             {
-                "min": Number(description="The lowest value."),
-                "max": Number(description="The highest value."),
+                "min": Number(editable=True, description="The lowest value."),
+                "max": Number(editable=True, description="The highest value."),
                 "step": Number(above=0, description="The distance between values."),
                 "distribution": Text(
                     words=("uniform", "logUniform", "normal", "logNormal"),
                     description="uniform or logUniform (uniform).",
                 ),
-                "list": List(Free(), low=1, high=1000, description="The values."),
+                "list": List(Free(), low=1, high=1000, editable=True, description="The values."),
             },
             required=True,
             description="min and max (with step) for double and int; list for discrete and categorical. "

@@ -107,6 +107,7 @@ TRIAL_STATUS = open_object(
         ),
         "repeats": List(_METRICS, high=100, description="The metrics of each run, where there are several."),
         "retestOf": Integer(description="The trial whose parameters this one runs again."),
+        "space": Free("object", description="Feasible spaces that it was drawn from and that were edited since."),
         "attempts": List(Free("object"), high=10, description="The latest ten attempts: Pods that ran it."),
     },
     description="The trial as the study has it.",

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from kubetuna.search.space import point_of
+from kubetuna.experiment.model import NOTHING
+from kubetuna.search.space import point_of, shown
 from kubetuna.trials.records import (
     ATTEMPTS,
     LOG,
@@ -29,8 +31,11 @@ from kubetuna.trials.records import (
 )
 
 
-def decode_trial(trial: FrozenTrial) -> TrialRecord:
-    """The record of one trial as any Optuna storage returns it, ours or a foreign one."""
+def decode_trial(trial: FrozenTrial, now: Mapping[str, BaseDistribution] = NOTHING) -> TrialRecord:
+    """The record of one trial as any Optuna storage returns it, ours or a foreign one.
+
+    ``now`` is the search space as it is; a trial that was drawn from another one says so.
+    """
     system = trial.system_attrs
     attempts = decode_attempts(system.get(ATTEMPTS))
     started = next((a.started for a in attempts if a.started is not None), None)
@@ -54,6 +59,7 @@ def decode_trial(trial: FrozenTrial) -> TrialRecord:
         series=series_of(system.get(SERIES)),
         repeats=decode_repeats(system.get(REPEATS)),
         retest_of=system.get(RETEST),
+        space={n: shown(d) for n, d in trial.distributions.items() if own and n in now and d != now[n]},
     )
 
 

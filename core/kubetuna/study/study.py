@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -21,8 +22,9 @@ from kubetuna.experiment.model import Experiment
 from kubetuna.search.catalogue import build_pruner
 from kubetuna.search.optuna_internals import CONSTRAINTS, id_of
 from kubetuna.search.samplers import Proposer
-from kubetuna.search.space import distribution, identity, point_of, stored
+from kubetuna.search.space import identity, point_of, space_of, stored
 from kubetuna.study.decoding import decode_trial, epoch_seconds
+from kubetuna.study.edited_space import PresentSpace, edit_note, edited
 from kubetuna.study.pruning import OtherPruning, Pruning
 from kubetuna.trials import records
 from kubetuna.trials.constraints import infeasible, kept
@@ -81,11 +83,16 @@ class Study:
         self._proposer = Proposer(experiment, seed)
         name = storage.get_study_name_from_id(journal.study_id)
         pruner = None if experiment.prune_on else build_pruner(experiment)
-        self._optuna = optuna.Study(study_name=name, storage=storage, pruner=pruner)
+        # What pruners see is every trial; samplers see the space as it is now.
+        self._optuna = self._everything = everything = optuna.Study(study_name=name, storage=storage, pruner=pruner)
+        self._space = space_of(experiment)
+        if edited(everything.get_trials(deepcopy=False), self._space):
+            present: Any = PresentSpace(storage, experiment)
+            self._optuna = optuna.Study(study_name=name, storage=present, pruner=pruner)
         self._pruning = (
-            OtherPruning(experiment, self._optuna, storage)
+            OtherPruning(experiment, everything, storage)
             if experiment.prune_on
-            else Pruning(pruner, self._optuna, storage)
+            else Pruning(pruner, everything, storage)
         )
         self._progress = Progress(experiment)
         self.open: dict[int, OpenTrial] = {}
@@ -113,7 +120,7 @@ class Study:
             if records.RETEST in trial.system_attrs:
                 self._progress.retest(trial.system_attrs[records.RETEST])
             if trial.state.is_finished():
-                self._count(decode_trial(trial))
+                self._count(decode_trial(trial, self._space))
                 self.told.append(trial.number)
             else:
                 self._resume(trial)
@@ -177,12 +184,18 @@ class Study:
     def records(self) -> tuple[TrialRecord, ...]:
         """Every trial of the study, by number, foreign ones included."""
         trials = self._storage.get_all_trials(self._journal.study_id, deepcopy=False)
-        return tuple(decode_trial(t) for t in trials)
+        return tuple(decode_trial(t, self._space) for t in trials)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know as the study is taken up."""
+        note = edit_note(self.spec, self.records()) if self._optuna is not self._everything else ""
+        return (note,) if note else ()
 
     def record(self, number: int) -> TrialRecord:
         """One trial as it stands now."""
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._journal.study_id, number)
-        return decode_trial(self._storage.get_trial(trial_id))
+        return decode_trial(self._storage.get_trial(trial_id), self._space)
 
     def ask(self, ordinal: int) -> None:
         """Number the experiment's next trial and store its parameters. Nothing if it exists."""
@@ -197,7 +210,7 @@ class Study:
             self._journal.withdraw(trial_id)
             self._end_search(error)
             return
-        self._keep_params(trial_id, params)
+        self._keep_params(trial_id, params, self._space)
         self._tried.add(identity(self.spec.parameters, params))
         self._open(OpenTrial(trial.number, trial_id, dict(params)))
         self.numbered = ordinal + 1
@@ -216,10 +229,12 @@ class Study:
         """Number a trial that runs the parameters of trial ``of`` again. Nothing if there is one."""
         if of not in self.retests_due:
             return
-        trial_id = self._storage.create_new_trial(self._journal.study_id)
+        study_id = self._journal.study_id
+        trial_id = self._storage.create_new_trial(study_id)
         self._storage.set_trial_system_attr(trial_id, records.RETEST, of)
         params = self.record(of).params
-        self._keep_params(trial_id, params)
+        again = self._storage.get_trial(self._storage.get_trial_id_from_study_id_trial_number(study_id, of))
+        self._keep_params(trial_id, params, again.distributions)
         number = self._storage.get_trial(trial_id).number
         self._open(OpenTrial(number, trial_id, dict(params), retest_of=of))
         self._progress.retest(of)
@@ -228,12 +243,10 @@ class Study:
         self.open[trial.number] = trial
         self._pruning.begin(trial.trial_id, trial.curve)
 
-    def _keep_params(self, trial_id: int, params: Mapping[str, Any]) -> None:
-        for parameter in self.spec.parameters:
-            if parameter.name in params:
-                dist = distribution(parameter)
-                internal = dist.to_internal_repr(stored(params[parameter.name]))
-                self._storage.set_trial_param(trial_id, parameter.name, internal, dist)
+    def _keep_params(self, trial_id: int, params: Mapping[str, Any], space: Mapping[str, BaseDistribution]) -> None:
+        for name in (p.name for p in self.spec.parameters if p.name in params):
+            internal = space[name].to_internal_repr(stored(params[name]))
+            self._storage.set_trial_param(trial_id, name, internal, space[name])
 
     def begin_attempt(self, number: int, attempt: AttemptRecord) -> None:
         """Record that an attempt is about to start. Nothing if it is recorded."""

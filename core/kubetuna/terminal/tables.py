@@ -16,7 +16,7 @@ from rich.text import Text
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.units import SECONDS_PER_HOUR, count, duration, unit_of
 from kubetuna.trials.constraints import why_no_best
-from kubetuna.trials.environment import short
+from kubetuna.trials.environment import feasible, short
 from kubetuna.trials.records import TrialRecord, dumps
 
 
@@ -134,6 +134,7 @@ def _spread(trial: TrialRecord, metric: str) -> str:
 
 def _notes(trial: TrialRecord) -> list[str]:
     again = [] if trial.retest_of is None else [f"re-test of trial {trial.retest_of}"]
+    again += [f"drawn from {name} {feasible(space)}" for name, space in trial.space.items()]
     return again + ([trial.message] if trial.message else [])
 
 

@@ -108,7 +108,8 @@ class TrialRecord:
     """A trial as people see it. ``state`` in Optuna's names; ``steps`` of its curve, in order.
 
     ``repeats`` are the metrics of each finished repeat, where there are several; ``metrics`` their means.
-    ``retest_of`` is the trial whose parameters a re-test runs again.
+    ``retest_of`` is the trial whose parameters a re-test runs again. ``space`` holds the parameters that were drawn
+    from another feasible space than they have now, after an edit.
     """
 
     number: int
@@ -127,6 +128,7 @@ class TrialRecord:
     series: Mapping[str, Sequence[float]] = field(default_factory=dict)
     repeats: tuple[Mapping[str, float], ...] = ()
     retest_of: int | None = None
+    space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def own(self) -> bool:
@@ -152,6 +154,8 @@ class TrialRecord:
             shown["repeats"] = [dict(r) for r in self.repeats]
         if self.retest_of is not None:
             shown["retestOf"] = self.retest_of
+        if self.space:
+            shown["space"] = {name: dict(space) for name, space in self.space.items()}
         return shown
 
 
@@ -175,6 +179,7 @@ def from_json(shown: Mapping[str, Any]) -> TrialRecord:
         series=series_of(shown.get("series")),
         repeats=decode_repeats(shown.get("repeats")),
         retest_of=shown.get("retestOf"),
+        space=shown.get("space") or {},
     )
 
 
