@@ -83,4 +83,4 @@ def test_a_constraint_on_an_unknown_name_says_where_a_metric_is_named() -> None:
     both = [{"metric": name, "direction": "minimize"} for name in ("a", "b")]
     with pytest.raises(SpecError) as refused:
         parse_file_text(experiment("", constraints=["acc > 0.5"], command=["a"], objective=None, objectives=both))
-    assert "'acc' is no parameter and no metric" in str(refused.value) and "additional" not in str(refused.value)
+    assert "'acc' is no parameter and no metric; a further metric belongs in spec.additional" in str(refused.value)
