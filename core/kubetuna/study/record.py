@@ -14,7 +14,7 @@ from kubetuna.errors import BackendMissing
 from kubetuna.experiment.model import NOTHING, Experiment
 from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.parsing.parse import parse_experiment
-from kubetuna.planning.status import Moment, render
+from kubetuna.planning.status import Moment, render, state_word
 from kubetuna.search.space import space_of
 from kubetuna.store.reader import ReadStudy
 from kubetuna.study.decoding import decode_trial
@@ -103,7 +103,7 @@ class StudyRecord:
 
     def __repr__(self) -> str:
         best = "; ".join(self._line(trial) for trial in self.front[:3]) or "none yet"
-        return f"<StudyRecord {self.spec.name}: {self.status['state']}, {len(self.trials)} trials, best: {best}>"
+        return f"<StudyRecord {self.spec.name}: {state_word(self.status)}, {len(self.trials)} trials, best: {best}>"
 
     def _line(self, trial: TrialRecord) -> str:
         named = zip(self.spec.objectives, trial.values or (), strict=False)
