@@ -10,7 +10,7 @@ import copy
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.local.runs import experiment
@@ -18,6 +18,7 @@ from tests.local.runs import experiment
 ABSENT = object()
 X, OBJECTIVE, TEMPLATE = "spec.parameters[0]", "spec.objective", "spec.trialTemplate"
 SPACE, TRIAL = f"{X}.feasibleSpace", f"{TEMPLATE}.trialSpec"
+X_ = {"name": "x", "parameterType": "double", "feasibleSpace": {"min": 0, "max": 1}}
 Y = {"name": "y", "parameterType": "double", "feasibleSpace": {"min": 0, "max": 1}}
 SEVERAL = [{"metric": "loss", "direction": "minimize"}, {"metric": "cost", "direction": "minimize"}]
 JOB = {
@@ -34,6 +35,19 @@ class Bad:
     edits: Mapping[str, Any]
     path: str
     server: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change ``after`` of an experiment that was made with ``before``. ``path`` is where it is refused, if it is.
+
+    ``server`` is where the API server refuses it; "": it takes it, and the operator refuses what has a ``path``.
+    """
+
+    after: Mapping[str, Any]
+    path: str = ""
+    server: str = ""
+    before: Mapping[str, Any] = field(default_factory=dict)
 
 
 def document(edits: Mapping[str, Any], name: str = "small") -> dict[str, Any]:
@@ -103,6 +117,16 @@ GOOD: dict[str, Mapping[str, Any]] = {
         OBJECTIVE: ABSENT,
         "spec.objectives": SEVERAL,
         "spec.earlyStopping": {"algorithmName": "none"},
+    },
+    "several objectives, pruned on one": {
+        OBJECTIVE: ABSENT,
+        "spec.objectives": SEVERAL,
+        "spec.earlyStopping": {"algorithmName": "median", "pruneOn": "cost"},
+    },
+    "pruned on a further metric": {
+        f"{OBJECTIVE}.additionalMetricNames": ["a `b`"],
+        f"{OBJECTIVE}.metricDirections": {"a `b`": "maximize"},
+        "spec.earlyStopping": {"algorithmName": "asha", "pruneOn": "a `b`"},
     },
     "a condition": {"spec.parameters[0].name": "x", "spec.constraints": ["x < 0.9"]},
     "a pruner": _settings("median", "earlyStopping", n_startup_trials=2),
@@ -211,6 +235,25 @@ BAD: dict[str, Bad] = {
     "pruning several objectives": Bad(
         {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL, **_settings("median", "earlyStopping")},
         "spec.earlyStopping",
+    ),
+    "pruning on nothing": Bad(
+        {"spec.earlyStopping": {"algorithmName": "median", "pruneOn": ""}}, "spec.earlyStopping.pruneOn"
+    ),
+    "a sampler that prunes": Bad(
+        {"spec.algorithm": {"algorithmName": "tpe", "pruneOn": "loss"}}, "spec.algorithm.pruneOn"
+    ),
+    "pruning on a metric that is not collected": Bad(
+        {"spec.earlyStopping": {"algorithmName": "median", "pruneOn": "cost"}},
+        "spec.earlyStopping.pruneOn",
+        server=False,
+    ),
+    "pruning on a metric without a direction": Bad(
+        {
+            f"{OBJECTIVE}.additionalMetricNames": ["cost"],
+            "spec.earlyStopping": {"algorithmName": "median", "pruneOn": "cost"},
+        },
+        "spec.earlyStopping.pruneOn",
+        server=False,
     ),
     "one of several objectives twice": Bad(
         {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL, "spec.additionalMetricNames": ["acc", "cost"]},
@@ -411,4 +454,88 @@ BAD: dict[str, Bad] = {
     "a placeholder of nothing": Bad(
         {f"{TRIAL}.spec.containers[0].args": ["${trialParameters.y}"]}, f"{TEMPLATE}.trialSpec", server=False
     ),
+}
+
+
+_INTS, _WORDS = _kind("int", min=0, max=9, step=3), _kind("categorical", list=["a", "b"])
+EDITS: dict[str, Edit] = {
+    "the direction": Edit({f"{OBJECTIVE}.type": "maximize"}, f"{OBJECTIVE}.type", f"{OBJECTIVE}.type"),
+    "the metric": Edit(
+        {f"{OBJECTIVE}.objectiveMetricName": "cost"},
+        f"{OBJECTIVE}.objectiveMetricName",
+        f"{OBJECTIVE}.objectiveMetricName",
+    ),
+    "more metrics": Edit(
+        {f"{OBJECTIVE}.additionalMetricNames": ["a"]},
+        f"{OBJECTIVE}.additionalMetricNames",
+        f"{OBJECTIVE}.additionalMetricNames",
+    ),
+    "the sampler": Edit({"spec.algorithm.algorithmName": "tpe"}, "spec.algorithm.algorithmName", "spec.algorithm"),
+    "the seed": Edit(
+        {"spec.algorithm.algorithmSettings[0].value": 2},
+        "spec.algorithm.algorithmSettings[0].value",
+        "spec.algorithm",
+    ),
+    "a pruner": Edit(
+        {"spec.earlyStopping": {"algorithmName": "none"}}, "spec.earlyStopping.algorithmName", "spec.earlyStopping"
+    ),
+    "what is pruned on": Edit(
+        {"spec.earlyStopping.pruneOn": "loss"},
+        "spec.earlyStopping.pruneOn",
+        "spec.earlyStopping",
+        {"spec.earlyStopping": {"algorithmName": "median"}},
+    ),
+    "a constraint": Edit({"spec.constraints": ["x < 0.5"]}, "spec.constraints", "spec.constraints"),
+    "the program": Edit(
+        {f"{TRIAL}.spec.containers[0].args": ["print()"]},
+        f"{TRIAL}.spec.containers[0].args[0]",
+        "spec.trialTemplate",
+    ),
+    "the resources": Edit(
+        {f"{TRIAL}.spec.containers[0].resources": {"limits": {"cpu": "1"}}},
+        f"{TRIAL}.spec.containers[0].resources.limits.cpu",
+        "spec.trialTemplate",
+    ),
+    "a queue": Edit({"spec.queueName": "gpus"}, "spec.queueName", "spec.queueName"),
+    "points to try first": Edit(
+        {"spec.warmStart": {"points": [{"x": 0.1}]}}, "spec.warmStart.points", "spec.warmStart"
+    ),
+    "a parameter's name": Edit({f"{X}.name": "y"}, f"{X}.name", "spec.parameters"),
+    "one more parameter": Edit({"spec.parameters": [X_, Y]}, "spec.parameters", "spec.parameters"),
+    "a parameter's condition": Edit({f"{X}.when": "y > 0"}, f"{X}.when", f"{X}.when", {"spec.parameters": [X_, Y]}),
+    "a parameter's type": Edit({f"{X}.parameterType": "int"}, f"{X}.parameterType", f"{X}.parameterType"),
+    "the scale": Edit(
+        {f"{SPACE}.distribution": "logUniform"},
+        f"{SPACE}.distribution",
+        f"{SPACE}.distribution",
+        {SPACE: {"min": 0.1, "max": 1, "distribution": "uniform"}},
+    ),
+    "a new scale": Edit(
+        {f"{SPACE}.distribution": "logUniform"},
+        f"{SPACE}.distribution",
+        f"{SPACE}.distribution",
+        {SPACE: {"min": 0.1, "max": 1}},
+    ),
+    "a step": Edit({f"{SPACE}.step": 0.5}, f"{SPACE}.step"),
+    "another step": Edit({f"{SPACE}.step": 1}, f"{SPACE}.step", before=_INTS),
+    "a range off its steps": Edit({f"{SPACE}.min": 1}, SPACE, before=_INTS),
+    "a list for a range": Edit({SPACE: {"list": [1, 2]}}, f"{SPACE}.step", before=_INTS),
+    "a grid's list": Edit(
+        {f"{SPACE}.list": ["a"]},
+        SPACE,
+        before={**_WORDS, **_settings("grid"), "spec.maxTrialCount": 1, "spec.parallelTrialCount": 1},
+    ),
+    "the range of CMA-ES": Edit({f"{SPACE}.max": 2}, SPACE, before=_settings("cmaes")),
+    "the range of a population": Edit({f"{SPACE}.max": 2}, SPACE, before=_settings("nsgaii")),
+    "a wider range": Edit({f"{SPACE}.max": 2, f"{SPACE}.min": -1}),
+    "a narrower range": Edit({f"{SPACE}.max": 0.5}),
+    "the same range as text": Edit({f"{SPACE}.max": "1.0"}),
+    "a range on its steps": Edit({f"{SPACE}.min": 3, f"{SPACE}.max": 20}, before=_INTS),
+    "one more choice": Edit({f"{SPACE}.list": ["a", "b", None]}, before=_WORDS),
+    "one choice less": Edit({f"{SPACE}.list": ["b"]}, before=_WORDS),
+    "another order of choices": Edit({f"{SPACE}.list": ["b", "a"]}, before=_WORDS),
+    "the counts": Edit({"spec.maxTrialCount": 9, "spec.parallelTrialCount": 3, "spec.maxFailedTrialCount": 4}),
+    "what it may cost": Edit({"spec.budget": {"gpuHours": 2}, "spec.retryPolicy": {"limit": 1}}),
+    "when it ends": Edit({"spec.stopWhen": {"noImprovement": 3}, f"{OBJECTIVE}.goal": 0.1}),
+    "a pause": Edit({"spec.suspend": True, "spec.suspendPolicy": "stop", "spec.preset": "quick"}),
 }

@@ -12,7 +12,7 @@ import pytest
 from kubetuna.experiment.field_errors import IMMUTABLE
 from kubetuna_operator.kube.api_client import Refused
 from tests.cluster.operators import World
-from tests.spec_table import ABSENT, BAD, GOOD, OBJECTIVE, SEVERAL, SPACE, TRIAL, document
+from tests.spec_table import ABSENT, BAD, EDITS, GOOD, OBJECTIVE, SEVERAL, TRIAL, document
 
 pytestmark = pytest.mark.cluster
 
@@ -57,29 +57,16 @@ def test_what_only_the_parser_sees_ends_as_not_accepted_with_its_path(world: Wor
     assert not world.pods()
 
 
-FIXED: dict[str, tuple[dict[str, Any], str]] = {
-    "the direction": ({f"{OBJECTIVE}.type": "maximize"}, f"{OBJECTIVE}.type"),
-    "the metric": ({f"{OBJECTIVE}.objectiveMetricName": "cost"}, f"{OBJECTIVE}.objectiveMetricName"),
-    "more metrics": ({f"{OBJECTIVE}.additionalMetricNames": ["a"]}, f"{OBJECTIVE}.additionalMetricNames"),
-    "the sampler": ({"spec.algorithm.algorithmName": "tpe"}, "spec.algorithm"),
-    "the seed": ({"spec.algorithm.algorithmSettings[0].value": 2}, "spec.algorithm"),
-    "a pruner": ({"spec.earlyStopping": {"algorithmName": "median"}}, "spec.earlyStopping"),
-    "a constraint": ({"spec.constraints": ["x < 0.5"]}, "spec.constraints"),
-    "a parameter's name": ({"spec.parameters[0].name": "y"}, "spec.parameters"),
-    "a range": ({f"{SPACE}.max": 2}, "spec.parameters"),
-    "the program": ({f"{TRIAL}.spec.containers[0].args": ["print()"]}, "spec.trialTemplate"),
-    "the resources": ({f"{TRIAL}.spec.containers[0].resources": {"limits": {"cpu": "1"}}}, "spec.trialTemplate"),
-    "a queue": ({"spec.queueName": "gpus"}, "spec.queueName"),
-    "points to try first": ({"spec.warmStart": {"points": [{"x": 0.1}]}}, "spec.warmStart"),
-}
-
-
-def test_what_may_not_be_edited_is_refused_at_its_path(world: World) -> None:
-    world.put(document({}))
-    for edits, field in FIXED.values():
-        with pytest.raises(Refused, match=IMMUTABLE) as caught:
-            world.put(document(edits))
-        assert paths(caught.value) == {field}
+@pytest.mark.parametrize("case", EDITS)
+def test_an_edit_is_taken_or_refused_at_its_path(world: World, case: str) -> None:
+    edit = EDITS[case]
+    world.put(document(edit.before))
+    if not edit.server:
+        world.put(document({**edit.before, **edit.after}))
+        return
+    with pytest.raises(Refused, match=IMMUTABLE) as caught:
+        world.put(document({**edit.before, **edit.after}))
+    assert paths(caught.value) == {edit.server}
 
 
 def test_of_several_objectives_only_the_goals_may_be_edited(world: World) -> None:
@@ -89,20 +76,6 @@ def test_of_several_objectives_only_the_goals_may_be_edited(world: World) -> Non
     with pytest.raises(Refused, match=IMMUTABLE) as caught:
         world.put(document({**several, "spec.objectives[0].metric": "other"}))
     assert paths(caught.value) == {"spec.objectives"}
-
-
-def test_what_may_be_edited_is_taken(world: World) -> None:
-    world.put(document({}))
-    world.put(
-        document(
-            {
-                "spec.maxTrialCount": 9, "spec.parallelTrialCount": 3, "spec.maxFailedTrialCount": 4,
-                "spec.budget": {"gpuHours": 2}, "spec.retryPolicy": {"limit": 1}, "spec.preset": "quick",
-                "spec.stopWhen": {"noImprovement": 3}, f"{OBJECTIVE}.goal": 0.1, "spec.suspend": True,
-                "spec.suspendPolicy": "stop",
-            }
-        )
-    )  # fmt: skip
 
 
 def test_kubectl_explains_lists_and_refuses(world: World) -> None:

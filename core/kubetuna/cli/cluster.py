@@ -13,7 +13,6 @@ from kubetuna.cli.experiments import code_of, parsed
 from kubetuna.cli.options import File, NamespaceOption, PresetOption, SetOption, StudyArgument, errors, out
 
 LOOK_SECONDS = 1.0
-OVER = ("Succeeded", "Failed")
 
 
 def submit(
@@ -57,6 +56,7 @@ def _edit(target: str, namespace: str | None, changes: dict[str, Any], word: str
 def _watched(target: str, namespace: str | None, console: Console) -> dict[str, Any]:
     """Show the status until the experiment is over; the last one."""
     from kubetuna.cli.backends import cluster, in_cluster
+    from kubetuna.planning.status import OVER
     from kubetuna.terminal.tables import best_line, status_table
 
     space, name = in_cluster(target, namespace) or (None, target)

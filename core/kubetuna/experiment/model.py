@@ -199,7 +199,8 @@ class Retest:
 class Experiment:
     """A validated experiment, which the parser makes. For example, ``kubetuna.run(experiment, suspend=True)``.
 
-    ``warnings`` are things a person should know that are no errors.
+    ``warnings`` are things a person should know that are no errors. ``prune_on`` is None where pruning is on the
+    only objective.
     """
 
     name: str
@@ -209,6 +210,7 @@ class Experiment:
     algorithm: Algorithm
     template: Template
     pruner: Algorithm | None = None
+    prune_on: str | None = None
     additional_metrics: tuple[str, ...] = ()
     strategies: Mapping[str, Strategy] = field(default_factory=dict)
     metric_directions: Mapping[str, Direction] = field(default_factory=dict)
@@ -245,6 +247,17 @@ class Experiment:
     def metric_names(self) -> tuple[str, ...]:
         """Every metric that is read from a log: objectives first, then the additional ones."""
         return tuple(o.metric for o in self.objectives) + self.additional_metrics
+
+    @property
+    def keeps_curves(self) -> bool:
+        """Whether trials have a curve; several objectives have none but that of the metric to prune on."""
+        return self.prune_on is not None or not self.multi_objective
+
+    @property
+    def curve(self) -> Objective:
+        """What a trial's curve shows, and which way that is better: the objective, or the metric to prune on."""
+        way = None if self.prune_on is None else self.direction(self.prune_on)
+        return Objective(self.prune_on, way) if self.prune_on is not None and way else self.objectives[0]
 
     def runs(self, retest: bool) -> int:
         """How often one trial runs, one run after another, each with a seed of its own; told is their mean.

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,18 @@ from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.local.executor import ProcessExecutor
 from kubetuna.local.logs import FileLogs
 from kubetuna.parsing.parse import parse_file, refuse_on_laptop
-from kubetuna.planning.status import Moment, render
+from kubetuna.planning.status import OVER, Moment, render
 from kubetuna.planning.stopping import StopDecision
 from kubetuna.reconciling.reconciler import Ports, Reconciler
 from kubetuna.store.database import open_engine, place
-from kubetuna.store.lock import Holder, StudyLock, hold
+from kubetuna.store.lock import Holder, StudyLock, hold, is_held
 from kubetuna.store.reader import read_study
 from kubetuna.store.schema import ensure_schema
 from kubetuna.study.open import Opened, open_study
 from kubetuna.study.record import StudyRecord, began_in, folder_of, kept_folder, study_record
 from kubetuna.study.study import Study
 from kubetuna.trials.attempts import AttemptRequest, SystemClock
-from kubetuna.trials.records import FOLDER
+from kubetuna.trials.records import EXPERIMENT, FOLDER
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna.trials.substitution import substitute
 
@@ -193,13 +194,23 @@ def study_name(target: str) -> str:
 
 def look(target: str, url: str) -> StudyRecord:
     """Read a study while it runs or after, without disturbing it."""
-    return look_by_name(study_name(target), url)
+    return look_by_name(study_name(target), url, target if Path(target).is_file() else "FILE")
 
 
-def look_by_name(name: str, url: str) -> StudyRecord:
-    """Read the study of that name."""
+def look_by_name(name: str, url: str, file: str = "FILE") -> StudyRecord:
+    """Read the study of that name; ``file`` is what it would be run from."""
     engine = open_engine(url)
-    return study_record(read_study(engine, name), place(engine.url))
+    found = read_study(engine, name)
+    seen = study_record(found, place(engine.url))
+    # An operator has a Lease instead; the name of its studies says that they are its.
+    here = EXPERIMENT in found.system_attrs and "/" not in found.name
+    if not here or seen.status["state"] in OVER or is_held(engine, found.name):
+        return seen
+    with_store = "" if url == store_url(None) else f" --store '{seen.store}'"
+    then = " --set suspend=false" if seen.spec.suspend else ""
+    words = f"nothing runs it now; go on with: kubetuna run {shlex.quote(file)}{then}{with_store}"
+    message = "; ".join(filter(None, (seen.status.get("message"), words)))
+    return replace(seen, status={**seen.status, "interrupted": True, "message": message})
 
 
 def install_interrupt(second: Any = signal.SIG_DFL) -> threading.Event:

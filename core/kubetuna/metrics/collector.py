@@ -25,9 +25,10 @@ class TrialLog:
 
     def __init__(self, spec: Experiment, state: Mapping[str, Any]) -> None:
         self._objectives = tuple(o.metric for o in spec.objectives)
+        self._curved = spec.curve.metric
         self._reader = LineReader(spec.metric_names, spec.collector.filters)
         self._strategies = spec.strategies
-        self._curve = Curve(self._objectives[0], spec.strategies, state.get("curve", {}))
+        self._curve = Curve(self._curved, spec.strategies, state.get("curve", {}))
         self.repeat: int = state.get("repeat", 0)
         self._waiting: deque[Record] = deque()
         self._attempt: int = state.get("attempt", -1)
@@ -59,7 +60,7 @@ class TrialLog:
             return
         self._attempt = attempt
         if repeat != self.repeat:
-            self._curve = Curve(self._objectives[0], self._strategies, {})
+            self._curve = Curve(self._curved, self._strategies, {})
             self.repeat = repeat
         self._curve.begin_attempt()
         self._waiting.clear()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kubetuna.experiment.field_errors import forbidden, invalid, required, too_many
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.steps import values_of
-from kubetuna.parsing.shape import PRUNING_NEEDS_ONE_OBJECTIVE
+from kubetuna.parsing.shape import PRUNING_NEEDS_ONE_METRIC
 from kubetuna.search.grid import size
 from kubetuna.search.space import EFFORT_LIMIT, GRID_LIMIT, effort, limits, upper_bound
 
@@ -20,8 +20,8 @@ def check(experiment: Experiment) -> Iterator[tuple[str, str]]:
     if experiment.multi_objective:
         if name in SINGLE_OBJECTIVE:
             yield "algorithm.algorithmName", invalid(name, "works with one objective only; use tpe or nsgaii")
-        if experiment.pruner is not None and experiment.pruner.name != "none":
-            yield "earlyStopping", forbidden(PRUNING_NEEDS_ONE_OBJECTIVE)
+        if experiment.pruner is not None and experiment.pruner.name != "none" and not experiment.keeps_curves:
+            yield "earlyStopping", forbidden(PRUNING_NEEDS_ONE_METRIC)
     if name == "cmaes" and all(p.choices for p in experiment.parameters):
         yield "algorithm.algorithmName", invalid(name, "needs a parameter of type double or int; use tpe")
     if name in ("grid", "bruteforce"):

@@ -12,6 +12,7 @@ from kubetuna.experiment.field_errors import invalid
 from kubetuna.experiment.model import Constraint, Experiment, Parameter
 from kubetuna.experiment.steps import exact, values_of
 from kubetuna.parsing.fields import Fields
+from kubetuna.parsing.goals import where_further
 
 ENUMERATION_LIMIT = 20_000
 
@@ -32,20 +33,13 @@ def parse_constraints(
             continue
         unknown = sorted(expression.names - names - set(metrics))
         if unknown:
-            spec.problem(field, invalid(text, f"{unknown[0]!r} is no parameter and no metric{_hint(spec)}"))
+            spec.problem(field, invalid(text, f"{unknown[0]!r} is no parameter and no metric{where_further(spec)}"))
             continue
         over = "metrics" if expression.names - names else "parameters"
         if over == "parameters" and _never(expression, parameters):
             spec.problem(field, invalid(text, "holds nowhere in the search space"))
         found.append(Constraint(text, expression, "metrics" if over == "metrics" else "parameters"))
     return tuple(found)
-
-
-def _hint(spec: Fields) -> str:
-    """Where a metric gets its name; beside several objectives there is no such place."""
-    return (
-        "; a further metric belongs in objective.additionalMetricNames" if spec.child("objective").present else ""
-    )
 
 
 def warn_of_conditions(experiment: Experiment) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import cast
 
 from kubetuna.experiment.field_errors import forbidden, invalid, unsupported
@@ -30,6 +30,11 @@ def parse_goals(spec: Fields) -> tuple[tuple[Objective, ...], tuple[str, ...], d
 def _holder(spec: Fields) -> Fields:
     """What holds the fields about further metrics."""
     return spec if "objectives" in spec else spec.child("objective")
+
+
+def where_further(spec: Fields) -> str:
+    """Where a metric gets its name, as the end of a message."""
+    return f"; a further metric belongs in {_holder(spec).path}.additionalMetricNames"
 
 
 def _objective(fields: Fields, metric: str, direction: str) -> Objective | None:
@@ -68,6 +73,21 @@ def parse_directions(spec: Fields) -> dict[str, Direction]:
     fields = _holder(spec).child("metricDirections")
     found = ((name, fields.text(name)) for name in fields.raw_all())
     return {name: cast(Direction, way) for name, way in found if way}
+
+
+def parse_prune_on(
+    spec: Fields, objectives: Sequence[Objective], additional: Sequence[str], ways: Mapping[str, Direction]
+) -> str | None:
+    """The metric to prune on; None where that is the only objective."""
+    fields = spec.child("earlyStopping")
+    name, own = fields.text("pruneOn"), [o.metric for o in objectives]
+    if name is None or [name] == own:
+        return None
+    if name not in (known := (*own, *additional)):
+        fields.problem("pruneOn", unsupported(name, known, where_further(spec)))
+    elif name not in (*own, *ways):
+        fields.problem("pruneOn", invalid(name, f"needs a direction in {_holder(spec).path}.metricDirections"))
+    return name
 
 
 def parse_collector(spec: Fields) -> Collector:

@@ -16,7 +16,7 @@ from kubetuna.experiment.model import Algorithm, Experiment, Objective, Paramete
 from kubetuna.parsing import left_out
 from kubetuna.parsing.conditions import parse_constraints, warn_of_conditions
 from kubetuna.parsing.fields import Faults, Fields
-from kubetuna.parsing.goals import parse_collector, parse_directions, parse_goals, usual_strategies
+from kubetuna.parsing.goals import parse_collector, parse_directions, parse_goals, parse_prune_on, usual_strategies
 from kubetuna.parsing.limits import check_ends, parse_limits
 from kubetuna.parsing.overrides import with_metric, with_sets
 from kubetuna.parsing.parameters import declared_names, parse_parameters
@@ -125,6 +125,7 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
     constraints = parse_constraints(spec, parameters, names, metrics)
     points, studies = parse_warm_start(spec, parameters, constraints, names)
     retest = _retest(spec, objectives)
+    directions = parse_directions(spec)
     collector = parse_collector(spec)
     check_ends(spec, limits, objectives, _may_be_finite(sampler, parameters))
     if template is None or sampler is None or not objectives:
@@ -137,11 +138,12 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
         algorithm=sampler,
         template=template,
         pruner=pruner,
+        prune_on=parse_prune_on(spec, objectives, additional, directions),
         additional_metrics=additional,
         strategies=usual_strategies(objectives, additional) | strategies
         if top.raw("apiVersion") == KATIB
         else strategies,
-        metric_directions=parse_directions(spec),
+        metric_directions=directions,
         constraints=constraints,
         parallel=limits.parallel,
         max_trials=limits.max_trials,

@@ -10,13 +10,14 @@ them here hands them in (``with_algorithms``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from kubetuna.experiment.expressions import LENGTH_LIMIT
 from kubetuna.experiment.field_errors import not_above
-from kubetuna.experiment.model import NAME_LIMIT
+from kubetuna.experiment.model import NAME_LIMIT, NOTHING
 from kubetuna.parsing.limits import PRESETS
-from kubetuna.parsing.objective_shape import BESIDE_SEVERAL, OBJECTIVE, OBJECTIVES, SEVERAL_RULES
+from kubetuna.parsing.objective_shape import BESIDE_SEVERAL, METRIC_LIMIT, OBJECTIVE, OBJECTIVES, SEVERAL_RULES
 from kubetuna.parsing.schema import (
     Duration,
     Flag,
@@ -25,6 +26,7 @@ from kubetuna.parsing.schema import (
     Integer,
     List,
     Named,
+    Node,
     Number,
     Object,
     Rule,
@@ -37,7 +39,7 @@ from kubetuna.parsing.template_shape import TEMPLATE
 _COUNT = 2**31 - 1
 _ONE_OBJECTIVE = "!has(self.objectives) || size(self.objectives) < 2"
 NEEDS_ONE_OBJECTIVE = "needs one objective: several have a Pareto front and no order of their trials"
-PRUNING_NEEDS_ONE_OBJECTIVE = "pruning needs a single objective"
+PRUNING_NEEDS_ONE_METRIC = "of several objectives none says when to prune; add pruneOn: METRIC"
 
 NAME = Text(
     high=NAME_LIMIT,
@@ -51,10 +53,15 @@ def _sampler(names: tuple[str, ...] = ()) -> Object:
 
 
 def _pruner(names: tuple[str, ...] = ()) -> Object:
-    return _algorithm(names, "The pruner, with its settings (none).")
+    on = Text(
+        low=1,
+        high=METRIC_LIMIT,
+        description="The metric whose curve the pruner looks at (the objective); one of several, or a further one.",
+    )
+    return _algorithm(names, "The pruner, with its settings (none).", {"pruneOn": on})
 
 
-def _algorithm(names: tuple[str, ...], description: str) -> Object:
+def _algorithm(names: tuple[str, ...], description: str, more: Mapping[str, Node] = NOTHING) -> Object:
     setting = Object(
         {
             "name": Text(low=1, high=128, required=True),
@@ -66,6 +73,7 @@ def _algorithm(names: tuple[str, ...], description: str) -> Object:
         {
             "algorithmName": Text(low=1, high=128, words=names, required=True),
             "algorithmSettings": List(setting, high=64, description=settings),
+            **more,
         },
         description=description,
     )
@@ -90,14 +98,14 @@ PARAMETER = Object(
         ),
         "feasibleSpace": Object(
             {
-                "min": Number(description="The lowest value."),
-                "max": Number(description="The highest value."),
+                "min": Number(editable=True, description="The lowest value."),
+                "max": Number(editable=True, description="The highest value."),
                 "step": Number(above=0, description="The distance between values."),
                 "distribution": Text(
                     words=("uniform", "logUniform", "normal", "logNormal"),
                     description="uniform or logUniform (uniform).",
                 ),
-                "list": List(Free(), low=1, high=1000, description="The values."),
+                "list": List(Free(), low=1, high=1000, editable=True, description="The values."),
             },
             required=True,
             description="min and max (with step) for double and int; list for discrete and categorical. "
@@ -312,8 +320,9 @@ SPEC = Object(
     rules=(
         Rule(
             "earlyStopping",
-            PRUNING_NEEDS_ONE_OBJECTIVE,
-            f"{_ONE_OBJECTIVE} || !has(self.earlyStopping) || self.earlyStopping.algorithmName == 'none'",
+            PRUNING_NEEDS_ONE_METRIC,
+            f"{_ONE_OBJECTIVE} || !has(self.earlyStopping) || self.earlyStopping.algorithmName == 'none' || "
+            "has(self.earlyStopping.pruneOn)",
             forbidden=True,
         ),
         *(

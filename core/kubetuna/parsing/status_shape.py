@@ -103,10 +103,11 @@ TRIAL_STATUS = open_object(
         "steps": List(
             List(Decimal(), high=2),
             high=50,
-            description="At most 50 points of the objective's curve, each a step and a value.",
+            description="At most 50 points of the trial's curve, each a step and a value.",
         ),
         "repeats": List(_METRICS, high=100, description="The metrics of each run, where there are several."),
         "retestOf": Integer(description="The trial whose parameters this one runs again."),
+        "space": Free("object", description="Feasible spaces that it was drawn from and that were edited since."),
         "attempts": List(Free("object"), high=10, description="The latest ten attempts: Pods that ran it."),
     },
     description="The trial as the study has it.",

@@ -24,6 +24,7 @@ from kubetuna.trials.snapshot import Snapshot, TrialView
 RUNNING_LIMIT = 100
 FRONT_LIMIT = 50
 FAILURE_MESSAGE_LIMIT = 200
+OVER = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,12 @@ def state(snapshot: Snapshot, end: StopDecision | None) -> str:
     return "Running" if snapshot.tally.numbered else "Created"
 
 
+def state_word(status: Mapping[str, Any]) -> str:
+    """The state for people: what nothing carries on does not run, whatever was stored last."""
+    word = str(status.get("state", ""))
+    return "Interrupted" if status.get("interrupted") and word != "Suspended" else word
+
+
 def failed(snapshot: Snapshot, end: StopDecision) -> bool:
     """An ended experiment has failed where its stop decision says so, or where it has no result."""
     return end.failed or snapshot.tally.complete == snapshot.tally.infeasible
@@ -94,7 +101,7 @@ def conditions(snapshot: Snapshot, end: StopDecision | None, moment: Moment, sin
     word = state(snapshot, end)
     reason = end.reason if end else "ExperimentRunning"
     text = _message(snapshot, end) or "Experiment is running"
-    over = word in ("Succeeded", "Failed")
+    over = word in OVER
     own = [
         Condition("Created", True, "ExperimentCreated", "Experiment is created"),
         Condition("Running", not over, reason if over else "ExperimentRunning", text),

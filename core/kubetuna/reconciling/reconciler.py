@@ -269,7 +269,7 @@ class Reconciler:
             self.study.settle_protocol(log.protocol)
             if self._world.other_protocol(log):
                 continue
-            if point is not None and first and not self.spec.multi_objective:
+            if point is not None and first and self.spec.keeps_curves:
                 if point.void_below:
                     self.study.withdraw_steps(number, point.void_below)
                 if not (point.text or point.summary):

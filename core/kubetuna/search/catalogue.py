@@ -183,8 +183,8 @@ WITHOUT_COUNTERPART: Mapping[str, str] = {
 
 
 def build_pruner(experiment: Experiment) -> optuna.pruners.BasePruner | None:
-    """The experiment's pruner; None where nothing is pruned (several objectives never are)."""
-    if experiment.pruner is None or experiment.pruner.name == "none" or experiment.multi_objective:
+    """The experiment's pruner; None where nothing is pruned."""
+    if experiment.pruner is None or experiment.pruner.name == "none":
         return None
     return _pruner(experiment.pruner)
 

@@ -20,6 +20,8 @@ from optuna.trial import FrozenTrial
 
 # A trial's system attribute: one number a constraint, above 0 where it is violated.
 CONSTRAINTS = "constraints"
+# A trial's system attributes in which successive halving keeps what it decided.
+RUNG = "completed_rung_"
 # A study's system attribute: what its objectives are called.
 METRIC_NAMES = "study:metric_names"
 
@@ -34,9 +36,16 @@ class FilledStorage(InMemoryStorage):
             trial._trial_id = trial.number
             self._trial_id_to_study_id_and_number[trial.number] = (study_id, trial.number)
             info.trials.append(trial)
-            info.param_distribution.update(trial.distributions)
             self._update_cache(trial.number, study_id)
         self._max_trial_id = len(trials) - 1
+
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        # Optuna binds a parameter to the choices of its first trial; a space may be edited.
+        study_id, _ = self._trial_id_to_study_id_and_number[trial_id]
+        self._studies[study_id].param_distribution.pop(param_name, None)
+        super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
 
     def drop_last(self) -> None:
         """Forget the newest trial."""

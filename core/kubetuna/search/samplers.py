@@ -29,7 +29,6 @@ from kubetuna.search.optuna_internals import PlacedSequence, contains, forget_hi
 from kubetuna.search.space import (
     EFFORT_LIMIT,
     GRID_LIMIT,
-    distribution,
     effort,
     exists,
     identity,
@@ -37,6 +36,7 @@ from kubetuna.search.space import (
     ordered,
     restored,
     satisfies,
+    space_of,
     stored,
     upper_bound,
 )
@@ -56,7 +56,7 @@ class Proposer:
     def __init__(self, experiment: Experiment, seed: int) -> None:
         self._spec, self._seed = experiment, seed
         self._parameters = ordered(experiment)
-        self._space = {p.name: distribution(p) for p in self._parameters}
+        self._space = space_of(experiment)
         self._name = experiment.algorithm.name
         self._grid = Grid(experiment, seed) if self._name in GRIDS else None
 

@@ -43,6 +43,11 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     return FloatDistribution(low_f, Steps(low_f, high_f, float(parameter.step))[-1], step=float(parameter.step))
 
 
+def space_of(experiment: Experiment) -> dict[str, BaseDistribution]:
+    """The distributions of all parameters."""
+    return {p.name: distribution(p) for p in ordered(experiment)}
+
+
 # What a list or a mapping is in Optuna's terms, whose samplers, importances and dashboard hash every choice: text.
 _JSON = "json:"
 
@@ -60,6 +65,14 @@ def restored(value: Any) -> Any:
         with suppress(ValueError):
             return json.loads(value.removeprefix(_JSON))
     return value
+
+
+def shown(dist: BaseDistribution) -> dict[str, Any]:
+    """The feasible space that a distribution stands for, as a spec has it."""
+    if isinstance(dist, CategoricalDistribution):
+        return {"list": [restored(choice) for choice in dist.choices]}
+    assert isinstance(dist, FloatDistribution | IntDistribution)
+    return {"min": dist.low, "max": dist.high}
 
 
 def point_of(trial: FrozenTrial) -> dict[str, Any]:

@@ -9,21 +9,29 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from kubetuna.errors import StoreError, StudyHeld
-from kubetuna.store.database import POOLED, translated
+from kubetuna.store.database import POOLED, reading, translated
 from kubetuna.trials.records import timestamp
 
 # Beside "kubetuna:…" so that our session locks cannot meet another program's.
 LOCK_CLASS = 0x6B75
+# How often, and after how long, a lock is tried again that somebody may only be looking at.
+GLANCES, GLANCE_SECONDS = 3, 0.05
+_HOLDER = (
+    "SELECT application_name FROM pg_locks l LEFT JOIN pg_stat_activity a ON l.pid = a.pid "
+    "WHERE l.locktype = 'advisory' AND l.granted AND l.classid = :cls AND l.objid::int8 = :unsigned "
+    "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,26 @@ def hold(engine: Engine, study_name: str, holder: Holder) -> Iterator[StudyLock]
         yield held
 
 
+def is_held(engine: Engine, study_name: str) -> bool:
+    """Whether a live process holds a study now; one that cannot be asked is taken for held."""
+    if engine.dialect.name == "sqlite":
+        return _file_is_held(_lock_file(engine, study_name))
+    with reading(engine) as connection:
+        found = connection.execute(text(_HOLDER), {"cls": LOCK_CLASS, "unsigned": _key(study_name) % 2**32})
+        return found.first() is not None
+
+
+def _file_is_held(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 class _File:
     """A lock that the operating system keeps needs no renewal."""
 
@@ -71,15 +99,14 @@ class _File:
 
 @contextmanager
 def _hold_file(engine: Engine, study_name: str, holder: Holder) -> Iterator[StudyLock]:
-    digest = hashlib.sha256(study_name.encode()).hexdigest()[:12]
-    path = Path(f"{engine.url.database}.{digest}.lock")
+    path = _lock_file(engine, study_name)
     try:
         file = path.open("a+")
     except OSError as error:
         raise StoreError(f"the lock {path} cannot be made: {error.strerror}") from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except BlockingIOError as error:
             file.seek(0)
             raise _held(study_name, _holder_of(file.read())) from error
@@ -87,6 +114,19 @@ def _hold_file(engine: Engine, study_name: str, holder: Holder) -> Iterator[Stud
         file.write(json.dumps(asdict(holder)))
         file.flush()
         yield _File()
+
+
+def _lock_file(engine: Engine, study_name: str) -> Path:
+    return Path(f"{engine.url.database}.{hashlib.sha256(study_name.encode()).hexdigest()[:12]}.lock")
+
+
+def _lock(file: TextIO) -> None:
+    """Lock a file; one that is only looked at, for a moment, is tried again."""
+    for _ in range(GLANCES):
+        with suppress(BlockingIOError):
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(GLANCE_SECONDS)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _holder_of(text_: str) -> Holder | None:
@@ -121,7 +161,7 @@ class _Session:
         self._connection = self._locked()
 
     def _locked(self) -> Connection:
-        key = int.from_bytes(hashlib.sha256(self._study_name.encode()).digest()[:4], "big", signed=True)
+        key = _key(self._study_name)
         with translated(self._engine):
             connection = self._engine.connect()
             if not connection.info.get(POOLED):
@@ -157,6 +197,10 @@ class _Session:
             self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
 
 
+def _key(study_name: str) -> int:
+    return int.from_bytes(hashlib.sha256(study_name.encode()).digest()[:4], "big", signed=True)
+
+
 def _lock_session(connection: Connection, study_name: str, key: int, holder: Holder) -> None:
     # Visible to whoever is refused; PostgreSQL cuts it at 63 bytes.
     name = f"kubetuna {holder.pid} {holder.since:.0f} {holder.host}"[:63]
@@ -168,14 +212,7 @@ def _lock_session(connection: Connection, study_name: str, key: int, holder: Hol
     args = {"cls": LOCK_CLASS, "key": key}
     if connection.execute(text(f"SELECT pg_try_advisory_{'xact_' * pooled}lock(:cls, :key)"), args).scalar():
         return
-    found = connection.execute(
-        text(
-            "SELECT application_name FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid "
-            "WHERE l.locktype = 'advisory' AND l.granted AND l.classid = :cls "
-            "AND l.objid::int8 = :unsigned"
-        ),
-        {"cls": LOCK_CLASS, "unsigned": key % 2**32},
-    ).scalar()
+    found = connection.execute(text(_HOLDER), {"cls": LOCK_CLASS, "unsigned": key % 2**32}).scalar()
     raise _held(study_name, _session_holder(found))
 
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from kubetuna.search.space import point_of
+from kubetuna.experiment.model import NOTHING
+from kubetuna.search.space import point_of, shown
 from kubetuna.trials.records import (
     ATTEMPTS,
     LOG,
@@ -20,6 +22,7 @@ from kubetuna.trials.records import (
     RETEST,
     SERIES,
     TrialRecord,
+    curve_in,
     decode_attempts,
     decode_repeats,
     is_own,
@@ -28,8 +31,11 @@ from kubetuna.trials.records import (
 )
 
 
-def decode_trial(trial: FrozenTrial) -> TrialRecord:
-    """The record of one trial as any Optuna storage returns it, ours or a foreign one."""
+def decode_trial(trial: FrozenTrial, now: Mapping[str, BaseDistribution] = NOTHING) -> TrialRecord:
+    """The record of one trial as any Optuna storage returns it, ours or a foreign one.
+
+    ``now`` is the search space as it is; a trial that was drawn from another one says so.
+    """
     system = trial.system_attrs
     attempts = decode_attempts(system.get(ATTEMPTS))
     started = next((a.started for a in attempts if a.started is not None), None)
@@ -43,7 +49,7 @@ def decode_trial(trial: FrozenTrial) -> TrialRecord:
         params=point_of(trial) if own else dict(trial.params),
         values=_finite(trial.values),
         metrics=metrics_of(_reported(system) if own else trial.user_attrs),
-        steps=tuple(sorted(_finite_steps(trial.intermediate_values))),
+        steps=tuple(sorted(_finite_steps(curve_in(system) or trial.intermediate_values))),
         attempts=attempts,
         started=started if own else epoch_seconds(trial.datetime_start),
         ended=(ended[-1] if own and ended else epoch_seconds(trial.datetime_complete)) if finished else None,
@@ -53,6 +59,7 @@ def decode_trial(trial: FrozenTrial) -> TrialRecord:
         series=series_of(system.get(SERIES)),
         repeats=decode_repeats(system.get(REPEATS)),
         retest_of=system.get(RETEST),
+        space={n: shown(d) for n, d in trial.distributions.items() if own and n in now and d != now[n]},
     )
 
 

@@ -15,9 +15,10 @@ from sqlalchemy import Engine
 
 from kubetuna.errors import StudyMismatch
 from kubetuna.experiment.model import Experiment
-from kubetuna.parsing.edits import editable_fields, immutable_changes
+from kubetuna.parsing.edits import editable_fields, immutable_changes, space_edited, space_faults
 from kubetuna.store.reader import study_attributes
 from kubetuna.store.storage import JournaledStorage
+from kubetuna.study.edited_space import within
 from kubetuna.study.study import Study
 from kubetuna.study.warm_start import Earlier, take_over
 from kubetuna.trials import records
@@ -61,6 +62,10 @@ def open_study(
     attrs = storage.get_study_system_attrs(storage.study_id)
     _refuse_other_spec(attrs, spec, study_name)
     keep = _keeper(storage, attrs)
+    if space_edited(known.get(records.EXPERIMENT), spec.raw):
+        # Another space has other points: what was said of an end of the search may hold no longer.
+        for said in {records.EXHAUSTED, records.UNSEARCHABLE} & attrs.keys():
+            keep(said, "", replace=True)
     keep(records.EXPERIMENT, dict(spec.raw), replace=True)
     seed = keep(records.SEED, draw() if spec.algorithm.seed is None else spec.algorithm.seed)
     uid = keep(records.UID, f"{draw():08x}")
@@ -73,9 +78,9 @@ def open_study(
     for trial in earlier.trials:
         storage.create_new_trial(storage.study_id, trial)
     storage.flush()
-    started_from = replace(spec, warm_start=(*spec.warm_start, *warm["points"]))
+    started_from = replace(spec, warm_start=(*spec.warm_start, *within(spec, warm["points"])))
     study = Study(storage, storage, started_from, int(seed))
-    return Opened(study, storage, str(uid), float(started), tuple(warm["notes"]))
+    return Opened(study, storage, str(uid), float(started), (*warm["notes"], *study.notes))
 
 
 def _keeper(storage: JournaledStorage, attrs: dict[str, Any]) -> Callable[..., Any]:
@@ -91,10 +96,13 @@ def _keeper(storage: JournaledStorage, attrs: dict[str, Any]) -> Callable[..., A
 def _refuse_other_spec(attrs: Mapping[str, Any], spec: Experiment, name: str) -> None:
     if records.EXPERIMENT not in attrs:
         return
+    afresh = "To start afresh give metadata.name another value, or use another --store."
     changed = immutable_changes(attrs[records.EXPERIMENT], spec.raw)
     if changed:
         raise StudyMismatch(
             f"study {name!r} was started with another spec; changed: {', '.join(changed)}. "
-            f"Only {editable_fields()} can be edited. "
-            "To start afresh give metadata.name another value, or use another --store."
+            f"Only {editable_fields()} can be edited. {afresh}"
         )
+    faults = space_faults(attrs[records.EXPERIMENT], spec.raw)
+    if faults:
+        raise StudyMismatch(f"study {name!r} cannot go on in another space: {'; '.join(faults)}. {afresh}")

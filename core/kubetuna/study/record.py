@@ -14,7 +14,8 @@ from kubetuna.errors import BackendMissing
 from kubetuna.experiment.model import NOTHING, Experiment
 from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.parsing.parse import parse_experiment
-from kubetuna.planning.status import Moment, render
+from kubetuna.planning.status import Moment, render, state_word
+from kubetuna.search.space import space_of
 from kubetuna.store.reader import ReadStudy
 from kubetuna.study.decoding import decode_trial
 from kubetuna.study.foreign import UNNAMED, adopt, foreign_experiment
@@ -102,7 +103,7 @@ class StudyRecord:
 
     def __repr__(self) -> str:
         best = "; ".join(self._line(trial) for trial in self.front[:3]) or "none yet"
-        return f"<StudyRecord {self.spec.name}: {self.status['state']}, {len(self.trials)} trials, best: {best}>"
+        return f"<StudyRecord {self.spec.name}: {state_word(self.status)}, {len(self.trials)} trials, best: {best}>"
 
     def _line(self, trial: TrialRecord) -> str:
         named = zip(self.spec.objectives, trial.values or (), strict=False)
@@ -122,14 +123,15 @@ class StudyRecord:
 def study_record(found: ReadStudy, store: str) -> StudyRecord:
     """What a store holds of a study; one that another program made gets an experiment that describes it."""
     attrs = found.system_attrs
-    trials = tuple(decode_trial(t) for t in found.trials)
     if EXPERIMENT in attrs:
         spec = parse_experiment(attrs[EXPERIMENT])
+        trials = tuple(decode_trial(t, space_of(spec)) for t in found.trials)
         first = (*spec.warm_start, *attrs.get(WARM_START, {}).get("points", ()))
         started = float(attrs.get(STARTED, 0.0))
         status = status_of(replace(spec, warm_start=first), trials, started, attrs)
     else:
         spec = foreign_experiment(found)
+        trials = tuple(decode_trial(t) for t in found.trials)
         status = status_of(spec, adopt(trials), min((t.started for t in trials if t.started), default=0.0))
     uid = str(attrs.get(UID, ""))
     return StudyRecord(

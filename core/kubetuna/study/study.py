@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -21,8 +22,10 @@ from kubetuna.experiment.model import Experiment
 from kubetuna.search.catalogue import build_pruner
 from kubetuna.search.optuna_internals import CONSTRAINTS, id_of
 from kubetuna.search.samplers import Proposer
-from kubetuna.search.space import distribution, identity, point_of, stored
+from kubetuna.search.space import identity, point_of, space_of, stored
 from kubetuna.study.decoding import decode_trial, epoch_seconds
+from kubetuna.study.edited_space import PresentSpace, edit_note, edited
+from kubetuna.study.pruning import OtherPruning, Pruning
 from kubetuna.trials import records
 from kubetuna.trials.constraints import infeasible, kept
 from kubetuna.trials.outcome import RULES, Classified, Outcome
@@ -78,9 +81,19 @@ class Study:
         self.seed = seed
         self._storage, self._journal = storage, journal
         self._proposer = Proposer(experiment, seed)
-        self._pruner = build_pruner(experiment)
         name = storage.get_study_name_from_id(journal.study_id)
-        self._optuna = optuna.Study(study_name=name, storage=storage, pruner=self._pruner)
+        pruner = None if experiment.prune_on else build_pruner(experiment)
+        # What pruners see is every trial; samplers see the space as it is now.
+        self._optuna = self._everything = everything = optuna.Study(study_name=name, storage=storage, pruner=pruner)
+        self._space = space_of(experiment)
+        if edited(everything.get_trials(deepcopy=False), self._space):
+            present: Any = PresentSpace(storage, experiment)
+            self._optuna = optuna.Study(study_name=name, storage=present, pruner=pruner)
+        self._pruning = (
+            OtherPruning(experiment, everything, storage)
+            if experiment.prune_on
+            else Pruning(pruner, everything, storage)
+        )
         self._progress = Progress(experiment)
         self.open: dict[int, OpenTrial] = {}
         # Numbers of our ended trials in the order in which they were told; it only grows.
@@ -107,7 +120,7 @@ class Study:
             if records.RETEST in trial.system_attrs:
                 self._progress.retest(trial.system_attrs[records.RETEST])
             if trial.state.is_finished():
-                self._count(decode_trial(trial))
+                self._count(decode_trial(trial, self._space))
                 self.told.append(trial.number)
             else:
                 self._resume(trial)
@@ -121,10 +134,11 @@ class Study:
             attempts=records.decode_attempts(system.get(records.ATTEMPTS)),
             verdict=system.get(records.VERDICT, "go"),
             log=system.get(records.LOG, {}),
-            curve=dict(trial.intermediate_values),
+            curve=self._pruning.curve(trial),
             repeats=records.decode_repeats(system.get(records.REPEATS)),
             retest_of=system.get(records.RETEST),
         )
+        self._pruning.begin(id_of(trial), self.open[trial.number].curve)
         for attempt in self.open[trial.number].attempts:
             self._progress.add_attempt(attempt)
 
@@ -170,12 +184,18 @@ class Study:
     def records(self) -> tuple[TrialRecord, ...]:
         """Every trial of the study, by number, foreign ones included."""
         trials = self._storage.get_all_trials(self._journal.study_id, deepcopy=False)
-        return tuple(decode_trial(t) for t in trials)
+        return tuple(decode_trial(t, self._space) for t in trials)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know as the study is taken up."""
+        note = edit_note(self.spec, self.records()) if self._optuna is not self._everything else ""
+        return (note,) if note else ()
 
     def record(self, number: int) -> TrialRecord:
         """One trial as it stands now."""
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._journal.study_id, number)
-        return decode_trial(self._storage.get_trial(trial_id))
+        return decode_trial(self._storage.get_trial(trial_id), self._space)
 
     def ask(self, ordinal: int) -> None:
         """Number the experiment's next trial and store its parameters. Nothing if it exists."""
@@ -190,9 +210,9 @@ class Study:
             self._journal.withdraw(trial_id)
             self._end_search(error)
             return
-        self._keep_params(trial_id, params)
+        self._keep_params(trial_id, params, self._space)
         self._tried.add(identity(self.spec.parameters, params))
-        self.open[trial.number] = OpenTrial(trial.number, trial_id, dict(params))
+        self._open(OpenTrial(trial.number, trial_id, dict(params)))
         self.numbered = ordinal + 1
 
     def _end_search(self, why: SearchExhausted) -> None:
@@ -209,20 +229,24 @@ class Study:
         """Number a trial that runs the parameters of trial ``of`` again. Nothing if there is one."""
         if of not in self.retests_due:
             return
-        trial_id = self._storage.create_new_trial(self._journal.study_id)
+        study_id = self._journal.study_id
+        trial_id = self._storage.create_new_trial(study_id)
         self._storage.set_trial_system_attr(trial_id, records.RETEST, of)
         params = self.record(of).params
-        self._keep_params(trial_id, params)
+        again = self._storage.get_trial(self._storage.get_trial_id_from_study_id_trial_number(study_id, of))
+        self._keep_params(trial_id, params, again.distributions)
         number = self._storage.get_trial(trial_id).number
-        self.open[number] = OpenTrial(number, trial_id, dict(params), retest_of=of)
+        self._open(OpenTrial(number, trial_id, dict(params), retest_of=of))
         self._progress.retest(of)
 
-    def _keep_params(self, trial_id: int, params: Mapping[str, Any]) -> None:
-        for parameter in self.spec.parameters:
-            if parameter.name in params:
-                dist = distribution(parameter)
-                internal = dist.to_internal_repr(stored(params[parameter.name]))
-                self._storage.set_trial_param(trial_id, parameter.name, internal, dist)
+    def _open(self, trial: OpenTrial) -> None:
+        self.open[trial.number] = trial
+        self._pruning.begin(trial.trial_id, trial.curve)
+
+    def _keep_params(self, trial_id: int, params: Mapping[str, Any], space: Mapping[str, BaseDistribution]) -> None:
+        for name in (p.name for p in self.spec.parameters if p.name in params):
+            internal = space[name].to_internal_repr(stored(params[name]))
+            self._storage.set_trial_param(trial_id, name, internal, space[name])
 
     def begin_attempt(self, number: int, attempt: AttemptRecord) -> None:
         """Record that an attempt is about to start. Nothing if it is recorded."""
@@ -255,10 +279,10 @@ class Study:
         for step, value, prunable in points:
             if (trial.verdict == "prune" and not finished) or len(trial.curve) >= CURVE_LIMIT:
                 break
-            self._storage.set_trial_intermediate_value(trial.trial_id, step, value)
             trial.curve[step] = value
+            self._pruning.report(trial.trial_id, trial.curve, step)
             taken += 1
-            if prunable and self._pruner is not None and self._should_prune(trial) and not finished:
+            if prunable and self._pruning.should_prune(trial.trial_id) and not finished:
                 trial.verdict = "prune"
                 self._storage.set_trial_system_attr(trial.trial_id, records.VERDICT, "prune")
         return taken
@@ -266,17 +290,15 @@ class Study:
     def withdraw_steps(self, number: int, below: int) -> None:
         """Take the points of the steps below this one out of a curve: what was read there did not count."""
         trial = self.open[number]
-        for step in [step for step in trial.curve if step < below]:
+        gone = [step for step in trial.curve if step < below]
+        for step in gone:
             del trial.curve[step]
         self._journal.withdraw_steps(trial.trial_id, below)
+        self._pruning.withdrawn(trial.trial_id, trial.curve, len(gone))
 
     def known_steps(self, number: int) -> Mapping[int, float]:
         """Steps that the curve of an open trial holds, a live view."""
         return self.open[number].curve
-
-    def _should_prune(self, trial: OpenTrial) -> bool:
-        assert self._pruner is not None
-        return self._pruner.prune(self._optuna, self._storage.get_trial(trial.trial_id))
 
     def keep_log_state(self, number: int, state: Mapping[str, Any]) -> None:
         """Store how far the log was read, in the same transaction as the values it led to."""
@@ -332,6 +354,7 @@ class Study:
         if trial.retest_of is None:
             self._proposer.told(self._optuna, self._storage.get_trial(trial.trial_id), state, values)
         self._storage.set_trial_state_values(trial.trial_id, state, values)
+        self._pruning.end(trial.trial_id, state, metrics)
         del self.open[number]
         self.told.append(number)
         self._progress.add(self.record(number))
@@ -373,6 +396,9 @@ def _told_values(
         return [metrics[o.metric] for o in spec.objectives]
     if outcome in (Outcome.PRUNED, Outcome.STOPPED) and not spec.multi_objective:
         # As Optuna's own tell does: a pruned trial stands with its last reported value.
+        if spec.prune_on is not None:
+            last = metrics.get(spec.objectives[0].metric)
+            return None if last is None else [last]
         return [reported[max(reported)]] if reported else None
     return None
 

@@ -6,9 +6,8 @@ only where all of it fits. What was left out is said. It is decided once, when t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import Engine
@@ -16,9 +15,10 @@ from sqlalchemy import Engine
 from kubetuna.errors import StudyMismatch, StudyNotFound
 from kubetuna.experiment.model import EarlierStudy, Experiment, Value
 from kubetuna.parsing.warm_start import OUTSIDE, point_value
-from kubetuna.search.space import distribution, exists, ordered, stored
+from kubetuna.search.space import distribution, stored
 from kubetuna.store.database import place
 from kubetuna.store.reader import newest_study, read_study
+from kubetuna.study.edited_space import fitting
 from kubetuna.study.record import StudyRecord, study_record, value_in
 from kubetuna.trials.progress import eligible
 from kubetuna.trials.records import TrialRecord
@@ -122,7 +122,7 @@ def _learn(spec: Experiment, ranked: Sequence[tuple[TrialRecord, float]], study:
     """Take over the trials that fit the new space whole: a part of one would blur the model of all."""
     left = 0
     for trial, value in ranked:
-        params = _fitting(spec, trial.params)
+        params = fitting(spec, trial.params)
         if params is None:
             left += 1
             continue
@@ -137,16 +137,3 @@ def _learn(spec: Experiment, ranked: Sequence[tuple[TrialRecord, float]], study:
         )
     if left:
         found.note(f"{study}: {left} of {len(ranked)} trials do not fit the new space and are not learned from")
-
-
-def _fitting(spec: Experiment, params: Mapping[str, Any]) -> dict[str, Value] | None:
-    """The parameters in the new space's terms; None where one is missing, too many, or outside."""
-    values: dict[str, Value] = {}
-    for parameter in ordered(spec):
-        if not exists(parameter, values):
-            continue
-        value = point_value(parameter, params[parameter.name]) if parameter.name in params else OUTSIDE
-        if value is OUTSIDE:
-            return None
-        values[parameter.name] = value
-    return values if values.keys() == params.keys() else None

@@ -29,7 +29,7 @@ def preview(spec: Experiment) -> Preview:
         "algorithm": {"name": spec.algorithm.name, "settings": dict(spec.algorithm.settings)},
         "earlyStopping": None
         if spec.pruner is None
-        else {"name": spec.pruner.name, "settings": dict(spec.pruner.settings)},
+        else {"name": spec.pruner.name, "settings": dict(spec.pruner.settings), "on": spec.curve.metric},
         "trials": spec.max_trials,
         "parallel": spec.parallel,
         "repeats": spec.repeats,
@@ -100,7 +100,7 @@ def preview_text(shown: dict[str, Any]) -> str:
     """The preview for a person."""
     goals = ", ".join(f"{o['direction']} {o['metric']}" for o in shown["objectives"])
     trials = "no limit" if shown["trials"] is None else shown["trials"]
-    pruner = shown["earlyStopping"]["name"] if shown["earlyStopping"] else "none"
+    pruner = _pruner_words(shown)
     points = "unbounded" if shown["points"] is None else f"{shown['points']} points"
     lines = [
         f"{shown['name']}: {goals}",
@@ -115,6 +115,13 @@ def preview_text(shown: dict[str, Any]) -> str:
         "This file can run. Nothing was started.",
     ]
     return "\n".join(lines)
+
+
+def _pruner_words(shown: dict[str, Any]) -> str:
+    pruner = shown["earlyStopping"]
+    if pruner is None or [pruner["on"]] == [o["metric"] for o in shown["objectives"]]:
+        return pruner["name"] if pruner else "none"
+    return f"{pruner['name']} on {pruner['on']}"
 
 
 def _runs_line(shown: dict[str, Any]) -> str:

@@ -15,8 +15,9 @@ from rich.text import Text
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.units import SECONDS_PER_HOUR, count, duration, unit_of
+from kubetuna.planning.status import state_word
 from kubetuna.trials.constraints import why_no_best
-from kubetuna.trials.environment import short
+from kubetuna.trials.environment import feasible, short
 from kubetuna.trials.records import TrialRecord, dumps
 
 
@@ -59,7 +60,7 @@ def status_rows(spec: Experiment, status: Mapping[str, Any]) -> list[tuple[str, 
     running = status["trialsRunning"] + status["trialsPending"]
     infeasible = f" ({status['trialsInfeasible']} infeasible)" if "trialsInfeasible" in status else ""
     rows = [
-        ("state", f"{status['state']}{': ' + status['message'] if status.get('message') else ''}"),
+        ("state", f"{state_word(status)}{': ' + status['message'] if status.get('message') else ''}"),
         (
             "trials",
             f"{status['trials']}{limit}: {running} running, {status['trialsSucceeded']} done{infeasible}, "
@@ -134,6 +135,7 @@ def _spread(trial: TrialRecord, metric: str) -> str:
 
 def _notes(trial: TrialRecord) -> list[str]:
     again = [] if trial.retest_of is None else [f"re-test of trial {trial.retest_of}"]
+    again += [f"drawn from {name} {feasible(space)}" for name, space in trial.space.items()]
     return again + ([trial.message] if trial.message else [])
 
 

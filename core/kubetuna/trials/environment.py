@@ -43,6 +43,13 @@ def short(value: Any, limit: int = 40) -> str:
     return text if len(text) <= limit or isinstance(value, str) else f"{text[: limit - 1]}…"
 
 
+def feasible(space: Mapping[str, Any]) -> str:
+    """A feasible space for people: ``0 to 1``, or ``a | b``."""
+    if "list" in space:
+        return short(" | ".join(map(short, space["list"]))[:80])
+    return f"{space['min']} to {space['max']}"
+
+
 def params_hash(params: Mapping[str, Any]) -> str:
     """A short, stable fingerprint of a trial's parameters."""
     text = json.dumps(dict(params), sort_keys=True)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 from kubetuna.trials.attempts import AttemptKey
@@ -27,6 +28,8 @@ SERIES = "kubetuna:series"
 METRICS = "kubetuna:metrics"
 REPEATS = "kubetuna:repeats"
 RETEST = "kubetuna:retest"
+# Of a curve that is not the only objective's, in parts of so many points: each report writes only the last part.
+CURVE, CURVE_PART = "kubetuna:curve:", 100
 
 EXPERIMENT = "kubetuna:experiment"
 SEED = "kubetuna:seed"
@@ -102,10 +105,11 @@ def failed_nodes(attempts: Sequence[AttemptRecord]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
-    """A trial as people see it. ``state`` in Optuna's names; ``steps`` of the objective, in order.
+    """A trial as people see it. ``state`` in Optuna's names; ``steps`` of its curve, in order.
 
     ``repeats`` are the metrics of each finished repeat, where there are several; ``metrics`` their means.
-    ``retest_of`` is the trial whose parameters a re-test runs again.
+    ``retest_of`` is the trial whose parameters a re-test runs again. ``space`` holds the parameters that were drawn
+    from another feasible space than they have now, after an edit.
     """
 
     number: int
@@ -124,6 +128,7 @@ class TrialRecord:
     series: Mapping[str, Sequence[float]] = field(default_factory=dict)
     repeats: tuple[Mapping[str, float], ...] = ()
     retest_of: int | None = None
+    space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def own(self) -> bool:
@@ -149,6 +154,8 @@ class TrialRecord:
             shown["repeats"] = [dict(r) for r in self.repeats]
         if self.retest_of is not None:
             shown["retestOf"] = self.retest_of
+        if self.space:
+            shown["space"] = {name: dict(space) for name, space in self.space.items()}
         return shown
 
 
@@ -172,6 +179,7 @@ def from_json(shown: Mapping[str, Any]) -> TrialRecord:
         series=series_of(shown.get("series")),
         repeats=decode_repeats(shown.get("repeats")),
         retest_of=shown.get("retestOf"),
+        space=shown.get("space") or {},
     )
 
 
@@ -212,6 +220,17 @@ def timestamp(seconds: float | None) -> str | None:
         return None
     text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
+
+
+def curve_in(system: Mapping[str, Any]) -> dict[int, float]:
+    """The curve that lies in a trial's system attributes, in the order in which it was reported."""
+    points: dict[int, float] = {}
+    for part in count():
+        found = system.get(f"{CURVE}{part}")
+        if not isinstance(found, list):
+            break
+        points |= {int(step): float(value) for step, value in found}
+    return points
 
 
 def is_own(system: Mapping[str, Any]) -> bool:

@@ -33,7 +33,7 @@ ATTEMPTS = 10
 SUMMARY_LIMIT = 200
 # Of a Trial's status as JSON, whatever it reports; and what of it may be cut for that.
 BYTES = 50_000
-DIVISIBLE = frozenset(("series", "steps", "params", "metrics", "repeats", "values", "attempts", "message"))
+DIVISIBLE = frozenset(("series", "steps", "params", "metrics", "repeats", "values", "space", "attempts", "message"))
 # Of one experiment at once, so that all others have their turn too; and as it ends, when what is shown of it should
 # be whole, but no worker can be spared for long.
 BATCH, AT_THE_END = 10, 100

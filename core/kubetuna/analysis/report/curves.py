@@ -1,4 +1,4 @@
-"""The intermediate values: the objective step by step, pruned and failed trials told apart.
+"""The intermediate values: a metric step by step, pruned and failed trials told apart.
 
 Each kind of trial is one line with gaps, since a browser draws five long lines faster than a thousand short
 ones; and both the number of curves and the points of each are bounded.
@@ -27,15 +27,15 @@ LEAD = (
 
 
 def section(view: View) -> Section:
-    """The intermediate values of the first objective."""
+    """The intermediate values of the objective, or of the metric that was pruned on."""
     title = "Intermediate values"
     curves = [t for t in view.trials if t.steps]
     if not curves:
         words = "No trial has reported an intermediate value, so there are no curves and nothing to prune by."
         return Section("curves", title, "", missing=words)
     shown = thinned(curves, CURVE_LIMIT, view.winners)
-    axis = value_axis(view.spec.objectives[0], [v for t in shown for _, v in t.steps])
-    lead = LEAD.format(metric=esc(view.spec.objectives[0].metric))
+    axis = value_axis(view.spec.curve, [v for t in shown for _, v in t.steps])
+    lead = LEAD.format(metric=esc(view.spec.curve.metric))
     lead += shown_of(len(shown), len(curves), "curves") + axis.note
     return Section("curves", title, lead, [_chart(view, shown, axis.layout)])
 
@@ -46,7 +46,7 @@ def _chart(view: View, shown: Sequence[TrialRecord], y_axis: dict[str, Any]) -> 
     data = [_lines(kind, [t for t in plain if trial_kind(t) is kind]) for kind in reversed(KINDS)]
     data.append(_lines(BEST, [t for t in shown if t is view.best], 3.0))
     layout = {"xaxis": {"title": {"text": "step"}}, "yaxis": y_axis}
-    metric = view.spec.objectives[0].metric
+    metric = view.spec.curve.metric
     return Chart(f"Curves of {metric} over the steps of each trial.", data, layout, 420)
 
 

@@ -15,6 +15,7 @@ from kubetuna.analysis.report.text import cut, esc, moment, number, scalar, span
 from kubetuna.analysis.report.view import View, thinned, value_of
 from kubetuna.experiment.units import count
 from kubetuna.files import strict
+from kubetuna.planning.status import state_word
 from kubetuna.trials.records import TrialRecord
 
 ROWS = 10
@@ -69,8 +70,8 @@ def _means(view: View, best: TrialRecord) -> str:
 
 
 def _progress(view: View) -> str:
-    state, text = str(view.status.get("state", "")), str(view.status.get("message") or "").rstrip(".")
-    if view.over:
+    state, text = state_word(view.status), str(view.status.get("message") or "").rstrip(".")
+    if view.over or view.status.get("interrupted"):
         return f"{esc(state)}: {esc(text)}." if text else f"{esc(state)}."
     return f"{esc(state)}; this page shows the state so far." if state else ""
 
