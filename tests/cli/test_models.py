@@ -49,6 +49,24 @@ def test_the_winner_is_trained_to_what_it_reached_and_judged(tuned: Runner) -> N
     assert "another training" in tuned.call("train", FOLDER, "--save-path", "model", "--gamma", "0.992", code=1)
 
 
+def test_the_winner_is_handed_in(tuned: Runner) -> None:
+    shown = json.loads(tuned.call("export", FOLDER, "--contest", "kit", "--json", timeout=600))
+    best = json.loads((tuned.folder / FOLDER / "task1_best_config.json").read_text())
+    assert shown["trial"] == best["trial"] and "config" not in shown, "the configuration is another wish"
+    assert {Path(file).name for file in shown["files"]} >= {"act.pth", "config.json", "task1_trade.py"}
+    assert all((tuned.folder / file).exists() for file in shown["files"])
+    config = json.loads((tuned.folder / "kit" / "config.json").read_text())
+    assert config["env_args"]["step_gap"] == best["best_params"]["step_gap"]
+    assert "Wrote both/task1_best_config.json" in tuned.call("export", FOLDER, "--out", "both", "--contest", "kit")
+    assert "runs only with --contest" in tuned.call("export", FOLDER, "--args", "--budget 9", code=1)
+
+
+def test_a_model_of_no_contest_is_not_handed_in(tmp_path: Path) -> None:
+    small = Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
+    small.run(experiment("print('loss=1')", maxTrialCount=1))
+    assert "leave no model for the contest" in small.call("export", "small", "--contest", "kit", code=1)
+
+
 def test_the_best_trials_are_tested_again_with_further_seeds(tuned: Runner) -> None:
     shown = json.loads(tuned.call("retest", FOLDER, "--top", "2", "--seeds", "2", "--json", timeout=900))
     assert len(shown["trials"]) == 2

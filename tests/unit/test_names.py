@@ -62,6 +62,7 @@ ALLOWED = {
     "kubetuna.analysis.report.overfitting: verdict": "a report's conclusion in one sentence",
     "kubetuna.analysis.statistics.ranks: Order": "how well an order of trials holds: a rank correlation",
     "kubetuna.finrl.fold_results: verdict": "a report's conclusion in one sentence",
+    "kubetuna.finrl.hpo_utils: hpo_utils": "the contest's guide gives it this name",
     "kubetuna.finrl.results_manager: HPOResultsManager": "the contest's guide gives it this name",
     "kubetuna.finrl.results_manager: results_manager": "named after its class",
     "kubetuna.reconciling.reconciler: _tell": "Optuna's tell",

@@ -18,7 +18,7 @@ from kubetuna.finrl.finalize import Keep
 from kubetuna.finrl.looks import Look, known_looks, remember
 from kubetuna.local.runner import look_by_name, store_url
 from kubetuna.store.database import open_engine
-from kubetuna.store.reader import keep_final
+from kubetuna.store.reader import existing_store, keep_final, names_alike
 from kubetuna.study.record import StudyRecord
 
 
@@ -32,17 +32,18 @@ def keeper(
         lambda record: _into_folder(folder, seen, record),
     ]
     known = [seen.final, read_object(folder / FINAL) if (folder / FINAL).exists() else None]
-    url = None if in_cluster(target, namespace) else _store_of(seen, store)
-    if url is not None:
-        known.append(look_by_name(seen.spec.name, url).final)
-        places.append(lambda record: keep_final(open_engine(url), seen.spec.name, record))
+    stored = None if in_cluster(target, namespace) else _stored(seen, store)
+    if stored is not None:
+        url, name = stored
+        known.append(look_by_name(name, url).final)
+        places.append(lambda record: keep_final(open_engine(url), name, record))
 
     def keep(record: Mapping[str, Any]) -> None:
         for place in places:
             place(record)
 
     record = max((k for k in known if k), key=lambda k: int(k.get("looks", 1)), default=None)
-    return folder, keep, record, known_looks(record, url)
+    return folder, keep, record, known_looks(record, stored and stored[0])
 
 
 def _into_folder(folder: Path, seen: StudyRecord, record: Mapping[str, Any]) -> None:
@@ -50,12 +51,13 @@ def _into_folder(folder: Path, seen: StudyRecord, record: Mapping[str, Any]) -> 
     report_words(replace(seen, final=record), folder / REPORT)
 
 
-def _store_of(seen: StudyRecord, store: str | None) -> str | None:
-    """The store that still holds this very study; None where it is gone, or is another one's."""
+def _stored(seen: StudyRecord, store: str | None) -> tuple[str, str] | None:
+    """The store that still holds this very study, and its name there; None where there is none."""
     for url in (store, seen.store if "***" not in seen.store else None, store_url(None)):
         try:
-            if url and look_by_name(seen.spec.name, url).uid == seen.uid:
-                return url
+            for name in names_alike(existing_store(url), seen.spec.name) if url else ():
+                if look_by_name(name, str(url)).uid == seen.uid:
+                    return str(url), name
         except StoreError:
             continue
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -16,13 +17,13 @@ from kubetuna.cli.options import (
     StoreOption,
     Study,
     TrialOption,
+    WordsOption,
     of_study,
     out,
     show,
     show_page,
 )
-
-OutFolder = Annotated[Path, typer.Option("--out", help="The folder to write into.", metavar="DIR")]
+from kubetuna.cli.training import interruptible, say
 
 
 @of_study
@@ -38,15 +39,33 @@ def summary(study: Study, json: JsonOption = False) -> None:
 @of_study
 def export(
     study: Study,
-    out_: OutFolder = Path("production_configs"),
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="Where to write it; else production_configs.", metavar="DIR")
+    ] = None,
+    contest: Annotated[
+        Path | None, typer.Option(help="Train the model, and write it there for the contest.", metavar="DIR")
+    ] = None,
     trial: TrialOption = None,
+    words: WordsOption = "",
     json: JsonOption = False,
 ) -> None:
-    """Write the best parameters as JSON, with their provenance."""
-    from kubetuna.analysis.best_config import write_configuration
+    """Write the best parameters as JSON, with their provenance, or a model for the contest."""
+    from kubetuna.analysis.best_config import chosen_trial, write_configuration
+    from kubetuna.errors import ResultsError
 
-    path = write_configuration(study.read(), out_, trial)
-    show(json, {"config": str(path)}, f"Wrote {path}")
+    seen, shown, lines = study.read(), {}, []
+    if words and contest is None:
+        raise ResultsError("--args: are words for a trainer, which runs only with --contest DIR")
+    if contest is None or out_ is not None:
+        path = write_configuration(seen, out_ or Path("production_configs"), trial)
+        shown, lines = {"config": str(path)}, [f"Wrote {path}"]
+    if contest is not None:
+        from kubetuna.finrl.contest import hand_in
+
+        with interruptible():
+            shown |= hand_in(seen, chosen_trial(seen, trial), contest, say, shlex.split(words))
+        lines += [f"Wrote {file}" for file in shown["files"]]
+    show(json, shown, "\n".join(lines))
 
 
 def compare(

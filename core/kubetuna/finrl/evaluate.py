@@ -69,7 +69,7 @@ def evaluate(
         task = task_in(place)
         assert task is not None
         part = split or ("all" if data is not None and task == "task1" else "validation")
-        words = ["evaluate", *_model_words(task, place), "--split", part, "--json", *_data_words(task, place, data)]
+        words = ["evaluate", *model_words(task, place), "--split", part, "--json", *_data_words(task, place, data)]
         words += ["--final"] if final else []
         runs.append({"model": str(place), **_named(task, ask_trainer(task, words))})
     metric, direction = goal_of(folder)
@@ -90,7 +90,8 @@ def _returns(run: Mapping[str, Any]) -> Returns | None:
     return Returns(sums, squares, int(run.get("length", len(sums)))) if len(sums) else None
 
 
-def _model_words(task: str, place: Path) -> list[str]:
+def model_words(task: str, place: Path) -> list[str]:
+    """The words that name a model to a shipped trainer's verb."""
     return ["--model", str(place)] if task == "task1" else ["--adapter", str(place / "adapter")]
 
 

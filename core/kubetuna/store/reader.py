@@ -91,9 +91,13 @@ def newest_study(engine: Engine, name: str) -> str | None:
 
 def _stored_name(engine: Engine, name: str) -> str:
     """The study of that name, else the only local one whose Experiment is called so, without its underscores."""
-    known = study_names(engine)
-    alike = [one for one in known if "/" not in one and object_name(one) == name]
-    return alike[0] if name not in known and len(alike) == 1 else name
+    alike = names_alike(engine, name)
+    return alike[0] if name not in alike and len(alike) == 1 else name
+
+
+def names_alike(engine: Engine, name: str) -> list[str]:
+    """The local studies whose Experiment has this name, whatever they are called themselves."""
+    return [one for one in study_names(engine) if one == name or ("/" not in one and object_name(one) == name)]
 
 
 def read_study_id(engine: Engine, name: str) -> int:

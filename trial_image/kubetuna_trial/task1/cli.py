@@ -14,7 +14,7 @@ from kubetuna_trial.checkpoint import Checkpoints
 from kubetuna_trial.command import Formatter, Parser, add_numbers, check_least, device_named, given_options, guarded
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import HELP, fold_of
-from kubetuna_trial.task1 import evaluate, replay
+from kubetuna_trial.task1 import contest, evaluate, replay
 from kubetuna_trial.task1.artifacts import write_artifacts
 from kubetuna_trial.task1.data import Dataset, file_dataset, planted_dataset
 from kubetuna_trial.task1.parameters import AGENT_NAMES, AGENTS, NUMBERS, parse_parameters
@@ -26,7 +26,8 @@ from kubetuna_trial.wire import Surroundings, emit, report, say, series, surroun
 DESCRIPTION = """\
 Train an ensemble of Q-learning agents to trade bitcoin, and judge it on validation data by a fixed protocol.
 Without options it trains on synthetic data with a planted signal, in about ten seconds. As the first word,
-`evaluate` scores a saved ensemble, `replay` shows what the simulator does with actions (each with --help)."""
+`evaluate` scores a saved ensemble, `export` writes it for the contest's starter kit, `replay` shows what the
+simulator does with actions (each with --help)."""
 
 EPILOG = """\
 Parameters come from the options below or from KUBETUNA_PARAMS (a JSON object); options win. KUBETUNA_SEED,
@@ -36,7 +37,7 @@ buy_and_hold_return, flat_return and random_return on the same seconds. SIGTERM 
 exit code 143; started again with the same options, training goes on exactly where it was."""
 
 ADVICE = "lower num_sims, buffer_size_multiplier or batch_size"
-VERBS: dict[str, Any] = {"replay": replay, "evaluate": evaluate}
+VERBS: dict[str, Any] = {"replay": replay, "evaluate": evaluate, "export": contest}
 LEAST = {"rows": 10_000, "budget": 1, "reports": 1, "threads": 1, "data_seed": 0, "snr": 0}
 
 

@@ -60,6 +60,7 @@ def _description(trial: Trial) -> dict[str, object]:
         "model": trial.plan.source.identity,
         "parameters": asdict(trial.plan.params),
         "method": asdict(trial.plan.method),
+        "prompting": asdict(trial.policy.prompting),
         "weights": trial.backend,
         "seed": trial.plan.seed,
         "data": trial.market.source,

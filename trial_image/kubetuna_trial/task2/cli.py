@@ -10,7 +10,7 @@ from typing import Any
 from kubetuna_trial.checkpoint import Checkpoints
 from kubetuna_trial.command import Formatter, Parser, add_numbers, check_least, given_options, guarded
 from kubetuna_trial.folds import HELP, fold_of
-from kubetuna_trial.task2 import evaluate, score
+from kubetuna_trial.task2 import contest, evaluate, score
 from kubetuna_trial.task2.artifacts import write_artifacts
 from kubetuna_trial.task2.learning import Method
 from kubetuna_trial.task2.loading import load, source_of
@@ -24,7 +24,7 @@ from kubetuna_trial.wire import Surroundings, emit, report, say, series, surroun
 DESCRIPTION = """\
 Fine-tune a language model by LoRA to trade on the news, paid by the market, and judge it on validation dates by a
 fixed protocol. Without options it trains a tiny model on planted news. `score` as the first word gives the scores
-of prompts, `evaluate` judges a saved adapter (each with --help)."""
+of prompts, `evaluate` judges a saved adapter, `export` writes it for the contest (each with --help)."""
 
 EPILOG = """\
 Parameters come from the options below or from KUBETUNA_PARAMS (a JSON object); options win. KUBETUNA_SEED,
@@ -37,6 +37,7 @@ with exit code 143; started again with the same options, training goes on exactl
 ADVICE = "use_4bit: true, a lower lora_r, fewer --days-per-step, or a smaller model take less"
 LEAST = {"reports": 1, "threads": 1, "data_seed": 0, "per_pass": 1, "days_per_step": 1, "samples": 2, "kl": 0}
 METHOD = Method()
+VERBS: dict[str, Any] = {"score": score, "evaluate": evaluate, "export": contest}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -45,10 +46,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _verb(arguments: Sequence[str]) -> int:
-    if arguments[:1] == ["score"]:
-        return _asked("score", score, arguments[1:])
-    if arguments[:1] == ["evaluate"]:
-        return _asked("evaluate", evaluate, arguments[1:])
+    for name, verb in VERBS.items():
+        if arguments[:1] == [name]:
+            return _asked(name, verb, arguments[1:])
     return _train_or_write(_parser().parse_args(arguments))
 
 

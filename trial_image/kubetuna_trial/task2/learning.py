@@ -48,7 +48,7 @@ class Learner:
     def __init__(self, policy: Tuned, market: Market, params: Parameters, method: Method, seed: int) -> None:
         self.policy, self.done = policy, 0
         self._market, self._params, self._method, self._seed = market, params, method, seed
-        self._prompts = Prompts(market, params.signal_strength)
+        self._prompts = Prompts(market, params.signal_strength, policy.prompting)
         self._recent = market.train[-params.max_env_steps :]
         self._order = lru_cache(maxsize=2)(self._shuffled)
         kind = torch.optim.Adam if method.compat else torch.optim.AdamW

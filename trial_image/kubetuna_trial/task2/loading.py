@@ -78,11 +78,9 @@ def load(source: Source, quantization: str | None, device: str, how: str = "auto
     ``how``: ``bitsandbytes`` refuses to emulate, ``emulated`` does nothing else, ``auto`` prefers the former.
     """
     quiet()
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
-    remedy = _remedy(source)
-    with told(source.name, "its tokenizer", remedy):
-        tokenizer = AutoTokenizer.from_pretrained(source.name, **_where(source))
+    tokenizer, remedy = load_tokenizer(source), _remedy(source)
     with told(source.name, "its configuration", remedy):
         config = AutoConfig.from_pretrained(source.name, **_where(source))
     _without_dropout(config)
@@ -92,6 +90,15 @@ def load(source: Source, quantization: str | None, device: str, how: str = "auto
     if quantization and backend == EMULATED:
         emulate(model, quantization)
     return Loaded(model, tokenizer, f"{backend} {quantization}" if quantization else NONE)
+
+
+def load_tokenizer(source: Source) -> Any:
+    """The tokenizer alone. Raises InputError."""
+    quiet()
+    from transformers import AutoTokenizer
+
+    with told(source.name, "its tokenizer", _remedy(source)):
+        return AutoTokenizer.from_pretrained(source.name, **_where(source))
 
 
 def quiet() -> None:

@@ -21,11 +21,11 @@ from kubetuna_trial.errors import InputError
 from kubetuna_trial.memory import is_out_of_memory
 from kubetuna_trial.task2.loading import Loaded, Source, quiet, told
 from kubetuna_trial.task2.parameters import Parameters
+from kubetuna_trial.task2.prompts import Prompting
 from kubetuna_trial.task2.scores import forward, one_pass, row_a_node, score_tree
 from kubetuna_trial.wire import say
 
 ATTENTION = ("q_proj", "v_proj")
-LONGEST_PROMPT = 1024
 PROBE = ("News about A:\n- none\nScore:", "Score:")
 NOTICEABLE = 0.01
 
@@ -38,9 +38,11 @@ class Policy:
     ``per_pass`` prompts go through the model at once; it may be lowered at any time.
     """
 
-    def __init__(self, loaded: Loaded, strength: int, device: str, per_pass: int) -> None:
+    def __init__(
+        self, loaded: Loaded, strength: int, device: str, per_pass: int, prompting: Prompting | None = None
+    ) -> None:
         self.model, self.tokenizer, self.strength = loaded.model, loaded.tokenizer, strength
-        self.per_pass = per_pass
+        self.per_pass, self.prompting = per_pass, prompting or Prompting()
         self.tree = score_tree(self.tokenizer, strength)
         self._device = torch.device(device)
         self._known: dict[str, list[int]] = {}
@@ -59,7 +61,8 @@ class Policy:
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
         if new:
             encoded = self.tokenizer(new)["input_ids"]
-            self._known |= {prompt: tokens[-LONGEST_PROMPT:] for prompt, tokens in zip(new, encoded, strict=True)}
+            longest = self.prompting.tokens
+            self._known |= {prompt: tokens[-longest:] for prompt, tokens in zip(new, encoded, strict=True)}
         return [self._known[prompt] for prompt in prompts]
 
     def pieces(self, prompts: Sequence[str]) -> Iterator[tuple[list[int], list[list[int]]]]:
@@ -78,7 +81,7 @@ class Policy:
     def _allows_one_pass(self) -> bool:
         """Whether the model heeds a mask of its own for each token, found by comparing with plain passes."""
         window = getattr(self.model.config.get_text_config(), "sliding_window", None)
-        if window is not None and window < LONGEST_PROMPT + len(self.tree.nodes):
+        if window is not None and window < self.prompting.tokens + len(self.tree.nodes):
             return False
         found = []
         for lay in (row_a_node, one_pass):
@@ -141,8 +144,10 @@ class Stopped(Exception):
 class Tuned(Policy):
     """A policy with LoRA weights, new or loaded."""
 
-    def __init__(self, loaded: Loaded, strength: int, device: str, per_pass: int) -> None:
-        super().__init__(loaded, strength, device, per_pass)
+    def __init__(
+        self, loaded: Loaded, strength: int, device: str, per_pass: int, prompting: Prompting | None = None
+    ) -> None:
+        super().__init__(loaded, strength, device, per_pass, prompting)
         self.weights: dict[str, Tensor] = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
 
     @contextmanager
@@ -166,7 +171,15 @@ class Tuned(Policy):
             weight.copy_(state[name])
 
 
-def new_policy(loaded: Loaded, source: Source, params: Parameters, seed: int, device: str, per_pass: int) -> Tuned:
+def new_policy(
+    loaded: Loaded,
+    source: Source,
+    params: Parameters,
+    seed: int,
+    device: str,
+    per_pass: int,
+    prompting: Prompting | None = None,
+) -> Tuned:
     """LoRA on the attention's query and value projections, or, where none has that name, on all layers."""
     quiet()
     from peft import LoraConfig, get_peft_model
@@ -182,19 +195,27 @@ def new_policy(loaded: Loaded, source: Source, params: Parameters, seed: int, de
         model = get_peft_model(loaded.model, config)
     except ValueError as error:
         raise InputError(f"{source.name}: LoRA cannot be applied: {error}") from None
-    return Tuned(Loaded(model, loaded.tokenizer, loaded.backend), params.signal_strength, device, per_pass)
+    tuned = Loaded(model, loaded.tokenizer, loaded.backend)
+    return Tuned(tuned, params.signal_strength, device, per_pass, prompting)
 
 
-def saved_policy(loaded: Loaded, adapter: Path | None, strength: int, device: str, per_pass: int) -> Tuned | Policy:
+def saved_policy(
+    loaded: Loaded,
+    adapter: Path | None,
+    strength: int,
+    device: str,
+    per_pass: int,
+    prompting: Prompting | None = None,
+) -> Tuned | Policy:
     """A policy as it was saved, not to be trained; without an adapter the base model's."""
     if adapter is None:
-        return Policy(loaded, strength, device, per_pass)
+        return Policy(loaded, strength, device, per_pass, prompting)
     quiet()
     from peft import PeftModel
 
     with told(str(adapter), "the adapter"):
         model = PeftModel.from_pretrained(loaded.model, str(adapter))
-    return Tuned(Loaded(model, loaded.tokenizer, loaded.backend), strength, device, per_pass)
+    return Tuned(Loaded(model, loaded.tokenizer, loaded.backend), strength, device, per_pass, prompting)
 
 
 def derived(seed: int, *what: object) -> int:

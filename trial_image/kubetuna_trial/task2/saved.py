@@ -15,11 +15,12 @@ from typing import Any
 from kubetuna_trial.command import Parser, given_options
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import Fold, fold_of
-from kubetuna_trial.task2.artifacts import read_note
+from kubetuna_trial.task2.artifacts import NOTE, read_note
 from kubetuna_trial.task2.loading import Source, load, source_of
 from kubetuna_trial.task2.options import add_model, prepared_device
 from kubetuna_trial.task2.parameters import CHOICES, QUANTIZATIONS, Parameters, parse_parameters
 from kubetuna_trial.task2.policy import Policy, Tuned, saved_policy
+from kubetuna_trial.task2.prompts import Prompting
 
 ASKED = ("signal_strength", *CHOICES)
 
@@ -37,10 +38,12 @@ def add_saved(parser: Parser) -> None:
 def saved_model(options: Namespace) -> tuple[Policy | Tuned, Mapping[str, str]]:
     """The policy that the options name, and what to call it: model, adapter, weights. Raises InputError."""
     device, note = prepared_device(options), read_note(options.adapter) if options.adapter else {}
-    params = _parameters(options, note)
-    source = _source(options, note)
+    params = saved_parameters(options, note)
+    source = saved_source(options, note)
     loaded = load(source, params.quantization, device, options.quantization)
-    policy = saved_policy(loaded, options.adapter, params.signal_strength, device, options.per_pass)
+    policy = saved_policy(
+        loaded, options.adapter, params.signal_strength, device, options.per_pass, saved_prompting(note)
+    )
     return policy, {"model": source.identity, "adapter": str(options.adapter or ""), "weights": loaded.backend}
 
 
@@ -51,7 +54,19 @@ def saved_fold(options: Namespace) -> Fold | None:
     return None if fold is None else fold_of(str(fold))
 
 
-def _parameters(options: Namespace, note: Mapping[str, Any]) -> Parameters:
+def saved_prompting(note: Mapping[str, Any]) -> Prompting:
+    """How the adapter was trained to be asked. Raises InputError where the note holds something else."""
+    found = note.get("prompting", {})
+    try:
+        return Prompting(**found)
+    except TypeError:
+        raise InputError(
+            f"{NOTE}: prompting: {json.dumps(found)[:80]} is of another version; train again"
+        ) from None
+
+
+def saved_parameters(options: Namespace, note: Mapping[str, Any]) -> Parameters:
+    """How the adapter was trained; an option wins. Raises InputError."""
     trained = note.get("parameters", {})
     given: dict[str, Any] = {}
     if isinstance(trained, dict) and trained:
@@ -61,7 +76,7 @@ def _parameters(options: Namespace, note: Mapping[str, Any]) -> Parameters:
     return parse_parameters(given | given_options(options, ASKED))
 
 
-def _source(options: Namespace, note: Mapping[str, Any]) -> Source:
+def saved_source(options: Namespace, note: Mapping[str, Any]) -> Source:
     """The named model, else the one that the adapter was trained on."""
     if options.model or not options.adapter:
         return source_of(options.model, options.revision, options.download)

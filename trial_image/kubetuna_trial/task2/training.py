@@ -130,7 +130,7 @@ class Trial:
 
 def scores(policy: Policy, market: Market, days: range, stopped: Asked = lambda: False) -> Scores:
     """What a policy says on each of some days about each ticker. Raises FloatingPointError, Stopped."""
-    prompts = Prompts(market, policy.strength)
+    prompts = Prompts(market, policy.strength, policy.prompting)
     texts = [text for day in days for text in prompts.of_day(day)]
     found = policy.log_probabilities(texts, stopped).cpu().double()
     if not bool(torch.isfinite(found).all()):
