@@ -15,6 +15,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 
 from kubetuna.experiment.model import Algorithm, Experiment
+from kubetuna.search.halving import FEWEST, HalvingPruner
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ SAMPLER_ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 _STEPS = {"n_startup_trials": COUNT, "n_warmup_steps": COUNT, "interval_steps": POSITIVE, "n_min_trials": POSITIVE}
 
 PRUNERS: Mapping[str, Entry] = {
+    "auto": Entry(HalvingPruner, {"n_startup_trials": Range(low=FEWEST), "caution": Range(low=0)}),
     "none": Entry(optuna.pruners.NopPruner),
     "median": Entry(
         optuna.pruners.MedianPruner,
