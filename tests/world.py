@@ -14,6 +14,7 @@ from kubetuna.planning.stopping import StopDecision
 from kubetuna.reconciling.reconciler import Ports, Reconciler
 from kubetuna.store.database import open_engine
 from kubetuna.store.reader import read_study
+from kubetuna.store.requests import LOOK_SECONDS, StoredRequests, write_request
 from kubetuna.store.schema import ensure_schema
 from kubetuna.study.decoding import decode_trial
 from kubetuna.study.open import open_study
@@ -35,13 +36,16 @@ class World:
         self.clock = FakeClock()
         self.place = FakePlace(program, self.clock)
         self.ending: StopDecision | None = None
+        self.asked = 0
         self.start()
 
     def start(self) -> None:
         """A runner starts, perhaps after another one."""
         opened = open_study(self.database, self.spec, self.spec.name, "test", self.clock.now(), lambda: 7)
         self.study: Study = opened.study
-        ports = Ports(self.place, FakeLogs(self.place, 3), self.clock, lambda s, e: None)
+        requests = StoredRequests(self.database, self.spec.name, self.clock.now)
+        logs = FakeLogs(self.place, 3)
+        ports = Ports(self.place, logs, self.clock, lambda s, e: None, requests=requests)
         self.engine = Reconciler(self.spec, self.study, ports, opened.started, 1.0)
 
     def turn(self) -> Snapshot:
@@ -51,6 +55,14 @@ class World:
         self.clock.time += 1.0
         self.place.step()
         return snapshot
+
+    def request(self, line: str) -> str:
+        """Somebody asks something of a trial; under which ID."""
+        self.asked += 1
+        # A runner looks for requests once in so many seconds.
+        self.clock.time += LOOK_SECONDS
+        write_request(self.database, self.spec.name, f"{self.asked:04}", line)
+        return f"{self.asked:04}"
 
     def finish(self) -> StopDecision:
         """Turn until the experiment has ended, past what a trial waits before it is tried again."""

@@ -11,6 +11,7 @@
         StudyMismatch      the study was started with another, not editable, spec
       SearchExhausted      no proposal satisfies the constraints
         EveryPointTried    the search space has no further point: a good end
+      RequestRefused       what a person asks of a trial cannot be done
       BackendMissing       a verb needs a part that is not installed
       ResultsError         a folder of results, or a model, cannot be used as asked
 
@@ -97,6 +98,10 @@ class SearchExhausted(KubetunaError):
 
 class EveryPointTried(SearchExhausted):
     """There is no point left that was not tried."""
+
+
+class RequestRefused(KubetunaError):
+    """What a person asks of a trial cannot be done; the message says why, and what can be."""
 
 
 class BackendMissing(KubetunaError):

@@ -38,6 +38,12 @@ class Backend(Protocol):
     def edit(self, namespace: str | None, name: str, changes: Mapping[str, Any]) -> None:
         """Merge changes into an Experiment's spec."""
 
+    def request(self, namespace: str | None, name: str, request: str, line: str) -> None:
+        """Write down what is asked of a trial; refused at once where the point is outside the space."""
+
+    def answer(self, namespace: str | None, name: str, request: str) -> Mapping[str, Any] | None:
+        """What became of it, once that is known."""
+
 
 def cluster() -> Backend:
     """The backend for clusters.

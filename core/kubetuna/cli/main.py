@@ -14,9 +14,17 @@ from typing import Any
 
 import typer
 
-from kubetuna.cli import cluster, experiments, finrl, results, training
+from kubetuna.cli import cluster, experiments, finrl, results, steering, training
 from kubetuna.cli.options import FAILED, HELD, INTERRUPTED, INVALID, OK, errors
-from kubetuna.errors import KubetunaError, SpecError, StoreError, StoreFenced, StudyHeld, StudyMismatch
+from kubetuna.errors import (
+    KubetunaError,
+    RequestRefused,
+    SpecError,
+    StoreError,
+    StoreFenced,
+    StudyHeld,
+    StudyMismatch,
+)
 
 # In the order of `kubetuna --help`.
 VERBS: tuple[Callable[..., None], ...] = (
@@ -66,6 +74,7 @@ def program() -> None:
 
 for verb in VERBS:
     app.command(context_settings=OPEN_ENDED.get(verb))(verb)
+app.add_typer(steering.trial, name="trial")
 
 
 def main() -> None:
@@ -102,7 +111,7 @@ def _guarded(command: Callable[[], Any]) -> int:
 def _code_of(error: KubetunaError) -> int:
     if isinstance(error, StudyHeld | StoreFenced):
         return HELD
-    return INVALID if isinstance(error, SpecError | StudyMismatch | StoreError) else FAILED
+    return INVALID if isinstance(error, SpecError | StudyMismatch | StoreError | RequestRefused) else FAILED
 
 
 if __name__ == "__main__":

@@ -30,12 +30,14 @@ from kubetuna.reconciling.reconciler import Ports, Reconciler
 from kubetuna.store.database import open_engine, place
 from kubetuna.store.lock import Holder, StudyLock, hold, is_held
 from kubetuna.store.reader import read_study
+from kubetuna.store.requests import StoredRequests
 from kubetuna.store.schema import ensure_schema
 from kubetuna.study.open import Opened, open_study
 from kubetuna.study.record import StudyRecord, began_in, folder_of, kept_folder, study_record
 from kubetuna.study.study import Study
 from kubetuna.trials.attempts import AttemptRequest, SystemClock
 from kubetuna.trials.records import EXPERIMENT, FOLDER
+from kubetuna.trials.requests import Answer
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna.trials.substitution import substitute
 
@@ -84,7 +86,8 @@ def run(
         while True:
             opened = open_study(engine, spec, name, str(who), clock.now(), lambda: secrets.randbits(31))
             try:
-                return _run_opened(spec, opened, clock, watchers, interrupt, held)
+                requests = StoredRequests(engine, name, clock.now)
+                return _run_opened(spec, opened, clock, watchers, interrupt, held, requests)
             except ForeignTrials as error:
                 # Nothing was done about what could not be written, so the next look plans it again.
                 watchers.unavailable(f"{error}; the study is read again")
@@ -97,12 +100,15 @@ def _run_opened(
     watchers: Watchers,
     interrupt: threading.Event,
     held: StudyLock,
+    requests: StoredRequests,
 ) -> RunResult:
     folder = _folder(spec, opened)
     home = began_in(folder)
     executor = ProcessExecutor(folder, spec, _render(spec), clock, home=home)
     session = _Session(spec, opened.study, watchers, clock, held)
-    ports = Ports(executor, FileLogs(folder), clock, session.publish, session.unavailable)
+    ports = Ports(
+        executor, FileLogs(folder), clock, session.publish, session.unavailable, requests, session.answered
+    )
     runner = Reconciler(spec, opened.study, ports, opened.started, resource_units(spec))
     watchers.started(spec, folder)
     elsewhere = f"the study began in {home}, so its trials run there"
@@ -155,6 +161,10 @@ class _Session:
         """Say that the database is away; the hold on the study may be lost with it."""
         self._lost = True
         self._watchers.unavailable(str(error))
+
+    def answered(self, answer: Answer) -> None:
+        """Say what became of a request."""
+        self._watchers.noted(f"{answer.request}: {answer.message}")
 
     def idle(self) -> bool:
         """Whether the experiment is suspended and nothing of it runs any more, so that only an edit goes on."""

@@ -7,11 +7,16 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, Literal
 
+from kubetuna.errors import SpecError
 from kubetuna.experiment import quantities
-from kubetuna.experiment.field_errors import invalid, unknown
-from kubetuna.experiment.model import Constraint, EarlierStudy, Parameter, Value
+from kubetuna.experiment.field_errors import invalid, shown, unknown
+from kubetuna.experiment.model import Constraint, EarlierStudy, Experiment, Parameter, Value
 from kubetuna.experiment.steps import Steps, values_of
-from kubetuna.parsing.fields import Fields
+from kubetuna.parsing.fields import Faults, Fields
+from kubetuna.parsing.yaml_text import load_documents
+
+# Of the values that a parameter may have, in an error.
+CHOICES_NAMED = 10
 
 
 def parse_warm_start(
@@ -20,15 +25,48 @@ def parse_warm_start(
     """Points in the parameters' own types, and the studies to start from."""
     fields = spec.child("warmStart")
     by_name = {p.name: p for p in parameters}
-    points = []
-    for point in fields.objects("points"):
-        for name in point.raw_all():
-            if name not in declared:
-                point.problem(str(name), unknown(name, sorted(declared)))
-        found = _point(point, by_name)
-        _check_together(point, found, by_name, constraints)
-        points.append(found)
+    points = [_checked(point, by_name, constraints, declared) for point in fields.objects("points")]
     return tuple(points), _studies(fields)
+
+
+def given_point(spec: Experiment, raw: Mapping[str, Any]) -> dict[str, Value]:
+    """A point that a person names, in the parameters' own types; what it leaves open is drawn.
+
+    Raises:
+        SpecError: it is outside the space, or violates a constraint.
+    """
+    by_name, faults = {p.name: p for p in spec.parameters}, Faults()
+    point = _checked(Fields(raw, "", faults), by_name, spec.constraints, frozenset(by_name))
+    if faults.problems:
+        raise SpecError(tuple(faults.problems))
+    return point
+
+
+def named_point(spec: Experiment, texts: Mapping[str, str]) -> dict[str, Value]:
+    """The same of a command line, with the same errors."""
+    known = {p.name: p for p in spec.parameters}
+    return given_point(spec, {n: _read(known[n], text) if n in known else text for n, text in texts.items()})
+
+
+def _read(parameter: Parameter, text: str) -> Any:
+    """The value that a text means for a parameter: as YAML reads it, else as it stands."""
+    try:
+        documents = load_documents(text)
+    except SpecError:
+        return text
+    value = documents[0] if documents else None
+    return text if point_value(parameter, value) is OUTSIDE else value
+
+
+def _checked(
+    fields: Fields, by_name: Mapping[str, Parameter], constraints: Sequence[Constraint], declared: frozenset[str]
+) -> dict[str, Value]:
+    for name in fields.raw_all():
+        if name not in declared:
+            fields.problem(str(name), unknown(name, sorted(declared)))
+    point = _point(fields, by_name)
+    _check_together(fields, point, by_name, constraints)
+    return point
 
 
 def _studies(fields: Fields) -> tuple[EarlierStudy, ...]:
@@ -48,10 +86,21 @@ def _point(fields: Fields, by_name: Mapping[str, Parameter]) -> dict[str, Value]
         if name in by_name:
             found = point_value(by_name[name], value)
             if found is OUTSIDE:
-                fields.problem(name, invalid(value, f"is outside the feasible space of {name!r}"))
+                rule = f"is outside the feasible space of {name!r}: {_allowed(by_name[name])}"
+                fields.problem(name, invalid(value, rule))
             else:
                 point[name] = found
     return point
+
+
+def _allowed(parameter: Parameter) -> str:
+    """What a parameter may be, in words."""
+    if parameter.choices:
+        more = len(parameter.choices) - CHOICES_NAMED
+        named = ", ".join(shown(choice) for choice in parameter.choices[:CHOICES_NAMED])
+        return f"one of {named}{f' and {more} more' if more > 0 else ''}"
+    step = f" in steps of {parameter.step:g}" if parameter.step else ""
+    return f"from {parameter.low:g} to {parameter.high:g}{step}"
 
 
 def _check_together(

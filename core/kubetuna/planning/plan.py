@@ -20,6 +20,7 @@ from kubetuna.trials.outcome import (
     RULES,
     RUNNER_REASONS,
     STOPPED_AT_END,
+    STOPPED_BY_HAND,
     Classified,
     Outcome,
     Retry,
@@ -51,6 +52,14 @@ class Ask:
     """Number a new trial and store its parameters: the experiment's own ``ordinal``-th, from 0."""
 
     ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
+class CarryOut:
+    """Do what a person asks of a trial, and keep what became of it."""
+
+    request: str
+    line: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,25 +125,34 @@ class Wait:
     until: float
 
 
-Action = Ask | Retest | LaunchAttempt | Report | Stop | Tell | Delete | Publish | Wait
+Action = CarryOut | Ask | Retest | LaunchAttempt | Report | Stop | Tell | Delete | Publish | Wait
 
 
 def plan(snapshot: Snapshot, now: float) -> tuple[Action, ...]:
     """All actions that may be taken now, and last when to look again."""
     end = stop_decision(snapshot, now)
-    actions: list[Action] = [Delete(key) for key in snapshot.strays]
-    for trial in snapshot.trials:
-        actions.extend(_advance(trial, snapshot, end, now))
-    actions.extend(_asks(snapshot, end))
-    actions.append(Publish(end))
-    actions.append(Wait(_next_deadline(snapshot, now)))
-    return tuple(actions)
+    # What people ask comes first, and alone: all the rest may follow from it.
+    chosen = _carry_out(snapshot) or _go_on(snapshot, end, now)
+    return (*chosen, Publish(end), Wait(_next_deadline(snapshot, now)))
 
 
 def finished(snapshot: Snapshot, now: float) -> StopDecision | None:
     """The stop decision, once nothing is open any more; None while anything is left to do."""
-    end = None if snapshot.trials or snapshot.strays else stop_decision(snapshot, now)
+    left = snapshot.trials or snapshot.strays or _carry_out(snapshot)
+    end = None if left else stop_decision(snapshot, now)
     return None if end is not None and end.retesting else end
+
+
+def _carry_out(snapshot: Snapshot) -> list[Action]:
+    return [] if snapshot.deleted else [CarryOut(request, line) for request, line in snapshot.requests]
+
+
+def _go_on(snapshot: Snapshot, end: StopDecision | None, now: float) -> list[Action]:
+    actions: list[Action] = [Delete(key) for key in snapshot.strays]
+    for trial in snapshot.trials:
+        actions.extend(_advance(trial, snapshot, end, now))
+    actions.extend(_asks(snapshot, end))
+    return actions
 
 
 def _advance(trial: TrialView, snapshot: Snapshot, end: StopDecision | None, now: float) -> Iterator[Action]:
@@ -157,8 +175,9 @@ def _advance(trial: TrialView, snapshot: Snapshot, end: StopDecision | None, now
 
 
 def _first_attempt(trial: TrialView, snapshot: Snapshot, end: StopDecision | None) -> Iterator[Action]:
-    if end is not None and end.stops(trial):
-        yield Tell(trial.number, _cut_short(snapshot, "never started: "))
+    cut = _cut_short(trial, snapshot, end, "never started: ")
+    if cut is not None:
+        yield Tell(trial.number, cut)
     elif not snapshot.spec.suspend:
         yield LaunchAttempt(AttemptKey(trial.number, 0))
 
@@ -170,12 +189,14 @@ def _lost_launch(
 
     Where it must not start any more, something may wait at the executor's place that would start it.
     """
-    if attempt.stop in ("Pruned", "Stopped", "Deleted") or trial.verdict == "prune" or (end and end.stops(trial)):
-        yield Delete(_key(trial, attempt))
+    cut = _cut_short(trial, snapshot, end)
     if attempt.stop == "Pruned" or trial.verdict == "prune":
-        yield Tell(trial.number, Classified(Outcome.PRUNED, "pruned"))
-    elif attempt.stop in ("Stopped", "Deleted") or (end is not None and end.stops(trial)):
-        yield Tell(trial.number, _cut_short(snapshot))
+        cut = Classified(Outcome.PRUNED, "pruned")
+    elif attempt.stop in ("Stopped", "Deleted"):
+        cut = cut or _at_the_end(snapshot)
+    if cut is not None:
+        yield Delete(_key(trial, attempt))
+        yield Tell(trial.number, cut)
     elif not snapshot.spec.suspend:
         yield LaunchAttempt(_key(trial, attempt))
 
@@ -203,6 +224,8 @@ def _stop_reason(trial: TrialView, snapshot: Snapshot, end: StopDecision | None)
         return "OtherProtocol"
     if end is not None and end.stops(trial):
         return "Deleted" if snapshot.deleted else "Stopped"
+    if trial.halted:
+        return "ByHand"
     if snapshot.spec.suspend and snapshot.spec.suspend_policy == "stop":
         return "Suspended"
     return None
@@ -218,18 +241,18 @@ def _ended(
         # Its image, its node or its parameters, but not the template: others have started, or may have.
         result = Classified(Outcome.INFRASTRUCTURE, result.message)
     retry = RULES[result.outcome].retry
-    over = end is not None and end.stops(trial)
+    cut = _cut_short(trial, snapshot, end)
     if result.outcome is Outcome.SUCCEEDED and attempt.repeat + 1 < trial.repeats:
         if trial.verdict == "prune":
             yield Tell(trial.number, Classified(Outcome.PRUNED, "pruned"))
-        elif over:
-            yield Tell(trial.number, _cut_short(snapshot))
+        elif cut is not None:
+            yield Tell(trial.number, cut)
         elif not snapshot.spec.suspend:
             yield LaunchAttempt(_next_key(trial, attempt, attempt.repeat + 1), after=result)
     elif retry == "never" or not _may_retry(trial, retry, facts, snapshot):
         yield Tell(trial.number, result)
-    elif over:
-        yield Tell(trial.number, _cut_short(snapshot) if retry == "free" else result)
+    elif cut is not None:
+        yield Tell(trial.number, cut if retry == "free" else result)
     elif not snapshot.spec.suspend and now >= _retry_at(trial, retry, facts, attempt.facts.ended):
         yield LaunchAttempt(_next_key(trial, attempt, attempt.repeat), after=result)
 
@@ -260,7 +283,16 @@ def _retry_at(trial: TrialView, retry: Retry, facts: ExitFacts, ended: float | N
     return ended + min(FREE_WAIT_LIMIT, FREE_WAIT_SECONDS ** min(earlier, 10))
 
 
-def _cut_short(snapshot: Snapshot, before: str = "") -> Classified:
+def _cut_short(
+    trial: TrialView, snapshot: Snapshot, end: StopDecision | None, before: str = ""
+) -> Classified | None:
+    """The end of a trial that is not to go on, with its experiment or by hand; None of one that is."""
+    if end is not None and end.stops(trial):
+        return _at_the_end(snapshot, before)
+    return Classified(Outcome.STOPPED, f"{before}{STOPPED_BY_HAND}") if trial.halted else None
+
+
+def _at_the_end(snapshot: Snapshot, before: str = "") -> Classified:
     """The end of a trial whose experiment is over: by a rule of its own, or since someone deleted it."""
     if snapshot.deleted:
         return Classified(Outcome.DELETED, f"{before}the Experiment was deleted")

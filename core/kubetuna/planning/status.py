@@ -25,6 +25,7 @@ RUNNING_LIMIT = 100
 FRONT_LIMIT = 50
 FAILURE_MESSAGE_LIMIT = 200
 OVER = ("Succeeded", "Failed")
+ANSWERS_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ def render(snapshot: Snapshot, end: StopDecision | None, results: Results, momen
         "forecast": _forecast(snapshot, moment),
         "savedByPruning": _saved(snapshot, results, moment),
         "message": _message(snapshot, end),
+        "requests": [answer.as_json() for answer in snapshot.answers[-ANSWERS_SHOWN:]] or None,
     }
     if moment.generation is not None:
         status["observedGeneration"] = moment.generation
@@ -168,6 +170,7 @@ def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:
         "trialsRunning": running,
         "trialsPending": len(snapshot.trials) - running,
         "trialMetricsUnavailable": results.metrics_unavailable,
+        **({"trialsQueued": snapshot.queued} if snapshot.queued else {}),
         **({"attemptsDisplaced": results.displaced} if results.displaced else {}),
         **({"trialsInfeasible": tally.infeasible} if tally.infeasible else {}),
         **({"trialsRetested": tally.retested} if snapshot.spec.retest is not None else {}),

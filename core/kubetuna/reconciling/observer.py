@@ -24,11 +24,15 @@ PENDING_LIMIT = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a snapshot says of an experiment beside its trials: when it started, what an attempt costs a second."""
+    """What a snapshot says of an experiment beside its trials: when it started, what an attempt costs a second.
+
+    ``requests`` are what people have written down for its trials, by ID, answered or not.
+    """
 
     started: float
     units: float
     deleted: Callable[[], bool] = lambda: False
+    requests: Callable[[], Mapping[str, str]] = dict
 
 
 class Observer:
@@ -47,11 +51,14 @@ class Observer:
         self._ends = EndTimes(clock)
         # Whether some log may hold more than was read of it: then there is no time to wait.
         self.behind = False
+        self._requests: Mapping[str, str] = {}
 
     def observe(self) -> Snapshot:
         """Observe the attempts and read the logs of what is open."""
         self.behind = False
         self._missing = {}
+        self._requests = self._around.requests()
+        self._study.steering.see(self._requests)
         self.seen = {facts.key: self._ends.dated(facts) for facts in self._executor.observe()}
         self._ends.keep({*self.seen, *self._open_keys()})
         return self._look(read=True)
@@ -63,7 +70,7 @@ class Observer:
     def _look(self, read: bool) -> Snapshot:
         seen = self.seen
         views = tuple(self._view(trial, seen, read) for trial in list(self._study.open.values()))
-        open_keys = self._open_keys()
+        open_keys, steering = self._open_keys(), self._study.steering
         return Snapshot(
             spec=self._spec,
             trials=views,
@@ -77,6 +84,9 @@ class Observer:
             unsearchable=self._study.unsearchable,
             retests_due=self._study.retests_due,
             deleted=self._around.deleted(),
+            requests=tuple((i, line) for i, line in self._requests.items() if not steering.answered(i)),
+            answers=steering.answers,
+            queued=len(steering.queue),
         )
 
     def _open_keys(self) -> set[AttemptKey]:
@@ -104,6 +114,7 @@ class Observer:
             log.unreported,
             self._spec.runs(trial.retest_of is not None),
             retest=trial.retest_of is not None,
+            halted=trial.halted,
         )
 
     def _reading(self, log: TrialLog) -> Reading:

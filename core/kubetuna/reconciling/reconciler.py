@@ -10,7 +10,7 @@ caller's ``publish``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -20,6 +20,7 @@ from kubetuna.experiment.resources import attempt_timeout
 from kubetuna.planning.plan import (
     Action,
     Ask,
+    CarryOut,
     Delete,
     LaunchAttempt,
     Publish,
@@ -46,6 +47,7 @@ from kubetuna.trials.attempts import (
 from kubetuna.trials.environment import environment, params_hash, trial_seed
 from kubetuna.trials.outcome import Classified
 from kubetuna.trials.records import AttemptRecord, bounded, failed_nodes
+from kubetuna.trials.requests import Answer
 from kubetuna.trials.snapshot import Snapshot
 
 Publisher = Callable[[Snapshot, StopDecision | None], None]
@@ -63,13 +65,15 @@ LONGEST_WAIT = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What a reconciler acts on."""
+    """What a reconciler acts on. ``requests`` are people's, by ID; ``answered`` says what became of one."""
 
     executor: Executor
     logs: LogSource
     clock: Clock
     publish: Publisher
     unavailable: Callable[[StoreUnavailable], None] = lambda _error: None
+    requests: Callable[[], Mapping[str, str]] = dict
+    answered: Callable[[Answer], None] = lambda _answer: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ class Reconciler:
     ) -> None:
         self.spec, self.study, self.ports = spec, study, ports
         self.last = Snapshot(spec)
-        around = Circumstances(started, units, deleted)
+        around = Circumstances(started, units, deleted, ports.requests)
         self._world = Observer(spec, study, (ports.executor, ports.logs, ports.clock), around)
         self._failures = 0
         self._before: set[object] = set()
@@ -212,6 +216,9 @@ class Reconciler:
         """Change the study as the action says; return what to do once that is durable."""
         executor = self.ports.executor
         match action:
+            case CarryOut(request, line):
+                answer = self.study.carry_out(request, line, now)
+                return [lambda: self.ports.answered(answer)]
             case Ask(ordinal):
                 self.study.ask(ordinal)
             case Retest(of):

@@ -85,6 +85,25 @@ class Proposer:
             found = self._drawn(study, trial, ordinal, {}, tried)
         return found or self._untried(trial, tried)
 
+    def complete(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        ordinal: int,
+        fixed: Mapping[str, Value],
+        tried: Collection[str],
+    ) -> dict[str, Value]:
+        """Such parameters with these ``fixed``.
+
+        Raises:
+            SearchExhausted: none of them will do.
+        """
+        forget_history(study)
+        found = self._drawn(study, trial, ordinal, fixed, tried)
+        if found is None:
+            raise SearchExhausted("no untried point with these values satisfies the constraints")
+        return found
+
     def _drawn(
         self,
         study: optuna.Study,

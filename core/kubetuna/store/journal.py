@@ -49,6 +49,7 @@ class Changes:
     trial_system: dict[tuple[int, str], None] = field(default_factory=dict)
     study_user: dict[str, None] = field(default_factory=dict)
     study_system: dict[str, None] = field(default_factory=dict)
+    study_withdrawn: dict[str, None] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -63,6 +64,7 @@ class Changes:
             self.trial_system,
             self.study_user,
             self.study_system,
+            self.study_withdrawn,
         )
         return sum(len(part) for part in parts)
 
@@ -116,6 +118,9 @@ _PRESENT = select(TRIALS.c.number, TRIALS.c.trial_id, TRIALS.c.datetime_start).w
 )
 _WITHDRAWN = delete(INTERMEDIATE).where(
     INTERMEDIATE.c.trial_id == bindparam("trial"), INTERMEDIATE.c.step == bindparam("at")
+)
+_WITHDRAWN_KEY = delete(STUDY_SYSTEM).where(
+    STUDY_SYSTEM.c.study_id == bindparam("study"), STUDY_SYSTEM.c.key == bindparam("named")
 )
 _NUMBERED = insert(TRIALS).returning(TRIALS.c.number, TRIALS.c.trial_id)
 
@@ -245,3 +250,6 @@ def _write_study(connection: Connection, study: ClaimedStudy, memory: InMemorySt
     ):
         rows = [{"study_id": study.study_id, "key": key, "value_json": json.dumps(attrs[key])} for key in keys]
         upsert(connection, table, rows, ("study_id", "key"), ("value_json",))
+    if changes.study_withdrawn:
+        gone = [{"study": study.study_id, "named": key} for key in changes.study_withdrawn]
+        connection.execute(_WITHDRAWN_KEY, gone)

@@ -47,7 +47,7 @@ def read_study(engine: Engine, name: str) -> ReadStudy:
     if engine.dialect.name == "sqlite":
         _refuse_absent_file(engine, f", so no study {name!r}")
     check_schema(engine)
-    name = _stored_name(engine, name)
+    name = stored_name(engine, name)
     study_id = read_study_id(engine, name)
     with reading(engine) as connection:
         user, system = load_attributes(connection, study_id)
@@ -62,7 +62,7 @@ def keep_final(engine: Engine, name: str, record: Mapping[str, Any]) -> None:
     Raises:
         StudyNotFound: it is gone.
     """
-    study_id = read_study_id(engine, _stored_name(engine, name))
+    study_id = read_study_id(engine, stored_name(engine, name))
     row = {"study_id": study_id, "key": FINAL, "value_json": dumps(record)}
     with writing(engine) as connection:
         upsert(connection, STUDY_SYSTEM, [row], ("study_id", "key"), ("value_json",))
@@ -89,7 +89,7 @@ def newest_study(engine: Engine, name: str) -> str | None:
         return found
 
 
-def _stored_name(engine: Engine, name: str) -> str:
+def stored_name(engine: Engine, name: str) -> str:
     """The study of that name, else the only local one whose Experiment is called so, without its underscores."""
     alike = names_alike(engine, name)
     return alike[0] if name not in alike and len(alike) == 1 else name

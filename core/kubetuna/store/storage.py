@@ -144,6 +144,12 @@ class JournaledStorage(BaseStorage):
         self._memory.set_study_system_attr(study_id, key, value)
         self._changes.study_system[key] = None
 
+    def withdraw_study_attr(self, key: str) -> None:
+        """Forget one of the study's system attributes, whoever wrote it."""
+        self._memory.get_study_system_attrs(self.study_id).pop(key, None)
+        self._changes.study_system.pop(key, None)
+        self._changes.study_withdrawn[key] = None
+
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
         raise NotImplementedError("a journaled storage holds the one study that it was opened for")
 

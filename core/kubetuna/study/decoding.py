@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from kubetuna.experiment.model import NOTHING
 from kubetuna.search.space import point_of, shown
 from kubetuna.trials.records import (
+    ADDED,
     ATTEMPTS,
     LOG,
     MESSAGE,
@@ -20,6 +21,7 @@ from kubetuna.trials.records import (
     OUTCOME,
     REPEATS,
     RETEST,
+    RETRY,
     SERIES,
     TrialRecord,
     curve_in,
@@ -60,6 +62,8 @@ def decode_trial(trial: FrozenTrial, now: Mapping[str, BaseDistribution] = NOTHI
         repeats=decode_repeats(system.get(REPEATS)),
         retest_of=system.get(RETEST),
         space={n: shown(d) for n, d in trial.distributions.items() if own and n in now and d != now[n]},
+        retry_of=system.get(RETRY),
+        added=ADDED in system,
     )
 
 

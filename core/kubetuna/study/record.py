@@ -20,6 +20,7 @@ from kubetuna.store.reader import ReadStudy
 from kubetuna.study.decoding import decode_trial
 from kubetuna.study.foreign import UNNAMED, adopt, foreign_experiment
 from kubetuna.study.replay import decision_of, snapshot_of
+from kubetuna.study.steering import Steering
 from kubetuna.trials.attempts import SystemClock
 from kubetuna.trials.progress import open_steps, progress_of
 from kubetuna.trials.records import (
@@ -195,13 +196,17 @@ def status_of(
     spec: Experiment, trials: Sequence[TrialRecord], started: float, attrs: Mapping[str, Any] = NOTHING
 ) -> dict[str, Any]:
     """The status that a runner would publish now. ``attrs`` are the study's own, as they are stored."""
-    now, progress = SystemClock().now(), progress_of(spec, trials)
+    steering = Steering(attrs)
+    replaced = steering.retries.union(t.retry_of for t in trials if t.retry_of is not None)
+    now, progress = SystemClock().now(), progress_of(spec, trials, replaced)
     results = progress.results(open_steps(trials))
-    snapshot = snapshot_of(spec, trials, started, resource_units(spec), progress)
+    snapshot = snapshot_of(spec, trials, started, resource_units(spec), progress, replaced)
     snapshot = replace(
         snapshot,
-        exhausted=snapshot.exhausted or bool(attrs.get(EXHAUSTED)),
+        exhausted=not steering.queue and (snapshot.exhausted or bool(attrs.get(EXHAUSTED))),
         unsearchable=str(attrs.get(UNSEARCHABLE, "")),
+        answers=steering.answers,
+        queued=len(steering.queue),
     )
     end = decision_of(snapshot, results.ended_at, now)
     return render(snapshot, end, results, Moment(now, unit=resource_unit(spec)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.planning.stopping import StopDecision, stop_decision
@@ -20,18 +20,20 @@ def snapshot_of(
     started: float,
     units: float,
     progress: Progress,
+    replaced: Container[int] = (),
 ) -> Snapshot:
     """What a runner would have observed, as far as the store tells."""
     own = [t for t in trials if t.own]
-    numbered = sum(1 for t in own if t.retest_of is None)
+    searched = [t for t in own if t.retest_of is None]
+    proposals = sum(1 for t in searched if t.retry_of is None and not t.added)
     return Snapshot(
         spec=spec,
         trials=tuple(_view(spec, t) for t in own if t.state == "RUNNING"),
-        tally=progress.tally(numbered),
+        tally=progress.tally(sum(1 for t in searched if t.number not in replaced)),
         resource_seconds=progress.attempt_seconds * units,
         resource_units=units,
         started=started,
-        exhausted=Proposer(spec, 0).exhausted(numbered),
+        exhausted=Proposer(spec, 0).exhausted(proposals),
         retests_due=progress.due(),
     )
 

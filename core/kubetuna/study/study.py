@@ -26,11 +26,13 @@ from kubetuna.search.space import identity, point_of, space_of, stored
 from kubetuna.study.decoding import decode_trial, epoch_seconds
 from kubetuna.study.edited_space import PresentSpace, edit_note, edited
 from kubetuna.study.pruning import OtherPruning, Pruning
+from kubetuna.study.steering import KnownTrials, QueuedPoint, Steering, is_whole, still_given
 from kubetuna.trials import records
 from kubetuna.trials.constraints import infeasible, kept
 from kubetuna.trials.outcome import RULES, Classified, Outcome
 from kubetuna.trials.progress import Progress, Results
 from kubetuna.trials.records import AttemptRecord, TrialRecord, means
+from kubetuna.trials.requests import Answer
 from kubetuna.trials.snapshot import Tally
 
 # Pruners look at every step of a curve for each new one; what is printed beyond this only updates the metrics.
@@ -57,6 +59,8 @@ class Journal(Protocol):
 
     def withdraw_steps(self, trial_id: int, below: int) -> None: ...
 
+    def withdraw_study_attr(self, key: str) -> None: ...
+
 
 @dataclass(slots=True)
 class OpenTrial:
@@ -71,6 +75,7 @@ class OpenTrial:
     curve: dict[int, float] = field(default_factory=dict)
     repeats: tuple[Mapping[str, float], ...] = ()
     retest_of: int | None = None
+    halted: bool = False
 
 
 class Study:
@@ -94,11 +99,11 @@ class Study:
             if experiment.prune_on
             else Pruning(pruner, everything, storage)
         )
-        self._progress = Progress(experiment)
         self.open: dict[int, OpenTrial] = {}
         # Numbers of our ended trials in the order in which they were told; it only grows.
         self.told: list[int] = []
-        self.numbered = 0
+        # Of our own trials: the places that they take in the experiment, and how many the search proposed.
+        self._places = self._proposals = 0
         attrs = storage.get_study_system_attrs(journal.study_id)
         self.uid, self.epoch = str(attrs.get(records.UID, "")), journal.epoch
         self.protocol = str(attrs.get(records.PROTOCOL, ""))
@@ -107,23 +112,55 @@ class Study:
         # Why no further trial can be proposed; once so, always so, since proposals follow from what is stored.
         self.unsearchable = str(attrs.get(records.UNSEARCHABLE, ""))
         self._exhausted = bool(attrs.get(records.EXHAUSTED))
-        # The points of our trials, whatever became of them: none is tried twice.
-        self._tried: set[str] = set()
+        # The points of our trials, whatever became of them, and the latest at each: none is tried twice.
+        self._points: dict[str, int] = {}
+        study_id = journal.study_id
+        self.steering = Steering(
+            attrs,
+            lambda key, value: storage.set_study_system_attr(study_id, key, value),
+            lambda request: journal.withdraw_study_attr(records.REQUEST + request),
+        )
+        # Trials in whose place another one stands: they no longer count.
+        self._replaced = set(self.steering.retries)
         self._load()
+        self._progress = self._counted()
 
     def _load(self) -> None:
-        trials = self._storage.get_all_trials(self._journal.study_id, deepcopy=False)
-        own = [t for t in trials if records.is_own(t.system_attrs)]
-        for trial in sorted(own, key=_told_order):
-            self.numbered = max(self.numbered, trial.system_attrs.get(records.ORDINAL, -1) + 1)
-            self._tried.add(identity(self.spec.parameters, point_of(trial)))
-            if records.RETEST in trial.system_attrs:
-                self._progress.retest(trial.system_attrs[records.RETEST])
+        own = self._own_trials()
+        for trial in sorted(own, key=lambda t: t.number):
+            self._note(trial.number, trial.system_attrs, point_of(trial))
+        for trial in own:
             if trial.state.is_finished():
-                self._count(decode_trial(trial, self._space))
                 self.told.append(trial.number)
             else:
                 self._resume(trial)
+
+    def _own_trials(self) -> list[FrozenTrial]:
+        """Our trials in the order in which they were told, those that are open last."""
+        trials = self._storage.get_all_trials(self._journal.study_id, deepcopy=False)
+        return sorted((t for t in trials if records.is_own(t.system_attrs)), key=_told_order)
+
+    def _counted(self) -> Progress:
+        """What our trials add up to so far."""
+        progress = Progress(self.spec, self._replaced)
+        for trial in self._own_trials():
+            if records.RETEST in trial.system_attrs:
+                progress.retest(trial.system_attrs[records.RETEST])
+            if trial.state.is_finished():
+                progress.add(decode_trial(trial, self._space))
+            for attempt in records.decode_attempts(trial.system_attrs.get(records.ATTEMPTS)):
+                progress.add_attempt(attempt)
+        return progress
+
+    def _note(self, number: int, system: Mapping[str, Any], point: Mapping[str, Any]) -> None:
+        """Take in where a trial stands, and what it stands for."""
+        self._points.setdefault(identity(self.spec.parameters, point), number)
+        if records.RETRY in system:
+            self._replaced.add(system[records.RETRY])
+        if records.ORDINAL in system:
+            self._places = max(self._places, system[records.ORDINAL] + 1)
+            self._proposals += not (records.RETRY in system or records.ADDED in system)
+            self._points[identity(self.spec.parameters, point)] = number
 
     def _resume(self, trial: FrozenTrial) -> None:
         system = trial.system_attrs
@@ -137,15 +174,14 @@ class Study:
             curve=self._pruning.curve(trial),
             repeats=records.decode_repeats(system.get(records.REPEATS)),
             retest_of=system.get(records.RETEST),
+            halted=records.HALTED in system,
         )
         self._pruning.begin(id_of(trial), self.open[trial.number].curve)
-        for attempt in self.open[trial.number].attempts:
-            self._progress.add_attempt(attempt)
 
-    def _count(self, record: TrialRecord) -> None:
-        self._progress.add(record)
-        for attempt in record.attempts:
-            self._progress.add_attempt(attempt)
+    @property
+    def numbered(self) -> int:
+        """How many trials of the search were made, without those that are to be run again."""
+        return self._places - len(self.steering.retries)
 
     @property
     def tally(self) -> Tally:
@@ -174,7 +210,7 @@ class Study:
     @property
     def exhausted(self) -> bool:
         """Whether the search has no further point to propose."""
-        return self._exhausted or self._proposer.exhausted(self.numbered)
+        return not self.steering.queue and (self._exhausted or self._proposer.exhausted(self._proposals))
 
     @property
     def pending(self) -> int:
@@ -201,19 +237,55 @@ class Study:
         """Number the experiment's next trial and store its parameters. Nothing if it exists."""
         if ordinal < self.numbered or self.unsearchable or self.exhausted:
             return
+        queued = self.steering.take()
         trial_id = self._storage.create_new_trial(self._journal.study_id)
-        self._storage.set_trial_system_attr(trial_id, records.ORDINAL, ordinal)
+        for key, value in self._origin(queued).items():
+            self._storage.set_trial_system_attr(trial_id, key, value)
         trial = self._storage.get_trial(trial_id)
         try:
-            params = self._proposer.propose(self._optuna, trial, ordinal, self._tried)
+            params = self._params(trial, queued)
         except SearchExhausted as error:
             self._journal.withdraw(trial_id)
-            self._end_search(error)
+            if queued is None:
+                self._end_search(error)
+            else:
+                self.steering.refuse_late(queued, str(error))
             return
         self._keep_params(trial_id, params, self._space)
-        self._tried.add(identity(self.spec.parameters, params))
+        self._note(trial.number, trial.system_attrs, params)
         self._open(OpenTrial(trial.number, trial_id, dict(params)))
-        self.numbered = ordinal + 1
+
+    def _origin(self, queued: QueuedPoint | None) -> dict[str, Any]:
+        """The place that a new trial takes, and who asked for it if not the search."""
+        if queued is None:
+            return {records.ORDINAL: self._places}
+        if queued.retry_of is None:
+            return {records.ORDINAL: self._places, records.ADDED: queued.request}
+        return {records.ORDINAL: self.record(queued.retry_of).ordinal, records.RETRY: queued.retry_of}
+
+    def _params(self, trial: FrozenTrial, queued: QueuedPoint | None) -> Mapping[str, Any]:
+        if queued is None:
+            return self._proposer.propose(self._optuna, trial, self._proposals, self._points)
+        # The space may have been edited since.
+        point = still_given(self.spec, queued.point)
+        if is_whole(self.spec, point):
+            return point
+        return self._proposer.complete(self._optuna, trial, self._proposals, point, self._points)
+
+    def carry_out(self, request: str, line: str, now: float) -> Answer:
+        """Do what a person asks of a trial, and keep the answer."""
+        count = len(self._storage.get_all_trials(self._journal.study_id, deepcopy=False))
+        halted = frozenset(number for number, trial in self.open.items() if trial.halted)
+        known = KnownTrials(self.spec, count, self.record, self._points, self.steering.queue, halted)
+        answer, decision = self.steering.answer(request, line, now, known)
+        if decision is not None and decision.stop is not None:
+            trial = self.open[decision.stop]
+            trial.halted = True
+            self._storage.set_trial_system_attr(trial.trial_id, records.HALTED, request)
+        if decision is not None and decision.retry_of is not None:
+            self._replaced.add(decision.retry_of)
+            self._progress = self._counted()
+        return answer
 
     def _end_search(self, why: SearchExhausted) -> None:
         """Store that there is no further point, which is a good end where every one was tried."""

@@ -136,6 +136,9 @@ def _spread(trial: TrialRecord, metric: str) -> str:
 def _notes(trial: TrialRecord) -> list[str]:
     again = [] if trial.retest_of is None else [f"re-test of trial {trial.retest_of}"]
     again += [f"drawn from {name} {feasible(space)}" for name, space in trial.space.items()]
+    if trial.retry_of is not None:
+        again.append(f"in place of trial {trial.retry_of}")
+    again += ["added by hand"] if trial.added else []
     return again + ([trial.message] if trial.message else [])
 
 

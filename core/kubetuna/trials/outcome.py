@@ -18,9 +18,10 @@ from kubetuna.trials.attempts import LINE_LIMIT, ExitFacts
 
 TrialState = Literal["COMPLETE", "PRUNED", "FAIL"]
 Retry = Literal["never", "own", "free"]
-StopReason = Literal["Pruned", "Stopped", "Suspended", "Deleted"]
+StopReason = Literal["Pruned", "Stopped", "ByHand", "Suspended", "Deleted"]
 
 STOPPED_AT_END = "stopped at the experiment's end"
+STOPPED_BY_HAND = "stopped by hand"
 
 SIGKILL_EXIT = 137
 
@@ -156,6 +157,8 @@ def classify(exit_facts: ExitFacts, stop: str | None, verdict: str, reading: Rea
         return Classified(Outcome.PRUNED, "pruned")
     if stop == "Stopped":
         return Classified(Outcome.STOPPED, STOPPED_AT_END)
+    if stop == "ByHand":
+        return Classified(Outcome.STOPPED, STOPPED_BY_HAND)
     if stop == "Deleted":
         return Classified(Outcome.DELETED, "the Experiment was deleted")
     if stop == "Suspended":

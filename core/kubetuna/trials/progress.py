@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from kubetuna.experiment.model import Experiment, Objective
@@ -40,10 +40,13 @@ class Results:
 
 
 class Progress:
-    """Adds up one experiment's own trials in the order of telling. Of the search's trials a re-test is none."""
+    """Adds up one experiment's own trials in the order of telling. Of the search's trials a re-test is none.
 
-    def __init__(self, spec: Experiment) -> None:
-        self._spec = spec
+    Of those that are ``replaced``, since a person had them run again, only what they cost counts.
+    """
+
+    def __init__(self, spec: Experiment, replaced: Container[int] = ()) -> None:
+        self._spec, self._replaced = spec, replaced
         self._ended: dict[Outcome, int] = {}
         self._front: list[TrialRecord] = []
         self._candidates: list[TrialRecord] = []
@@ -66,6 +69,9 @@ class Progress:
     def add(self, record: TrialRecord) -> None:
         """Take in a trial that has ended."""
         outcome = outcome_of(record.outcome) or Outcome.CRASHED
+        self._spend(record)
+        if record.number in self._replaced:
+            return
         self._keep(record, outcome)
         if record.retest_of is None:
             self._count(record, outcome)
@@ -85,13 +91,15 @@ class Progress:
         """Note that a trial is re-tested, whatever comes of it."""
         self._taken.add(number)
 
-    def _keep(self, record: TrialRecord, outcome: Outcome) -> None:
+    def _spend(self, record: TrialRecord) -> None:
         self._steps += len(record.steps)
+        if record.ended is not None:
+            self._ended_at = max(self._ended_at or record.ended, record.ended)
+
+    def _keep(self, record: TrialRecord, outcome: Outcome) -> None:
         self._unavailable += outcome is Outcome.METRICS_UNAVAILABLE
         if record.state == "FAIL" or outcome is Outcome.OUT_OF_MEMORY:
             self._failures.append(record)
-        if record.ended is not None:
-            self._ended_at = max(self._ended_at or record.ended, record.ended)
         if outcome is Outcome.PRUNED:
             self._pruned.append(_Runs().plus(record))
         if record.state == "COMPLETE" and record.steps:
@@ -190,9 +198,9 @@ class _Runs:
         return (self.steps / self.count, self.seconds / self.count) if self.count else (0.0, 0.0)
 
 
-def progress_of(spec: Experiment, records: Iterable[TrialRecord]) -> Progress:
+def progress_of(spec: Experiment, records: Iterable[TrialRecord], replaced: Container[int] = ()) -> Progress:
     """The progress that stored trials make, in the order in which they were told."""
-    progress = Progress(spec)
+    progress = Progress(spec, replaced)
     for record in sorted((r for r in records if r.own), key=lambda r: (r.ended or 0.0, r.number)):
         if record.retest_of is not None:
             progress.retest(record.retest_of)

@@ -30,6 +30,9 @@ REPEATS = "kubetuna:repeats"
 RETEST = "kubetuna:retest"
 # Of a curve that is not the only objective's, in parts of so many points: each report writes only the last part.
 CURVE, CURVE_PART = "kubetuna:curve:", 100
+RETRY = "kubetuna:retry"
+ADDED = "kubetuna:added"
+HALTED = "kubetuna:halted"
 
 EXPERIMENT = "kubetuna:experiment"
 SEED = "kubetuna:seed"
@@ -43,6 +46,10 @@ UNSEARCHABLE = "kubetuna:unsearchable"
 EXHAUSTED = "kubetuna:exhausted"
 UID = "kubetuna:uid"
 WARM_START = "kubetuna:warm-start"
+# What people ask of trials: each request a key of its own, what became of them, and the points that wait.
+REQUEST = "kubetuna:request:"
+ANSWERS = "kubetuna:answers"
+QUEUE = "kubetuna:queue"
 
 MESSAGE_LIMIT = 1000
 NODES_AVOIDED = 5
@@ -109,7 +116,8 @@ class TrialRecord:
 
     ``repeats`` are the metrics of each finished repeat, where there are several; ``metrics`` their means.
     ``retest_of`` is the trial whose parameters a re-test runs again. ``space`` holds the parameters that were drawn
-    from another feasible space than they have now, after an edit.
+    from another feasible space than they have now, after an edit. ``retry_of`` is the failed trial in whose place a
+    person had this one run; ``added``: a person named its point.
     """
 
     number: int
@@ -129,6 +137,8 @@ class TrialRecord:
     repeats: tuple[Mapping[str, float], ...] = ()
     retest_of: int | None = None
     space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    retry_of: int | None = None
+    added: bool = False
 
     @property
     def own(self) -> bool:
@@ -156,6 +166,10 @@ class TrialRecord:
             shown["retestOf"] = self.retest_of
         if self.space:
             shown["space"] = {name: dict(space) for name, space in self.space.items()}
+        if self.retry_of is not None:
+            shown["retryOf"] = self.retry_of
+        if self.added:
+            shown["added"] = True
         return shown
 
 
@@ -180,6 +194,8 @@ def from_json(shown: Mapping[str, Any]) -> TrialRecord:
         repeats=decode_repeats(shown.get("repeats")),
         retest_of=shown.get("retestOf"),
         space=shown.get("space") or {},
+        retry_of=shown.get("retryOf"),
+        added=shown.get("added") is True,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey
 from kubetuna.trials.outcome import Outcome, Reading, has_started
+from kubetuna.trials.requests import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class AttemptView:
 class TrialView:
     """An open trial. ``unreported`` counts points that were read and not yet told to the study.
 
-    ``repeats`` is how often it runs; ``retest`` marks one that runs the parameters of a finished trial again.
+    ``repeats`` is how often it runs; ``retest`` marks one that runs the parameters of a finished trial again,
+    ``halted`` one that a person wants to end.
     """
 
     number: int
@@ -49,6 +51,7 @@ class TrialView:
     unreported: int = 0
     repeats: int = 1
     retest: bool = False
+    halted: bool = False
 
     @property
     def latest(self) -> AttemptView | None:
@@ -102,7 +105,11 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The whole observed state of one experiment."""
+    """The whole observed state of one experiment.
+
+    ``requests`` are what people ask of trials and have no answer for yet, as pairs of an ID and a line; ``answers``
+    the latest that were given; ``queued`` points wait to be tried before the search proposes any.
+    """
 
     spec: Experiment
     trials: tuple[TrialView, ...] = ()
@@ -117,6 +124,9 @@ class Snapshot:
     unsearchable: str = ""
     retests_due: tuple[int, ...] = ()
     blocked: tuple[str, ...] = field(default=())
+    requests: tuple[tuple[str, str], ...] = ()
+    answers: tuple[Answer, ...] = ()
+    queued: int = 0
 
     @property
     def startable(self) -> bool:
