@@ -57,9 +57,10 @@ class GaussianProcessSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The proposal; empty where it is left to chance."""
-        if not search_space or completed(study) < self._startup:
+        space = {name: distribution for name, distribution in search_space.items() if not distribution.single()}
+        if not space or completed(study) < self._startup:
             return {}
-        encoding = Encoding(search_space)
+        encoding = Encoding(space)
         history = history_of(study, trial, encoding)
         if not len(history.points):
             return {}
