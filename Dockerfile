@@ -101,8 +101,6 @@ CMD ["python", "-m", "kubetuna_trial.task1"]
 
 # The last target is what a build without --target makes.
 FROM runtime AS operator
-# The samplers' matrices are small: more threads than one make each proposal slower.
-ENV OPENBLAS_NUM_THREADS=1
 COPY --from=operator-packages /opt/packages /opt/packages
 COPY --from=operator-code /opt/app /opt/app
 ENTRYPOINT ["python3", "-m", "kubetuna_operator"]

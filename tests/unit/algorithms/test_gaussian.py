@@ -294,3 +294,17 @@ def test_slopes_are_those_of_what_they_belong_to() -> None:
             beside[:, axis] += (-1e-6, 1e-6)
             below, above = promise.of(beside)
             assert math.isclose(change[axis], (above - below) / 2e-6, rel_tol=1e-3, abs_tol=1e-4)
+
+
+def test_a_proposal_takes_one_thread_and_gives_the_others_back() -> None:
+    from kubetuna.search.gaussian.threads import _libraries, one_thread
+
+    with one_thread():
+        pass
+    counts = [count for count, _ in _libraries()]
+    assert counts, "numpy and scipy bring OpenBLAS along"
+    before = [count() for count in counts]
+    with pytest.raises(KeyError), one_thread():
+        assert [count() for count in counts] == [1] * len(counts)
+        raise KeyError
+    assert [count() for count in counts] == before

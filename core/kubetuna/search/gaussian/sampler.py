@@ -20,6 +20,7 @@ from kubetuna.search.gaussian.encoding import Array, Encoding
 from kubetuna.search.gaussian.history import History, completed, history_of, one_value
 from kubetuna.search.gaussian.improvement import Promise
 from kubetuna.search.gaussian.process import Process, fitted
+from kubetuna.search.gaussian.threads import one_thread
 from kubetuna.search.gaussian.warp import warps
 
 # Points around which a better one is looked for.
@@ -64,7 +65,8 @@ class GaussianProcessSampler(BaseSampler):
         history = history_of(study, trial, encoding)
         if not len(history.points):
             return {}
-        point = self._point(encoding, history, np.random.default_rng(self._seed))
+        with one_thread():
+            point = self._point(encoding, history, np.random.default_rng(self._seed))
         return {} if point is None else encoding.params(point)
 
     def _point(self, encoding: Encoding, history: History, rng: np.random.Generator) -> Array | None:
