@@ -15,6 +15,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 
 from kubetuna.experiment.model import Algorithm, Experiment
+from kubetuna.search.gaussian.sampler import GaussianProcessSampler
 from kubetuna.search.halving import FEWEST, HalvingPruner
 
 
@@ -42,7 +43,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One sampler or pruner: Optuna's class, ranges of what may be set, defaults of ours, extra needs."""
+    """One sampler or pruner: its class, ranges of what may be set, defaults of ours, extra needs."""
 
     target: type
     ranges: Mapping[str, Range] = field(default_factory=dict)
@@ -80,9 +81,8 @@ SAMPLERS: Mapping[str, Entry] = {
         renamed={"random_state": "seed", "n_EI_candidates": "n_ei_candidates"},
     ),
     "gp": Entry(
-        optuna.samplers.GPSampler,
+        GaussianProcessSampler,
         {"n_startup_trials": COUNT, "deterministic_objective": FLAG},
-        needs=("torch", "scipy"),
         renamed={"random_state": "seed", "n_initial_points": "n_startup_trials"},
     ),
     "cmaes": Entry(
@@ -178,8 +178,8 @@ WITHOUT_COUNTERPART: Mapping[str, str] = {
     "gamma": "Optuna chooses it from the number of trials",
     "prior_weight": "Optuna 5 fixes it",
     "base_estimator": "only Gaussian processes are offered",
-    "acq_func": "Optuna's sampler chooses it",
-    "acq_optimizer": "Optuna's sampler chooses it",
+    "acq_func": "it is the expected improvement",
+    "acq_optimizer": "the sampler chooses it",
     "restart_strategy": "Optuna 5 has moved restarts out of its CMA-ES",
 }
 

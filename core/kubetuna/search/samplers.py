@@ -24,6 +24,7 @@ from kubetuna.errors import EveryPointTried, SearchExhausted
 from kubetuna.experiment.model import Experiment, Parameter, Value
 from kubetuna.experiment.steps import written
 from kubetuna.search.catalogue import SAMPLERS
+from kubetuna.search.gaussian.sampler import GaussianProcessSampler
 from kubetuna.search.grid import Grid
 from kubetuna.search.optuna_internals import PlacedSequence, contains, forget_history, seen_by
 from kubetuna.search.space import (
@@ -178,6 +179,9 @@ class Proposer:
     ) -> dict[str, BaseDistribution]:
         if isinstance(sampler, PlacedSequence):
             return {name: d for name, d in self._space.items() if not d.single()}
+        if isinstance(sampler, GaussianProcessSampler):
+            always = [p.name for p in self._parameters if p.when is None]
+            return {name: self._space[name] for name in always if not self._space[name].single()}
         return sampler.infer_relative_search_space(study, trial)
 
     def _assemble(
@@ -238,7 +242,7 @@ class Proposer:
     def _build(self, settings: dict[str, Any], seed: int) -> BaseSampler:
         if self._name in GRIDS:
             return RandomSampler(seed=seed)
-        if self._name in ("tpe", "gp", "cmaes"):
+        if self._name in ("tpe", "cmaes"):
             settings["warn_independent_sampling"] = False
         if self._name == "tpe" and any(p.when is not None for p in self._parameters):
             # Without groups one conditional trial poisons the joint model of all the others.
