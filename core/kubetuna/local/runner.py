@@ -28,7 +28,7 @@ from kubetuna.planning.stopping import StopDecision
 from kubetuna.reconciling.reconciler import Ports, Reconciler
 from kubetuna.store.database import open_engine, place
 from kubetuna.store.lock import Holder, StudyLock, hold
-from kubetuna.store.reader import read_study
+from kubetuna.store.reader import other_studies, read_study
 from kubetuna.store.schema import ensure_schema
 from kubetuna.study.open import Opened, open_study
 from kubetuna.study.record import StudyRecord, began_in, folder_of, kept_folder, study_record
@@ -199,7 +199,8 @@ def look(target: str, url: str) -> StudyRecord:
 def look_by_name(name: str, url: str) -> StudyRecord:
     """Read the study of that name."""
     engine = open_engine(url)
-    return study_record(read_study(engine, name), place(engine.url))
+    found = read_study(engine, name)
+    return study_record(found, place(engine.url), other_studies(engine, found))
 
 
 def install_interrupt(second: Any = signal.SIG_DFL) -> threading.Event:
