@@ -12,6 +12,7 @@ from kubetuna.analysis.statistics.intervals import (
     Chances,
     Returns,
     chances,
+    mean_chances,
     mean_interval,
     reality_check,
     resample_counts,
@@ -169,6 +170,30 @@ class TestTheBootstrap:
         if training <= 0.05 and own < 0.5:
             assert hits["training"] / draws < 0.8, "the spread over seeds alone hides the market"
 
+    @pytest.mark.parametrize(("training", "seeds"), [(0.0, 2), (0.1, 2), (0.2, 3)])
+    def test_the_interval_of_a_mean_over_folds_covers_as_often_as_it_says(
+        self, training: float, seeds: int
+    ) -> None:
+        random, hits, draws = np.random.default_rng(5), 0, 600
+        for _ in range(draws):
+            folds = []
+            for _ in range(4):
+                true = 0.1 + training * random.standard_normal((seeds, 1))
+                noises = 0.9 * random.standard_normal(200) + 0.43 * random.standard_normal((seeds, 200))
+                series = true + noises
+                folds.append((list(sharpe_ratios(series.T)), [Returns.of(one) for one in series]))
+            found = mean_chances("sharpe_ratio", folds).both
+            assert found is not None
+            hits += found[0] <= 0.1 <= found[1]
+        assert 0.92 <= hits / draws <= 0.97
+
+    def test_one_fold_without_returns_leaves_nothing_known_of_the_market(self) -> None:
+        series = Returns.of(noise(1, 200, 1)[:, 0])
+        known, unknown = ([0.1, 0.2], [series, series]), ([0.1, 0.2], [None, None])
+        found = mean_chances("sharpe_ratio", [known, unknown])
+        assert found.both is None and found.market is None and found.training == found.shown is not None
+        assert Chances.from_json(found.as_json()) == found and Chances.from_json({}) == Chances()
+
     def test_one_seed_has_no_interval_of_its_own(self) -> None:
         series = Returns.of(noise(1, 200, 1)[:, 0])
         alone = chances("sharpe_ratio", [0.1], [series])
@@ -201,16 +226,18 @@ class TestTheBootstrap:
     @pytest.mark.parametrize("shared", [0.0, 0.5])
     def test_trials_that_were_pruned_are_tried_ones(self, shared: float) -> None:
         """Half are given up at half of the window, and only the others' returns are known: the size stays."""
-        found, without = [], []
-        for seed in range(300):
+        sizes, draws = {"counted": 0, "left out": 0, "deflated": 0}, 1200
+        for seed in range(draws):
             returns = noise(seed, 400, 24, shared)
             early = sharpe_ratios(returns[:200])
             kept = returns[:, early >= np.median(early)]
-            found.append(reality_check(kept, resamples=200, tried=24))
-            without.append(reality_check(kept, resamples=200))
-        size = sum(p <= 0.05 for p in found) / len(found)
-        assert 0.02 <= size <= 0.07
-        assert sum(p <= 0.05 for p in without) / len(without) >= size + 0.02
+            best = moments(kept[:, sharpe_ratios(kept).argmax()])
+            sizes["counted"] += reality_check(kept, resamples=200, tried=24) <= 0.05
+            sizes["left out"] += reality_check(kept, resamples=200) <= 0.05
+            sizes["deflated"] += deflated_sharpe_ratio(best, 1 / 399, 24) >= 0.95
+        assert 0.04 <= sizes["counted"] / draws <= 0.06
+        assert sizes["left out"] >= sizes["counted"] + 0.02 * draws
+        assert sizes["deflated"] / draws <= 0.01, "its bar is the best that luck usually makes, and then the 95 %"
 
     def test_a_real_mean_is_one(self) -> None:
         returns = noise(1, 500, 20)

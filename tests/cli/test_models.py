@@ -95,9 +95,14 @@ def test_the_best_trials_walk_forward(tuned: Runner) -> None:
     protocols = {json.loads(p.read_text())["protocol"] for p in place.glob("walkforward/trial-*/*/training.json")}
     best = json.loads((place / "task1_best_config.json").read_text())
     assert len(protocols) == 2 and best["protocol"] not in protocols, "a fold is never mixed with another"
-    made = (model / "ensemble.safetensors").stat().st_mtime_ns
+    for one in shown["trials"]:
+        assert [len(fold) for fold in one["seeds"]] == [2, 2] and len(one["folds"]) == 2
+        for part in (one, *one["folds"]):
+            assert part["interval"] and part["marketInterval"] and part["trainingInterval"]
+        assert one["interval"][0] < one["mean"] < one["interval"][1]
+    made = (model / "seed-1" / "ensemble.safetensors").stat().st_mtime_ns
     told = tuned.call("walkforward", FOLDER, "--folds", "2", "--top", "2", timeout=900)
-    assert (model / "ensemble.safetensors").stat().st_mtime_ns == made, "it was trained already"
+    assert (model / "seed-1" / "ensemble.safetensors").stat().st_mtime_ns == made, "it was trained already"
     assert "at least 3 of them" in " ".join(told.split())
     assert shown["verdict"] in tuned.call("summary", FOLDER)
     assert 'id="walkforward"' in (place / "report.html").read_text()

@@ -62,6 +62,13 @@ def test_every_trial_whose_value_was_seen_counts() -> None:
     assert alone is not None and alone.by_luck < found.by_luck and alone.deflated > found.deflated
 
 
+def test_trials_of_other_studies_on_the_same_data_count() -> None:
+    view = with_returns([0.0] * 5).view()
+    alone, beside = luck_of(view), luck_of(replace(view, alike=40))
+    assert alone and beside and (alone.tried, beside.tried, beside.compared) == (5, 45, 5)
+    assert beside.deflated < alone.deflated and beside.reality > alone.reality
+
+
 def test_one_dominant_trial_is_a_choice_worth_making_and_equals_are_not() -> None:
     one, equals = luck_of(with_returns([0.0] * 19 + [0.5]).view()), luck_of(with_returns([0.3] * 20).view())
     assert one and equals and one.overfitting and equals.overfitting

@@ -24,7 +24,7 @@ def best_trial(seen: StudyRecord) -> TrialRecord:
     Raises:
         ResultsError: none has completed, or there are several objectives and so no best.
     """
-    view = view_of(seen.spec, seen.status, seen.trials, 0.0)
+    view = view_of(seen.spec, seen.status, seen.trials, 0.0, seen.others.alike)
     if view.spec.multi_objective:
         names = ", ".join(o.metric for o in view.spec.objectives)
         raise ResultsError(

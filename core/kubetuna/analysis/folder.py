@@ -27,6 +27,7 @@ from kubetuna.errors import BackendMissing, KubetunaError, ResultsError
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Template
 from kubetuna.files import read_object, read_value, strict, write_json, write_whole
 from kubetuna.parsing.parse import parse_file_text
+from kubetuna.store.reader import Others
 from kubetuna.study.record import StudyRecord, trials_table
 from kubetuna.trials.records import TrialRecord, from_json
 
@@ -75,7 +76,7 @@ def write_report(seen: StudyRecord, path: Path) -> Path:
     # The import alone takes a while; a command that writes no page should not wait for it.
     from kubetuna.analysis.report.page import render_report
 
-    view = view_of(seen.spec, seen.status, seen.trials, time.time())
+    view = view_of(seen.spec, seen.status, seen.trials, time.time(), seen.others.alike)
     commands = tuple(commands_of(view.spec, shlex.quote(view.spec.name)))
     return write_whole(path, render_report(view, sections_of(seen), checks_of(seen, view), commands))
 
@@ -110,6 +111,7 @@ def _summary(seen: StudyRecord) -> dict[str, Any]:
         "store": seen.store,
         "seed": seen.seed,
         "protocol": seen.protocol,
+        "alike": seen.others.alike,
         "folder": str(seen.folder),
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": versions(),
@@ -171,6 +173,7 @@ def _seen(folder: Path, summary: Mapping[str, Any]) -> StudyRecord:
         protocol=summary.get("protocol"),
         final=read_object(final) if final.exists() else None,
         results=folder,
+        others=Others(alike=int(summary.get("alike") or 0)),
     )
 
 

@@ -65,7 +65,7 @@ def write_overview_of(seen: StudyRecord, folder: Path | None, path: Path | None 
 def _write(found: Sequence[tuple[StudyRecord, Path]], damaged: Sequence[str], page: Path, title: str) -> Path:
     now, drawing, rows, studies = time.time(), Drawing(), [], []
     for index, (seen, place) in enumerate(found):
-        view = view_of(seen.spec, seen.status, seen.trials, now)
+        view = view_of(seen.spec, seen.status, seen.trials, now, seen.others.alike)
         luck, link = luck_of(view), _link(seen, place, page)
         rows.append(_row(view, luck, link, index))
         studies.append(_study(seen, view, luck, place, link, index))

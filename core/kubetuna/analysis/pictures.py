@@ -41,7 +41,7 @@ def write_pictures(seen: StudyRecord, path: Path) -> Path:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise ResultsError(f"{path}: {unsupported(path.suffix, ENDINGS)}")
-    view = view_of(seen.spec, seen.status, seen.trials, 0.0)
+    view = view_of(seen.spec, seen.status, seen.trials, 0.0, seen.others.alike)
     if not view.scored:
         raise ResultsError(f"{view.spec.name}: {view.why_no_best}, so there is nothing to draw")
     if ending == ".html":

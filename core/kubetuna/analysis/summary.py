@@ -22,7 +22,7 @@ from kubetuna.study.record import StudyRecord
 
 def summary(seen: StudyRecord, target: str, now: float) -> dict[str, Any]:
     """The summary in the documented JSON shape. ``target`` is how the user named the study."""
-    view = view_of(seen.spec, seen.status, seen.trials, now)
+    view = view_of(seen.spec, seen.status, seen.trials, now, seen.others.alike)
     luck = luck_of(view)
     return {
         "study": seen.spec.name,

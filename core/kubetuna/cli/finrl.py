@@ -111,6 +111,7 @@ def walkforward(
     study: Study,
     folds: Annotated[int, typer.Option(help="How many consecutive blocks to judge on.", metavar="K")] = 4,
     top: Annotated[int, typer.Option(help="How many of the best trials.", metavar="K")] = 3,
+    seeds: Annotated[int, typer.Option(help="Seeds per trial and fold, including its own.", metavar="N")] = 2,
     save_path: SavePathOption = None,
     words: WordsOption = "",
     json: JsonOption = False,
@@ -124,7 +125,8 @@ def walkforward(
     seen = study.read()
     folder = seen.home
     with interruptible():
-        found = walk_forward(seen, folds, top, folder, save_path or folder / MODELS, say, shlex.split(words))
+        models, more = save_path or folder / MODELS, shlex.split(words)
+        found = walk_forward(seen, folds, top, folder, models, say, more, seeds)
     report = report_words(seen, folder / REPORT)
     show(json, found.as_json(), walkforward_table(found))
     if not json:

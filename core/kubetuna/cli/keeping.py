@@ -43,7 +43,7 @@ def keeper(
             place(record)
 
     record = max((k for k in known if k), key=lambda k: int(k.get("looks", 1)), default=None)
-    return folder, keep, record, known_looks(record, stored and stored[0])
+    return folder, keep, record, known_looks((record,), stored and stored[0])
 
 
 def _into_folder(folder: Path, seen: StudyRecord, record: Mapping[str, Any]) -> None:

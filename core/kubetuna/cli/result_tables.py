@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from kubetuna.analysis.report.text import interval_words
+from kubetuna.analysis.statistics.intervals import Chances
 from kubetuna.experiment.units import count
 from kubetuna.terminal.tables import clean, number
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from kubetuna.analysis.comparison import Comparison
     from kubetuna.finrl.fold_results import WalkForward
     from kubetuna.training.retest import Retested
+
+INTERVALS = ("95 % interval", "market alone", "training alone")
 
 
 def comparison_table(found: Comparison) -> Table:
@@ -63,13 +66,11 @@ def evaluation_table(found: Mapping[str, Any]) -> Table:
 def retest_table(metric: str, ranked: Sequence[Retested]) -> Table:
     """A row per configuration, the best by its mean first."""
     table = Table(title=clean(f"{metric} on validation data"), title_justify="left", box=None)
-    for name in ("trial", "in the search", "mean", "95 % interval", "market alone", "training alone", "each seed"):
+    for name in ("trial", "in the search", "mean", *INTERVALS, "each seed"):
         table.add_column(name, justify="right")
     for one in ranked:
-        known = (one.chances.shown, one.chances.market, one.chances.training)
-        intervals = (f"{found[0]:.3g} to {found[1]:.3g}" if found else "" for found in known)
         each = "  ".join(_short(v) for v in one.values)
-        table.add_row(str(one.trial), _short(one.value), _short(one.mean), *intervals, each)
+        table.add_row(str(one.trial), _short(one.value), _short(one.mean), *_intervals(one.chances), each)
     return table
 
 
@@ -77,14 +78,22 @@ def walkforward_table(walk: WalkForward) -> Table:
     """A row per trial, then one per baseline; a column per fold."""
     table = Table(title=clean(f"{walk.metric} on the block of each fold"), title_justify="left", box=None)
     table.add_column("", no_wrap=True)
-    for name in ("mean", "worst", *(f"fold {n}" for n in range(1, len(walk.blocks) + 1))):
+    for name in ("mean", *INTERVALS, "worst", *(f"fold {n}" for n in range(1, len(walk.blocks) + 1))):
         table.add_column(name, justify="right", overflow="fold")
-    rows = {f"trial {one.trial}": one.values for one in walk.trials}
-    rows |= {n.replace("_", " "): tuple(b.baselines[n] for b in walk.blocks) for n in walk.contenders}
-    for name, values in rows.items():
-        cells = (f"{value:.3g}" for value in (fmean(values), walk.worst(values), *values))
-        table.add_row(name, *cells, style="bold" if name == f"trial {walk.winner.trial}" else "")
+    rows = [(f"trial {one.trial}", one.values, one.chances) for one in walk.trials]
+    baselines = {n: tuple(b.baselines[n] for b in walk.blocks) for n in walk.contenders}
+    rows += [(name.replace("_", " "), values, Chances()) for name, values in baselines.items()]
+    for name, values, found in rows:
+        cells = [f"{value:.3g}" for value in (fmean(values), walk.worst(values), *values)]
+        style = "bold" if name == f"trial {walk.winner.trial}" else ""
+        table.add_row(name, cells[0], *_intervals(found), *cells[1:], style=style)
     return table
+
+
+def _intervals(found: Chances) -> list[str]:
+    """Those of both kinds of chance together, and of each alone."""
+    known = (found.shown, found.market, found.training)
+    return [f"{one[0]:.3g} to {one[1]:.3g}" if one else "" for one in known]
 
 
 def final_text(done: Mapping[str, Any]) -> str:

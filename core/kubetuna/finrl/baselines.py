@@ -63,7 +63,7 @@ def test_checks(final: Mapping[str, Any] | None) -> Iterator[Check]:
 
 def looks_checks(seen: StudyRecord) -> Iterator[Check]:
     """Looks at the same held-out test by other studies: each makes it less unseen, for this study too."""
-    looks = same_test(known_looks(seen.final, None), seen)
+    looks = same_test(known_looks((seen.final, *seen.others.finals), None), seen)
     for look in [look for look in looks if look.uid != seen.uid][-SHOWN_LOOKS:]:
         text = f"The held-out test of the same data was scored by {look.by} in study {look.study} on {look.when}"
         yield Check("care", f"{text}: for this study it is no longer unseen.")

@@ -7,10 +7,11 @@ block; a trial that leads in one period only, or falls behind a baseline without
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
+from kubetuna.analysis.statistics.intervals import Chances
 from kubetuna.analysis.statistics.ranks import Order
 from kubetuna.errors import ResultsError
 from kubetuna.experiment.model import better, sign_of
@@ -35,11 +36,41 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """A trial's parameters: their value in the search, and the objective on each fold's block."""
+    """A trial's parameters: their value in the search, and the objective on each fold's block.
+
+    ``values`` are means over the seeds, each of which is in ``seeds``. ``chances`` are those of the mean over all
+    folds, ``folds`` those on each.
+    """
 
     trial: int
     value: float
     values: tuple[float, ...]
+    seeds: tuple[tuple[float, ...], ...] = ()
+    chances: Chances = field(default_factory=Chances)
+    folds: tuple[Chances, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """One entry of ``walkforward.json``, but for what depends on the metric's direction."""
+        return {
+            "trial": self.trial,
+            "value": self.value,
+            "values": list(self.values),
+            "seeds": [list(values) for values in self.seeds],
+            "mean": fmean(self.values),
+            **self.chances.as_json(),
+            "folds": [one.as_json() for one in self.folds],
+        }
+
+
+def _walked(shown: Mapping[str, Any]) -> Walked:
+    return Walked(
+        int(shown["trial"]),
+        float(shown["value"]),
+        tuple(float(value) for value in shown["values"]),
+        tuple(tuple(float(value) for value in fold) for fold in shown.get("seeds", ())),
+        Chances.from_json(shown),
+        tuple(Chances.from_json(fold) for fold in shown.get("folds", ())),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +125,7 @@ class WalkForward:
                 {"fold": number, "span": block.span, "baselines": dict(block.baselines)}
                 for number, block in enumerate(self.blocks, start=1)
             ],
-            "trials": [
-                asdict(one) | {"mean": fmean(one.values), "worst": self.worst(one.values)} for one in self.trials
-            ],
+            "trials": [one.as_json() | {"worst": self.worst(one.values)} for one in self.trials],
             "rank_correlation": None if self.order is None else self.order.correlation,
             "rank_correlation_by_chance": None if self.order is None else self.order.chance,
             "verdict": verdict(self),
@@ -109,10 +138,7 @@ def from_json(shown: Mapping[str, Any]) -> WalkForward:
         Block(str(block["span"]), {str(name): float(value) for name, value in block["baselines"].items()})
         for block in shown["blocks"]
     )
-    trials = tuple(
-        Walked(int(one["trial"]), float(one["value"]), tuple(float(value) for value in one["values"]))
-        for one in shown["trials"]
-    )
+    trials = tuple(_walked(one) for one in shown["trials"])
     if not blocks or not trials or any(len(one.values) != len(blocks) for one in trials):
         raise ValueError("it needs a value of each trial for each block")
     rank, chance = shown["rank_correlation"], shown["rank_correlation_by_chance"]

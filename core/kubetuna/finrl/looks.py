@@ -10,8 +10,9 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,10 @@ def looks_of(record: Mapping[str, Any] | None) -> Iterator[Look]:
             yield look
 
 
-def known_looks(record: Mapping[str, Any] | None, store: str | None) -> list[Look]:
-    """Every look in a record, in a store and on this machine, each once, the earliest first."""
-    found = {(look.uid, look.number): look for look in (*looks_of(record), *_on_machine(), *_in_store(store))}
+def known_looks(records: Iterable[Mapping[str, Any] | None], store: str | None) -> list[Look]:
+    """Every look in some records, in a store and on this machine, each once, the earliest first."""
+    recorded = chain.from_iterable(map(looks_of, records))
+    found = {(look.uid, look.number): look for look in (*recorded, *_on_machine(), *_in_store(store))}
     return sorted(found.values(), key=lambda look: (look.when, look.uid, look.number))
 
 

@@ -109,20 +109,21 @@ def _line(name: str, values: Sequence[float], colour: str, symbol: str, **style:
 
 
 def _folds_table(walk: WalkForward) -> str:
-    heads = ("", "in the search", "mean", "worst", *_folds(len(walk.blocks)))
+    heads = ("", "in the search", "mean", "how sure", "worst", *_folds(len(walk.blocks)))
     rows = [_trial(walk, one) for one in walk.trials]
     rows += [
-        _row(walk, esc(name.replace("_", " ")), [block.baselines[name] for block in walk.blocks], "")
+        _row(walk, esc(name.replace("_", " ")), [block.baselines[name] for block in walk.blocks], "", "")
         for name in walk.contenders
     ]
-    rows.append(["judged on", "", "", "", *(esc(block.span) for block in walk.blocks)])
+    rows.append(["judged on", "", "", "", "", *(esc(block.span) for block in walk.blocks)])
     return table(heads, rows, range(1, len(heads)))
 
 
 def _trial(walk: WalkForward, one: Walked) -> list[str]:
     name = f"trial {one.trial}"
-    return _row(walk, f"<b>{name} (best)</b>" if one is walk.winner else name, one.values, number(one.value))
+    known = interval_words(one.chances.as_json()) if one.seeds else ""
+    return _row(walk, f"<b>{name} (best)</b>" if one is walk.winner else name, one.values, number(one.value), known)
 
 
-def _row(walk: WalkForward, name: str, values: Sequence[float], searched: str) -> list[str]:
-    return [name, searched, *map(number, (fmean(values), walk.worst(values), *values))]
+def _row(walk: WalkForward, name: str, values: Sequence[float], searched: str, known: str) -> list[str]:
+    return [name, searched, number(fmean(values)), known, *map(number, (walk.worst(values), *values))]

@@ -29,7 +29,7 @@ from kubetuna.planning.stopping import StopDecision
 from kubetuna.reconciling.reconciler import Ports, Reconciler
 from kubetuna.store.database import open_engine, place
 from kubetuna.store.lock import Holder, StudyLock, hold, is_held
-from kubetuna.store.reader import read_study
+from kubetuna.store.reader import other_studies, read_study
 from kubetuna.store.requests import StoredRequests
 from kubetuna.store.schema import ensure_schema
 from kubetuna.study.open import Opened, open_study
@@ -211,7 +211,7 @@ def look_by_name(name: str, url: str, file: str = "FILE") -> StudyRecord:
     """Read the study of that name; ``file`` is what it would be run from."""
     engine = open_engine(url)
     found = read_study(engine, name)
-    seen = study_record(found, place(engine.url))
+    seen = study_record(found, place(engine.url), other_studies(engine, found))
     # An operator has a Lease instead; the name of its studies says that they are its.
     here = EXPERIMENT in found.system_attrs and "/" not in found.name
     if not here or seen.status["state"] in OVER or is_held(engine, found.name):

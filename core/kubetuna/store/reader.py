@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,8 @@ from kubetuna.store.database import open_engine, place, reading, writing
 from kubetuna.store.fencing import load_directions
 from kubetuna.store.loading import load_attributes, load_trials
 from kubetuna.store.schema import check_schema
-from kubetuna.store.tables import STUDIES, STUDY_SYSTEM, upsert
-from kubetuna.trials.records import FINAL, dumps
+from kubetuna.store.tables import INTERMEDIATE, STUDIES, STUDY_SYSTEM, TRIALS, VALUES, upsert
+from kubetuna.trials.records import FINAL, PROTOCOL, dumps
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,30 @@ def study_attributes(engine: Engine, name: str) -> Mapping[str, Any] | None:
         return None
     with reading(engine) as connection:
         return load_attributes(connection, study_id)[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What a store knows of its other studies: their records of held-out tests, and how many trials with a value
+    they had that were judged by the same protocol.
+    """
+
+    finals: tuple[Mapping[str, Any], ...] = ()
+    alike: int = 0
+
+
+def other_studies(engine: Engine, found: ReadStudy) -> Others:
+    """The others beside a study."""
+    wanted = STUDY_SYSTEM.c.key.in_((FINAL, PROTOCOL)) & (STUDIES.c.study_name != found.name)
+    joined = select(STUDY_SYSTEM).join(STUDIES, STUDIES.c.study_id == STUDY_SYSTEM.c.study_id).where(wanted)
+    with reading(engine) as connection:
+        rows = [(row.study_id, row.key, json.loads(row.value_json)) for row in connection.execute(joined)]
+        protocol = found.system_attrs.get(PROTOCOL)
+        alike = [study for study, key, value in rows if key == PROTOCOL and value == protocol]
+        scored = TRIALS.c.trial_id.in_(select(VALUES.c.trial_id).union(select(INTERMEDIATE.c.trial_id)))
+        query = select(func.count()).select_from(TRIALS).where(TRIALS.c.study_id.in_(alike) & scored)
+        count = connection.execute(query).scalar() if alike else 0
+    return Others(tuple(value for _, key, value in rows if key == FINAL and isinstance(value, dict)), count or 0)
 
 
 def newest_study(engine: Engine, name: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.planning.status import Moment, render, state_word
 from kubetuna.search.space import space_of
-from kubetuna.store.reader import ReadStudy
+from kubetuna.store.reader import Others, ReadStudy
 from kubetuna.study.decoding import decode_trial
 from kubetuna.study.foreign import UNNAMED, adopt, foreign_experiment
 from kubetuna.study.replay import decision_of, snapshot_of
@@ -48,7 +48,7 @@ class StudyRecord:
 
     ``folder``: where its attempts keep their files. ``store``: where it was read, without a password. ``final``:
     what ``finalize`` found, once it has. ``results``: the folder of results that it was read from, if it was.
-    ``seed`` and ``protocol`` are None where nobody said.
+    ``seed`` and ``protocol`` are None where nobody said. ``others``: the other studies of its store.
     """
 
     spec: Experiment
@@ -61,6 +61,7 @@ class StudyRecord:
     protocol: str | None = None
     final: Mapping[str, Any] | None = None
     results: Path | None = None
+    others: Others = field(default_factory=Others)
 
     # Pages are drawn by a room above this one, which sets this when ``kubetuna`` is used from Python.
     write_report: ClassVar[Callable[[StudyRecord, Path], Path] | None] = None
@@ -121,7 +122,7 @@ class StudyRecord:
         return self.results or self.folder
 
 
-def study_record(found: ReadStudy, store: str) -> StudyRecord:
+def study_record(found: ReadStudy, store: str, others: Others | None = None) -> StudyRecord:
     """What a store holds of a study; one that another program made gets an experiment that describes it."""
     attrs = found.system_attrs
     if EXPERIMENT in attrs:
@@ -145,6 +146,7 @@ def study_record(found: ReadStudy, store: str) -> StudyRecord:
         store=store,
         protocol=attrs.get(PROTOCOL),
         final=attrs.get(FINAL),
+        others=others or Others(),
     )
 
 

@@ -40,7 +40,7 @@ def model_card(seen: StudyRecord, record: Mapping[str, Any], metrics: Mapping[st
 
 
 def _belief(seen: StudyRecord) -> str:
-    luck = luck_of(view_of(seen.spec, seen.status, seen.trials, 0.0))
+    luck = luck_of(view_of(seen.spec, seen.status, seen.trials, 0.0, seen.others.alike))
     if luck is None:
         return "Not tested: the trials printed no returns."
     return f"{verdict(luck)} {choice(luck)}".strip()

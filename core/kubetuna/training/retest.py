@@ -77,7 +77,7 @@ def best_trials(seen: StudyRecord, top: int) -> list[TrialRecord]:
     """
     if top < 1:
         raise ResultsError(f"top: {top} is not allowed; it must be at least 1")
-    view = view_of(seen.spec, seen.status, seen.trials, 0.0)
+    view = view_of(seen.spec, seen.status, seen.trials, 0.0, seen.others.alike)
     if view.spec.multi_objective:
         raise ResultsError(f"{view.spec.name} has several objectives, so there is no order of its trials")
     ranked = view.ranked()

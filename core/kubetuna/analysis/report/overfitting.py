@@ -76,8 +76,8 @@ def luck_of(view: View) -> Luck | None:
 
 
 def _tried(view: View) -> int:
-    """Every trial whose value was seen counts, pruned ones too."""
-    return max(1, sum(1 for t in view.trials if t.steps or t.values))
+    """Every trial whose value was seen counts, pruned ones and those of other studies on the same data too."""
+    return max(1, view.alike + sum(1 for t in view.trials if t.steps or t.values))
 
 
 def _luck(best: TrialRecord, trials: Sequence[TrialRecord], returns: Floats, tried: int) -> Luck:
@@ -146,7 +146,7 @@ def facts(luck: Luck) -> Iterator[tuple[str, str, str]]:
         "stricter: real differences between trials count as chance",
     )
     yield "independent trials", number(luck.effective), f"equivalent of {luck.tried} correlated ones"
-    given_up = f", {luck.tried - luck.compared} unfinished ones counted" if luck.tried > luck.compared else ""
+    given_up = f", {luck.tried - luck.compared} without returns counted" if luck.tried > luck.compared else ""
     yield (
         "reality check",
         f"p = {luck.reality:.3f}",

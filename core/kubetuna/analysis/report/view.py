@@ -24,6 +24,7 @@ class View:
     """One study at one moment. ``scored`` are the complete trials with a value for each objective.
 
     ``retests`` are runs of the best trials' parameters after the search; no figure about the search counts them.
+    ``alike`` is how many trials of other studies were judged on the same data by the same rules.
     """
 
     spec: Experiment
@@ -33,6 +34,7 @@ class View:
     winners: tuple[TrialRecord, ...]
     generated: float
     retests: tuple[TrialRecord, ...] = ()
+    alike: int = 0
 
     @property
     def best(self) -> TrialRecord | None:
@@ -61,14 +63,20 @@ class View:
         return sorted(self.eligible, key=lambda t: (sign * value_of(t, index), t.number))
 
 
-def view_of(spec: Experiment, status: Mapping[str, Any], trials: Sequence[TrialRecord], generated: float) -> View:
+def view_of(
+    spec: Experiment,
+    status: Mapping[str, Any],
+    trials: Sequence[TrialRecord],
+    generated: float,
+    alike: int = 0,
+) -> View:
     """Look at a study."""
     every = sorted((_sound(t) for t in trials), key=lambda t: t.number)
     ordered = tuple(t for t in every if t.retest_of is None)
     retests = tuple(t for t in every if t.retest_of is not None)
     width = len(spec.objectives)
     scored = tuple(t for t in ordered if t.state == "COMPLETE" and t.values and len(t.values) == width)
-    return View(spec, status, ordered, scored, _winners(spec, status, scored), generated, retests)
+    return View(spec, status, ordered, scored, _winners(spec, status, scored), generated, retests, alike)
 
 
 def _sound(trial: TrialRecord) -> TrialRecord:

@@ -79,28 +79,90 @@ class Chances:
 
     def as_json(self) -> dict[str, Any]:
         """The documented shape, beside a mean."""
-        named = {"interval": self.shown, "marketInterval": self.market, "trainingInterval": self.training}
+        named = {name: getattr(self, field) for name, field in _NAMES.items()}
         return {name: found and list(found) for name, found in named.items()}
+
+    @staticmethod
+    def from_json(shown: Mapping[str, Any]) -> Chances:
+        """Read ``as_json`` back; what is absent is not known."""
+        known = {field: shown[name] for name, field in _NAMES.items() if shown.get(name)}
+        return Chances(**{field: (float(low), float(high)) for field, (low, high) in known.items()})
+
+
+_NAMES = {"interval": "both", "marketInterval": "market", "trainingInterval": "training"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """The variance of an estimate, and how many degrees of freedom it rests on."""
+
+    variance: float
+    freedom: float
+
+    def around(self, mean: float) -> Interval:
+        """Student's interval."""
+        # Here, since every command would wait for it.
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(self.variance)
+        return mean - half, mean + half
+
+
+def _mean(spreads: Sequence[_Spread], count: int) -> _Spread:
+    """That of a sum of independent estimates over ``count``, with Welch's degrees of freedom."""
+    total = sum(one.variance for one in spreads)
+    small = sum(one.variance**2 / one.freedom for one in spreads)
+    return _Spread(total / count**2, total**2 / small if small else spreads[0].freedom)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Of a mean over seeds: the market's spread, that of the seeds as they are, and that beyond the market's."""
+
+    market: _Spread | None = None
+    training: _Spread | None = None
+    seeds: _Spread | None = None
+
+
+# A figure with one value and one series of returns for each seed.
+Figure = tuple[Sequence[float], Sequence[Returns | None]]
 
 
 def chances(metric: str, values: Sequence[float], series: Sequence[Returns | None]) -> Chances:
     """The intervals of a figure with one value and one series of returns for each seed."""
-    training = mean_interval(values) if len(values) > 1 else None
+    return mean_chances(metric, [(values, series)])
+
+
+def mean_chances(metric: str, stretches: Sequence[Figure]) -> Chances:
+    """The intervals of a figure's mean over stretches of the market one after another, each with its own models."""
+    mean, count = fmean(fmean(values) for values, _ in stretches), len(stretches)
+    found = [_sources(metric, values, series) for values, series in stretches]
+    market, training, seeds = (
+        [one for source in found if (one := getattr(source, name)) is not None]
+        for name in ("market", "training", "seeds")
+    )
+    return Chances(
+        _mean([*market, *seeds], count).around(mean) if len(market) == len(seeds) == count else None,
+        _mean(market, count).around(mean) if len(market) == count else None,
+        _mean(training, count).around(mean) if len(training) == count else None,
+    )
+
+
+def _sources(metric: str, values: Sequence[float], series: Sequence[Returns | None]) -> _Sources:
+    training = _Spread(variance(values) / len(values), len(values) - 1) if len(values) > 1 else None
     known = [one for one in series if one is not None and len(one.sums) > 1]
     alike = len({one.length for one in known}) == 1 and len(known) == len(values)
     if metric not in FIGURES or not alike:
-        return Chances(training=training)
-    drawn = _resampled(metric, known)
-    length = len(known[0].sums)
+        return _Sources(training=training)
+    drawn, length = _resampled(metric, known), len(known[0].sums)
     spread = float(drawn.mean(axis=0).var(ddof=1)) * _lost_variance(length)
-    blocks = length / mean_block(length)
-    market = _interval(values, spread, blocks)
+    market = _Spread(spread, length / mean_block(length))
     if training is None:
-        return Chances(None, market, training)
+        return _Sources(market)
     # Where the models trade differently, a part of the spread over seeds is the market's, which is counted already.
     counted = float((drawn - drawn.mean(axis=1, keepdims=True)).var(axis=0, ddof=1).mean())
-    seeds = max(0.0, variance(values) - counted) / len(values)
-    return Chances(_joined(values, spread, blocks, seeds), market, training)
+    beyond = max(0.0, variance(values) - counted) / len(values)
+    return _Sources(market, training, _Spread(beyond, training.freedom))
 
 
 def _resampled(metric: str, series: Sequence[Returns]) -> Floats:
@@ -109,24 +171,9 @@ def _resampled(metric: str, series: Sequence[Returns]) -> Floats:
     return np.array([FIGURES[metric](one, counts) for one in series])
 
 
-def _joined(values: Sequence[float], market: float, blocks: float, seeds: float) -> Interval:
-    """Two independent variances, with Welch's degrees of freedom."""
-    both = market + seeds
-    small = market**2 / blocks + seeds**2 / (len(values) - 1)
-    return _interval(values, both, both**2 / small if small else blocks)
-
-
-def _interval(values: Sequence[float], spread: float, freedom: float) -> Interval:
-    # Here, since every command would wait for it.
-    from scipy.special import stdtrit
-
-    mean, half = fmean(values), float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(spread)
-    return mean - half, mean + half
-
-
 def mean_interval(values: Sequence[float]) -> Interval:
     """Student's 95 % interval for the mean of two or more values; of a single one there is none."""
-    return _interval(values, stdev(values) ** 2 / len(values), len(values) - 1)
+    return _Spread(stdev(values) ** 2 / len(values), len(values) - 1).around(fmean(values))
 
 
 def overlap(one: Interval | None, other: Interval | None) -> bool:
