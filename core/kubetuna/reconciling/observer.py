@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.metrics.collector import TrialLog
-from kubetuna.study.study import OpenTrial, Study
+from kubetuna.study.open_trial import OpenTrial
+from kubetuna.study.study import Study
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, Clock, Executor, ExitFacts, LogSource
 from kubetuna.trials.end_times import EndTimes
 from kubetuna.trials.outcome import Reading

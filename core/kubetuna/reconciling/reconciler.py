@@ -34,7 +34,8 @@ from kubetuna.planning.plan import (
 )
 from kubetuna.planning.stopping import StopDecision
 from kubetuna.reconciling.observer import Circumstances, Observer
-from kubetuna.study.study import OpenTrial, Study
+from kubetuna.study.open_trial import OpenTrial
+from kubetuna.study.study import Study
 from kubetuna.trials.attempts import (
     AttemptKey,
     AttemptRequest,
@@ -249,7 +250,7 @@ class Reconciler:
         if after is not None and trial.attempts:
             self._close(trial, after, now)
             if key.repeat != trial.attempts[-1].repeat:
-                self.study.keep_repeat(key.trial, self._world.log(trial).reading().values)
+                self.study.open[key.trial].keep_repeat(self._world.log(trial).reading().values)
         digest = params_hash(trial.params)
         self.study.begin_attempt(key.trial, AttemptRecord(key.attempt, now, digest, repeat=key.repeat))
         request = AttemptRequest(
@@ -286,9 +287,9 @@ class Reconciler:
                 self.study.report(number, [(point.step, point.value, prunable)], finished)
             if trial.verdict == "prune" and not finished:
                 break
-        self.study.keep_log_state(number, log.state())
+        self.study.open[number].keep_log(log.state())
         if log.series_changed and first:
-            self.study.keep_series(number, log.series)
+            self.study.open[number].keep_series(log.series)
             log.series_changed = False
 
     def _tell(self, number: int, classified: Classified, now: float) -> None:

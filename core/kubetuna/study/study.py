@@ -8,8 +8,7 @@ and when to prune, is ``kubetuna.search``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import optuna
@@ -20,15 +19,14 @@ from optuna.trial import FrozenTrial, TrialState
 from kubetuna.errors import EveryPointTried, SearchExhausted
 from kubetuna.experiment.model import Experiment
 from kubetuna.search.catalogue import build_pruner
-from kubetuna.search.optuna_internals import CONSTRAINTS, id_of
 from kubetuna.search.samplers import Proposer
 from kubetuna.search.space import identity, point_of, space_of, stored
 from kubetuna.study.decoding import decode_trial, epoch_seconds
 from kubetuna.study.edited_space import PresentSpace, edit_note, edited
+from kubetuna.study.open_trial import OpenTrial
 from kubetuna.study.pruning import OtherPruning, Pruning
 from kubetuna.study.steering import KnownTrials, QueuedPoint, Steering, is_whole, still_given
 from kubetuna.trials import records
-from kubetuna.trials.constraints import infeasible, kept
 from kubetuna.trials.outcome import RULES, Classified, Outcome
 from kubetuna.trials.progress import Progress, Results
 from kubetuna.trials.records import AttemptRecord, TrialRecord, means
@@ -60,22 +58,6 @@ class Journal(Protocol):
     def withdraw_steps(self, trial_id: int, below: int) -> None: ...
 
     def withdraw_study_attr(self, key: str) -> None: ...
-
-
-@dataclass(slots=True)
-class OpenTrial:
-    """A trial that was asked and not yet told. ``log`` is the durable state of reading its log."""
-
-    number: int
-    trial_id: int
-    params: Mapping[str, Any]
-    attempts: tuple[AttemptRecord, ...] = ()
-    verdict: str = "go"
-    log: Mapping[str, Any] = field(default_factory=dict)
-    curve: dict[int, float] = field(default_factory=dict)
-    repeats: tuple[Mapping[str, float], ...] = ()
-    retest_of: int | None = None
-    halted: bool = False
 
 
 class Study:
@@ -163,20 +145,7 @@ class Study:
             self._points[identity(self.spec.parameters, point)] = number
 
     def _resume(self, trial: FrozenTrial) -> None:
-        system = trial.system_attrs
-        self.open[trial.number] = OpenTrial(
-            number=trial.number,
-            trial_id=id_of(trial),
-            params=point_of(trial),
-            attempts=records.decode_attempts(system.get(records.ATTEMPTS)),
-            verdict=system.get(records.VERDICT, "go"),
-            log=system.get(records.LOG, {}),
-            curve=self._pruning.curve(trial),
-            repeats=records.decode_repeats(system.get(records.REPEATS)),
-            retest_of=system.get(records.RETEST),
-            halted=records.HALTED in system,
-        )
-        self._pruning.begin(id_of(trial), self.open[trial.number].curve)
+        self._open(OpenTrial.stored(self._storage, trial, self._pruning.curve(trial)))
 
     @property
     def numbered(self) -> int:
@@ -253,7 +222,7 @@ class Study:
             return
         self._keep_params(trial_id, params, self._space)
         self._note(trial.number, trial.system_attrs, params)
-        self._open(OpenTrial(trial.number, trial_id, dict(params)))
+        self._open(OpenTrial(trial.number, trial_id, dict(params), self._storage))
 
     def _origin(self, queued: QueuedPoint | None) -> dict[str, Any]:
         """The place that a new trial takes, and who asked for it if not the search."""
@@ -281,7 +250,7 @@ class Study:
         if decision is not None and decision.stop is not None:
             trial = self.open[decision.stop]
             trial.halted = True
-            self._storage.set_trial_system_attr(trial.trial_id, records.HALTED, request)
+            trial.keep(records.HALTED, request)
         if decision is not None and decision.retry_of is not None:
             self._replaced.add(decision.retry_of)
             self._progress = self._counted()
@@ -308,7 +277,7 @@ class Study:
         again = self._storage.get_trial(self._storage.get_trial_id_from_study_id_trial_number(study_id, of))
         self._keep_params(trial_id, params, again.distributions)
         number = self._storage.get_trial(trial_id).number
-        self._open(OpenTrial(number, trial_id, dict(params), retest_of=of))
+        self._open(OpenTrial(number, trial_id, dict(params), self._storage, retest_of=of))
         self._progress.retest(of)
 
     def _open(self, trial: OpenTrial) -> None:
@@ -324,7 +293,7 @@ class Study:
         """Record that an attempt is about to start. Nothing if it is recorded."""
         trial = self.open[number]
         if all(a.number != attempt.number for a in trial.attempts):
-            self._keep_attempts(trial, (*trial.attempts, attempt))
+            trial.keep_attempts((*trial.attempts, attempt))
 
     def update_attempt(self, number: int, attempt: int, **changes: Any) -> None:
         """Record what became known of an attempt: its start, the intent to stop it, its end."""
@@ -333,12 +302,7 @@ class Study:
         if changed != trial.attempts:
             if "outcome" in changes:
                 self._progress.add_attempt(changed[attempt])
-            self._keep_attempts(trial, changed)
-
-    def _keep_attempts(self, trial: OpenTrial, attempts: tuple[AttemptRecord, ...]) -> None:
-        trial.attempts = attempts
-        value = records.encode_attempts(attempts)
-        self._storage.set_trial_system_attr(trial.trial_id, records.ATTEMPTS, value)
+            trial.keep_attempts(changed)
 
     def report(self, number: int, points: Iterable[tuple[int, float, bool]], finished: bool = False) -> int:
         """Give accepted points ``(step, value, prunable)`` to the pruner, one by one, in order.
@@ -356,7 +320,7 @@ class Study:
             taken += 1
             if prunable and self._pruning.should_prune(trial.trial_id) and not finished:
                 trial.verdict = "prune"
-                self._storage.set_trial_system_attr(trial.trial_id, records.VERDICT, "prune")
+                trial.keep(records.VERDICT, "prune")
         return taken
 
     def withdraw_steps(self, number: int, below: int) -> None:
@@ -372,13 +336,6 @@ class Study:
         """Steps that the curve of an open trial holds, a live view."""
         return self.open[number].curve
 
-    def keep_log_state(self, number: int, state: Mapping[str, Any]) -> None:
-        """Store how far the log was read, in the same transaction as the values it led to."""
-        trial = self.open[number]
-        if state != trial.log:
-            trial.log = dict(state)
-            self._storage.set_trial_system_attr(trial.trial_id, records.LOG, dict(state))
-
     def settle_protocol(self, digest: str) -> None:
         """Take the first protocol of evaluation that any trial names as the study's."""
         if digest and not self.protocol:
@@ -391,19 +348,6 @@ class Study:
             self.json_curves = True
             self._storage.set_study_system_attr(self._journal.study_id, records.JSON_CURVES, True)
 
-    def keep_series(self, number: int, series: Mapping[str, Sequence[float]]) -> None:
-        """Store the series that the trial printed."""
-        trial_id = self.open[number].trial_id
-        self._storage.set_trial_system_attr(
-            trial_id, records.SERIES, {name: list(values) for name, values in series.items()}
-        )
-
-    def keep_repeat(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Store the metrics of a repeat that has finished, the next after those that are stored."""
-        trial = self.open[number]
-        trial.repeats = (*trial.repeats, dict(metrics))
-        self._storage.set_trial_system_attr(trial.trial_id, records.REPEATS, [dict(r) for r in trial.repeats])
-
     def tell(self, number: int, classified: Classified, latest: Mapping[str, float]) -> None:
         """Store a trial's outcome and tell the sampler. Nothing if it was told.
 
@@ -414,15 +358,14 @@ class Study:
         if trial is None:
             return
         if trial.repeats and classified.outcome is Outcome.SUCCEEDED:
-            self.keep_repeat(number, latest)
+            trial.keep_repeat(latest)
         metrics = means(trial.repeats) if trial.repeats else latest
         state = TrialState[RULES[classified.outcome].state]
-        values = _told_values(self.spec, classified.outcome, metrics, trial.curve)
-        self._keep_metrics(trial, metrics)
-        infeasible = self._keep_constraints(trial, metrics, state)
-        self._storage.set_trial_system_attr(trial.trial_id, records.OUTCOME, str(classified.outcome))
-        message = records.bounded(classified.message or infeasible)
-        self._storage.set_trial_system_attr(trial.trial_id, records.MESSAGE, message)
+        values = trial.values(self.spec, classified.outcome, metrics)
+        trial.keep_metrics(metrics)
+        infeasible = trial.keep_constraints(self.spec, metrics, state)
+        trial.keep(records.OUTCOME, str(classified.outcome))
+        trial.keep(records.MESSAGE, records.bounded(classified.message or infeasible))
         if trial.retest_of is None:
             self._proposer.told(self._optuna, self._storage.get_trial(trial.trial_id), state, values)
         self._storage.set_trial_state_values(trial.trial_id, state, values)
@@ -430,21 +373,6 @@ class Study:
         del self.open[number]
         self.told.append(number)
         self._progress.add(self.record(number))
-
-    def _keep_metrics(self, trial: OpenTrial, metrics: Mapping[str, float]) -> None:
-        if metrics:
-            self._storage.set_trial_system_attr(trial.trial_id, records.METRICS, dict(metrics))
-        for name, value in metrics.items():
-            self._storage.set_trial_user_attr(trial.trial_id, name, value)
-
-    def _keep_constraints(self, trial: OpenTrial, metrics: Mapping[str, float], state: TrialState) -> str:
-        """Store how far each constraint over metrics is kept; the words for a trial that violates one."""
-        if state is TrialState.FAIL:
-            return ""
-        found = kept(self.spec, trial.params, metrics, state is TrialState.COMPLETE)
-        if found:
-            self._storage.set_trial_system_attr(trial.trial_id, CONSTRAINTS, [one.violation for one in found])
-        return infeasible(found)
 
     def flush(self) -> None:
         """Make everything above durable in one transaction."""
@@ -458,21 +386,3 @@ class Study:
 def _told_order(trial: FrozenTrial) -> tuple[bool, float, int]:
     ended = epoch_seconds(trial.datetime_complete)
     return (ended is None, ended or 0.0, trial.number)
-
-
-def _told_values(
-    spec: Experiment, outcome: Outcome, metrics: Mapping[str, float], reported: Mapping[int, float]
-) -> list[float] | None:
-    """The objectives of a trial that succeeded; of one that was cut short, the last of its reported steps."""
-    if outcome is Outcome.SUCCEEDED:
-        return [metrics[o.metric] for o in spec.objectives]
-    if outcome in (Outcome.PRUNED, Outcome.STOPPED) and not spec.multi_objective:
-        # As Optuna's own tell does: a pruned trial stands with its last reported value.
-        if spec.prune_on is not None:
-            last = metrics.get(spec.objectives[0].metric)
-            return None if last is None else [last]
-        return [reported[max(reported)]] if reported else None
-    return None
-
-
-__all__ = ["Journal", "OpenTrial", "Study"]
