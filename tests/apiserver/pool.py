@@ -57,7 +57,8 @@ class Pool:
 
     def _wire(self, answer: Response, silence: float) -> Iterator[bytes]:
         head = f"HTTP/1.1 {answer.status} {http.client.responses.get(answer.status, '')}\r\n"
-        head += f"Content-Type: {answer.content_type}\r\n"
+        for name, value in {"Content-Type": answer.content_type, **answer.headers}.items():
+            head += f"{name}: {value}\r\n"
         if isinstance(answer.body, bytes):
             yield f"{head}Content-Length: {len(answer.body)}\r\n\r\n".encode() + answer.body
             return

@@ -9,7 +9,7 @@ import json
 import random
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kubetuna.trials.attempts import Clock
@@ -33,6 +33,7 @@ class Response:
     status: int
     body: bytes | Stream = b""
     content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 # What answers a request (method, path, query, body, headers): the server, or faults around it. An OSError that

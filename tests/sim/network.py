@@ -14,27 +14,32 @@ from typing import Protocol
 from kubetuna_operator.kube.api_client import ANSWER_SECONDS
 from kubetuna_operator.kube.leader import ANSWER_SECONDS as ELECTION_PATIENCE
 from tests.apiserver.failures import Failure
+from tests.apiserver.pod_rules import ENDED
+from tests.apiserver.resources import PODS, find_target
 from tests.apiserver.server import Query, Response, Server
 from tests.apiserver.watches import Stream, Watch
+from tests.sim.bounds import API_SERVER
 from tests.sim.draws import Draws, Fault
 
 # How a request can go wrong, with weights. "lost" is a connection that breaks; "after": it was carried out.
 ANY = {
-    "429": 3.0, "500": 1.0, "503": 2.0, "504 after": 1.0, "403": 0.5, "cut error": 0.5, "slow": 3.0,
+    "429": 2.0, "429 wait": 1.5, "404": 0.7, "500": 1.0, "503": 2.0, "504 after": 1.0, "403": 0.5,
+    "cut error": 0.5, "slow": 3.0,
     "lost before": 3.0, "lost after": 4.0, "timeout before": 0.7, "timeout after": 1.0, "cut answer": 2.0,
     "frozen before": 0.5, "frozen after": 0.5, "killed before": 0.7, "killed after": 0.7,
 }  # fmt: skip
 WRITES = {**ANY, "409": 1.0}
-LOGS = {**ANY, "no log": 2.0, "half log": 2.0}
+LOGS = {**ANY, "no log": 2.0, "half log": 2.0, "late log": 2.0}
 WATCHES = {**ANY, "gone": 1.0, "silent": 1.0, "late": 3.0, "cut": 4.0}
 SAID_NO = {
     "429": (429, "TooManyRequests", "too many requests, please try again later"),
+    "404": (404, "NotFound", "the server could not find the requested resource"),
     "500": (500, "InternalError", "etcdserver: leader changed"),
     "503": (503, "ServiceUnavailable", "apiserver is shutting down"),
     "403": (403, "Forbidden", "not yet ready to handle request"),
     "409": (409, "Conflict", "please apply your changes to the latest version and try again"),
 }
-FREEZE_SECONDS, SLOW_SECONDS, LATE_SECONDS, CUT_SECONDS = 60.0, 8.0, 20.0, 60.0
+FREEZE_SECONDS, SLOW_SECONDS, LATE_SECONDS, CUT_SECONDS, PAUSE_SECONDS = 60.0, 8.0, 20.0, 60.0, 30.0
 LAG = 0.05
 NO_LOG = b"unable to retrieve container logs for containerd://4f2c"
 _KIND = re.compile(r"/(experiments|trials|pods|events|leases|jobs)\b(/[^/]+)?(/\w+)?")
@@ -63,6 +68,9 @@ class Host(Protocol):
 
     def says(self, what: str) -> None:
         """Put something into the trace."""
+
+    def heeds_not(self, what: str) -> None:
+        """It asks again although it was told to wait."""
 
 
 class Delivery:
@@ -121,27 +129,48 @@ class Network:
         self._deliveries: list[Delivery] = []
         # What each watch reads from, by its kind.
         self.streams: dict[str, Stream] = {}
+        # Until when a request is not to be made again, since a 429 said so.
+        self._pauses: dict[tuple[str, str], float] = {}
 
     def handle(self, method: str, path: str, query: Query, body: bytes, headers: Mapping[str, str]) -> Response:
         """Answer one request, or fail to."""
         self._check()
         if self._host.cut_off:
-            raise ConnectionRefusedError("connection refused")
+            raise ConnectionRefusedError(f"{API_SERVER}: connection refused")
         kind, name = kind_of(method, path, query)
+        if self._server.clock.now() < self._pauses.get((method, path), 0.0):
+            self._host.heeds_not(f"{kind} {name}")
         fault = self._draws.fault(f"{self._host.name} {kind}", _kinds(kind))
         if fault is not None:
             self._host.says(f"FAULT {kind} {name}: {fault.kind}")
         refused = self._before(fault, kind) if fault else None
+        if fault is not None and fault.kind == "429 wait":
+            refused = self._pause(method, path, fault.share)
         self._host.too_late(fault is not None and fault.kind == "frozen before")
         answer = refused or self._answer(method, path, query, body, headers)
         self._host.too_late(False)
         if not kind.startswith("WATCH") and not kind.endswith(" leases"):
             self._host.says(f"{kind} {name} {answer.status}")
+        if fault is not None and fault.kind == "late log" and answer.status == 200 and not self._has_ended(path):
+            answer = Response(200, _late(answer.body, fault.share), answer.content_type)
         answer = self._after(fault, answer, kind) if fault else answer
         if isinstance(answer.body, Watch):
             self.streams[kind.split()[1]] = stream = self._deliver(answer.body, fault)
             answer = Response(answer.status, stream, answer.content_type)
         return answer
+
+    def _pause(self, method: str, path: str, share: float) -> Response:
+        seconds = 1 + int(PAUSE_SECONDS * share)
+        self._pauses[method, path] = self._server.clock.now() + seconds
+        refused = refusal(429, "TooManyRequests", "the server has received too many requests")
+        return Response(429, refused.body, headers={"Retry-After": str(seconds)})
+
+    def _has_ended(self, path: str) -> bool:
+        """Whether the container of this log has: then its runtime has written all of it."""
+        target = find_target(path)
+        assert target is not None and target.namespace and target.name
+        pod = self._server.objects.get(PODS, (target.namespace, target.name))
+        return pod is None or pod["status"]["phase"] in ENDED
 
     def _check(self) -> None:
         if not self._host.alive:
@@ -158,7 +187,7 @@ class Network:
             case "slow":
                 self._host.rest(SLOW_SECONDS * fault.share, frozen=False)
             case "lost before":
-                raise ConnectionResetError("connection reset by peer")
+                raise ConnectionResetError(f"{API_SERVER}: connection reset by peer")
             case "timeout before":
                 self._time_out(kind)
             case "frozen before":
@@ -173,7 +202,7 @@ class Network:
             case "504 after":
                 answer = refusal(504, "Timeout", "request did not complete within the requested timeout")
             case "lost after":
-                raise ConnectionResetError("connection reset by peer")
+                raise ConnectionResetError(f"{API_SERVER}: connection reset by peer")
             case "timeout after":
                 self._time_out(kind)
             case "frozen after":
@@ -251,6 +280,14 @@ def _said_no(kind: str) -> Response | None:
 def refusal(code: int, reason: str, message: str) -> Response:
     """The server says no."""
     return Response(code, json.dumps(Failure(code, reason, message).body()).encode())
+
+
+def _late(body: bytes | Stream, share: float) -> bytes | Stream:
+    """Without the last lines, which have not reached the file."""
+    if isinstance(body, Stream):
+        return body
+    lines = body.splitlines(keepends=True)
+    return b"".join(lines[: int(len(lines) * share)])
 
 
 def _cut(body: bytes, share: float) -> Stream:

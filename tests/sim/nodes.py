@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_TIMEOUT
-from kubetuna_operator.pods.status import view
+from kubetuna_operator.pods.status import primary_container, view
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.kubelet import is_new, name_of
 from tests.apiserver.objects import Change
@@ -33,6 +33,7 @@ class Run:
 
     uid: str
     pod: str
+    container: str
     trial: TrialId
     attempt: int
     node: str
@@ -150,7 +151,8 @@ class Nodes:
         study = self._study(owner)
         habit = habit_of(study, seen.key.trial, may_hang)
         made = script(habit, params_of(pod), self.checkpoints.get(trial, 0), pace(study, seen.key.trial))
-        self.runs[seen.uid] = Run(seen.uid, name, trial, seen.key.attempt, pod["spec"]["nodeName"], made, self._now)
+        container, node = primary_container(pod["spec"]), pod["spec"]["nodeName"]
+        self.runs[seen.uid] = Run(seen.uid, name, container, trial, seen.key.attempt, node, made, self._now)
         self._cluster.kubelet.start(name)
         self._cluster.kubelet.heed(name, made.heed.code, *made.heed.lines)
         self._advance(self.runs[seen.uid])
@@ -163,12 +165,12 @@ class Nodes:
             return
         lines, over = run.script.lines, run.script.ends
         while run.printed < len(lines) and self._now >= run.started + lines[run.printed][0]:
-            self._cluster.kubelet.print(run.pod, lines[run.printed][1])
+            self._cluster.kubelet.print(run.pod, lines[run.printed][1], container=run.container)
             run.printed += 1
         if over is not None and self._now >= run.started + over:
             if self.reachable(run.node):
                 self._ended(run, done=True)
-                self._cluster.kubelet.exit(run.pod, run.script.code, run.script.reason)
+                self._cluster.kubelet.exit(run.pod, run.script.code, run.script.reason, run.script.last_words)
             return
         upcoming = [lines[run.printed][0]] if run.printed < len(lines) else []
         for at in [*upcoming, *([over] if over is not None else [])]:

@@ -12,15 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubetuna.trials.records import ORDINAL
 from kubetuna_operator import ANNOTATION_EXPERIMENT, LABEL_TOLD
 from kubetuna_operator.experiment.opened import study_name
-from kubetuna_operator.kube.objects import Owner
+from kubetuna_operator.experiment.status_renderer import BEHIND
+from kubetuna_operator.kube.objects import Owner, mapping
 from kubetuna_operator.pods.status import view
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.objects import Change, key_of
 from tests.apiserver.pod_rules import ENDED
 from tests.apiserver.programs import params_of
-from tests.apiserver.resources import EXPERIMENTS, PODS, TRIALS, Object
+from tests.apiserver.resources import EVENTS, EXPERIMENTS, NAMESPACES, PODS, TRIALS, Object
+from tests.sim.bounds import SECRETS, leak, overshoot, overtime
 from tests.sim.database import Database
 from tests.sim.nodes import Nodes, Run
 from tests.sim.people import Fate
@@ -50,6 +53,8 @@ class Known:
     specs: list[Mapping[str, Any]] = field(default_factory=list)
     ended_at_generation: int | None = None
     done: int = 0
+    # When its spec was last changed.
+    edited: float = 0.0
     gone: bool = False
 
 
@@ -72,6 +77,9 @@ class Oracles:
         self.found.append(what)
 
     def _changed(self, change: Change) -> None:
+        shown = change.after if change.resource in (EVENTS, TRIALS, EXPERIMENTS) else None
+        if shown is not None and (found := leak(json.dumps({**shown, "spec": None}))):
+            self.report(f"{change.resource.kind} {change.key[1]} shows {found!r}")
         if change.resource == EXPERIMENTS:
             self._experiment(change)
         elif change.resource == PODS and change.before is None and change.after is not None:
@@ -90,6 +98,7 @@ class Oracles:
             return
         if not known.specs or known.specs[-1] != change.after["spec"]:
             known.specs.append(change.after["spec"])
+            known.edited = self._cluster.clock.now()
         status = change.after.get("status") or {}
         if status and status != (change.before or {}).get("status"):
             self._status(known, status)
@@ -120,7 +129,7 @@ class Oracles:
             self.report(f"Pod {pod['metadata']['name']} was made for a trial that is {stored.state}")
         trial = (owner, key.trial, key.repeat)
         for run in self._nodes.runs.values():
-            if run.trial == trial and run.finished and run.uid not in self._fate.taken:
+            if run.trial == trial and run.finished and run.uid not in self._fate.taken | self._fate.copies:
                 self.report(f"Pod {pod['metadata']['name']} trains again what {run.pod} had finished")
         self._check_parallel(known, owner)
 
@@ -156,11 +165,13 @@ class Oracles:
     # At rest.
 
     def trials(self, known: Known) -> list[Trial]:
-        """The trials of an Experiment, as stored."""
+        """The trials of an Experiment, as stored; those that someone else added aside."""
         name = study_name(Owner(NAMESPACE, known.name, known.uid))
         rows = self._database.ask(
             "SELECT t.trial_id, t.number, t.state, v.value FROM trials t JOIN studies s USING (study_id) "
-            "LEFT JOIN trial_values v ON v.trial_id = t.trial_id WHERE s.study_name = ? ORDER BY t.number", name
+            "JOIN trial_system_attributes a ON a.trial_id = t.trial_id AND a.key = ? "
+            "LEFT JOIN trial_values v ON v.trial_id = t.trial_id WHERE s.study_name = ? ORDER BY t.number",
+            ORDINAL, name,
         )  # fmt: skip
         return [Trial(number, state, value, self._params(trial)) for trial, number, state, value in rows]
 
@@ -171,12 +182,17 @@ class Oracles:
 
     def unsettled(self) -> str:
         """What has still to happen; nothing once every Experiment has ended and the world is clean."""
+        for space in self._cluster.server.objects.of(NAMESPACES):
+            if space["metadata"].get("deletionTimestamp"):
+                return f"namespace {space['metadata']['name']} is being deleted"
         for obj in self._cluster.server.objects.of(EXPERIMENTS):
             status = obj.get("status") or {}
             if obj["metadata"].get("deletionTimestamp"):
                 return f"{obj['metadata']['name']} is being deleted"
             if status.get("state") not in OVER or status.get("observedGeneration") != obj["metadata"]["generation"]:
                 return f"{obj['metadata']['name']} is {status.get('state')}"
+            if mapping(status.get("study")).get(BEHIND):
+                return f"the Trials of {obj['metadata']['name']} are behind"
         # A copy is its owner's to look after.
         for run in self._nodes.live():
             if run.uid not in self._fate.copies:
@@ -198,6 +214,24 @@ class Oracles:
             stored.pop(name, None)
         return "" if shown == stored else f"Trial objects: {shown}, stored: {stored}"
 
+    def check_limits(self, since: float, allowed: float) -> None:
+        """What ran beyond a hard limit after ``since``, by more than is ``allowed`` for each attempt."""
+        for known in self.known.values():
+            runs = [r for r in self._nodes.runs.values() if r.trial[0] == known.uid and r.ended is not None]
+            runs = [r for r in runs if r.uid not in self._fate.copies | self._late]
+            since = max(since, known.edited)
+            for what in (
+                *overtime(known.specs[-1], runs, since, allowed),
+                *overshoot(known.specs[-1], runs, since, allowed),
+            ):
+                self.report(f"{known.name}: {what}")
+
+    def check_kept(self, name: str, kept: Mapping[str, int]) -> None:
+        """What a process still keeps although all is over."""
+        for what, count in kept.items():
+            if count:
+                self.report(f"all is over and {name} keeps {count} {what}")
+
     def check_rest(self, expected: Any) -> None:
         """The world has come to rest: every study is whole, every status equals it."""
         for what in self._database.noted():
@@ -206,13 +240,15 @@ class Oracles:
             trials = self.trials(known)
             if stuck := [t.number for t in trials if t.state == "RUNNING"]:
                 self.report(f"the trials {stuck} of {known.name} were never told")
-            if [t.number for t in trials] != list(range(len(trials))):
+            foreign = known.uid in self._fate.admin.foreign
+            if not foreign and [t.number for t in trials] != list(range(len(trials))):
                 self.report(f"trials of {known.name} are missing: {[t.number for t in trials]}")
             most = max(spec["maxTrialCount"] for spec in known.specs)
             if len(trials) > most:
                 self.report(f"{known.name} made {len(trials)} trials, maxTrialCount was {most} at most")
             if not known.gone:
                 self._check_status(known, trials)
+            if not known.gone and not foreign:
                 self._check_result(known, trials, expected(known.name))
 
     def _check_status(self, known: Known, trials: list[Trial]) -> None:
@@ -230,23 +266,28 @@ class Oracles:
     def _check_result(self, known: Known, trials: list[Trial], expected: Mapping[int, Trial]) -> None:
         """What nobody changed on purpose ends as it would have undisturbed."""
         cut = known.name in self._fate.cut_short
+        lost = {run.trial[:2] for run in self._nodes.runs.values() if run.uid in self._fate.lost_ends}
         if not cut and known.name not in self._fate.edited and len(trials) != len(expected):
             self.report(f"{known.name} made {len(trials)} trials, undisturbed {len(expected)}")
         for trial in trials:
             wanted = expected.get(trial.number)
+            if trial.value is None and (known.uid, trial.number) in lost:
+                continue
             if wanted is None or trial == wanted or (cut and trial.state != "COMPLETE"):
                 continue
             self.report(f"trial {trial.number} of {known.name} ended as {trial}, undisturbed as {wanted}")
 
 
 class Errors(logging.Handler):
-    """Whatever the operator logs with a traceback it did not expect."""
+    """Whatever the operator logs with a traceback it did not expect, and secrets."""
 
     def __init__(self, oracles: Oracles) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__(logging.INFO)
         self._oracles = oracles
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note it."""
-        if record.exc_info:
+        if found := leak(record.getMessage(), SECRETS):
+            self._oracles.report(f"the log shows {found!r}: {record.getMessage()}")
+        if record.exc_info and record.levelno >= logging.ERROR:
             self._oracles.report(f"the operator logged: {record.getMessage()}: {record.exc_info[1]!r}")

@@ -15,7 +15,8 @@ from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure
 from tests.apiserver.kubelet import is_new, name_of
 from tests.apiserver.pod_rules import ENDED
-from tests.apiserver.resources import EXPERIMENTS, PODS, QUOTAS, TRIALS, Object, Resource, Target
+from tests.apiserver.resources import EXPERIMENTS, NAMESPACES, PODS, TRIALS, Object, Resource, Target
+from tests.sim.administration import Administration
 from tests.sim.draws import Draws, Moment
 from tests.sim.nodes import Nodes
 
@@ -50,19 +51,29 @@ class Fate:
     """Draws a timeline and carries it out. ``touched``: names of Experiments whose results people changed."""
 
     def __init__(
-        self, cluster: Cluster, nodes: Nodes, draws: Draws, machines: list[Any], make: Callable[[str], Object]
+        self,
+        cluster: Cluster,
+        nodes: Nodes,
+        draws: Draws,
+        machines: list[Any],
+        make: Callable[[str], Object],
+        admin: Administration,
     ) -> None:
+        self.admin = admin
         self._cluster, self._nodes, self._draws, self._machines, self._make = cluster, nodes, draws, machines, make
         self._random = draws.stream("fate")
         self._timeline: list[Deed] = []
         self.names: list[str] = []
         self.edited: set[str] = set()
         self.cut_short: set[str] = set()
-        self.forbidden = self.down = self.database_down = False
         self.done: tuple[Moment, ...] = ()
+        # Whether anything was done that keeps an operator from its work.
+        self.disturbed = False
         # UIDs of Pods that someone took away, and of copies that are no attempts.
         self.taken: set[str] = set()
         self.copies: set[str] = set()
+        # Of Pods whose last line was lost before it could be read, perhaps.
+        self.lost_ends: set[str] = set()
         # Names of Trial objects that someone deleted: what has ended is not shown again.
         self.unshown: set[str] = set()
         self.quiet_at = cluster.clock.now()
@@ -71,7 +82,8 @@ class Fate:
         """Make a timeline of ``count`` deeds within so many seconds."""
         begin = self._cluster.clock.now()
         for index in range(count):
-            at = begin + self._random.uniform(1.0, seconds)
+            # Sooner rather than later: most Experiments do not take that long.
+            at = begin + 1.0 + (seconds - 1.0) * self._random.random() ** 2
             self._plan(at, Moment("deed", index), self._random.choice(DEEDS))
         self._timeline.sort(key=lambda deed: deed.at)
         self.quiet_at = max([begin + seconds, *(deed.at for deed in self._timeline)])
@@ -82,7 +94,8 @@ class Fate:
         until = at + chance.uniform(2.0, LONGEST_TROUBLE)
         if not self._draws.happens(moment):
             return
-        begin, end = getattr(self, f"_{kind.replace(' ', '_')}")(chance)
+        name = kind.replace(" ", "_")
+        begin, end = (getattr(self, f"_{name}", None) or getattr(self.admin, name))(chance)
         self._timeline.append(Deed(at, moment, kind, begin))
         if end is not None:
             self._timeline.append(Deed(until, moment, f"end of: {kind}", end))
@@ -95,6 +108,7 @@ class Fate:
     def step(self) -> str:
         """Do it; what it was, for the trace."""
         deed = self._timeline.pop(0)
+        self.disturbed = self.disturbed or deed.what not in HARMLESS
         self.done = (*self.done, deed.moment)
         try:
             return f"{deed.what}: {deed.do()}"
@@ -125,11 +139,12 @@ class Fate:
     def _lower_budget(self, chance: random.Random) -> Any:
         name, hours = chance.choice(self.names), round(chance.uniform(0.002, 0.05), 4)
 
-        def begin() -> str:
-            self.cut_short.add(name)
-            return self._merge(name, {"budget": {"gpuHours": hours}})
+        return lambda: self.lower_budget(name, hours), None
 
-        return begin, None
+    def lower_budget(self, name: str, hours: float) -> str:
+        """Give an Experiment this many GPU-hours."""
+        self.cut_short.add(name)
+        return self._merge(name, {"budget": {"gpuHours": hours}})
 
     def _suspend(self, chance: random.Random) -> Any:
         name, policy = chance.choice(self.names), chance.choice(["drain", "stop"])
@@ -158,6 +173,27 @@ class Fate:
                 return f"{name} is still there"
             self._cluster.server.writes.create(Target(EXPERIMENTS, NAMESPACE), self._make(name), {})
             return name
+
+        return begin, (end if again else None)
+
+    def _delete_namespace(self, chance: random.Random) -> Any:
+        """With all that is in it; often it is made again."""
+        again = chance.random() < 0.6
+        space = Target(NAMESPACES, None, NAMESPACE)
+
+        def begin() -> str:
+            self.cut_short.update(self.names)
+            self.taken.update(pod["metadata"]["uid"] for pod in self._cluster.kubelet.pods())
+            self._cluster.server.deletion.delete(NAMESPACES, self._cluster.server.writes.find(space), {})
+            return NAMESPACE
+
+        def end() -> str:
+            if self._cluster.server.objects.get(NAMESPACES, ("", NAMESPACE)) is not None:
+                return f"{NAMESPACE} is still there"
+            self._cluster.server.writes.create(Target(NAMESPACES), {"metadata": {"name": NAMESPACE}}, {})
+            for name in self.names:
+                self._cluster.server.writes.create(Target(EXPERIMENTS, NAMESPACE), self._make(name), {})
+            return NAMESPACE
 
         return begin, (end if again else None)
 
@@ -239,14 +275,20 @@ class Fate:
 
         return begin, None
 
-    def _fill_quota(self, _chance: random.Random) -> Any:
-        def begin() -> str:
-            quota = {"metadata": {"name": "pods"}, "spec": {"hard": {"pods": "0"}}}
-            if self._cluster.server.objects.get(QUOTAS, (NAMESPACE, "pods")) is None:
-                self._cluster.server.writes.create(Target(QUOTAS, NAMESPACE), quota, {})
-            return "no Pods"
+    def _rotate_log(self, chance: random.Random) -> Any:
+        """A kubelet does so where a container printed much; what was not read before is lost."""
 
-        return begin, lambda: self._remove(QUOTAS, "pods")
+        def begin() -> str:
+            running = [run for run in self._nodes.live() if self._nodes.reachable(run.node)]
+            if not running:
+                return "there is none"
+            run = chance.choice(running)
+            self._cluster.kubelet.rotate(run.pod)
+            if run.printed == len(run.script.lines):
+                self.lost_ends.add(run.uid)
+            return run.pod
+
+        return begin, None
 
     # Machines.
 
@@ -267,48 +309,6 @@ class Fate:
             silent.discard(node)
             self._nodes.due = self._cluster.clock.now()
             return node
-
-        return begin, end
-
-    def _compact(self, _chance: random.Random) -> Any:
-        def begin() -> str:
-            self._cluster.server.objects.compact()
-            self._cluster.server.cut_watches()
-            return "the API server forgets its history, and ends all watches"
-
-        return begin, None
-
-    def _stop_api_server(self, _chance: random.Random) -> Any:
-        def begin() -> str:
-            self.down = True
-            self._cluster.server.cut_watches(ConnectionResetError("connection reset by peer"))
-            return "nobody reaches it"
-
-        def end() -> str:
-            self.down = False
-            return "it is back"
-
-        return begin, end
-
-    def _stop_database(self, _chance: random.Random) -> Any:
-        def begin() -> str:
-            self.database_down = True
-            return "nobody reaches it"
-
-        def end() -> str:
-            self.database_down = False
-            return "it is back"
-
-        return begin, end
-
-    def _take_role(self, _chance: random.Random) -> Any:
-        def begin() -> str:
-            self.forbidden = True
-            return "the operators may do nothing in the namespace"
-
-        def end() -> str:
-            self.forbidden = False
-            return "they may again"
 
         return begin, end
 
@@ -344,9 +344,11 @@ class Fate:
         return begin, None
 
 
+HARMLESS = ("edit counts", "lower budget", "suspend", "end of: suspend", "shut down")
 DEEDS = (
-    "edit counts", "edit counts", "lower budget", "suspend", "suspend", "shut down", "delete", "delete",
-    "delete trial object", "delete pod", "delete pod", "force pod", "copy pod", "evict", "preempt", "fill quota",
-    "lose node", "lose node", "compact", "stop api server", "stop database", "take role",
-    "kill operator", "kill operator", "cut operator off", "shift clock",
+    "edit counts", "edit counts", "lower budget", "lower budget", "suspend", "suspend", "shut down",
+    "delete", "delete", "delete namespace", "delete trial object", "delete pod", "delete pod", "force pod",
+    "copy pod", "evict", "preempt", "rotate log", "fill quota", "deny", "deny", "mutate", "write into study",
+    "write into study", "lose node", "lose node", "compact", "stop api server", "stop database", "take role",
+    "delete lease", "kill operator", "kill operator", "cut operator off", "shift clock",
 )  # fmt: skip

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
+from sqlalchemy import exc
+
+from kubetuna.store.database import POOL_SECONDS
 from kubetuna_operator.context import PROBE_SECONDS, OperatorContext, Store
 from kubetuna_operator.experiment.controller import Controller
 from kubetuna_operator.kube.api_client import Pace
@@ -26,18 +29,19 @@ from tests.apiserver.server import Response
 from tests.apiserver.watches import Stream
 from tests.fakes import FakeClock
 from tests.sim.actors import NEVER, Actor, Beside, Timer, Watcher
+from tests.sim.administration import OWN_NAMESPACE
+from tests.sim.bounds import API_SERVER, DATABASE_HOST
 from tests.sim.database import Database
 from tests.sim.draws import Draws, Fault
-from tests.sim.network import FREEZE_SECONDS, Killed, Network, refusal
+from tests.sim.network import FREEZE_SECONDS, SLOW_SECONDS, Killed, Network, refusal
 
-OWN_NAMESPACE = "kubetuna"
 LOST_AFTER = 30.0
 RESTART_SECONDS = 3.0
 # How a transaction goes wrong: before its connection, before its commit, after it.
 DATABASE = {
-    "connect": {"lost": 4.0, "frozen": 0.5, "killed": 0.5},
+    "connect": {"lost": 4.0, "frozen": 0.5, "killed": 0.5, "slow": 2.0, "exhausted": 0.7},
     "commit": {"lost": 3.0, "killed": 0.5},
-    "committed": {"lost": 3.0, "frozen": 0.5, "killed": 0.7},
+    "committed": {"lost": 3.0, "frozen": 0.5, "killed": 0.7, "slow": 1.0},
 }
 
 
@@ -97,6 +101,10 @@ class Process:
         """Whether what is carried out now was sent before the process was frozen."""
         self._world.oracles.too_late = late
 
+    def heeds_not(self, what: str) -> None:
+        """It asks again although a 429 told it to wait."""
+        self._world.oracles.report(f"{self.name} asks for {what} again before the time that Retry-After gave")
+
     def shift_clock(self, seconds: float) -> None:
         """Set the machine's clock to another time."""
         self._wall.shift = seconds
@@ -117,6 +125,22 @@ class Process:
             self._network.close()
             self._context.deferred.close()
             self._context.store.database.dispose()
+
+    def kept(self) -> dict[str, int]:
+        """How much there is of what it must not keep once all is over."""
+        if not (self.alive and self.leading):
+            return {}
+        context, controller = self._context, self._controller
+        queues = [controller._queue, *context.deferred._queues.values()]
+        waiting = [part for queue in queues for part in (queue._ready, queue._due, queue._working, queue._failures)]
+        return {
+            "experiments that are carried out": len(controller._runs),
+            "experiments whose Pods are listened for": len(context.pods._changes),
+            "keys in work queues": sum(map(len, waiting)),
+            "deferred writes": len(context.deferred._writes),
+            "reads of logs": context.read_budget._nodes.total(),
+            "watches": max(0, len(self._network._deliveries) - 2),
+        }
 
     def _show(self, state: dict[str, Any]) -> None:
         """Its own Pod, which others look at."""
@@ -155,9 +179,9 @@ class Process:
             if network is not self._network:
                 raise Killed
             self._world.oracles.requested(self.name)
-            if self._world.fate.down:
-                raise ConnectionRefusedError("connection refused")
-            if self._world.fate.forbidden and f"/namespaces/{NAMESPACE}/" in request[1]:
+            if self._world.fate.admin.down:
+                raise ConnectionRefusedError(f"{API_SERVER}: connection refused")
+            if self._world.fate.admin.forbidden and f"/namespaces/{NAMESPACE}/" in request[1]:
                 return refusal(403, "Forbidden", f"user {self.name} cannot do that in the namespace {NAMESPACE}")
             try:
                 return network.handle(*request)
@@ -201,8 +225,8 @@ class Process:
         def passing(moment: str) -> None:
             if network is not self._network or not self.alive:
                 raise Killed
-            if self._world.fate.database_down:
-                raise sqlite3.OperationalError("connection refused")
+            if self._world.fate.admin.database_down:
+                raise sqlite3.OperationalError(f"connection to server at {DATABASE_HOST} was refused")
             fault = self._world.draws.fault(f"{self.name} db {moment}", DATABASE[moment])
             if fault is not None:
                 self.says(f"FAULT database {moment}: {fault.kind}")
@@ -217,8 +241,13 @@ class Process:
             case "killed":
                 self.die("killed at a transaction")
                 raise Killed
+            case "slow":
+                self.rest(SLOW_SECONDS * fault.share, frozen=False)
+            case "exhausted":
+                self.rest(POOL_SECONDS, frozen=False)
+                raise exc.TimeoutError(f"QueuePool limit reached, connection timed out, timeout {POOL_SECONDS}")
             case "lost":
-                raise sqlite3.OperationalError("server closed the connection unexpectedly")
+                raise sqlite3.OperationalError(f"server {DATABASE_HOST} closed the connection unexpectedly")
 
     # Its threads.
 

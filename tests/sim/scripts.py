@@ -15,6 +15,9 @@ from tests.apiserver.kubelet import Heed
 from tests.sim.draws import number
 
 STEPS = 4
+# What a trial says as it crashes, for its log and its termination message.
+PASSWORD = "hunter2"
+LAST_WORDS = f"cannot connect to postgresql://trainer:{PASSWORD}@rewards.example/scores"
 SIGTERM = Heed()
 # A habit and its share. What crashes, crashes in every attempt.
 HABITS = {
@@ -33,6 +36,7 @@ class Script:
     code: int = 0
     reason: str = ""
     heed: Heed = SIGTERM
+    last_words: str = ""
 
 
 def loss(params: Mapping[str, Any]) -> float:
@@ -69,7 +73,7 @@ def script(habit: str, params: Mapping[str, Any], resumed: int, pace: float) -> 
         noise = tuple((pace * i / 5, f"batch {i} done") for i in range(5 * STEPS))
         return Script(habit, tuple(sorted((*noise, *reports))), end)
     if habit == "crashing":
-        return Script(habit, reports[:1], pace + 0.5, 1)
+        return Script(habit, (*reports[:1], (pace + 0.4, LAST_WORDS)), pace + 0.5, 1, last_words=LAST_WORDS)
     if habit == "out of memory":
         return Script(habit, reports[:1], pace + 0.5, 137, "OOMKilled")
     if habit == "hanging":

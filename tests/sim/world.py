@@ -13,17 +13,21 @@ from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.resources import EXPERIMENTS, NAMESPACES, Target
 from tests.fakes import FakeClock
 from tests.sim.actors import NEVER, Actor
+from tests.sim.administration import OWN_NAMESPACE, Administration
+from tests.sim.bounds import PROMPT, RECOVERED
 from tests.sim.database import Database
 from tests.sim.draws import Draws, Fault, Moment
 from tests.sim.experiments import SHAPES, experiment, study_of
 from tests.sim.nodes import Nodes
 from tests.sim.oracles import Errors, Oracles, Trial
 from tests.sim.people import Fate
-from tests.sim.process import OWN_NAMESPACE, Process
+from tests.sim.process import Process
 
 BEGIN = 1_800_000_000.0
 # How long things go wrong; within how much longer all must have come to rest; how often that is looked at.
 TROUBLE_SECONDS, PATIENCE, LOOK_SECONDS = 90.0, 1_200.0, 5.0
+# In every so manieth world it is looked at what an operator keeps, so long after all had come to rest.
+IDLE_EVERY, IDLE_SECONDS = 8, 150.0
 # Steps without time going by.
 STORM = 5_000
 DEEDS = 4
@@ -75,7 +79,8 @@ class World:
         self.database = Database()
         self.nodes = Nodes(self.cluster, self.draws, {"node-1": 2, "node-2": 2}, self._study)
         self.processes = [Process(self, f"kubetuna-operator-{i}") for i in range(profile.operators)]
-        self.fate = Fate(self.cluster, self.nodes, self.draws, self.processes, self._experiment)
+        admin = Administration(self.cluster, self.database)
+        self.fate = Fate(self.cluster, self.nodes, self.draws, self.processes, self._experiment, admin)
         self.oracles = Oracles(self.cluster, self.database, self.nodes, self.fate)
         self.steps = self._depth = self._still = 0
         # Processes in the midst of a step, down the stack: wholly stopped, or but for what needs no lock of theirs.
@@ -193,12 +198,26 @@ class World:
                 self.run_until(self.clock.time + LOOK_SECONDS)
             if not self.oracles.found:
                 self.oracles.check_rest(expected)
+                self._check_limits(quiet)
+            if not self.oracles.found and self.seed % IDLE_EVERY == 0:
+                self._check_idle()
         wrong = tuple(self.oracles.found[:1])
         for what in wrong:
             self.says("ORACLE", what)
         return Verdict(
             self.seed, wrong, self.draws.met, self.fate.done, self.clock.time - BEGIN, self.steps, tuple(self.trace)
         )
+
+    def _check_limits(self, quiet: float) -> None:
+        """A limit is as hard as the design says where nothing goes wrong; else from the end of the faults on."""
+        calm = not self.draws.met and not self.fate.disturbed
+        self.oracles.check_limits(*((BEGIN, PROMPT) if calm else (quiet, RECOVERED)))
+
+    def _check_idle(self) -> None:
+        """Once nothing is left to do an operator keeps nothing."""
+        self.run_until(self.clock.time + IDLE_SECONDS)
+        for process in self.processes:
+            self.oracles.check_kept(process.name, process.kept())
 
     @contextmanager
     def _listening(self) -> Iterator[None]:

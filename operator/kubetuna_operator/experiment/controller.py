@@ -50,7 +50,8 @@ class Controller:
         self._runs: dict[Key, ExperimentRun] = {}
         # UID and generation of what ended here, which its status may not show yet.
         self._ended: dict[Key, tuple[str, int]] = {}
-        self.watches = {n: NamespaceWatches(context, n, self._queue.add) for n in namespaces or (None,)}
+        self._leading = False
+        self.watches = {n: NamespaceWatches(context, n, self._look) for n in namespaces or (None,)}
         UNREADABLE_NAMESPACES.set_function(lambda: len(self._refusals()))
 
     def _refusals(self) -> tuple[str, ...]:
@@ -77,8 +78,14 @@ class Controller:
 
     def lead(self) -> None:
         """Begin to decide: no Pod is taken for gone, and nothing is done, before all was listed anew."""
+        self._leading = True
         for watches in self.watches.values():
             watches.renew()
+
+    def _look(self, key: Key) -> None:
+        """Who only stands by collects no keys; all are looked at once it leads."""
+        if self._leading:
+            self._queue.add(key)
 
     def run(self, stopped: threading.Event) -> None:
         """Give turns until ``stopped``; then leave, and what runs goes on running."""

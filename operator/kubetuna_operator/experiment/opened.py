@@ -150,6 +150,10 @@ class OpenExperiment:
         self._publisher.publish(self._reconciler.observe(), end, force=True, behind=behind)
         return not behind
 
+    def close(self) -> None:
+        """Show nothing more of it."""
+        self._trial_objects.close()
+
     def _show(self, snapshot: Snapshot, end: StopDecision | None) -> None:
         if not is_over(snapshot, end):
             self._trial_objects.refresh()

@@ -64,7 +64,13 @@ class ExperimentRun:
 
     def leave(self) -> None:
         """Give up what it holds here; what runs goes on running."""
+        self._close()
         self._context.pods.leave(self.ref.owner.uid)
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
 
     def delete(self) -> None:
         """Stop everything from the next turn on: the Experiment is being deleted."""
@@ -88,7 +94,8 @@ class ExperimentRun:
         except StoreFenced:
             raise
         except Exception as error:
-            self._opened, wait = None, self._failed(error)
+            self._close()
+            wait = self._failed(error)
             self._not_before = self._context.monotonic() + wait
         return wait if left is None or self.over else min(left, left if wait is None else wait)
 

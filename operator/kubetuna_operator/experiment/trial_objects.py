@@ -69,6 +69,7 @@ class TrialObjects:
         self._due: dict[int, TrialRecord | None] = {}
         self._shown: dict[int, None] = {}
         self._written: dict[str, Written] | None = None
+        self._closed = False
         self._lock, self._writing = threading.Lock(), threading.Lock()
         if study.best is not None:
             self._note(study.best)
@@ -94,6 +95,12 @@ class TrialObjects:
         else:
             self._later(SOON)
 
+    def close(self) -> None:
+        """Write nothing more: another one does, or the Experiment is gone, and perhaps made again by this name."""
+        with self._lock:
+            self._closed = True
+            self._due.clear()
+
     def _later(self, delay: float) -> None:
         self._background.later(("trials", self._owner.uid), self._write_some, delay)
 
@@ -106,6 +113,8 @@ class TrialObjects:
 
     def _note(self, record: TrialRecord) -> None:
         with self._lock:
+            if self._closed:
+                return
             self._due[record.number] = record
             self._shown[record.number] = None
 

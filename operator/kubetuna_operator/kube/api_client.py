@@ -27,6 +27,8 @@ ANSWER_SECONDS = 30.0
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 WRITES_PER_SECOND, WRITES_AT_ONCE = 50.0, 100.0
+# The longest that a server may ask to be left alone.
+LONGEST_PAUSE = 60.0
 # For what nobody waits for, each kind apart: none takes the place of another, nor of what a trial waits for.
 LAZY_PER_SECOND, LAZY_AT_ONCE = 20.0, 20.0
 LAZY_KINDS = ("pods", "experiments", "trials", "events")
@@ -84,6 +86,29 @@ class TokenBucket:
             self._pace.sleep(delay)
 
 
+class _Pauses:
+    """What the server asked not to be asked again before some moment, with a 429 and Retry-After."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self._until = clock, dict[tuple[str, str], float]()
+
+    def heed(self, method: str, path: str) -> None:
+        """Refuse a request that is too early."""
+        left = self._until.get((method, path), 0.0) - self._clock()
+        if left > 0:
+            raise Unreachable(f"{method} {path}: not sent, the API server asked for {left:.1f} s of peace", _BUSY)
+
+    def note(self, method: str, path: str, seconds: str | None) -> None:
+        """Take in what an answer asks for, in seconds; no API server gives a date."""
+        if seconds is not None and seconds.isdecimal():
+            now = self._clock()
+            kept = {request: until for request, until in self._until.items() if until > now}
+            self._until = {**kept, (method, path): now + min(LONGEST_PAUSE, float(seconds[:9]))}
+
+
+_BUSY = "the API server is busy"
+
+
 class Api:
     """A connection to one cluster, for any number of threads. ``pool`` stands in for urllib3's."""
 
@@ -96,6 +121,7 @@ class Api:
         pace = pace or Pace()
         self._writes = TokenBucket(WRITES_PER_SECOND, WRITES_AT_ONCE, pace)
         self._lazy = {kind: TokenBucket(LAZY_PER_SECOND, LAZY_AT_ONCE, pace) for kind in LAZY_KINDS}
+        self._pauses = _Pauses(pace.clock)
         self._patience = ANSWER_SECONDS
         self._leads: Callable[[], bool] = lambda: True
 
@@ -204,6 +230,7 @@ class Api:
         content_type: str | None,
         patience: float,
     ) -> urllib3.HTTPResponse:
+        self._pauses.heed(method, path)
         pairs = [(name, value) for name, value in query.items() if value is not None]
         headers = {"Accept": "application/json", "Content-Type": content_type or "application/json"}
         timeout = (min(CONNECT_SECONDS, patience), patience)
@@ -216,6 +243,7 @@ class Api:
                 response: urllib3.HTTPResponse = self._client.call_api(*request, _request_timeout=timeout).response
         REQUESTS.labels(method, str(response.status)).inc()
         if response.status >= 400:
+            self._pauses.note(method, path, response.headers.get("Retry-After"))
             with _as_unreachable(f"{method} {path}: {response.status}"):
                 data = response.data
             raise _refusal(method, path, response.status, data)
@@ -266,12 +294,19 @@ def _refusal(method: str, path: str, code: int, data: bytes) -> Exception:
         reason, message = str(status.get("reason", "")), str(status.get("message", ""))
         causes = (status.get("details") or {}).get("causes") or []
         fields = tuple(str(cause["field"]) for cause in causes if cause.get("field"))
+        named = bool((status.get("details") or {}).get("name"))
     except (ValueError, AttributeError):
-        reason, message, fields = "", data[:500].decode(errors="replace"), ()
-    if code in (408, 429) or code >= 500:
+        reason, message, fields, named = "", data[:500].decode(errors="replace"), (), False
+    # That its kind is not served now, or a proxy's page, says nothing of an object: it may be there all the same.
+    if code in (408, 429) or code >= 500 or (code == 404 and not named and _names_object(path)):
         text = f"{code} {reason} {message[:300]}"
         return Unreachable(f"{method} {path}: {text}", text)
     return Refused(code, reason, message[:1000], fields)
+
+
+def _names_object(path: str) -> bool:
+    _, _, within = path.partition("/namespaces/")
+    return within.count("/") > 1
 
 
 def collection(kind: str, namespace: str | None) -> str:

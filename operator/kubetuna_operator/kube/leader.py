@@ -100,6 +100,8 @@ class Leadership:
             log.exception("the Lease cannot be read")
 
     def _renew(self, lost: Callable[[], None]) -> None:
+        if self._held is None:
+            self._held = self._clock()
         while not self._ended.wait(RETRY):
             if not self.look() and self.lost:
                 LEADER.labels(NAME).set(0)

@@ -11,7 +11,10 @@ from kubernetes.config import ConfigException
 
 from kubetuna_operator.experiment.run import _said as failed_turn_text
 from kubetuna_operator.kube import api_client
-from kubetuna_operator.kube.api_client import Api, Refused, Unreachable
+from kubetuna_operator.kube.api_client import Api, Pace, Refused, Unreachable
+from tests.apiserver.cluster import Cluster
+from tests.apiserver.pool import connect
+from tests.apiserver.server import Response
 from tests.unit.operator.servers import answer, served
 
 Ask = Callable[[Api], Any]
@@ -90,3 +93,66 @@ def test_what_anyone_may_read_of_a_failed_request_is_no_address(reply: bytes) ->
     for error in (broken.value, absent):
         shown = json.dumps([error.public, failed_turn_text(error)])
         assert error.public in shown and "/api" not in shown and "10.96" not in shown
+
+
+def test_a_request_that_the_server_asked_to_wait_with_is_not_sent_before() -> None:
+    cluster, asked = Cluster(), list[str]()
+    said = ["7"]
+
+    def handle(method: str, path: str, *more: Any) -> Response:
+        asked.append(path)
+        if said and path == "/api/v1/pods":
+            return Response(429, b'{"reason": "TooManyRequests"}', headers={"Retry-After": said[0]})
+        return cluster.server.handle(method, path, *more)
+
+    now = [100.0]
+    api = connect(handle, cluster.server.wait, Pace(lambda: now[0], lambda seconds: None))
+
+    def tries() -> int:
+        with pytest.raises(Unreachable):
+            api.within(1.0).get("/api/v1/pods")
+        return asked.count("/api/v1/pods")
+
+    assert tries() == 1 and tries() == 1
+    assert api.get("/api/v1/namespaces"), "what else is asked for was not meant"
+    now[0] += 7.1
+    assert tries() == 2
+    said[0] = "99999999999999999999"
+    now[0] += 7.1
+    assert tries() == 3
+    now[0] += api_client.LONGEST_PAUSE + 1
+    said.clear()
+    assert api.get("/api/v1/pods")["items"] == []
+
+
+@pytest.mark.parametrize("said", ["", "soon", "-1", "Thu, 26 Nov 2026 09:00:00 GMT", "1.5"])
+def test_a_pause_that_is_no_number_of_seconds_is_none(said: str) -> None:
+    with served(answer("503 Service Unavailable", b"{}", head=f"Retry-After: {said}\r\n")) as api:
+        for _ in range(2):
+            with pytest.raises(Unreachable) as error:
+                api.get("/api/v1/pods")
+            assert "503" in str(error.value)
+
+
+POD = "/api/v1/namespaces/lab/pods/a"
+NOT_FOUND = json.dumps({"reason": "NotFound", "message": 'pods "a" not found', "details": {"name": "a"}}).encode()
+
+
+@pytest.mark.parametrize(
+    "path", [POD, f"{POD}/log", "/apis/kubetuna.dev/v1alpha1/namespaces/lab/experiments/a/status"]
+)
+@pytest.mark.parametrize(
+    "body", [b'{"reason": "NotFound", "details": {}}', b"404 page not found", b"<html>", b"[]"]
+)
+def test_an_object_is_gone_only_where_the_answer_names_it(path: str, body: bytes) -> None:
+    """A kind that is not served for a moment, and a proxy on the way, answer 404 too."""
+    with served(answer("404 Not Found", body)) as api, pytest.raises(Unreachable):
+        api.get(path)
+    with served(answer("404 Not Found", NOT_FOUND)) as api, pytest.raises(Refused):
+        api.get(path)
+
+
+def test_a_collection_that_is_not_served_is_a_refusal() -> None:
+    """As where the CRDs were never installed: someone has to be told."""
+    with served(answer("404 Not Found", b"404 page not found")) as api, pytest.raises(Refused):
+        api.get("/apis/kubetuna.dev/v1alpha1/experiments")

@@ -119,6 +119,17 @@ def test_a_write_on_old_knowledge_looks_again(showcase: Showcase) -> None:
     assert not late.behind
 
 
+def test_who_has_left_writes_nothing_more(showcase: Showcase) -> None:
+    late = showcase.projection()
+    showcase.process.cut_off = True
+    showcase.study_world.finish()
+    late.refresh(now=True)
+    showcase.process.cut_off = False
+    late.close()
+    late.refresh(now=True)
+    assert not showcase.shown() and not late.behind
+
+
 @pytest.mark.parametrize("change", ["deleted", "edited", "unreadable"])
 def test_what_someone_did_to_a_trial_object_is_put_right_with_the_next_change(
     showcase: Showcase, change: str

@@ -138,6 +138,26 @@ def test_trial_objects_that_are_refused_are_not_waited_for_for_ever(
     lab.until(lambda: operator.controller.due() is None)
 
 
+def test_what_was_not_shown_of_an_experiment_that_is_gone_never_will_be(lab: Lab) -> None:
+    """Another one of its name may show something else."""
+
+    def refuse(method: str, path: str) -> None:
+        if method != "GET" and "/trials" in path:
+            raise Failure(403, "Forbidden", "no")
+
+    lab.program = hangs
+    operator = lab.by_hand()
+    operator.before = refuse
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lambda: lab.status().get("trialsRunning") == 1)
+    ((_, run),) = operator.controller._runs.items()
+    objects = run._opened._trial_objects if run._opened else None
+    lab.until(lambda: objects and objects.behind)
+    lab.api.delete(SMALL)
+    lab.until(lambda: gone(lab))
+    assert objects and not objects.behind
+
+
 def test_a_launch_is_not_tried_again_while_nobody_knows_whose_the_study_is(lab: Lab, tmp_path: Path) -> None:
     tried: list[float] = []
 
