@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any
 
 from kubetuna.trials.attempts import AttemptKey
-from kubetuna.trials.last_words import without_logins
+from kubetuna.trials.masking import masked
 from kubetuna.trials.outcome import DISPLACED_REASONS, RUNNER_REASONS, Outcome
 
 ORDINAL = "kubetuna:ordinal"
@@ -281,8 +281,8 @@ def series_of(value: object) -> dict[str, Sequence[float]]:
 
 
 def bounded(message: str, limit: int = MESSAGE_LIMIT) -> str:
-    """A message short enough for an attribute, a status and an event, without control characters and passwords."""
-    clean = "".join(c if c.isprintable() or c == " " else " " for c in without_logins(message))
+    """A message short enough for an attribute, a status and an event, without control characters and secrets."""
+    clean = "".join(c if c.isprintable() or c == " " else " " for c in masked(message))
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
