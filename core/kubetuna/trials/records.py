@@ -118,6 +118,7 @@ class TrialRecord:
     ``retest_of`` is the trial whose parameters a re-test runs again. ``space`` holds the parameters that were drawn
     from another feasible space than they have now, after an edit. ``retry_of`` is the failed trial in whose place a
     person had this one run; ``added``: a person named its point.
+    Of ``lines_cut`` lines of the latest attempt only the end was read.
     """
 
     number: int
@@ -137,6 +138,7 @@ class TrialRecord:
     repeats: tuple[Mapping[str, float], ...] = ()
     retest_of: int | None = None
     space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    lines_cut: int = 0
     retry_of: int | None = None
     added: bool = False
 
@@ -170,6 +172,8 @@ class TrialRecord:
             shown["retryOf"] = self.retry_of
         if self.added:
             shown["added"] = True
+        if self.lines_cut:
+            shown["linesCut"] = self.lines_cut
         return shown
 
 
@@ -194,6 +198,7 @@ def from_json(shown: Mapping[str, Any]) -> TrialRecord:
         repeats=decode_repeats(shown.get("repeats")),
         retest_of=shown.get("retestOf"),
         space=shown.get("space") or {},
+        lines_cut=int(shown.get("linesCut") or 0),
         retry_of=shown.get("retryOf"),
         added=shown.get("added") is True,
     )
