@@ -209,6 +209,12 @@ BAD: dict[str, Bad] = {
     "a metric's name that ends with a blank": Bad(
         {f"{OBJECTIVE}.objectiveMetricName": "loss "}, f"{OBJECTIVE}.objectiveMetricName"
     ),
+    "a metric's name that turns round what follows": Bad(
+        {f"{OBJECTIVE}.objectiveMetricName": "a\u202eb"}, f"{OBJECTIVE}.objectiveMetricName"
+    ),
+    "a metric's name with a blank that looks like another": Bad(
+        {f"{OBJECTIVE}.additionalMetricNames": ["a\u00a0b"]}, f"{OBJECTIVE}.additionalMetricNames[0]"
+    ),
     "a metric's name that is too long": Bad(
         {f"{OBJECTIVE}.objectiveMetricName": "a" * 201}, f"{OBJECTIVE}.objectiveMetricName"
     ),

@@ -16,6 +16,7 @@ from kubetuna.metrics.nearest import Nearest
 from kubetuna.metrics.numbers import STEP_LIMIT
 from kubetuna.metrics.objects import objects
 from kubetuna.metrics.terminal import is_cut, shown
+from kubetuna.trials.masking import masked
 
 TEXT_LIMIT = 160
 
@@ -89,13 +90,15 @@ def _other(record: Record | None, line: bytes, metrics: Sequence[str]) -> tuple[
             return {"series": name}, f"{len(values)} values, stored with the trial"
         case Protocol(digest):
             return {"protocol": digest}, ""
-    return {}, _why_nothing(shown(line).decode("utf-8", "replace"), metrics)
+    return {}, _why_nothing(_quoted(line), metrics)
 
 
 def _why_nothing(text: str, metrics: Sequence[str]) -> str:
     found = [name for mapping in objects(text) for name in mapping]
     named = [name for name in metrics if name in text]
-    words = {word for name in named for word in re.findall(rf"[\w./-]*{re.escape(name)}[\w./-]*", text)}
+    words = {
+        word for name in named for word in re.findall(rf"[\w./-]{{0,60}}{re.escape(name)}[\w./-]{{0,60}}", text)
+    }
     if not text.strip():
         return "empty"
     if found and set(found) & set(metrics):
@@ -109,7 +112,11 @@ def _why_nothing(text: str, metrics: Sequence[str]) -> str:
     return f"{named[0]} stands in it, but no filter reads a value there" if named else "no metric in it"
 
 
+def _quoted(line: bytes) -> str:
+    return masked(shown(line).decode("utf-8", "replace"), begun=is_cut(line))
+
+
 def _text(line: bytes) -> str:
-    text = shown(line).decode("utf-8", "replace")
+    text = _quoted(line)
     clean = "".join(c if c.isprintable() else " " for c in text[: TEXT_LIMIT + 1])
     return clean if len(clean) <= TEXT_LIMIT else f"{clean[: TEXT_LIMIT - 1]}…"

@@ -19,6 +19,7 @@ from kubetuna.metrics.numbers import finite, step_of
 from kubetuna.metrics.objects import objects
 from kubetuna.metrics.terminal import shown
 from kubetuna.trials.attempts import LINE_LIMIT
+from kubetuna.trials.masking import LONGEST, masked
 
 SERIES_POINTS = 1_000
 NAME_LIMIT = 64
@@ -145,7 +146,7 @@ def _metric_line(place: int | float | None, pairs: Iterable[tuple[str, Any]], te
         value = finite(raw)
         if value is None:
             values.pop(name, None)
-            invalid[name] = str(raw)[:50]
+            invalid[name] = masked(str(raw)[:LONGEST])[:50]
         else:
             invalid.pop(name, None)
             values[name] = value

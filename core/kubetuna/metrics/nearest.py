@@ -15,7 +15,8 @@ from functools import lru_cache
 
 from kubetuna.metrics.filters import compile_filter, default_filter
 from kubetuna.metrics.libraries import LIBRARY_FILTERS
-from kubetuna.metrics.terminal import shown
+from kubetuna.metrics.terminal import is_cut, shown
+from kubetuna.trials.masking import LONGEST, masked
 
 KEPT = 3
 LOOKED_AT = 1_000
@@ -51,7 +52,8 @@ class Nearest:
         low = line.lower()
         if self._looks < MOST_LOOKS and any(beginning in low for beginning in self._beginnings):
             self._looks += 1
-            self._compare(shown(line)[-LOOKED_AT:].decode("utf-8", "replace"))
+            text = shown(line)[-LOOKED_AT - LONGEST :].decode("utf-8", "replace")
+            self._compare(masked(text, begun=is_cut(line) or len(text) > LOOKED_AT)[-LOOKED_AT:])
 
     def _compare(self, text: str) -> None:
         for match in _PAIR.finditer(text):

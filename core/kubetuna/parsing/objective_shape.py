@@ -7,8 +7,9 @@ from kubetuna.parsing.schema import List, Node, Number, Object, Rule, Text
 HOLDS_THE_OBJECTIVE = "holds the objective, which is collected already"
 BELONGS_TO_ONE = "is for several objectives; with one it belongs into spec.objective"
 METRIC_LIMIT = 200
-# Control characters and ends of lines, as a character class has them here and in the API server.
-_UNSEEN = r"\x00-\x1f\x7f-\x9f"
+# As a character class has them here and in the API server: control characters, ends of lines, blanks that look like
+# others, and what turns the direction of all that follows in a table.
+_UNSEEN = r"\x00-\x1f\x7f-\xa0\xad" + "\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff"
 
 
 def _metric(description: str = "", required: bool = False) -> Text:

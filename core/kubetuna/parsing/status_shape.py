@@ -51,6 +51,7 @@ EXPERIMENT_STATUS = open_object(
         "trialsKilled": Integer(description="Trials that were stopped at the experiment's end."),
         "trialsRunning": Integer(description="Trials whose Pod runs."),
         "trialsPending": Integer(description="Trials whose Pod has not started."),
+        "linesCut": Integer(description="Lines of logs that were too long: only their ends were read."),
         "currentOptimalTrial": open_object(
             {"bestTrialName": Text()}, description="The best trial so far, with its parameters and metrics."
         ),
@@ -107,6 +108,7 @@ TRIAL_STATUS = open_object(
         ),
         "repeats": List(_METRICS, high=100, description="The metrics of each run, where there are several."),
         "retestOf": Integer(description="The trial whose parameters this one runs again."),
+        "linesCut": Integer(description="Lines of its log of which only the end was read."),
         "space": Free("object", description="Feasible spaces that it was drawn from and that were edited since."),
         "attempts": List(Free("object"), high=10, description="The latest ten attempts: Pods that ran it."),
     },

@@ -25,6 +25,7 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0
 _SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
 _TRUE = frozenset(("y", "Y", "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"))
 _FALSE = frozenset(("n", "N", "false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"))
+_HALF = re.compile("[\ud800-\udfff]")
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 
 _TAG = "tag:yaml.org,2002:"
@@ -92,7 +93,14 @@ def _based(text: str) -> Any:
 
 
 def _scalar(loader: _Loader, node: Any) -> Any:
-    return node.value if node.style else plain(node.value)
+    return _paired(node.value) if node.style else plain(node.value)
+
+
+def _paired(text: str) -> str:
+    """A text of which JSON may have written a character as two escapes; one of them alone stands for nothing."""
+    if not _HALF.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _typed(kind: type, word: str) -> Any:

@@ -171,6 +171,7 @@ def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:
         "trialsPending": len(snapshot.trials) - running,
         "trialMetricsUnavailable": results.metrics_unavailable,
         **({"trialsQueued": snapshot.queued} if snapshot.queued else {}),
+        **({"linesCut": results.lines_cut} if results.lines_cut else {}),
         **({"attemptsDisplaced": results.displaced} if results.displaced else {}),
         **({"trialsInfeasible": tally.infeasible} if tally.infeasible else {}),
         **({"trialsRetested": tally.retested} if snapshot.spec.retest is not None else {}),

@@ -298,7 +298,10 @@ class Reconciler:
             return
         if trial.attempts:
             self._close(trial, classified, now)
-        self.study.tell(number, classified, self._world.log(trial).reading().values)
+        log = self._world.log(trial)
+        log.forget_unreported()
+        self.study.keep_log_state(number, log.state())
+        self.study.tell(number, classified, log.reading().values)
         self._world.forget(number)
 
     def _close(self, trial: OpenTrial, classified: Classified, now: float) -> None:

@@ -62,6 +62,7 @@ def decode_trial(trial: FrozenTrial, now: Mapping[str, BaseDistribution] = NOTHI
         repeats=decode_repeats(system.get(REPEATS)),
         retest_of=system.get(RETEST),
         space={n: shown(d) for n, d in trial.distributions.items() if own and n in now and d != now[n]},
+        lines_cut=int((system.get(LOG) or {}).get("cut") or 0),
         retry_of=system.get(RETRY),
         added=ADDED in system,
     )

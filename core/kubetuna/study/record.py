@@ -22,7 +22,7 @@ from kubetuna.study.foreign import UNNAMED, adopt, foreign_experiment
 from kubetuna.study.replay import decision_of, snapshot_of
 from kubetuna.study.steering import Steering
 from kubetuna.trials.attempts import SystemClock
-from kubetuna.trials.progress import open_steps, progress_of
+from kubetuna.trials.progress import open_cut, open_steps, progress_of
 from kubetuna.trials.records import (
     EXHAUSTED,
     EXPERIMENT,
@@ -201,7 +201,7 @@ def status_of(
     steering = Steering(attrs)
     replaced = steering.retries.union(t.retry_of for t in trials if t.retry_of is not None)
     now, progress = SystemClock().now(), progress_of(spec, trials, replaced)
-    results = progress.results(open_steps(trials))
+    results = progress.results(open_steps(trials), open_cut(trials))
     snapshot = snapshot_of(spec, trials, started, resource_units(spec), progress, replaced)
     snapshot = replace(
         snapshot,

@@ -174,7 +174,8 @@ class Study:
 
     def results(self) -> Results:
         """What a status shows of this experiment's own trials."""
-        return self._progress.results(sum(len(trial.curve) for trial in self.open.values()))
+        running = self.open.values()
+        return self._progress.results(sum(len(t.curve) for t in running), sum(t.log.get("cut", 0) for t in running))
 
     @property
     def exhausted(self) -> bool:

@@ -16,6 +16,7 @@ from rich.text import Text
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.units import SECONDS_PER_HOUR, count, duration, unit_of
 from kubetuna.planning.status import state_word
+from kubetuna.trials.attempts import LINE_LIMIT
 from kubetuna.trials.constraints import why_no_best
 from kubetuna.trials.environment import feasible, short
 from kubetuna.trials.records import TrialRecord, dumps
@@ -73,6 +74,10 @@ def status_rows(spec: Experiment, status: Mapping[str, Any]) -> list[tuple[str, 
     ]
     if "trialsRetested" in status and spec.retest is not None:
         rows.insert(2, ("re-tests", f"{status['trialsRetested']} of {spec.retest.top} done"))
+    if cut := status.get("linesCut"):
+        rows.append(
+            ("long lines", f"of {count(cut, 'line')} only the end was read: it has more than {LINE_LIMIT:,} bytes")
+        )
     rows += [(f"trial {f['trial']}", f"{f['outcome']}: {f['message']}") for f in status["failures"][-3:]]
     return rows
 

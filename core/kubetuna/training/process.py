@@ -20,6 +20,7 @@ from kubetuna.metrics.curve import json_speaks_for, without
 from kubetuna.metrics.lines import LineReader, MetricLine, Protocol
 from kubetuna.trials.attempts import AttemptKey
 from kubetuna.trials.environment import environment
+from kubetuna.trials.masking import masked
 from kubetuna.trials.substitution import substitute
 
 TERMINATED = 143
@@ -135,7 +136,8 @@ def _started(command: Command) -> subprocess.Popen[bytes]:
 
 
 def _last_words(log: Path) -> str:
-    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line and not line.startswith("{")]
+    text = masked(log.read_text("utf-8", "replace"))
+    lines = [line for line in text.splitlines() if line and not line.startswith("{")]
     return " / ".join(lines[-ERROR_LINES:])[-500:] or "it said nothing"
 
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import re
 
+from kubetuna.trials.masking import masked
+
 LIMIT = 300
 _TRACEBACK = "Traceback (most recent call last):"
-# What stands before a URL's host: a user, mostly with a password. Bounded, since a line may hold many beginnings.
-_LOGIN = re.compile(r"(?<=://)\S{1,200}@")
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def last_words(text: str) -> str:
-    """That line; empty where there is none. Ranks of a distributed trainer may stand before each line."""
+    """That line; empty where there is none. Ranks of a distributed trainer may stand before each line.
+
+    The text is the end of a log, so its first line may have begun earlier.
+    """
     lines = [line.rstrip() for line in _COLOURS.sub("", text).splitlines() if line.strip()]
-    return without_logins(_raised(lines) or (lines[-1].strip() if lines else ""))[:LIMIT]
-
-
-def without_logins(text: str) -> str:
-    """A text that more people read than the log it comes from, without the passwords of its URLs."""
-    return _LOGIN.sub("***@", text)
+    found = _raised(lines) or (lines[-1].strip() if lines else "")
+    return masked(found, begun=len(lines) == 1)[:LIMIT]
 
 
 def _raised(lines: list[str]) -> str:

@@ -37,6 +37,7 @@ class Results:
     saved_seconds: float = 0.0
     ended_at: float | None = None
     displaced: int = 0
+    lines_cut: int = 0
 
 
 class Progress:
@@ -62,7 +63,7 @@ class Progress:
         self._pruned: list[_Runs] = []
         self._ended_at: float | None = None
         self._started = False
-        self._displaced = 0
+        self._displaced = self._lines_cut = 0
         # From start to end of every attempt that ended.
         self.attempt_seconds = 0.0
 
@@ -93,6 +94,7 @@ class Progress:
 
     def _spend(self, record: TrialRecord) -> None:
         self._steps += len(record.steps)
+        self._lines_cut += record.lines_cut
         if record.ended is not None:
             self._ended_at = max(self._ended_at or record.ended, record.ended)
 
@@ -159,8 +161,8 @@ class Progress:
             started=self._started,
         )
 
-    def results(self, open_steps: int = 0) -> Results:
-        """The sums now; ``open_steps`` are those that open trials have reported."""
+    def results(self, open_steps: int = 0, open_cut: int = 0) -> Results:
+        """The sums now; ``open_steps`` are those that open trials have reported, ``open_cut`` their lines cut."""
         mean_steps, mean_seconds = self._complete.means()
         several = self._spec.multi_objective
         return Results(
@@ -174,6 +176,7 @@ class Progress:
             saved_seconds=sum(max(0.0, mean_seconds - own.seconds) for own in self._pruned),
             ended_at=self._ended_at,
             displaced=self._displaced,
+            lines_cut=self._lines_cut + open_cut,
         )
 
 
@@ -214,6 +217,11 @@ def progress_of(spec: Experiment, records: Iterable[TrialRecord], replaced: Cont
 def open_steps(records: Iterable[TrialRecord]) -> int:
     """Steps that the experiment's open trials have reported."""
     return sum(len(r.steps) for r in records if r.own and r.state in OPEN_STATES)
+
+
+def open_cut(records: Iterable[TrialRecord]) -> int:
+    """Lines of the experiment's open trials of which only the end was read."""
+    return sum(r.lines_cut for r in records if r.own and r.state in OPEN_STATES)
 
 
 def eligible(record: TrialRecord) -> bool:

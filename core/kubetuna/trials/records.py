@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any
 
 from kubetuna.trials.attempts import AttemptKey
-from kubetuna.trials.last_words import without_logins
+from kubetuna.trials.masking import masked
 from kubetuna.trials.outcome import DISPLACED_REASONS, RUNNER_REASONS, Outcome
 
 ORDINAL = "kubetuna:ordinal"
@@ -118,6 +118,7 @@ class TrialRecord:
     ``retest_of`` is the trial whose parameters a re-test runs again. ``space`` holds the parameters that were drawn
     from another feasible space than they have now, after an edit. ``retry_of`` is the failed trial in whose place a
     person had this one run; ``added``: a person named its point.
+    Of ``lines_cut`` lines of the latest attempt only the end was read.
     """
 
     number: int
@@ -137,6 +138,7 @@ class TrialRecord:
     repeats: tuple[Mapping[str, float], ...] = ()
     retest_of: int | None = None
     space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    lines_cut: int = 0
     retry_of: int | None = None
     added: bool = False
 
@@ -170,6 +172,8 @@ class TrialRecord:
             shown["retryOf"] = self.retry_of
         if self.added:
             shown["added"] = True
+        if self.lines_cut:
+            shown["linesCut"] = self.lines_cut
         return shown
 
 
@@ -194,6 +198,7 @@ def from_json(shown: Mapping[str, Any]) -> TrialRecord:
         repeats=decode_repeats(shown.get("repeats")),
         retest_of=shown.get("retestOf"),
         space=shown.get("space") or {},
+        lines_cut=int(shown.get("linesCut") or 0),
         retry_of=shown.get("retryOf"),
         added=shown.get("added") is True,
     )
@@ -281,8 +286,8 @@ def series_of(value: object) -> dict[str, Sequence[float]]:
 
 
 def bounded(message: str, limit: int = MESSAGE_LIMIT) -> str:
-    """A message short enough for an attribute, a status and an event, without control characters and passwords."""
-    clean = "".join(c if c.isprintable() or c == " " else " " for c in without_logins(message))
+    """A message short enough for an attribute, a status and an event, without control characters and secrets."""
+    clean = "".join(c if c.isprintable() or c == " " else " " for c in masked(message))
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 

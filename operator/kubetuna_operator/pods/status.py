@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptPhase, ExitFacts
-from kubetuna.trials.last_words import last_words
+from kubetuna.trials.last_words import LIMIT, last_words
+from kubetuna.trials.records import bounded
 from kubetuna_operator import (
     ANNOTATION_EXPERIMENT,
     ANNOTATION_PARAMS,
@@ -206,7 +207,7 @@ def _exit(pod: Mapping[str, Any], state: Mapping[str, Any]) -> ExitFacts | None:
         reason = "Deleted"
     if reason is None and _is_being_stopped(pod):
         reason = "DeadlineExceeded"
-    return ExitFacts(code, None, reason, (who + _message(status, ended))[:300])
+    return ExitFacts(code, None, reason, bounded(who + _message(status, ended), LIMIT))
 
 
 def _failed_init(status: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -222,7 +223,9 @@ def _disruption(status: Mapping[str, Any]) -> ExitFacts | None:
     """Who takes the Pod away, as soon as they say so: Kubernetes itself, or the queue Kueue."""
     for condition in mappings(status.get("conditions")):
         if condition.get("status") == "True" and condition.get("type") == "DisruptionTarget":
-            return ExitFacts(reason=text(condition.get("reason")), message=text(condition.get("message"))[:300])
+            return ExitFacts(
+                reason=text(condition.get("reason")), message=bounded(text(condition.get("message")), LIMIT)
+            )
         if condition.get("status") == "True" and condition.get("type") == "TerminationTarget":
             return ExitFacts(reason="StoppedByQueue", message=_why(condition))
     return None
@@ -288,4 +291,4 @@ def _waiting(status: Mapping[str, Any]) -> tuple[str | None, str]:
 
 
 def _why(said: Mapping[str, Any]) -> str:
-    return f"{text(said.get('reason'))}: {text(said.get('message'))}"[:300]
+    return bounded(f"{text(said.get('reason'))}: {text(said.get('message'))}", LIMIT)

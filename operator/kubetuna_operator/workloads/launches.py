@@ -19,6 +19,7 @@ from typing import Any
 from kubetuna.experiment.kinds import KINDS
 from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts, attempt_name
+from kubetuna.trials.records import bounded
 from kubetuna_operator import ANNOTATION_PARAMS
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
@@ -185,7 +186,7 @@ class Launches:
     def _refuse(
         self, request: AttemptRequest, why: str, final: bool = False, gated: bool = False, unsure: bool = False
     ) -> None:
-        now, before, why = self._clock.now(), self._open.get(request.key), why[:300]
+        now, before, why = self._clock.now(), self._open.get(request.key), bounded(why, 300)
         since, tries = (before.since, before.tries + 1) if before else (now, 1)
         stuck, unsure = _stuck(before, final, now), unsure or (before is not None and before.unsure)
         self._open[request.key] = _Awaited(request, since, now, tries, why, stuck, gated, unsure)
@@ -254,7 +255,7 @@ class Launches:
             self._api.create(self._pod_path, pod, low_priority=True, dryRun="All")
         except Refused as error:
             stuck = _stuck(launch, not _passes(error), self._clock.now())
-            return replace(launch, why=error.message[:300], stuck=stuck)
+            return replace(launch, why=bounded(error.message, 300), stuck=stuck)
         except Unreachable:
             # As above.
             pass

@@ -248,3 +248,10 @@ def test_a_tag_that_does_not_fit_is_refused(text: str) -> None:
 def test_a_place_that_is_not_in_the_file_is_told_with_how_items_are_named() -> None:
     with pytest.raises(SpecError, match=r"no such place in the file; an item of a list is like parameters\[0\]"):
         parse_file_text(experiment("", command=["python"]), sets=("parameters.0.feasibleSpace.max=3",))
+
+
+@pytest.mark.parametrize(
+    ("escaped", "text"), [(r"\ud83c\udf89", "🎉"), (r"a\ud83cb", "a\ufffdb"), (r"\udf89\ud83c", "\ufffd\ufffd")]
+)
+def test_a_character_that_json_escapes_as_a_pair_is_one(escaped: str, text: str) -> None:
+    assert load_documents(f'{{"{escaped}": "{escaped}"}}') == [{text: text}]

@@ -20,6 +20,7 @@ from kubetuna.analysis.report.view import View, value_of
 from kubetuna.experiment.model import Parameter, Value
 from kubetuna.experiment.units import count
 from kubetuna.study.edited_space import edit_note
+from kubetuna.trials.attempts import LINE_LIMIT
 
 # Random search finds one of the best 5 % with probability 0.95 after 59 trials (0.95 ** 59 < 0.05).
 MANY_TRIALS = 59
@@ -57,7 +58,7 @@ def checks(view: View, luck: Luck | None = None, added: Sequence[Check] = ()) ->
     """All findings: a domain's own, selection bias, then the rest, warnings first."""
     if not view.eligible:
         return [Check("care", f"Nothing to check yet: {view.why_no_best}."), *_failures(view)]
-    questions = (_trials, _edited, _gap, _edges, _late, _failures, _interim, _noise)
+    questions = (_trials, _edited, _cut, _gap, _edges, _late, _failures, _interim, _noise)
     found = [check for ask in questions for check in ask(view)]
     order = ("care", "good", "note")
     return [*added, *_luck(luck), *sorted(found, key=lambda c: order.index(c.mark))]
@@ -79,6 +80,12 @@ def _interim(view: View) -> Iterator[Check]:
 def _edited(view: View) -> Iterator[Check]:
     if note := edit_note(view.spec, view.trials):
         yield Check("note", f"{note[0].upper()}{note[1:]}.")
+
+
+def _cut(view: View) -> Iterator[Check]:
+    if cut := sum(t.lines_cut for t in view.trials):
+        lines = f"Of {count(cut, 'line')} of the logs only the end was read"
+        yield Check("note", f"{lines}: each has more than {LINE_LIMIT:,} bytes.")
 
 
 def _trials(view: View) -> Iterator[Check]:
