@@ -83,20 +83,20 @@ def run(
         while True:
             opened = open_study(engine, spec, name, str(who), clock.now(), lambda: secrets.randbits(31))
             try:
-                return _run_opened(spec, opened, clock, watchers, interrupt, held)
+                return _run_opened(opened, clock, watchers, interrupt, held)
             except ForeignTrials as error:
                 # Nothing was done about what could not be written, so the next look plans it again.
                 watchers.unavailable(f"{error}; the study is read again")
 
 
 def _run_opened(
-    spec: Experiment,
     opened: Opened,
     clock: SystemClock,
     watchers: Watchers,
     interrupt: threading.Event,
     held: StudyLock,
 ) -> RunResult:
+    spec = opened.spec
     folder = _folder(spec, opened)
     home = began_in(folder)
     executor = ProcessExecutor(folder, spec, _render(spec), clock, home=home)

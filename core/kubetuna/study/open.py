@@ -18,6 +18,7 @@ from kubetuna.experiment.model import Experiment
 from kubetuna.parsing.edits import editable_fields, immutable_changes
 from kubetuna.store.reader import study_attributes
 from kubetuna.store.storage import JournaledStorage
+from kubetuna.study.begun import as_begun
 from kubetuna.study.study import Study
 from kubetuna.study.warm_start import Earlier, take_over
 from kubetuna.trials import records
@@ -28,8 +29,12 @@ DESCRIPTION = "description"
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An open study with what is stored about its experiment; ``notes`` say what a warm start left out."""
+    """An open study with what is stored about its experiment; ``notes`` say what a warm start left out.
 
+    ``spec`` is the one that was given, with the search that the study was begun with.
+    """
+
+    spec: Experiment
     study: Study
     storage: JournaledStorage
     uid: str
@@ -60,7 +65,9 @@ def open_study(
     storage = JournaledStorage.open(engine, study_name, directions, writer=writer, seen_as=spec.name)
     attrs = storage.get_study_system_attrs(storage.study_id)
     _refuse_other_spec(attrs, spec, study_name)
-    keep = _keeper(storage, attrs)
+    spec, keep = as_begun(spec, attrs), _keeper(storage, attrs)
+    if is_new:
+        keep(records.USUAL_ALGORITHM, spec.algorithm.name)
     keep(records.EXPERIMENT, dict(spec.raw), replace=True)
     seed = keep(records.SEED, draw() if spec.algorithm.seed is None else spec.algorithm.seed)
     uid = keep(records.UID, f"{draw():08x}")
@@ -75,7 +82,7 @@ def open_study(
     storage.flush()
     started_from = replace(spec, warm_start=(*spec.warm_start, *warm["points"]))
     study = Study(storage, storage, started_from, int(seed))
-    return Opened(study, storage, str(uid), float(started), tuple(warm["notes"]))
+    return Opened(spec, study, storage, str(uid), float(started), tuple(warm["notes"]))
 
 
 def _keeper(storage: JournaledStorage, attrs: dict[str, Any]) -> Callable[..., Any]:

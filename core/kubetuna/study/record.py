@@ -16,6 +16,7 @@ from kubetuna.experiment.resources import resource_unit, resource_units
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.planning.status import Moment, render
 from kubetuna.store.reader import ReadStudy
+from kubetuna.study.begun import as_begun
 from kubetuna.study.decoding import decode_trial
 from kubetuna.study.foreign import UNNAMED, adopt, foreign_experiment
 from kubetuna.study.replay import decision_of, snapshot_of
@@ -124,7 +125,7 @@ def study_record(found: ReadStudy, store: str) -> StudyRecord:
     attrs = found.system_attrs
     trials = tuple(decode_trial(t) for t in found.trials)
     if EXPERIMENT in attrs:
-        spec = parse_experiment(attrs[EXPERIMENT])
+        spec = as_begun(parse_experiment(attrs[EXPERIMENT]), attrs)
         first = (*spec.warm_start, *attrs.get(WARM_START, {}).get("points", ()))
         started = float(attrs.get(STARTED, 0.0))
         status = status_of(replace(spec, warm_start=first), trials, started, attrs)

@@ -70,8 +70,10 @@ def status_rows(spec: Experiment, status: Mapping[str, Any]) -> list[tuple[str, 
         ("spent", _hours(status["spent"]) + f", {count(status['spent']['steps'], 'step')}"),
         ("saved by pruning", _saved(spec, status["savedByPruning"])),
     ]
+    if "search" in status:
+        rows.insert(1, ("search", status["search"]))
     if "trialsRetested" in status and spec.retest is not None:
-        rows.insert(2, ("re-tests", f"{status['trialsRetested']} of {spec.retest.top} done"))
+        rows.insert(-3, ("re-tests", f"{status['trialsRetested']} of {spec.retest.top} done"))
     rows += [(f"trial {f['trial']}", f"{f['outcome']}: {f['message']}") for f in status["failures"][-3:]]
     return rows
 
