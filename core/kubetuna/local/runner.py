@@ -87,14 +87,13 @@ def run(
             opened = open_study(engine, spec, name, str(who), clock.now(), lambda: secrets.randbits(31))
             try:
                 requests = StoredRequests(engine, name, clock.now)
-                return _run_opened(spec, opened, clock, watchers, interrupt, held, requests)
+                return _run_opened(opened, clock, watchers, interrupt, held, requests)
             except ForeignTrials as error:
                 # Nothing was done about what could not be written, so the next look plans it again.
                 watchers.unavailable(f"{error}; the study is read again")
 
 
 def _run_opened(
-    spec: Experiment,
     opened: Opened,
     clock: SystemClock,
     watchers: Watchers,
@@ -102,6 +101,7 @@ def _run_opened(
     held: StudyLock,
     requests: StoredRequests,
 ) -> RunResult:
+    spec = opened.spec
     folder = _folder(spec, opened)
     home = began_in(folder)
     executor = ProcessExecutor(folder, spec, _render(spec), clock, home=home)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kubetuna.errors import Problem, SpecError
+from kubetuna.experiment.automatic import AUTO
 from kubetuna.experiment.field_errors import forbidden, invalid, unsupported
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Retest
 from kubetuna.parsing import left_out
@@ -119,7 +120,7 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
     limits = parse_limits(spec, preset)
     names = declared_names(spec)
     template = parse_template(spec, names)
-    sampler = _algorithm(spec, "algorithm")
+    sampler = _algorithm(spec, "algorithm", top.raw("apiVersion") == KATIB)
     pruner = _algorithm(spec, "earlyStopping")
     metrics = (*(o.metric for o in objectives), *additional)
     constraints = parse_constraints(spec, parameters, names, metrics)
@@ -236,13 +237,14 @@ def _settings(fields: Fields) -> list[tuple[str, object]]:
     return [(str(i.get("name")), i.get("value")) for i in items if isinstance(i, Mapping)]
 
 
-def _algorithm(spec: Fields, field: str) -> Algorithm | None:
+def _algorithm(spec: Fields, field: str, katib: bool = False) -> Algorithm | None:
     """The sampler (``algorithm``) or the pruner (``earlyStopping``)."""
     from kubetuna.search.settings import resolve_pruner, resolve_sampler
 
     if field not in spec:
-        # Katib demands an algorithm; Optuna's default sampler is what a user of neither would expect.
-        return Algorithm("tpe") if field == "algorithm" else None
+        # Katib demands an algorithm: what a file of its kind without one got stays as it is.
+        usual = "tpe" if katib else AUTO
+        return Algorithm(usual) if field == "algorithm" else None
     fields = spec.child(field)
     name = fields.text("algorithmName")
     if name is None or not fields.sound():

@@ -49,7 +49,7 @@ NAME = Text(
 
 
 def _sampler(names: tuple[str, ...] = ()) -> Object:
-    return _algorithm(names, "The sampler, with its settings (tpe).")
+    return _algorithm(names, "The sampler, with its settings (auto).")
 
 
 def _pruner(names: tuple[str, ...] = ()) -> Object:

@@ -42,6 +42,7 @@ EXPERIMENT_STATUS = open_object(
         "state": Text(description=f"{_STATES}."),
         "progress": Text(description="Trials that ended, of those to make, such as 12/20."),
         "message": Text(description="Why the experiment ended or was rejected."),
+        "search": Text(description="What the search of algorithm auto does, and why."),
         "observedGeneration": Integer(description="The generation of the spec that this status describes."),
         "trials": Integer(description="Trials so far, open ones among them."),
         "trialsSucceeded": Integer(description="Trials that ended well."),

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubetuna.experiment.automatic import search_sentence
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.units import SECONDS_PER_HOUR, SLOT, Unit
 from kubetuna.planning.stopping import StopDecision, is_over
@@ -60,6 +61,7 @@ def render(snapshot: Snapshot, end: StopDecision | None, results: Results, momen
         "lastReconcileTime": timestamp(moment.now),
         "conditions": conditions(snapshot, end, moment, since),
         "state": state(snapshot, end),
+        "search": search_sentence(snapshot.spec),
         "currentOptimalTrial": optimal(snapshot.spec, results.best),
         **_counts(snapshot, results),
         **_lists(snapshot, results),

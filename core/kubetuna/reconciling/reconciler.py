@@ -300,7 +300,7 @@ class Reconciler:
             self._close(trial, classified, now)
         log = self._world.log(trial)
         log.forget_unreported()
-        self.study.keep_log_state(number, log.state())
+        self.study.open[number].keep_log(log.state())
         self.study.tell(number, classified, log.reading().values)
         self._world.forget(number)
 

@@ -14,6 +14,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning
 
+from kubetuna.experiment.automatic import AUTO
 from kubetuna.experiment.model import Algorithm, Experiment
 from kubetuna.search.gaussian.sampler import GaussianProcessSampler
 from kubetuna.search.halving import FEWEST, HalvingPruner
@@ -68,6 +69,8 @@ _GENETIC = {
 }
 
 SAMPLERS: Mapping[str, Entry] = {
+    # Which of the others proposes a trial is decided trial by trial; each with its usual settings.
+    AUTO: Entry(GaussianProcessSampler, renamed={"random_state": "seed"}),
     "random": Entry(optuna.samplers.RandomSampler, renamed={"random_state": "seed"}),
     "tpe": Entry(
         optuna.samplers.TPESampler,

@@ -21,6 +21,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from kubetuna.errors import EveryPointTried, SearchExhausted
+from kubetuna.experiment.automatic import sampler_of
 from kubetuna.experiment.model import Experiment, Parameter, Value
 from kubetuna.experiment.steps import written
 from kubetuna.search.catalogue import SAMPLERS
@@ -237,18 +238,18 @@ class Proposer:
                 sequence = PlacedSequence(seed=self._seed, warn_independent_sampling=False, **settings)
                 sequence.place = ordinal + redraw * QMC_STRIDE
                 return sequence
-            return self._build(settings, self._stream(number, redraw))
+            return self._build(sampler_of(self._spec, number), settings, self._stream(number, redraw))
 
-    def _build(self, settings: dict[str, Any], seed: int) -> BaseSampler:
-        if self._name in GRIDS:
+    def _build(self, name: str, settings: dict[str, Any], seed: int) -> BaseSampler:
+        if name in GRIDS:
             return RandomSampler(seed=seed)
-        if self._name in ("tpe", "cmaes"):
+        if name in ("tpe", "cmaes"):
             settings["warn_independent_sampling"] = False
-        if self._name == "tpe" and any(p.when is not None for p in self._parameters):
+        if name == "tpe" and any(p.when is not None for p in self._parameters):
             # Without groups one conditional trial poisons the joint model of all the others.
             settings.setdefault("multivariate", True)
             settings.setdefault("group", settings["multivariate"])
-        sampler: BaseSampler = SAMPLERS[self._name].target(seed=seed, **settings)
+        sampler: BaseSampler = SAMPLERS[name].target(seed=seed, **settings)
         return sampler
 
     def told(

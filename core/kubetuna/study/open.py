@@ -18,6 +18,7 @@ from kubetuna.experiment.model import Experiment
 from kubetuna.parsing.edits import editable_fields, immutable_changes, space_edited, space_faults
 from kubetuna.store.reader import study_attributes
 from kubetuna.store.storage import JournaledStorage
+from kubetuna.study.begun import as_begun
 from kubetuna.study.edited_space import within
 from kubetuna.study.study import Study
 from kubetuna.study.warm_start import Earlier, take_over
@@ -29,8 +30,12 @@ DESCRIPTION = "description"
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An open study with what is stored about its experiment; ``notes`` say what a warm start left out."""
+    """An open study with what is stored about its experiment; ``notes`` say what a warm start left out.
 
+    ``spec`` is the one that was given, with the search that the study was begun with.
+    """
+
+    spec: Experiment
     study: Study
     storage: JournaledStorage
     uid: str
@@ -61,7 +66,9 @@ def open_study(
     storage = JournaledStorage.open(engine, study_name, directions, writer=writer, seen_as=spec.name)
     attrs = storage.get_study_system_attrs(storage.study_id)
     _refuse_other_spec(attrs, spec, study_name)
-    keep = _keeper(storage, attrs)
+    spec, keep = as_begun(spec, attrs), _keeper(storage, attrs)
+    if is_new:
+        keep(records.USUAL_ALGORITHM, spec.algorithm.name)
     if space_edited(known.get(records.EXPERIMENT), spec.raw):
         # Another space has other points: what was said of an end of the search may hold no longer.
         for said in {records.EXHAUSTED, records.UNSEARCHABLE} & attrs.keys():
@@ -80,7 +87,7 @@ def open_study(
     storage.flush()
     started_from = replace(spec, warm_start=(*spec.warm_start, *within(spec, warm["points"])))
     study = Study(storage, storage, started_from, int(seed))
-    return Opened(study, storage, str(uid), float(started), (*warm["notes"], *study.notes))
+    return Opened(spec, study, storage, str(uid), float(started), (*warm["notes"], *study.notes))
 
 
 def _keeper(storage: JournaledStorage, attrs: dict[str, Any]) -> Callable[..., Any]:

@@ -17,6 +17,7 @@ from kubetuna.parsing.parse import parse_experiment
 from kubetuna.planning.status import Moment, render, state_word
 from kubetuna.search.space import space_of
 from kubetuna.store.reader import Others, ReadStudy
+from kubetuna.study.begun import as_begun
 from kubetuna.study.decoding import decode_trial
 from kubetuna.study.foreign import UNNAMED, adopt, foreign_experiment
 from kubetuna.study.replay import decision_of, snapshot_of
@@ -126,7 +127,7 @@ def study_record(found: ReadStudy, store: str, others: Others | None = None) -> 
     """What a store holds of a study; one that another program made gets an experiment that describes it."""
     attrs = found.system_attrs
     if EXPERIMENT in attrs:
-        spec = parse_experiment(attrs[EXPERIMENT])
+        spec = as_begun(parse_experiment(attrs[EXPERIMENT]), attrs)
         trials = tuple(decode_trial(t, space_of(spec)) for t in found.trials)
         first = (*spec.warm_start, *attrs.get(WARM_START, {}).get("points", ()))
         started = float(attrs.get(STARTED, 0.0))

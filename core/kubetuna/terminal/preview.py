@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kubetuna.experiment.automatic import search_sentence
 from kubetuna.experiment.model import Experiment, Parameter
 from kubetuna.experiment.resources import accelerators, resource_unit, resource_units
 from kubetuna.experiment.units import GPU, SECONDS_PER_HOUR, SLOT, Unit, count, duration
@@ -27,6 +28,7 @@ def preview(spec: Experiment) -> Preview:
         "space": [_parameter(p) for p in spec.parameters],
         "points": cardinality(spec),
         "algorithm": {"name": spec.algorithm.name, "settings": dict(spec.algorithm.settings)},
+        "search": search_sentence(spec),
         "earlyStopping": None
         if spec.pruner is None
         else {"name": spec.pruner.name, "settings": dict(spec.pruner.settings), "on": spec.curve.metric},
@@ -105,6 +107,7 @@ def preview_text(shown: dict[str, Any]) -> str:
     lines = [
         f"{shown['name']}: {goals}",
         f"  sampler {shown['algorithm']['name']}, pruner {pruner}, {trials} trials, {shown['parallel']} at a time",
+        *([f"  search: {shown['search']}"] if shown["search"] else []),
         *([f"  {_runs_line(shown)}"] if shown["repeats"] > 1 or shown["retest"] else []),
         f"  space ({points}):",
         *(f"    {_space_line(p)}" for p in shown["space"]),

@@ -72,8 +72,10 @@ def status_rows(spec: Experiment, status: Mapping[str, Any]) -> list[tuple[str, 
         ("spent", _hours(status["spent"]) + f", {count(status['spent']['steps'], 'step')}"),
         ("saved by pruning", _saved(spec, status["savedByPruning"])),
     ]
+    if "search" in status:
+        rows.insert(1, ("search", status["search"]))
     if "trialsRetested" in status and spec.retest is not None:
-        rows.insert(2, ("re-tests", f"{status['trialsRetested']} of {spec.retest.top} done"))
+        rows.insert(-3, ("re-tests", f"{status['trialsRetested']} of {spec.retest.top} done"))
     if cut := status.get("linesCut"):
         rows.append(
             ("long lines", f"of {count(cut, 'line')} only the end was read: it has more than {LINE_LIMIT:,} bytes")

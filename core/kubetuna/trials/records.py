@@ -36,6 +36,8 @@ HALTED = "kubetuna:halted"
 
 EXPERIMENT = "kubetuna:experiment"
 SEED = "kubetuna:seed"
+# What is done where the spec names no algorithm, as it was when the study was made; absent in older ones.
+USUAL_ALGORITHM = "kubetuna:usual-algorithm"
 STARTED = "kubetuna:started"
 RESOURCE = "kubetuna:resource"
 PROTOCOL = "kubetuna:protocol"

@@ -77,7 +77,7 @@ def open_experiment(
         if accepted is None:
             return Refusal(problems)
         spec, opened = accepted, _open(context, accepted, ref)
-    return OpenExperiment(context, ref, spec, opened, writer, deleted, problems)
+    return OpenExperiment(context, ref, opened.spec, opened, writer, deleted, problems)
 
 
 def _open(context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> Opened:

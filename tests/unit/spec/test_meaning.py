@@ -117,7 +117,7 @@ def test_defaults() -> None:
     for field in ("parallelTrialCount", "algorithm"):
         del source["spec"][field]
     spec = parse_file_text(yaml.safe_dump(source))
-    assert spec.parallel == 3 and spec.algorithm.name == "tpe" and spec.pruner is None and spec.retry_limit == 0
+    assert spec.parallel == 3 and spec.algorithm.name == "auto" and spec.pruner is None and spec.retry_limit == 0
     assert spec.template.primary_container == "trial" and spec.max_failed is None
 
 

@@ -28,6 +28,7 @@ RANKING_LEAD = "Values that the best trials share are safer to keep than those i
 def head(view: View) -> str:
     """The title and one sentence with the result."""
     about = f"<br>{esc(view.spec.description)}" if view.spec.description else ""
+    about += f"<br>Search: {esc(view.status['search'])}." if view.status.get("search") else ""
     return header(
         "Hyperparameter tuning report", view.spec.name, answer(view) + about, view.generated, _progress(view)
     )

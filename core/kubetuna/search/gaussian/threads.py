@@ -1,9 +1,9 @@
 """One thread of linear algebra for as long as a proposal takes.
 
-Its matrices are small: further threads wait for each other, on a busy machine ten times longer than the work takes,
-and sum up in another order, so that the last digits depend on the number of cores. numpy and scipy bring an
-OpenBLAS each, which takes a number of threads from the environment only when it is loaded, and by a function at any
-time.
+Its matrices are small: further threads wait for each other, on a busy machine ten times longer than the work
+takes, and sum up in another order, so that the last digits depend on the number of cores. numpy and scipy bring an
+OpenBLAS each, which reads a number of threads from the environment only when it is loaded, and takes one from a
+function at any time.
 """
 
 from __future__ import annotations

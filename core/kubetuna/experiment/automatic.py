@@ -1,0 +1,53 @@
+"""The search where nobody chose one, ``auto``: which sampler proposes which trial, and why, in one sentence.
+
+A Gaussian process makes the most of few trials, and TPE of many. Who proposes a trial follows from its number and
+from what cannot be edited, so a restart, or an edit of the trials to make, changes nothing.
+"""
+
+from __future__ import annotations
+
+from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.units import count
+
+AUTO = "auto"
+PROCESS, TREES = "gp", "tpe"
+# The trial from which on there is enough to learn from for what costs less.
+HANDED_OVER = 50
+# Of more parameters a process learns too little before that.
+WIDEST = 30
+
+
+def sampler_of(spec: Experiment, number: int) -> str:
+    """The name of the sampler that proposes the trial of this number."""
+    if spec.algorithm.name != AUTO:
+        return spec.algorithm.name
+    return PROCESS if number < HANDED_OVER and not _out_of_reach(spec) else TREES
+
+
+def search_sentence(spec: Experiment) -> str | None:
+    """What ``auto`` does and why; None where the sampler was named."""
+    if spec.algorithm.name != AUTO:
+        return None
+    reasons = [_out_of_reach(spec) or count(len(spec.parameters), "parameter")]
+    reasons.append("no limit of trials" if spec.max_trials is None else count(spec.max_trials, "trial"))
+    if any(c.over == "metrics" for c in spec.constraints):
+        reasons.append("what violates a constraint over metrics is avoided")
+    return f"{_stages(spec)}: {', '.join(reasons)}"
+
+
+def _out_of_reach(spec: Experiment) -> str:
+    """Why the process proposes nothing; empty where it does."""
+    parameters, conditional = len(spec.parameters), sum(p.when is not None for p in spec.parameters)
+    if spec.multi_objective:
+        return f"{len(spec.objectives)} objectives"
+    if conditional:
+        return f"{conditional} of {count(parameters, 'parameter')} with a condition"
+    return f"{parameters} parameters, more than {WIDEST}" if parameters > WIDEST else ""
+
+
+def _stages(spec: Experiment) -> str:
+    if _out_of_reach(spec):
+        return "TPE"
+    if spec.max_trials is not None and spec.max_trials <= HANDED_OVER:
+        return "Gaussian process"
+    return f"Gaussian process until trial {HANDED_OVER}, then TPE"
