@@ -21,6 +21,7 @@ from tests.apiserver import resources
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.operating import Process
 from tests.apiserver.resources import PODS, Object, Resource, Target
+from tests.fakes import look
 from tests.spec_table import ABSENT, TRIAL, document
 from tests.unit.operator.test_pod_executor import KEY, NAME, order
 
@@ -120,7 +121,7 @@ def test_a_further_kind_that_ended_without_a_pod_is_made_again(cluster: tuple[Cl
     world.server.change(team, lambda t: t.update(status=done), TEAMS)
     for _ in range(2):
         world.clock.time += 6
-        (facts,) = place.observe()
+        (facts,) = look(place)
         assert facts.phase == "pending"
     assert world.server.objects.of(TEAMS)[0]["metadata"]["uid"] != team["metadata"]["uid"]
 

@@ -20,6 +20,7 @@ from tests.apiserver.failures import Failure
 from tests.apiserver.operating import Process
 from tests.apiserver.resources import EVENTS, JOBS, JOBSETS, PYTORCH_JOBS, WORKFLOWS, Object
 from tests.contract.test_place import IN_PHASE, WORKLOADS
+from tests.fakes import look
 from tests.local.runs import experiment
 from tests.unit.operator.test_pod_executor import KEY, NAME, order
 
@@ -57,7 +58,7 @@ class Works:
             self.kubelet.start(name)
 
     def facts(self) -> AttemptFacts | None:
-        return next((f for f in self.place.observe() if f.key == KEY), None)
+        return next((f for f in look(self.place) if f.key == KEY), None)
 
     def until(self, check: Any) -> AttemptFacts:
         def look() -> AttemptFacts | None:
@@ -383,7 +384,7 @@ def test_who_takes_over_adopts_by_uid_and_parameters(make: Any) -> None:
     works.run(*TRAINING)
     later = works.take_over()
     later.launch(order())
-    works.cluster.until(lambda: [f for f in later.observe() if f.phase == "running"])
+    works.cluster.until(lambda: [f for f in look(later) if f.phase == "running"])
     stranger = works.take_over()
     stranger.launch(order("another"))
     assert "is there and is not ours" in stranger.stalled()
