@@ -26,6 +26,11 @@ JOB = {
     "kind": "Job",
     "spec": {"template": {"spec": {"containers": [{"name": "trial", "image": "python"}]}}},
 }
+JOBSET = {
+    "apiVersion": "jobset.x-k8s.io/v1alpha2",
+    "kind": "JobSet",
+    "spec": {"replicatedJobs": [{"name": "a", "replicas": 2, "template": {"spec": JOB["spec"]}}]},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,16 @@ GOOD: dict[str, Mapping[str, Any]] = {
     },
     "Katib's settings as text": _settings("tpe", n_startup_trials="3", random_state="7"),
     "a Job": {TRIAL: JOB},
+    "a Job of several Pods": {
+        TRIAL: {**JOB, "spec": {**JOB["spec"], "parallelism": 2, "completions": 4, "completionMode": "Indexed"}}  # type: ignore[dict-item]
+    },
+    "a JobSet": {TRIAL: JOBSET},
+    "a kind of its own": {
+        TRIAL: {**JOBSET, "apiVersion": "example.org/v1", "kind": "Workflow"},
+        f"{TEMPLATE}.successCondition": 'status.[@this].#(phase=="Succeeded")#',
+        f"{TEMPLATE}.failureCondition": 'status.[@this].#(phase=="Failed")#',
+        f"{TEMPLATE}.primaryPodLabels": {"role": "leader"},
+    },
     "a Job with a deadline": {TRIAL: {**JOB, "spec": {**JOB["spec"], "activeDeadlineSeconds": 60}}},  # type: ignore[dict-item]
     "placeholders": {
         f"{TEMPLATE}.trialParameters": [{"name": "rate", "reference": "x", "description": "the rate"}],
@@ -351,6 +366,20 @@ BAD: dict[str, Bad] = {
     ),
     "no template": Bad({TEMPLATE: ABSENT}, TEMPLATE),
     "a template of another kind": Bad({f"{TRIAL}.kind": "Deployment"}, f"{TRIAL}.kind"),
+    "another version of a known kind without conditions": Bad(
+        {TRIAL: {**JOBSET, "apiVersion": "jobset.x-k8s.io/v2"}}, f"{TRIAL}.kind"
+    ),
+    "a kind that is no name": Bad({f"{TRIAL}.kind": "pod"}, f"{TRIAL}.kind"),
+    "a workload of no number of Pods": Bad(
+        {TRIAL: {**JOB, "spec": {**JOB["spec"], "parallelism": "two"}}},  # type: ignore[dict-item]
+        f"{TRIAL}.spec.parallelism",
+        server=False,
+    ),
+    "a condition that cannot be read": Bad(
+        {TRIAL: JOBSET, f"{TEMPLATE}.successCondition": "status.@this"},
+        f"{TEMPLATE}.successCondition",
+        server=False,
+    ),
     "a Pod of another version": Bad({f"{TRIAL}.apiVersion": "v2"}, f"{TRIAL}.apiVersion"),
     "a template with a name": Bad({f"{TRIAL}.metadata": {"name": "mine"}}, f"{TRIAL}.metadata.name"),
     "a Pod that restarts": Bad({f"{TRIAL}.spec.restartPolicy": "Always"}, f"{TRIAL}.spec.restartPolicy"),

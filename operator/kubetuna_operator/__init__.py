@@ -9,6 +9,8 @@ LABEL_EXPERIMENT = "kubetuna.dev/experiment"
 LABEL_TRIAL = "kubetuna.dev/trial"
 LABEL_REPEAT = "kubetuna.dev/repeat"
 LABEL_ATTEMPT = "kubetuna.dev/attempt"
+# Which of an attempt's Pods is read, where it has several.
+LABEL_PRIMARY = "kubetuna.dev/primary"
 LABEL_TOLD = "kubetuna.dev/told"
 ANNOTATION_PARAMS = "kubetuna.dev/params-hash"
 ANNOTATION_EXPERIMENT = "kubetuna.dev/experiment-uid"

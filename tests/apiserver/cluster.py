@@ -14,6 +14,7 @@ from tests.apiserver.kubelet import Kubelet
 from tests.apiserver.pool import connect
 from tests.apiserver.resources import NAMESPACES, Target
 from tests.apiserver.server import Handler, Server
+from tests.apiserver.workload_controllers import WorkloadControllers
 from tests.fakes import FakeClock
 
 NAMESPACE = "lab"
@@ -28,6 +29,7 @@ class Cluster:
         self.server = Server(self.clock, random.Random(seed))
         self.kubelet = Kubelet(self.server, NAMESPACE)
         self.jobs = JobController(self.server)
+        self.workloads = WorkloadControllers(self.server)
         self.server.writes.create(Target(NAMESPACES), {"metadata": {"name": NAMESPACE}}, {})
 
     def api(self, handle: Handler | None = None) -> Api:
@@ -42,7 +44,9 @@ class Cluster:
     def step(self) -> None:
         """Let the controllers and kubelets do all that is to be done now."""
         with self.server.changed:
-            while any([self.jobs.tick(), self.kubelet.tick(), self.server.deletion.collect()]):
+            while any(
+                [self.jobs.tick(), self.workloads.tick(), self.kubelet.tick(), self.server.deletion.collect()]
+            ):
                 pass
 
     def advance(self, seconds: float) -> None:

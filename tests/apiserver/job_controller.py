@@ -1,4 +1,4 @@
-"""The Job controller, one round at a time: a Job's Pod, and what its end makes of the Job."""
+"""The Job controller, one round at a time: a Job's Pods, and what their ends make of the Job."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from tests.apiserver.failures import Failure
 from tests.apiserver.resources import JOBS, PODS, Object, Target
 from tests.apiserver.server import Server
 
+INDEX = "batch.kubernetes.io/job-completion-index"
+
 
 class JobController:
-    """Makes one Pod for every Job, and never another one: all that ``backoffLimit: 0`` allows."""
+    """Makes the Pods of every Job, each once, as ``backoffLimit: 0`` wants it. One that fails ends the others."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -21,32 +23,55 @@ class JobController:
             return any(steps)
 
     def _step(self, job: Object) -> bool:
-        pod = next((p for p in self._server.objects.of(PODS, job["metadata"]["namespace"]) if _owns(job, p)), None)
-        made = (job.get("status") or {}).get("active", 0)
-        if pod is None and not made:
-            return self._make_pod(job)
-        if pod is not None and pod["status"]["phase"] not in ("Succeeded", "Failed"):
-            return False
-        ended = "Complete" if pod is not None and pod["status"]["phase"] == "Succeeded" else "Failed"
+        pods = [p for p in self._server.objects.of(PODS, job["metadata"]["namespace"]) if owns(job, p)]
+        phases = [pod["status"]["phase"] for pod in pods]
+        made, spec = (job.get("status") or {}).get("active", 0), job["spec"]
+        parallel = spec.get("parallelism", 1)
+        wanted = spec.get("completions") or parallel
+        if "Failed" in phases or len(pods) < made:
+            for pod in pods:
+                if pod["status"]["phase"] not in ("Succeeded", "Failed"):
+                    self._server.deletion.delete(PODS, pod, {})
+            return self._end(job, "Failed")
+        if phases.count("Succeeded") >= wanted:
+            return self._end(job, "Complete")
+        return made < wanted and len(phases) - phases.count("Succeeded") < parallel and self._make_pod(job, made)
+
+    def _end(self, job: Object, ended: str) -> bool:
         status = {"conditions": [{"type": ended, "status": "True"}]}
         self._server.change(job, lambda j: j.update(status=status), JOBS)
         return True
 
-    def _make_pod(self, job: Object) -> bool:
-        metadata, template = job["metadata"], job["spec"]["template"]
-        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": metadata["uid"]}
-        owned = {"generateName": f"{metadata['name']}-", "ownerReferences": [{**owner, "controller": True}]}
+    def _make_pod(self, job: Object, index: int) -> bool:
+        template = job["spec"]["template"]
         given = template.get("metadata") or {}
-        labels = {"job-name": metadata["name"], **(given.get("labels") or {})}
-        pod = {"metadata": {**given, **owned, "labels": labels}, "spec": template["spec"]}
-        try:
-            self._server.writes.create(Target(PODS, metadata["namespace"]), pod, {})
-        except Failure:
-            # As in a cluster, only Events would tell; it is tried again.
+        labels = {"job-name": job["metadata"]["name"], **(given.get("labels") or {})}
+        if job["spec"].get("completionMode") == "Indexed":
+            labels[INDEX] = str(index)
+        if not make_pod(self._server, job, template, {"generateName": f"{job['metadata']['name']}-"}, labels):
             return False
-        self._server.change(job, lambda j: j.update(status={"active": 1}), JOBS)
+        self._server.change(job, lambda j: j.update(status={"active": index + 1}), JOBS)
         return True
 
 
-def _owns(job: Object, pod: Object) -> bool:
-    return any(o["uid"] == job["metadata"]["uid"] for o in pod["metadata"].get("ownerReferences") or [])
+def reference(obj: Object) -> Object:
+    """An owner reference to what a controller works for."""
+    metadata = obj["metadata"]
+    named = {"name": metadata["name"], "uid": metadata["uid"], "controller": True}
+    return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], **named}
+
+
+def owns(obj: Object, other: Object) -> bool:
+    """Whether something was made for an object."""
+    return any(o["uid"] == obj["metadata"]["uid"] for o in other["metadata"].get("ownerReferences") or [])
+
+
+def make_pod(server: Server, owner: Object, template: Object, name: Object, labels: Object) -> bool:
+    """A Pod of a template. Where it is not taken, only Events would tell, as in a cluster: it is tried again."""
+    metadata = {**(template.get("metadata") or {}), **name, "labels": labels, "ownerReferences": [reference(owner)]}
+    try:
+        pod = {"metadata": metadata, "spec": template["spec"]}
+        server.writes.create(Target(PODS, owner["metadata"]["namespace"]), pod, {})
+    except Failure:
+        return False
+    return True

@@ -52,7 +52,15 @@ EXPERIMENTS = Resource(
 )  # fmt: skip
 TRIALS = Resource("kubetuna.dev", "v1alpha1", "trials", "Trial", generation=True, unconditional=False)
 
-_KNOWN = (PODS, EVENTS, NAMESPACES, QUOTAS, CONFIG_MAPS, LEASES, JOBS, EXPERIMENTS, TRIALS)
+JOBSETS = Resource("jobset.x-k8s.io", "v1alpha2", "jobsets", "JobSet", status=True, generation=True)
+PYTORCH_JOBS = Resource("kubeflow.org", "v1", "pytorchjobs", "PyTorchJob", status=True, generation=True)
+# A kind that kubetuna has no row for.
+WORKFLOWS = Resource("example.org", "v1", "workflows", "Workflow", status=True, generation=True)
+
+_KNOWN = (
+    *(PODS, EVENTS, NAMESPACES, QUOTAS, CONFIG_MAPS, LEASES, JOBS, EXPERIMENTS, TRIALS),
+    *(JOBSETS, PYTORCH_JOBS, WORKFLOWS),
+)
 _BY_PATH = {(r.group, r.version, r.plural): r for r in _KNOWN}
 BY_KIND = {(r.api_version, r.kind): r for r in _KNOWN}
 
@@ -65,6 +73,16 @@ class Target:
     namespace: str | None = None
     name: str | None = None
     part: str | None = None
+
+
+def resources_of(path: str) -> Object | None:
+    """What the server has of a group's version (``/apis/GROUP/VERSION``); None of any other path."""
+    words = [word for word in path.split("/") if word]
+    version = "/".join(words[1:])
+    if words[:1] != ["apis"] or len(words) != 3:
+        return None
+    named = [{"name": r.plural, "kind": r.kind} for r in _BY_PATH.values() if r.api_version == version]
+    return {"kind": "APIResourceList", "groupVersion": version, "resources": named} if named else None
 
 
 def find_target(path: str) -> Target | None:

@@ -18,7 +18,7 @@ from tests.apiserver.deletion import Deletion
 from tests.apiserver.failures import Failure, bad_request, no_such_path
 from tests.apiserver.logs import Logs
 from tests.apiserver.objects import Change, Objects
-from tests.apiserver.resources import PODS, Object, Resource, Target, find_target
+from tests.apiserver.resources import PODS, Object, Resource, Target, find_target, resources_of
 from tests.apiserver.watches import Stream, Watch
 from tests.apiserver.writes import Writes
 
@@ -62,6 +62,8 @@ class Server:
                 return _json(failure.code, failure.body())
 
     def _answer(self, method: str, path: str, query: Query, body: Object, headers: Mapping[str, str]) -> Response:
+        if method == "GET" and (found := resources_of(path)) is not None:
+            return _json(200, found)
         target = find_target(path)
         if target is None or not _has_part(target):
             raise no_such_path()

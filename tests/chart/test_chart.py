@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from manifests.render import CRDS, crds
 
+from kubetuna.experiment.kinds import KINDS
 from tests.chart.charts import CHART, DEMO, OWN_DATABASE, PROJECT, Object, helm, pod_specs, rendered
 
 CASES = sorted((CHART / "ci").glob("*-values.yaml"))
@@ -72,6 +74,7 @@ def test_it_passes_helms_own_checks(values: Path) -> None:
         ((*DEMO, "--set", "postgres.image.tga=17"), "tga"),
         ((*DEMO, "--set", "watchNamespaces={A_B}"), "watchNamespaces"),
         ((*DEMO, "--set", "postgres.storage=much"), "storage"),
+        ((*DEMO, "--set", "workloads={pytorchjob}"), "workloads"),
     ],
 )
 def test_it_refuses_what_it_does_not_know(words: tuple[str, ...], said: str) -> None:
@@ -93,6 +96,30 @@ def test_the_operator_may_do_no_more_than_it_does(words: tuple[str, ...], kinds:
             *rule["verbs"],
             *rule["apiGroups"],
         }
+
+
+@cluster_marked
+@pytest.mark.parametrize("way", ["watchAll=true", "watchAll=false"])
+def test_the_rights_for_a_workload_are_given_by_its_name_and_to_no_other(way: str) -> None:
+    named = [kind for kind in KINDS.values() if kind.judged]
+    words = ",".join([*(kind.plural for kind in named), "workflows.argoproj.io"])
+    wanted = {(kind.api_version.partition("/")[0], kind.plural) for kind in named} | {("argoproj.io", "workflows")}
+    for value, expected in (("", set()), (f"{{{words}}}", wanted)):
+        roles = rendered("--set", way, *(("--set", f"workloads={value}") if value else ()))
+        rules = [rule for o in roles if o["kind"] in ("Role", "ClusterRole") for rule in o.get("rules") or ()]
+        given = {(g, r): rule["verbs"] for rule in rules for g in rule["apiGroups"] for r in rule["resources"]}
+        assert {key for key in given if key in wanted} == expected
+        assert all(given[key] == ["get", "create", "delete"] for key in expected)
+
+
+def test_the_chart_knows_the_group_of_every_kind() -> None:
+    text = (CHART / "templates" / "_names.tpl").read_text().partition('define "kubetuna.workloads" -}}')[2]
+    groups = yaml.safe_load(text.partition("{{")[0])
+    assert groups == {k.plural: k.api_version.partition("/")[0] for k in KINDS.values() if k.judged}
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    (pattern,) = {schema["properties"]["workloads"]["items"]["pattern"]}
+    assert all(re.match(pattern, plural) for plural in (*groups, "workflows.argoproj.io"))
+    assert not re.match(pattern, "pytorchjob")
 
 
 def _hook(obj: Object) -> bool:

@@ -15,7 +15,7 @@ import pytest
 from kubetuna.local.executor import ProcessExecutor
 from kubetuna.local.folders import EXIT, attempt_folder
 from kubetuna.local.logs import FileLogs
-from kubetuna.parsing.parse import parse_file_text
+from kubetuna.parsing.parse import parse_experiment, parse_file_text
 from kubetuna.trials.attempts import (
     AttemptFacts,
     AttemptKey,
@@ -87,26 +87,63 @@ def order(program: str, key: AttemptKey = KEY, params_hash: str = "h") -> Attemp
     return AttemptRequest(key, f"small-0-0-{key.attempt}", {"program": program}, params_hash, environment)
 
 
-@pytest.fixture(params=["local", "fake", "pods"])
+POD: Object = {"spec": {"containers": [{"name": "trial", "image": "python"}]}}
+PAIR: Object = {"replicas": 2, "template": POD}
+ONE: Object = {"replicas": 1, "template": POD}
+IN_PHASE = 'status.[@this].#(phase=="{}")#'
+# What a trial's template may be in a cluster, beside a Pod.
+WORKLOADS: dict[str, Object] = {
+    "a Job": {"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": POD}},
+    "a Job of two": {"apiVersion": "batch/v1", "kind": "Job", "spec": {"parallelism": 2, "template": POD}},
+    "an indexed Job of two": {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "spec": {"parallelism": 2, "completions": 2, "completionMode": "Indexed", "template": POD},
+    },
+    "a PyTorchJob": {
+        "apiVersion": "kubeflow.org/v1",
+        "kind": "PyTorchJob",
+        "spec": {"pytorchReplicaSpecs": {"Master": ONE, "Worker": PAIR}},
+    },
+    "a JobSet": {
+        "apiVersion": "jobset.x-k8s.io/v1alpha2",
+        "kind": "JobSet",
+        "spec": {
+            "replicatedJobs": [
+                {"name": "leader", "template": {"spec": {"template": POD}}},
+                {"name": "workers", "template": {"spec": {"parallelism": 2, "completions": 2, "template": POD}}},
+            ]
+        },
+    },
+    "a kind of its own": {"apiVersion": "example.org/v1", "kind": "Workflow", "spec": {"steps": [POD]}},
+}
+
+
+@pytest.fixture(params=["local", "fake", "pods", *WORKLOADS])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "fake":
         place = FakePlace(lambda launch: PROGRAMS[str(launch.params["program"])][1], FakeClock())
         yield World(place, FakeLogs(place))
         return
-    if request.param == "pods":
-        yield from in_pods(tmp_path)
+    if request.param == "pods" or request.param in WORKLOADS:
+        yield from in_cluster(tmp_path, WORKLOADS.get(request.param))
         return
     local = local_place(tmp_path)
     yield World(local, FileLogs(tmp_path))
     local.close()
 
 
-def in_pods(folder: Path) -> Iterator[World]:
-    """Pods of a cluster in memory. The operator knows of them what its watch tells."""
+def in_cluster(folder: Path, workload: Object | None) -> Iterator[World]:
+    """Pods of a cluster in memory, made by a workload's controller. The operator knows what its watch tells."""
     cluster = Cluster()
     process = Process(cluster, f"sqlite:///{folder}/study.db")
     process.watch_pods()
-    spec, ref = parse_file_text(experiment("")), ExperimentRef(cluster.make_owner(json.loads(experiment(""))), 1)
+    document = json.loads(experiment(""))
+    if workload is not None:
+        ends = {"successCondition": IN_PHASE.format("Succeeded"), "failureCondition": IN_PHASE.format("Failed")}
+        own = ends if workload["kind"] == "Workflow" else {}
+        document["spec"]["trialTemplate"] |= {"trialSpec": workload, **own}
+    spec, ref = parse_experiment(document), ExperimentRef(cluster.make_owner(document), 1)
     place = PodExecutor(process.context, spec, ref)
     nodes = Nodes(cluster, pod_program)
 

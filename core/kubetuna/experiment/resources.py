@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -38,15 +38,15 @@ GRACE_SECONDS = 30.0
 _LOCAL = re.compile(r"/(.*gpu|mig[-.])", re.IGNORECASE)
 
 
-def pod_spec(trial_spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The Pod's spec inside a template."""
-    template: Mapping[str, Any] = kind_of(trial_spec).template_in(trial_spec) or {}
+def pod_spec(trial_spec: Mapping[str, Any], container: str = "") -> Mapping[str, Any]:
+    """The primary Pod's spec inside a template; its main container tells it from others."""
+    template: Mapping[str, Any] = kind_of(trial_spec).template_in(trial_spec, container) or {}
     return template.get("spec") or {}
 
 
 def primary_of(trial_spec: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The container of a template whose command is the trial."""
-    containers = pod_spec(trial_spec).get("containers") or [{}]
+    containers = pod_spec(trial_spec, name).get("containers") or [{}]
     result: Mapping[str, Any] = next((c for c in containers if c.get("name") == name), containers[0])
     return result
 
@@ -63,20 +63,36 @@ def attempt_timeout(spec: Experiment) -> float | None:
     return min((limit for limit in (spec.budget.trial_timeout, own) if limit is not None), default=None)
 
 
-def accelerators(spec: Experiment) -> dict[str, int]:
-    """How many of each accelerator, or slice of one, a trial's Pod holds at most at once, by the resource's name.
+def pods_per_trial(spec: Experiment) -> int:
+    """How many Pods an attempt has at once in a cluster."""
+    return kind_of(spec.template.trial_spec).pods(spec.template.trial_spec)
 
-    As the scheduler counts: init containers run one after another before the others, but those that always restart
-    go on beside all that come later.
+
+def _pods(spec: Experiment) -> Iterator[tuple[Mapping[str, Any], int]]:
+    """The spec of each kind of Pod that an attempt has, and how many it has of that."""
+    for one in kind_of(spec.template.trial_spec).pod_sets(spec.template.trial_spec):
+        yield one.template.get("spec") or {}, one.count
+
+
+def accelerators(spec: Experiment) -> dict[str, int]:
+    """How many of each accelerator, or slice of one, a trial's Pods hold at most, by the resource's name."""
+    total = Counter[str]()
+    for pod, count in _pods(spec):
+        total += Counter({name: held * count for name, held in _of_pod(pod).items()})
+    return dict(total)
+
+
+def _of_pod(pod: Mapping[str, Any]) -> Counter[str]:
+    """As the scheduler counts: init containers run one after another before the others, but those that always
+    restart go on beside all that come later.
     """
-    pod = pod_spec(spec.template.trial_spec)
     most, held = Counter[str](), Counter[str]()
     for container in pod.get("initContainers") or ():
         asked = _asked(container)
         most |= held + asked
         if container.get("restartPolicy") == "Always":
             held += asked
-    return dict(most | held + _of_containers(pod))
+    return most | held + _of_containers(pod)
 
 
 def _of_containers(pod: Mapping[str, Any]) -> Counter[str]:
@@ -99,8 +115,8 @@ def _is_accelerator(name: str) -> bool:
 def _devices(spec: Experiment) -> int:
     if spec.budget.accelerators is not None:
         return spec.budget.accelerators
-    claims = pod_spec(spec.template.trial_spec).get("resourceClaims") or []
-    return sum(accelerators(spec).values()) or len(claims)
+    claims = sum(len(pod.get("resourceClaims") or ()) * count for pod, count in _pods(spec))
+    return sum(accelerators(spec).values()) or claims
 
 
 def resource_units(spec: Experiment) -> float:
@@ -116,7 +132,7 @@ def resource_unit(spec: Experiment) -> Unit:
 def gpus(spec: Experiment) -> int:
     """How many GPUs, or slices of one, of this machine a trial asks for, by whatever name a cluster gives them.
 
-    Init containers do not run on one machine.
+    Only the primary Pod's command runs here. Init containers do not run on one machine.
     """
-    asked = _of_containers(pod_spec(spec.template.trial_spec))
+    asked = _of_containers(pod_spec(spec.template.trial_spec, spec.template.primary_container))
     return sum(count for name, count in asked.items() if _LOCAL.search(name))

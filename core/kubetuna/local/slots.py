@@ -71,7 +71,7 @@ def slots_of(spec: Experiment, cores: int, devices: tuple[str, ...]) -> Slots:
 def _cores_asked(spec: Experiment) -> float:
     """The CPU that the containers request; 1 where they do not say."""
     total = 0.0
-    for container in pod_spec(spec.template.trial_spec).get("containers") or []:
+    for container in pod_spec(spec.template.trial_spec, spec.template.primary_container).get("containers") or []:
         total += _cores((container.get("resources") or {}).get("requests") or {})
     return total or 1.0
 

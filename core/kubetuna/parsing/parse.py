@@ -13,6 +13,7 @@ from typing import Any
 from kubetuna.errors import Problem, SpecError
 from kubetuna.experiment.automatic import AUTO
 from kubetuna.experiment.field_errors import forbidden, invalid, unsupported
+from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Retest
 from kubetuna.parsing import left_out
 from kubetuna.parsing.conditions import parse_constraints, warn_of_conditions
@@ -25,6 +26,7 @@ from kubetuna.parsing.schema import Duration
 from kubetuna.parsing.shape import DOCUMENT, NAME, NEEDS_ONE_OBJECTIVE, SPEC
 from kubetuna.parsing.template import parse_template
 from kubetuna.parsing.warm_start import parse_warm_start
+from kubetuna.parsing.workload_notes import workload_notes
 from kubetuna.parsing.yaml_text import load_documents
 
 KATIB = "kubeflow.org/v1beta1"
@@ -32,12 +34,10 @@ VERSIONS = ("kubetuna.dev/v1alpha1", KATIB)
 GRIDS = ("grid", "bruteforce")
 ON_LAPTOP = "has an effect in a cluster only; for a run on this machine leave it out: --set {}=null"
 
-_BY_ITS_POD = "a trial is judged by its Pod"
+TOGETHER = "a {} runs in a cluster only: its primary Pod's command needs the other Pods"
+
 WITHOUT_EFFECT = {
     "resumePolicy": "an experiment can always be taken up again",
-    "trialTemplate.primaryPodLabels": _BY_ITS_POD,
-    "trialTemplate.successCondition": _BY_ITS_POD,
-    "trialTemplate.failureCondition": _BY_ITS_POD,
     "metricsCollectorSpec.collector.customCollector": "metrics are read from the log",
 }
 
@@ -178,7 +178,7 @@ def _checked(spec: Fields, experiment: Experiment) -> Experiment:
     for path, message in (*check(experiment), *left_out.check(experiment)):
         spec.problem(path, message)
     warnings = (*warn_of_conditions(experiment), *ignored(_settings(spec.child("algorithm"))))
-    warnings += (*left_out.notes(experiment), *_without_effect(spec))
+    warnings += (*left_out.notes(experiment), *_without_effect(spec), *workload_notes(experiment.template))
     return replace(experiment, warnings=warnings + _cluster_only(spec))
 
 
@@ -218,8 +218,12 @@ def refuse_on_laptop(experiment: Experiment) -> None:
     fields = [
         name for name, node in SPEC.fields.items() if node.cluster == "refused" and spec.get(name) is not None
     ]
-    if fields:
-        raise SpecError(tuple(Problem(f"spec.{name}", forbidden(ON_LAPTOP.format(name))) for name in fields))
+    problems = [Problem(f"spec.{name}", forbidden(ON_LAPTOP.format(name))) for name in fields]
+    kind = kind_of(experiment.template.trial_spec)
+    if not kind.alone:
+        problems.append(Problem("spec.trialTemplate.trialSpec.kind", forbidden(TOGETHER.format(kind.name))))
+    if problems:
+        raise SpecError(tuple(problems))
 
 
 def _identity(top: Fields) -> tuple[str, str]:

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubetuna.experiment.field_errors import duplicate, forbidden, invalid, unsupported
-from kubetuna.experiment.kinds import KINDS
-from kubetuna.experiment.kinds.template_kind import TemplateKind
+from kubetuna.experiment.kinds import KINDS, kind_of
+from kubetuna.experiment.kinds.gjson import GjsonError, parse_condition
+from kubetuna.experiment.kinds.template_kind import PodSet, TemplateKind, as_text
 from kubetuna.experiment.model import Template
 from kubetuna.parsing.checking import below
 from kubetuna.parsing.fields import Fields
 from kubetuna.parsing.pod_fields import check_container, check_names, check_pod
+from kubetuna.parsing.template_shape import NEEDS_CONDITIONS
 from kubetuna.trials.substitution import PLACEHOLDER
 
 META = re.compile(r"\$\{trialSpec\.(Name|Namespace|Kind|APIVersion|Labels\[[^\]]*\]|Annotations\[[^\]]*\])\}\Z")
@@ -26,13 +28,12 @@ def parse_template(spec: Fields, names: frozenset[str]) -> Template | None:
     trial = fields.child("trialSpec")
     if not trial.present:
         return None
-    kind = KINDS.get(trial.text("kind") or "")
+    kind = _kind(fields, trial)
     if kind is None:
         return None
     if trial.text("apiVersion") not in (None, kind.api_version):
         trial.problem("apiVersion", invalid(trial.raw("apiVersion"), kind.version_rule))
-    pod = _pod(trial, kind)
-    primary = _primary(fields, pod)
+    primary = _primary(fields, _pods(fields, trial, kind))
     substitutions = _substitutions(fields, names, trial.raw_all())
     return Template(
         kind=kind.name,
@@ -40,10 +41,36 @@ def parse_template(spec: Fields, names: frozenset[str]) -> Template | None:
         primary_container=primary,
         substitutions=substitutions,
         retain=fields.flag("retain"),
-        success_condition=fields.text("successCondition"),
-        failure_condition=fields.text("failureCondition"),
+        success_condition=_condition(fields, "successCondition", kind),
+        failure_condition=_condition(fields, "failureCondition", kind),
         primary_pod_labels=fields.child("primaryPodLabels").raw_all(),
     )
+
+
+def _kind(fields: Fields, trial: Fields) -> TemplateKind | None:
+    """The template's kind. Of an unknown one nobody can say what its fields should be: nothing is told of them."""
+    if trial.text("kind") is None:
+        return None
+    kind = kind_of(trial.raw_all())
+    if kind is not KINDS.get(kind.name) and not (
+        fields.text("successCondition") and fields.text("failureCondition")
+    ):
+        faults = fields.faults
+        faults.problems[:] = [p for p in faults.problems if not p.path.startswith(f"{trial.path}.")]
+        trial.problem("kind", invalid(trial.raw("kind"), NEEDS_CONDITIONS))
+        return None
+    return kind
+
+
+def _condition(fields: Fields, name: str, kind: TemplateKind) -> str | None:
+    """A condition that can be read, where the kind is judged by such."""
+    text = fields.text(name)
+    try:
+        parse_condition(text if text and kind.judged else "status")
+    except GjsonError as error:
+        fields.problem(name, invalid(text, str(error)))
+        return None
+    return text
 
 
 def _check_keys(metadata: Fields) -> None:
@@ -54,31 +81,54 @@ def _check_keys(metadata: Fields) -> None:
                 given.problem(key, forbidden(f"what begins with {OWN_KEYS} is set by kubetuna itself"))
 
 
-def _pod(trial: Fields, kind: TemplateKind) -> Fields:
-    """The Pod's spec, checked with what is around it."""
-    spec, template = trial.child("spec"), trial
-    if kind.makes_pod:
-        path = below(trial.path, kind.pod_template_path)
-        template = Fields(kind.template_in(trial.raw_all()), path, trial.faults)
-        _check_keys(template.child("metadata"))
-        check_names(spec, kind.fields)
+def _pods(fields: Fields, trial: Fields, kind: TemplateKind) -> Fields:
+    """The primary Pod's spec, checked with those of all others and what is around them."""
+    spec, raw = trial.child("spec"), trial.raw_all()
     _check_keys(trial.child("metadata"))
+    if kind.fields:
+        check_names(spec, kind.fields)
     for name, message in kind.faults(spec.raw_all()):
         spec.problem(name, message)
-    pod = template.child("spec")
-    check_pod(pod)
+    primary = kind.primary_set(raw, fields.text("primaryContainerName") or "")
+    if primary is None:
+        return _no_pods(trial, kind)
+    if not primary.count and kind.judged:
+        trial.problem(as_text(primary.path), invalid(0, "has no Pod, and it is the one that is read"))
+    return {one.path: _pod(trial, one) for one in kind.pod_sets(raw)}[primary.path]
+
+
+def _no_pods(trial: Fields, kind: TemplateKind) -> Fields:
+    if not kind.pod_template and kind.makes_pod:
+        trial.problem("spec", invalid({}, "no Pod template is in it: nothing has a spec with containers"))
+    pod = Fields({}, below(below(trial.path, as_text(kind.pod_template)), "spec"), trial.faults)
+    if kind.pod_template:
+        pod.need("containers")
     return pod
 
 
-def _primary(fields: Fields, pod: Fields) -> str:
+def _pod(trial: Fields, one: PodSet) -> Fields:
+    template = Fields(one.template, below(trial.path, as_text(one.path)) if one.path else trial.path, trial.faults)
+    if one.path:
+        _check_keys(template.child("metadata"))
+    pod = template.child("spec")
+    check_pod(pod)
+    _check_containers(pod)
+    return pod
+
+
+def _check_containers(pod: Fields) -> None:
     names = []
     for container in pod.objects("containers"):
         name = container.text("name")
         if name is not None and name in names:
             container.problem("name", duplicate(name))
-        names.append(name or "")
+        names.append(name)
         check_container(container)
     pod.need("containers")
+
+
+def _primary(fields: Fields, pod: Fields) -> str:
+    names = [container.text("name") or "" for container in pod.objects("containers")]
     wanted = fields.text("primaryContainerName")
     if wanted is None:
         if len(names) > 1:

@@ -34,6 +34,8 @@ def _spec_fields(kind: TemplateKind) -> dict[str, Node]:
     fixed: dict[str, Node] = {name: Integer(low=number, high=number) for name, number in kind.fixed.items()}
     if not kind.makes_pod:
         return {**_POD, **fixed}
+    if not kind.pod_template:
+        return {}
     _spec, first, *further = kind.pod_template
     known: Node = open_object({"metadata": _metadata({}), "spec": open_object(_POD)})
     for step in reversed(further):
@@ -45,7 +47,7 @@ _POD: dict[str, Node] = {"restartPolicy": _only_never(), "containers": _containe
 TRIAL_SPEC = Object(
     {
         "apiVersion": Text(high=64, required=True),
-        "kind": Text(words=KINDS, required=True),
+        "kind": Text(low=1, high=63, pattern="^[A-Z][A-Za-z0-9]*$", says="letters and digits", required=True),
         "metadata": _metadata(
             {field: Forbidden(_ATTEMPTS_OWN, kind="string") for field in ("name", "namespace", "generateName")}
         ),
@@ -57,14 +59,24 @@ TRIAL_SPEC = Object(
     rules=tuple(
         Rule("apiVersion", kind.version_rule, f"self.kind != '{name}' || self.apiVersion == '{kind.api_version}'")
         for name, kind in KINDS.items()
+        if not kind.judged
     ),
     decided_by="kind",
     required=True,
-    description="A whole Pod, or a Job with its Pod template; parameters come as environment variables and as "
-    "${trialParameters.NAME}.",
+    description="A whole Pod, or a Job, a JobSet, a PyTorchJob or another kind with its Pod templates; parameters "
+    "come as environment variables and as ${trialParameters.NAME}.",
 )
 
-_KATIBS = "Katib's; without effect for Pods and Jobs."
+_BUILT_IN = [f"{kind.name} ({kind.api_version})" for kind in KINDS.values()]
+NEEDS_CONDITIONS = (
+    f"needs successCondition and failureCondition beside it, which say when it has ended: it is none of "
+    f"{', '.join(_BUILT_IN)}"
+)
+# Pods and Jobs of another version have a rule of their own.
+_BY_NAME = [kind.name for kind in KINDS.values() if not kind.judged]
+_CONDITION = (
+    "GJSON, as in Katib: the trial's object has {} once this finds something. Without effect for Pods and Jobs."
+)
 TEMPLATE = Object(
     {
         "primaryContainerName": Text(
@@ -88,14 +100,30 @@ TEMPLATE = Object(
             description="Names for ${trialParameters.NAME} in the template; optional, since parameters have their "
             "own names.",
         ),
-        "successCondition": Text(high=1024, description=_KATIBS),
-        "failureCondition": Text(high=1024, description=_KATIBS),
-        "primaryPodLabels": Object({}, values=Text(high=63), high=64, description=_KATIBS),
+        "successCondition": Text(high=1024, description=_CONDITION.format("succeeded")),
+        "failureCondition": Text(high=1024, description=_CONDITION.format("failed")),
+        "primaryPodLabels": Object(
+            {},
+            values=Text(high=63),
+            high=64,
+            description="Labels of the one Pod that is read, where a trial has several.",
+        ),
         "configMap": Forbidden(
             "not supported yet; write the template under trialSpec", description="Katib's; not supported yet."
         ),
         "trialSpec": TRIAL_SPEC,
     },
+    rules=(
+        Rule(
+            "trialSpec.kind",
+            NEEDS_CONDITIONS,
+            f"!has(self.trialSpec) || !has(self.trialSpec.kind) || !has(self.trialSpec.apiVersion) || "
+            f"self.trialSpec.kind in {_BY_NAME} || "
+            f"self.trialSpec.kind + ' (' + self.trialSpec.apiVersion + ')' in {_BUILT_IN} || "
+            "(has(self.successCondition) && self.successCondition != '' && has(self.failureCondition) && "
+            "self.failureCondition != '')",
+        ),
+    ),
     required=True,
-    description="The Pod (or Job) that runs one trial.",
+    description="The Pod, or the object that makes it, that runs one trial.",
 )

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kubetuna.experiment.model import Experiment
-from kubetuna.experiment.resources import pod_spec, primary_of
+from kubetuna.experiment.resources import pod_spec, pods_per_trial, primary_of
+from kubetuna.experiment.units import count
 
 SHOWN = 5
 
@@ -19,7 +20,8 @@ SHOWN = 5
 def differences(spec: Experiment) -> tuple[str, ...]:
     """A sentence each; none of what a template leaves out."""
     trial, primary = spec.template.trial_spec, primary_of(spec.template.trial_spec, spec.template.primary_container)
-    return (*_of_container(primary), *_of_pod(pod_spec(trial), primary))
+    pod = pod_spec(trial, spec.template.primary_container)
+    return (*_of_container(primary), *_of_pod(pod, primary), *_of_others(spec))
 
 
 def _of_container(container: Mapping[str, Any]) -> Iterator[str]:
@@ -37,6 +39,11 @@ def _of_container(container: Mapping[str, Any]) -> Iterator[str]:
         yield f"workingDir {folder} does not exist here: trials run in the folder where the study began"
     if container.get("lifecycle"):
         yield "lifecycle hooks are not run here"
+
+
+def _of_others(spec: Experiment) -> Iterator[str]:
+    if (pods := pods_per_trial(spec)) > 1:
+        yield f"only the primary Pod's command is run here, without the other {count(pods - 1, 'Pod')} of a trial"
 
 
 def _of_pod(pod: Mapping[str, Any], primary: Mapping[str, Any]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from kubetuna.experiment.automatic import search_sentence
 from kubetuna.experiment.model import Experiment, Parameter
-from kubetuna.experiment.resources import accelerators, resource_unit, resource_units
+from kubetuna.experiment.resources import accelerators, pods_per_trial, resource_unit, resource_units
 from kubetuna.experiment.units import GPU, SECONDS_PER_HOUR, SLOT, Unit, count, duration
 from kubetuna.search.space import cardinality
 from kubetuna.terminal.differences import differences
@@ -93,6 +93,7 @@ def _cost(spec: Experiment) -> dict[str, Any]:
     return {
         "unit": unit.name,
         "perTrialUnits": units,
+        "podsPerTrial": pods_per_trial(spec),
         "accelerators": accelerators(spec),
         f"max{name[0].upper()}{name[1:]}": min(bounds, default=None),
     }
@@ -112,6 +113,7 @@ def preview_text(shown: dict[str, Any]) -> str:
         f"  space ({points}):",
         *(f"    {_space_line(p)}" for p in shown["space"]),
         f"  budget: {_budget_line(shown['budget'], _unit(shown))}",
+        *([f"  a trial is {shown['cost']['podsPerTrial']} Pods"] if shown["cost"]["podsPerTrial"] > 1 else []),
         f"  {_cost_line(shown['cost'], _unit(shown))}",
         *(f"  note: {warning}" for warning in shown["warnings"]),
         *(f"  with kubetuna run: {difference}" for difference in shown["onThisMachine"]),

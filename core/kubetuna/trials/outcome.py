@@ -179,6 +179,7 @@ def _by_reason(facts: ExitFacts) -> Classified | None:
         "DeadlineExceeded": (Outcome.TIMED_OUT, "ran longer than trialTimeout"),
         "StartError": (Outcome.START_ERROR, "could not be started"),
         "LogLimit": (Outcome.CRASHED, "stopped"),
+        "WorkloadFailed": (Outcome.CRASHED, "its workload failed"),
         "StorageLimit": (Outcome.CRASHED, "evicted for breaking its own limit on storage"),
         "Deleted": (Outcome.DELETED, "deleted by someone else"),
     }

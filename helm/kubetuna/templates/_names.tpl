@@ -75,4 +75,19 @@ affinity: {{- toYaml . | nindent 2 }}
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, create, delete]
+{{- $groups := include "kubetuna.workloads" . | fromYaml }}
+{{- range .Values.workloads }}
+- apiGroups: [{{ get $groups . | default (regexReplaceAll "^[^.]*[.]" . "") }}]
+  resources: [{{ regexFind "^[^.]*" . }}]
+  verbs: [get, create, delete]
+{{- end }}
+{{- end }}
+{{/* The kinds of workload that kubetuna knows, each with its group; of others the value names it: PLURAL.GROUP. */}}
+{{- define "kubetuna.workloads" -}}
+jobsets: jobset.x-k8s.io
+pytorchjobs: kubeflow.org
+tfjobs: kubeflow.org
+mpijobs: kubeflow.org
+xgboostjobs: kubeflow.org
+rayjobs: ray.io
 {{- end }}

@@ -76,6 +76,7 @@ class PodView:
     waiting: str | None
     obstacle: str
     last_word: str = ""
+    labels: Mapping[str, Any] = field(default_factory=dict)
     disruption: ExitFacts | None = None
     # No change by itself; only the order of what is known of one Pod.
     revision: int | None = field(default=None, compare=False)
@@ -120,6 +121,7 @@ def view(pod: Mapping[str, Any]) -> PodView:
         waiting=waiting,
         obstacle=obstacle,
         last_word=text(mapping(state.get("terminated")).get("message")),
+        labels=labels,
         disruption=_disruption(status),
         revision=_revision(metadata.get("resourceVersion")),
     )

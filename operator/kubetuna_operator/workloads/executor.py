@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from kubetuna.experiment.kinds import KINDS
+from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import GONE, AttemptFacts, AttemptKey, AttemptRequest, ExitFacts
 from kubetuna_operator import LABEL_TOLD
@@ -19,11 +19,14 @@ from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
 from kubetuna_operator.kube.work_queue import wait_after
 from kubetuna_operator.pods.read_budget import interval
-from kubetuna_operator.pods.status import STOP_DEADLINE, PodView, facts
+from kubetuna_operator.pods.status import STOP_DEADLINE, PodView, facts, view
 from kubetuna_operator.pods.warnings import Warnings
 from kubetuna_operator.telemetry import OUTCOMES
+from kubetuna_operator.workloads.conclusions import Conclusions
 from kubetuna_operator.workloads.launches import RETRY_SECONDS, Launches
-from kubetuna_operator.workloads.ownership import age, find_pods, first, is_own, uid_of
+from kubetuna_operator.workloads.manifest import primary_labels
+from kubetuna_operator.workloads.members import Members, exit_of, grouped, together
+from kubetuna_operator.workloads.ownership import age, find_pods, is_own
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +40,15 @@ class PodExecutor:
 
     def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> None:
         self._api, self._pods, self._clock = context.api, context.pods, context.clock
-        self._background = context.deferred
+        self._background, self._events = context.deferred, context.events
         self._spec, self._about, self._owner, self._lost_after = spec, ref, ref.owner, context.lost_after
         self._path = collection("pods", self._owner.namespace)
-        self._kind = KINDS[spec.template.kind]
+        self._kind = kind_of(spec.template.trial_spec)
         self._launches = Launches(context, spec, ref)
+        self._wanted = primary_labels(spec)
+        self._conclusions = Conclusions(self._launches.object_of, self._launches.conclusion)
+        self._members: dict[AttemptKey, Members] = {}
+        self._rivalries: set[AttemptKey] = set()
         self._told: set[str] = set()
         # When the stop of a Pod was last sent; whether it is done is seen on the Pod.
         self._sent: dict[str, float] = {}
@@ -75,9 +82,12 @@ class PodExecutor:
         pod = self._seen(key)
         if pod is None:
             self._launches.recall(key)
-        elif not pod.stopping:
-            self._sent[pod.uid] = self._clock.now()
-            self._end(pod, why)
+            return
+        # While the primary Pod saves, no other may end: its controller would take all of them away with their logs.
+        for one in (pod,) if pod.exit is None else self._members[key].active:
+            if not one.stopping:
+                self._sent[one.uid] = self._clock.now()
+                self._end(one, why)
 
     def _end(self, pod: PodView, why: str) -> None:
         extra = self._about.attempt(pod.key)
@@ -106,6 +116,7 @@ class PodExecutor:
             self._launches.recall(key)
             return
         self._told.add(pod.uid)
+        active = self._members.pop(key, Members(None)).active
         self._pods_by_key.pop(key, None)
         self._hashes.pop(key, None)
         self._disruptions.pop(key, None)
@@ -115,6 +126,9 @@ class PodExecutor:
             self._later(pod, self._remove)
             return
         self._later(pod, self._mark)
+        for other in active:
+            # What is kept to be looked at holds no GPU.
+            self._later(other, self._take_away)
         if not self._spec.template.retain:
             self._keep_failed(pod)
 
@@ -137,7 +151,7 @@ class PodExecutor:
         self._forget(pod)
         if sent:
             # What made it may have gone without it.
-            self._api.delete(self._named(pod), uid=pod.uid, low_priority=True)
+            self._take_away(pod)
         failpoint("deleted")
         wait = wait_after(sent + 1, UNSEEN_SECONDS, UNSEEN_LIMIT)
         self._background.later(("pod", pod.uid), lambda: self._remove(pod, sent + 1), wait)
@@ -147,8 +161,13 @@ class PodExecutor:
         maker = self._kind.maker(pod.owner_reference)
         if maker is not None:
             self._launches.remove(*maker)
+        elif self._kind.makes_pod:
+            self._launches.remove_made(pod.key)
         else:
-            self._api.delete(self._named(pod), uid=pod.uid, low_priority=True)
+            self._take_away(pod)
+
+    def _take_away(self, pod: PodView) -> None:
+        self._api.delete(self._named(pod), uid=pod.uid, low_priority=True)
 
     def _mark(self, pod: PodView) -> None:
         try:
@@ -163,7 +182,11 @@ class PodExecutor:
         """Every attempt with a Pod, or with a launch that is waiting to be taken."""
         now = self._clock.now()
         own = self._own()
-        self._note_obstacles(own.values(), now)
+        members = [self._members[key] for key in own]
+        self._note_obstacles((pod for one in members for pod in one.pods), now)
+        if self._wanted:
+            self._conclusions.look({key: pod.exit is not None for key, pod in own.items()}, now)
+            self._note_rivals()
         self._disruptions.update((key, pod.disruption) for key, pod in own.items() if pod.disruption is not None)
         found = {key: self._explained(pod, self._facts(pod, now), now) for key, pod in own.items()}
         self._warnings.keep({pod.uid for key, pod in own.items() if found[key].phase == "pending"})
@@ -193,18 +216,49 @@ class PodExecutor:
     def _look_for(self, key: AttemptKey, now: float) -> None:
         try:
             found = find_pods(self._api, self._owner, self._kind, key, self._hashes.get(key))
+            seen = grouped(map(view, found), self._wanted, {}).get(key, Members(None))
+            if seen.primary is None and seen.others:
+                # The others would run on for nobody.
+                self._launches.withdraw(key)
         except (Refused, Unreachable) as error:
             self._look_at = now + RETRY_SECONDS
             log.warning("attempt not looked for yet: %s", error, extra=self._about.attempt(key))
             return
         for pod in found:
             self._pods.learn(pod)
-        if all(uid_of(pod) in self._told for pod in found):
+        if seen.primary is None or seen.primary.uid in self._told:
             self._gone.add(key)
+            if seen.cause is not None:
+                self._disruptions.setdefault(key, exit_of(seen.cause))
 
     def _facts(self, pod: PodView, now: float) -> AttemptFacts:
+        """The attempt by its primary Pod, and by the others where it has some."""
+        members = self._members.get(pod.key, Members(pod))
+        seen = facts(pod, now, self._is_stuck(pod, now), self._lost_after)
+        if not self._wanted:
+            return seen
+        stuck = next((p for p in members.others if self._is_stuck(p, now)), None)
+        if stuck is not None and seen.phase != "ended":
+            end = ExitFacts(reason="StartError", message=f"Pod {stuck.name}: {stuck.waiting}"[:300])
+            return replace(seen, phase="ended", exit=end)
+        patient = self._conclusions.waited(pod.key, now) <= self._spec.start_timeout
+        return together(members, seen, self._conclusions.of(pod.key), self._kind.falls_with_one, patient)
+
+    def _is_stuck(self, pod: PodView, now: float) -> bool:
         _, since = self._obstacles.get(pod.uid, ("", now))
-        return facts(pod, now, now > since + self._spec.start_timeout, self._lost_after)
+        return now > since + self._spec.start_timeout
+
+    def _note_rivals(self) -> None:
+        """Say once where labels that a person wrote name more than one Pod."""
+        named = self._spec.template.primary_pod_labels
+        rivals = {key for key, one in self._members.items() if one.rivals and named}
+        for key in rivals - self._rivalries:
+            one = self._members[key]
+            labels = ", ".join(f"{name}={value}" for name, value in named.items())
+            name = one.primary.name if one.primary is not None else ""
+            text = f"{one.rivals + 1} Pods have the primaryPodLabels {labels}: {name} is read"
+            self._events.emit(self._owner, "SeveralPrimaryPods", text, warning=True)
+        self._rivalries = rivals
 
     def _explained(self, pod: PodView, seen: AttemptFacts, now: float) -> AttemptFacts:
         """With what its Events say, where a Pod is on a node and does not start and does not say why."""
@@ -224,8 +278,10 @@ class PodExecutor:
     def _own(self) -> Mapping[AttemptKey, PodView]:
         version = self._pods.version(self._owner.uid)
         if version != self._version:
-            pods = self._pods.of(self._owner.uid)
-            self._version, self._pods_by_key = version, first(p for p in pods if self._is_open(p))
+            pods = (pod for pod in self._pods.of(self._owner.uid) if self._is_open(pod))
+            self._version, self._members = version, grouped(pods, self._wanted, self._members)
+            found = {key: one.primary for key, one in self._members.items()}
+            self._pods_by_key = {key: pod for key, pod in found.items() if pod is not None}
         return self._pods_by_key
 
     def _is_open(self, pod: PodView) -> bool:
@@ -269,7 +325,7 @@ class PodExecutor:
 
     def stalled(self) -> str:
         """Why an attempt does not start, or nothing."""
-        waiting = (f.waiting for f in self._seen_facts if f.phase == "pending" and f.waiting)
+        waiting = (f.waiting for f in self._seen_facts if f.phase != "ended" and f.waiting)
         return next(waiting, "") or next(filter(None, self._launches.reasons()), "")
 
     def _named(self, pod: PodView) -> str:

@@ -16,7 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubetuna.experiment.kinds import KINDS
+from kubetuna.experiment.kinds import kind_of
+from kubetuna.experiment.kinds.template_kind import Conclusion
 from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts, attempt_name
 from kubetuna.trials.records import bounded
@@ -26,7 +27,10 @@ from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import ANSWER_SECONDS, Api, Refused, Unreachable, collection
 from kubetuna_operator.kube.objects import mapping, mappings
 from kubetuna_operator.kube.work_queue import wait_after
-from kubetuna_operator.workloads.manifest import accounts, attempt_manifest
+from kubetuna_operator.pods.status import view
+from kubetuna_operator.workloads.collection import Collection
+from kubetuna_operator.workloads.manifest import accounts, attempt_manifest, primary_labels
+from kubetuna_operator.workloads.members import Members, grouped
 from kubetuna_operator.workloads.ownership import find_pods, uid_of
 
 log = logging.getLogger(__name__)
@@ -36,6 +40,8 @@ RETRY_SECONDS, RETRY_LIMIT = 5.0, 60.0
 # In one look: the engine waits for it.
 TRIES_AT_ONCE = 5
 TRY_SECONDS = 5.0
+# After so many looks a controller that makes no Pod is worth a word.
+SLOW_TRIES = 3
 
 # What passes by itself, as the API server words it: after whose object it is, which may have any name.
 _PASSING = re.compile(
@@ -50,7 +56,8 @@ class _Awaited:
 
     ``stuck`` is since when only another template would help; ``gated``: every other launch would meet the same;
     ``maker`` the UID of the object that will make its Pod, once that is there; ``recalled`` when it was last asked
-    to go; ``unsure``: an answer was lost, so the object may be there, or still come.
+    to go; ``unsure``: an answer was lost, so the object may be there, or still come; ``end``: how it ended unseen.
+    ``broken``: since when its objects come to their ends without a Pod, and what they say.
     """
 
     request: AttemptRequest
@@ -61,6 +68,8 @@ class _Awaited:
     stuck: float | None = None
     gated: bool = False
     unsure: bool = False
+    end: ExitFacts | None = None
+    broken: tuple[float, str] | None = None
     maker: str | None = None
     recalled: float | None = None
 
@@ -95,8 +104,8 @@ class Launches:
         # Refused here and nowhere else: only the operator knows its own.
         self._own_account = context.account[1] if context.account[0] == ref.owner.namespace else None
         self._spec, self._about, self._owner = spec, ref, ref.owner
-        self._kind = KINDS[spec.template.kind]
-        self._path = self._kind.collection(ref.owner.namespace)
+        self._kind = kind_of(spec.template.trial_spec)
+        self._collection = Collection(context.api, self._kind, ref.owner.namespace)
         self._pod_path = collection("pods", ref.owner.namespace)
         self._open: dict[AttemptKey, _Awaited] = {}
         # What must not be there until it is ordered again: a trial that was suspended goes on with this attempt.
@@ -117,7 +126,7 @@ class Launches:
         try:
             self._create(request, api)
         except Refused as error:
-            self._refuse(request, error.message, final=not _passes(error), gated=True)
+            self._refuse(request, self._collection.explained(error), final=not _passes(error), gated=True)
         except Unreachable as error:
             self._refuse(request, error.public, gated=True, unsure=True)
         else:
@@ -128,11 +137,12 @@ class Launches:
 
     def _create(self, request: AttemptRequest, api: Api) -> None:
         manifest = attempt_manifest(self._spec, self._owner, request)
-        if self._own_account in accounts(self._kind.template_in(manifest)["spec"]):
+        pods = (one.template["spec"] for one in self._kind.pod_sets(manifest))
+        if any(self._own_account in accounts(pod) for pod in pods):
             why = f"the service account {self._own_account!r} is the operator's own: name another"
             raise Refused(403, "Forbidden", why)
         try:
-            made = api.create(self._path, manifest)
+            made = api.create(self._collection.path(), manifest)
         except Refused as error:
             if error.code != 409 or error.reason != "AlreadyExists":
                 raise
@@ -147,23 +157,67 @@ class Launches:
             self._open.pop(request.key, None)
             self._pods.learn(made)
         elif known is None or known.maker != uid_of(made):
-            self._open[request.key] = _Awaited(request, now, now, maker=uid_of(made))
+            broken = known.broken if known is not None else None
+            self._open[request.key] = _Awaited(request, now, now, broken=broken, maker=uid_of(made))
 
     def _adopt(self, request: AttemptRequest) -> None:
         """Look at the object of this name: whether it is ours, and whether its Pod is there or may still come."""
-        found = self._find(request)
+        found = self._find(request.name)
         if found is not None and not self._is_ours(found, request):
             self._refuse(request, f"{self._kind.name} {request.name!r} is there and is not ours")
-        elif (found is None or self._kind.has_ended(found)) and not self._has_pod(request):
-            if found is not None:
-                self.remove(request.name, uid_of(found))
-            self._refuse(request, f"its {self._kind.name} ended or went too early, and is made again")
+            return
+        conclusion = self.conclusion(found) if found is not None else None
+        over = found is None or conclusion is not None
+        members = self._members(request) if over else Members(None)
+        if over and members.primary is None:
+            self._make_again(request, found, conclusion, members)
         elif found is not None:
             self._accept(request, found)
 
-    def _find(self, request: AttemptRequest) -> Mapping[str, Any] | None:
+    def _make_again(
+        self,
+        request: AttemptRequest,
+        found: Mapping[str, Any] | None,
+        conclusion: Conclusion | None,
+        members: Members,
+    ) -> None:
+        """It came to its end, or went, without a Pod that could be read."""
+        kind, end = self._kind.name, None
+        if members.others:
+            labels = ", ".join(f"{name}={value}" for name, value in primary_labels(self._spec).items())
+            text = f"none of the {len(members.others)} Pods of its {kind} has the labels {labels} and the index 0"
+            end = ExitFacts(reason="StartError", message=text)
+        elif conclusion is not None and conclusion.succeeded:
+            text = f"its {kind} succeeded, and its Pod was gone before it was read"
+            end = ExitFacts(reason="Deleted", message=text)
+        if end is not None:
+            now, maker = self._clock.now(), uid_of(found) if found is not None else None
+            self._open[request.key] = _Awaited(request, now, now, why=end.message, end=end, maker=maker)
+            return
+        if found is not None:
+            self.remove(request.name, uid_of(found))
+        said = f": {conclusion.message}" if conclusion is not None and conclusion.message else ""
+        self._refuse(request, f"its {kind} ended or went too early, and is made again{said}")
+        again = self._open[request.key]
+        if said and again.broken is None:
+            self._open[request.key] = replace(again, broken=(again.tried, again.why))
+
+    def conclusion(self, obj: Mapping[str, Any]) -> Conclusion | None:
+        """What an object says of its own end."""
+        template = self._spec.template
+        own = (
+            (template.success_condition or "", template.failure_condition or "") if self._kind.judged else ("", "")
+        )
+        return self._kind.conclusion(obj, *own)
+
+    def object_of(self, key: AttemptKey) -> Mapping[str, Any] | None:
+        """The object of an attempt, if it is there and ours."""
+        found = self._find(attempt_name(self._owner.name, key))
+        return found if found is not None and self._has_our_uid(found) else None
+
+    def _find(self, name: str) -> Mapping[str, Any] | None:
         try:
-            return self._api.get(f"{self._path}/{request.name}")
+            return self._api.within(TRY_SECONDS).get(f"{self._collection.path()}/{name}")
         except Refused as error:
             if error.code != 404:
                 raise
@@ -179,9 +233,10 @@ class Launches:
         owners = mappings(mapping(found.get("metadata")).get("ownerReferences"))
         return any(owner.get("uid") == self._owner.uid for owner in owners)
 
-    def _has_pod(self, request: AttemptRequest) -> bool:
+    def _members(self, request: AttemptRequest) -> Members:
         """Asked of the API server, since the watch may be behind and the answer decides over a deletion."""
-        return bool(find_pods(self._api, self._owner, self._kind, request.key, request.params_hash))
+        found = find_pods(self._api, self._owner, self._kind, request.key, request.params_hash)
+        return grouped(map(view, found), primary_labels(self._spec), {}).get(request.key, Members(None))
 
     def _refuse(
         self, request: AttemptRequest, why: str, final: bool = False, gated: bool = False, unsure: bool = False
@@ -189,7 +244,8 @@ class Launches:
         now, before, why = self._clock.now(), self._open.get(request.key), bounded(why, 300)
         since, tries = (before.since, before.tries + 1) if before else (now, 1)
         stuck, unsure = _stuck(before, final, now), unsure or (before is not None and before.unsure)
-        self._open[request.key] = _Awaited(request, since, now, tries, why, stuck, gated, unsure)
+        broken = before.broken if before is not None else None
+        self._open[request.key] = _Awaited(request, since, now, tries, why, stuck, gated, unsure, broken=broken)
         if gated:
             # What is refused may be this attempt's own parameters.
             self._gate.shut(why, now, RETRY_SECONDS if final else RETRY_LIMIT)
@@ -226,12 +282,14 @@ class Launches:
         return now >= (self._gate.due if launch.gated else launch.due)
 
     def _is_over(self, launch: _Awaited, now: float) -> bool:
-        return launch.stuck is not None and now > launch.stuck + self._spec.start_timeout
+        since = [at for at in (launch.stuck, launch.broken[0] if launch.broken else None) if at is not None]
+        return launch.end is not None or any(now > at + self._spec.start_timeout for at in since)
 
     def _facts(self, launch: _Awaited, now: float) -> AttemptFacts:
         key = launch.request.key
         if self._is_over(launch, now):
-            end = ExitFacts(reason="StartError", message=launch.why)
+            why = launch.why or (launch.broken[1] if launch.broken else "")
+            end = launch.end or ExitFacts(reason="StartError", message=why)
             return AttemptFacts(key, "ended", launch.since, exit=end, waiting=launch.why)
         return AttemptFacts(key, "pending", launch.since, waiting=launch.why or None)
 
@@ -249,7 +307,8 @@ class Launches:
     def _ask(self, launch: _Awaited) -> _Awaited:
         """Why the Pod does not come."""
         made = attempt_manifest(self._spec, self._owner, launch.request)
-        pod = {**self._kind.template_in(made), "apiVersion": "v1", "kind": "Pod"}
+        template = self._kind.template_in(made, self._spec.template.primary_container)
+        pod = {**template, "apiVersion": "v1", "kind": "Pod"}
         pod["metadata"] = {**pod["metadata"], "name": launch.request.name}
         try:
             self._api.create(self._pod_path, pod, low_priority=True, dryRun="All")
@@ -259,7 +318,9 @@ class Launches:
         except Unreachable:
             # As above.
             pass
-        return replace(launch, why="", stuck=None)
+        slow = self._kind.judged and launch.tries >= SLOW_TRIES
+        text = f"its {self._kind.name} has made no Pod yet: it waits in a queue, or its controller does not run"
+        return replace(launch, why=text if slow else "", stuck=None)
 
     def reasons(self) -> list[str]:
         """Why Pods do not come, as far as it is known."""
@@ -271,7 +332,7 @@ class Launches:
         if launch is None or launch.maker is None:
             self._open.pop(key, None)
             if launch is None or launch.unsure:
-                self._withdraw(key)
+                self.withdraw(key)
         elif launch.recalled is None or now >= launch.recalled + RETRY_SECONDS:
             self._open[key] = replace(launch, recalled=now)
             try:
@@ -281,20 +342,23 @@ class Launches:
                 extra = self._about.attempt(key)
                 log.warning("the %s of an attempt is not deleted yet: %s", self._kind.name, error, extra=extra)
 
-    def _withdraw(self, key: AttemptKey) -> None:
+    def withdraw(self, key: AttemptKey) -> None:
         """What an earlier process, or a request without an answer, may have made must not start: look twice."""
         self._withdrawn.add(key)
         for delay in (0.0, ANSWER_SECONDS * 2):
             self._background.later(
-                ("pod", "launch", self._owner.uid, key, delay), lambda: self._remove_made(key), delay
+                ("pod", "launch", self._owner.uid, key, delay), lambda: self._remove_withdrawn(key), delay
             )
 
-    def _remove_made(self, key: AttemptKey) -> None:
-        if key not in self._withdrawn:
-            return
+    def _remove_withdrawn(self, key: AttemptKey) -> None:
+        if key in self._withdrawn:
+            self.remove_made(key)
+
+    def remove_made(self, key: AttemptKey) -> None:
+        """Delete what is there of an attempt's name, if it is ours."""
         name = attempt_name(self._owner.name, key)
         try:
-            found = self._api.get(f"{self._path}/{name}")
+            found = self._api.get(f"{self._collection.path()}/{name}")
         except Refused as error:
             if error.code != 404:
                 raise
@@ -304,7 +368,9 @@ class Launches:
 
     def remove(self, name: str, uid: str) -> None:
         """Delete what we created, and with it its Pod."""
-        self._api.delete(f"{self._path}/{name}", uid=uid, low_priority=True, propagationPolicy="Background")
+        self._api.delete(
+            f"{self._collection.path()}/{name}", uid=uid, low_priority=True, propagationPolicy="Background"
+        )
 
 
 def _stuck(before: _Awaited | None, final: bool, now: float) -> float | None:

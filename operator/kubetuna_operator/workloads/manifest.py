@@ -1,4 +1,4 @@
-"""The Pod of an attempt, or what makes it: the template with its parameters, our labels, a security context.
+"""The Pod of an attempt, or what makes its Pods: the template with its parameters, our labels, a security context.
 
 What the template says explicitly wins; what it leaves out gets the strictest that Pod Security knows, and never a
 service-account token.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from kubetuna.experiment.kinds import KINDS
+from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest
 from kubetuna.trials.substitution import substitute
@@ -19,6 +19,7 @@ from kubetuna_operator import (
     ANNOTATION_TIMEOUT,
     LABEL_ATTEMPT,
     LABEL_EXPERIMENT,
+    LABEL_PRIMARY,
     LABEL_REPEAT,
     LABEL_TRIAL,
 )
@@ -31,21 +32,19 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 
 def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) -> dict[str, Any]:
-    """The object to create for an attempt: its Pod, or what makes its Pod."""
-    kind = KINDS[spec.template.kind]
+    """The object to create for an attempt: its Pod, or what makes its Pods."""
+    kind = kind_of(spec.template.trial_spec)
     meta = {"name": f"{owner.name}-{request.key.trial}", "namespace": owner.namespace}
     # A copy, so that it may be written into.
     made = _present(substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta))
-    template = kind.template_in(made)
-    body = template["spec"]
-    _default_pod(body, spec)
-    _avoid(body, request.avoid)
-    for container in [*(body.get("initContainers") or []), *body["containers"]]:
-        _default_container(container)
-    primary = next(c for c in body["containers"] if c["name"] == spec.template.primary_container)
-    _give_environment(primary, body, spec, request)
-    for holder in (made, template):
-        holder["metadata"] = _metadata(holder.get("metadata") or {}, spec, owner, request)
+    primary = kind.template_in(made, spec.template.primary_container)
+    for one in kind.pod_sets(made):
+        _complete(one.template["spec"], spec, request)
+        if one.template is not made:
+            one.template["metadata"] = _metadata(one.template.get("metadata") or {}, spec, owner, request)
+    made["metadata"] = _metadata(made.get("metadata") or {}, spec, owner, request)
+    if primary is not made and has_several(spec):
+        primary["metadata"]["labels"][LABEL_PRIMARY] = "true"
     named = {"name": request.name, "namespace": owner.namespace, "ownerReferences": [owner.reference()]}
     return {
         "apiVersion": kind.api_version,
@@ -53,6 +52,29 @@ def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) ->
         "metadata": {**made["metadata"], **named},
         "spec": kind.created_spec(made["spec"]),
     }
+
+
+def primary_labels(spec: Experiment) -> Mapping[str, str]:
+    """The labels of the Pod that is read, where an attempt has several: the template's, else our own mark."""
+    if not has_several(spec):
+        return {}
+    return spec.template.primary_pod_labels or {LABEL_PRIMARY: "true"}
+
+
+def has_several(spec: Experiment) -> bool:
+    """Whether an attempt may have several Pods; of a kind with its own conditions nobody knows how many come."""
+    kind = kind_of(spec.template.trial_spec)
+    return kind.judged or kind.pods(spec.template.trial_spec) > 1
+
+
+def _complete(body: dict[str, Any], spec: Experiment, request: AttemptRequest) -> None:
+    """One Pod's spec. Its main container has the parameters: the one that is named so, else the first."""
+    _default_pod(body, spec)
+    _avoid(body, request.avoid)
+    for container in [*(body.get("initContainers") or []), *body["containers"]]:
+        _default_container(container)
+    named = (c for c in body["containers"] if c["name"] == spec.template.primary_container)
+    _give_environment(next(named, body["containers"][0]), body, spec, request)
 
 
 def _present(value: Any) -> Any:

@@ -21,8 +21,7 @@ def is_own(pod: PodView, owner: Owner, kind: TemplateKind, params_hash: str | No
     """Whether a Pod is one that we, or the object that we made, have created for its attempt."""
     name = attempt_name(owner.name, pod.key)
     if kind.makes_pod:
-        maker = kind.maker(pod.owner_reference)
-        made = maker is not None and maker[0] == name
+        made = kind.makes(pod.owner_reference, name)
     else:
         made = pod.name == name and pod.owner_reference.get("uid") == owner.uid
     meant = (pod.namespace, pod.owner, pod.experiment) == (owner.namespace, owner.uid, owner.name)

@@ -158,7 +158,9 @@ def see_trial(found: Any) -> None:
 def see_maker(found: Any) -> None:
     """What makes a Pod, and the reference to it on that Pod."""
     for kind in KINDS.values():
-        kind.has_ended(found)
+        kind.conclusion(found)
+        kind.makes(view(found).owner_reference, "small-0-0-0")
+        kind.pod_sets(found), kind.pods(found)
         kind.maker(view(found).owner_reference)
 
 

@@ -291,13 +291,15 @@ def test_a_container_that_could_only_fail_is_refused(changes: dict[str, Any], pa
     assert any(line.startswith(f"{path}: ") for line in problems(yaml.safe_dump(found)))
 
 
-def test_a_job_of_several_pods_is_refused() -> None:
+@pytest.mark.parametrize("value", [0, -1, 2.5, "2", True, 10**9])
+@pytest.mark.parametrize("field", ["parallelism", "completions"])
+def test_a_job_of_no_number_of_pods_is_refused(field: str, value: object) -> None:
     found = document()
     pod = found["spec"]["trialTemplate"]["trialSpec"]["spec"]
-    job = {"parallelism": 2, "template": {"spec": pod}}
+    job = {field: value, "template": {"spec": pod}}
     found["spec"]["trialTemplate"]["trialSpec"] = {"apiVersion": "batch/v1", "kind": "Job", "spec": job}
     told = problems(yaml.safe_dump(found))
-    assert told[0].startswith("spec.trialTemplate.trialSpec.spec.parallelism: Invalid value: 2: ")
+    assert told and all(p.startswith(f"spec.trialTemplate.trialSpec.spec.{field}: Invalid value: ") for p in told)
 
 
 def test_the_known_names_are_those_of_the_client() -> None:

@@ -1,4 +1,4 @@
-"""A Job of one Pod, which it makes once: Kubernetes' own retries would run an attempt a second time."""
+"""A Job, which makes each of its Pods once: Kubernetes' own retries would run an attempt a second time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubetuna.experiment.field_errors import invalid
-from kubetuna.experiment.kinds.template_kind import Fault, TemplateKind, not_exactly
+from kubetuna.experiment.kinds.template_kind import Fault, TemplateKind, is_true
 
 # As of Kubernetes 1.37.
 FIELDS = (
@@ -17,10 +17,12 @@ FIELDS = (
 
 
 def _check(spec: Mapping[str, Any]) -> Iterator[Fault]:
-    yield from not_exactly(spec, {"parallelism": 1, "completions": 1})
     limit = spec.get("activeDeadlineSeconds")
     if limit is not None and (type(limit) is not int or limit <= 0):
         yield "activeDeadlineSeconds", invalid(limit, "must be whole seconds above 0; it counts as a trialTimeout")
+    for name in ("parallelism", "completions"):
+        if spec.get(name) == 0:
+            yield name, invalid(0, "must be above 0: a trial has a Pod")
 
 
 JOB = TemplateKind(
@@ -31,7 +33,8 @@ JOB = TemplateKind(
     fields=FIELDS,
     fixed={"backoffLimit": 0},
     check=_check,
-    end_conditions=("Complete", "Failed"),
+    success=is_true("Complete"),
+    failure=is_true("Failed"),
     dropped=("activeDeadlineSeconds", "ttlSecondsAfterFinished"),
     deadline="activeDeadlineSeconds",
 )

@@ -119,7 +119,7 @@ def _fitting(made: dict[str, Any], problems: Sequence[Problem]) -> dict[str, Any
 
 def shipped_task(spec: Experiment) -> str | None:
     """The shipped trainer that an experiment tunes: what it trains can be judged; None where it is another."""
-    for container in pod_spec(spec.template.trial_spec).get("containers") or ():
+    for container in pod_spec(spec.template.trial_spec, spec.template.primary_container).get("containers") or ():
         for word in (*(container.get("command") or ()), *(container.get("args") or ())):
             if isinstance(word, str) and word.startswith(TRAINERS):
                 return word.removeprefix(TRAINERS).partition(".")[0]

@@ -1,0 +1,109 @@
+"""The Pods of one attempt as one: which of them is read, and what their ends together mean.
+
+The primary Pod is the one that the template's labels, or our own mark, name; of several the one with the index 0,
+else the oldest, else the first by name. What failed first explains what failed after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from kubetuna.experiment.kinds.template_kind import Conclusion, is_primary
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts
+from kubetuna_operator.pods.status import PodView
+from kubetuna_operator.workloads.ownership import first
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The Pods of an attempt; no ``primary`` while there is none. ``rivals``: how many could be it beside it."""
+
+    primary: PodView | None
+    others: tuple[PodView, ...] = ()
+    rivals: int = 0
+
+    @property
+    def pods(self) -> tuple[PodView, ...]:
+        """All of them."""
+        return self.others if self.primary is None else (self.primary, *self.others)
+
+    @property
+    def active(self) -> tuple[PodView, ...]:
+        """Those beside the primary one that have not ended."""
+        return tuple(pod for pod in self.others if pod.exit is None)
+
+    @property
+    def cause(self) -> PodView | None:
+        """The Pod whose failure came first; none that was but taken away with the others."""
+        failed = [pod for pod in self.pods if pod.exit is not None and not pod.exit.by_itself]
+        own = [pod for pod in failed if pod.disruption is not None or not _follows(pod)]
+        latest = float("inf")
+        return min(own, key=lambda p: (latest if p.ended is None else p.ended, p is not self.primary), default=None)
+
+
+def _follows(pod: PodView) -> bool:
+    """Whether its end says nothing but that someone, such as the workload's controller, took it away."""
+    return pod.exit is not None and (pod.exit.reason == "Deleted" or pod.stopping)
+
+
+def grouped(
+    pods: Iterable[PodView], wanted: Mapping[str, str], known: Mapping[AttemptKey, Members]
+) -> dict[AttemptKey, Members]:
+    """The Pods by attempt; without ``wanted`` labels one for each, which is then all of it.
+
+    Who was primary stays it: another one's log begins anew.
+    """
+    if not wanted:
+        return {key: Members(pod) for key, pod in first(iter(pods)).items()}
+    by_key: dict[AttemptKey, list[PodView]] = {}
+    for pod in pods:
+        by_key.setdefault(pod.key, []).append(pod)
+    return {key: _members(own, wanted, known.get(key)) for key, own in by_key.items()}
+
+
+def _members(pods: Sequence[PodView], wanted: Mapping[str, str], known: Members | None) -> Members:
+    before = known.primary.uid if known is not None and known.primary is not None else ""
+    able = sorted((p for p in pods if is_primary(p.labels, wanted)), key=lambda p: (p.uid != before, *_rank(p)))
+    if not able:
+        return Members(None, tuple(pods))
+    return Members(able[0], tuple(pod for pod in pods if pod is not able[0]), len(able) - 1)
+
+
+def _rank(pod: PodView) -> tuple[float, str]:
+    return float("inf") if pod.created is None else pod.created, pod.name
+
+
+def together(
+    members: Members, seen: AttemptFacts, conclusion: Conclusion | None, falls_with_one: bool, patient: bool
+) -> AttemptFacts:
+    """The attempt, of which ``seen`` is what the primary Pod alone says.
+
+    What has ended well waits for the conclusion on the whole, as long as one is ``patient``; a failure waits only
+    where another Pod may be made in its place.
+    """
+    cause, ended = members.cause, seen.phase == "ended"
+    stopped = members.primary is not None and members.primary.stopping
+    failed = conclusion is not None and not conclusion.succeeded
+    if cause is not None and cause is not members.primary and (falls_with_one or failed):
+        return replace(seen, phase="ended", exit=exit_of(cause), ended=seen.ended or cause.ended)
+    if failed and not (ended and cause is members.primary):
+        said = ExitFacts(reason="WorkloadFailed", message=conclusion.message if conclusion is not None else "")
+        return replace(seen, phase="ended", exit=said)
+    well = seen.exit is not None and seen.exit.by_itself
+    if not ended or stopped or conclusion is not None or not patient or not (well or not falls_with_one):
+        return _with_waiting(seen, members.others)
+    stopping = bool(members.active) and all(pod.stopping for pod in members.active)
+    return replace(seen, phase="running", exit=None, ended=None, stopping=stopping)
+
+
+def exit_of(pod: PodView) -> ExitFacts:
+    """How another Pod than the primary one has ended, with its name."""
+    found = pod.exit or ExitFacts()
+    return replace(found, message=f"Pod {pod.name}: {found.message}"[:300].removesuffix(": "))
+
+
+def _with_waiting(seen: AttemptFacts, others: Sequence[PodView]) -> AttemptFacts:
+    """With why another Pod does not start, where the primary one has nothing to say."""
+    why = next((f"Pod {pod.name}: {pod.waiting}" for pod in others if pod.waiting), None)
+    return seen if seen.waiting or why is None or seen.phase == "ended" else replace(seen, waiting=why[:300])

@@ -1,0 +1,122 @@
+"""Stand-ins for the controllers of workloads: they make Pods as those do, and say of an object how it has ended.
+
+Only what the operator relies on: names, labels and owners of Pods, and conditions. How the controllers themselves
+work is a matter for tests with the real ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.apiserver.job_controller import make_pod, owns, reference
+from tests.apiserver.resources import (
+    JOBS,
+    JOBSETS,
+    PODS,
+    PYTORCH_JOBS,
+    WORKFLOWS,
+    Object,
+    Resource,
+    Target,
+)
+from tests.apiserver.server import Server
+
+ROLE, NUMBER = "training.kubeflow.org/replica-type", "training.kubeflow.org/replica-index"
+
+
+class WorkloadControllers:
+    """One round at a time. ``asleep``: no controller runs, as where its CRD alone was installed."""
+
+    def __init__(self, server: Server) -> None:
+        self._server, self.asleep = server, False
+
+    def tick(self) -> bool:
+        """Carry everything one step on. Whether there was anything to do."""
+        if self.asleep:
+            return False
+        with self._server.changed:
+            return any(
+                [*self._each(PYTORCH_JOBS, self._train), *self._each(JOBSETS, self._set), *self._workflows()]
+            )
+
+    def _each(self, resource: Resource, step: Any) -> list[bool]:
+        living = [o for o in self._server.objects.of(resource) if not o["metadata"].get("deletionTimestamp")]
+        return [step(obj) for obj in living if not (obj.get("status") or {}).get("conditions")]
+
+    def _pods(self, obj: Object) -> list[Object]:
+        return [p for p in self._server.objects.of(PODS, obj["metadata"]["namespace"]) if owns(obj, p)]
+
+    def _say(self, obj: Object, resource: Resource, **status: Any) -> bool:
+        self._server.change(obj, lambda o: o.update(status={**(o.get("status") or {}), **status}), resource)
+        return True
+
+    def _end(self, obj: Object, resource: Resource, kind: str) -> bool:
+        return self._say(obj, resource, conditions=[{"type": kind, "status": "True", "message": f"it is {kind}"}])
+
+    def _train(self, job: Object) -> bool:
+        """The first Pod's success is the job's; any failure is too. The others are left where they are."""
+        pods, roles = self._pods(job), job["spec"]["pytorchReplicaSpecs"]
+        made = {(p["metadata"]["labels"][ROLE], p["metadata"]["labels"][NUMBER]): p for p in pods}
+        wanted = [(role, i) for role in reversed(roles) for i in range(roles[role].get("replicas", 1))]
+        missing = [(role, i) for role, i in wanted if (role.lower(), str(i)) not in made]
+        if any(p["status"]["phase"] == "Failed" for p in pods):
+            return self._end(job, PYTORCH_JOBS, "Failed")
+        leader = made.get(("master" if "Master" in roles else "worker", "0"))
+        if leader is not None and leader["status"]["phase"] == "Succeeded":
+            return self._end(job, PYTORCH_JOBS, "Succeeded")
+        made = [self._make(job, role, i, roles[role]["template"]) for role, i in missing]
+        return any(made)
+
+    def _make(self, job: Object, role: str, index: int, template: Object) -> bool:
+        given = (template.get("metadata") or {}).get("labels") or {}
+        labels = {**given, ROLE: role.lower(), NUMBER: str(index)}
+        return make_pod(
+            self._server, job, template, {"name": f"{job['metadata']['name']}-{role.lower()}-{index}"}, labels
+        )
+
+    def _set(self, jobset: Object) -> bool:
+        """A Job for each replica, of which the Job controller makes Pods."""
+        namespace, name = jobset["metadata"]["namespace"], jobset["metadata"]["name"]
+        jobs = {j["metadata"]["name"]: j for j in self._server.objects.of(JOBS, namespace) if owns(jobset, j)}
+        ends = [c["type"] for j in jobs.values() for c in (j.get("status") or {}).get("conditions") or ()]
+        wanted = [
+            (f"{name}-{one['name']}-{i}", one, i)
+            for one in jobset["spec"]["replicatedJobs"]
+            for i in range(one.get("replicas", 1))
+        ]
+        missing = [found for found in wanted if found[0] not in jobs]
+        if "Failed" in ends or (ends and missing):
+            return self._end(jobset, JOBSETS, "Failed")
+        if len(ends) == len(wanted):
+            return self._end(jobset, JOBSETS, "Completed")
+        for job, one, index in missing:
+            self._make_job(jobset, job, one, index)
+        return bool(missing)
+
+    def _make_job(self, jobset: Object, name: str, one: Object, index: int) -> None:
+        spec = {"completionMode": "Indexed", **one["template"]["spec"]}
+        template = spec["template"]
+        given = template.get("metadata") or {}
+        own = {"jobset.sigs.k8s.io/replicatedjob-name": one["name"], "jobset.sigs.k8s.io/job-index": str(index)}
+        spec["template"] = {**template, "metadata": {**given, "labels": {**(given.get("labels") or {}), **own}}}
+        job = {"metadata": {"name": name, "ownerReferences": [reference(jobset)]}, "spec": spec}
+        self._server.writes.create(Target(JOBS, jobset["metadata"]["namespace"]), job, {})
+
+    def _workflows(self) -> list[bool]:
+        """A kind of a phase and no conditions, whose Pods run one after another."""
+        living = [o for o in self._server.objects.of(WORKFLOWS) if not o["metadata"].get("deletionTimestamp")]
+        return [self._work(o) for o in living if (o.get("status") or {}).get("phase") in (None, "Running")]
+
+    def _work(self, flow: Object) -> bool:
+        pods, steps = self._pods(flow), flow["spec"]["steps"]
+        phases = [p["status"]["phase"] for p in pods]
+        if "Failed" in phases:
+            return self._say(flow, WORKFLOWS, phase="Failed", message="a step failed")
+        if phases.count("Succeeded") == len(steps):
+            return self._say(flow, WORKFLOWS, phase="Succeeded")
+        if phases.count("Succeeded") < len(pods):
+            return False
+        template = steps[len(pods)]
+        name = {"name": f"{flow['metadata']['name']}-step-{len(pods)}"}
+        labels = (template.get("metadata") or {}).get("labels") or {}
+        return make_pod(self._server, flow, template, name, labels)

@@ -1,0 +1,412 @@
+"""Attempts of several Pods: which is read, what their ends mean together, and what becomes of them all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.trials.attempts import AttemptFacts
+from kubetuna_operator.context import ExperimentRef
+from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.workloads.executor import PodExecutor
+from kubetuna_operator.workloads.pod_logs import PodLogs
+from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.failures import Failure
+from tests.apiserver.operating import Process
+from tests.apiserver.resources import EVENTS, JOBS, JOBSETS, PYTORCH_JOBS, WORKFLOWS, Object
+from tests.contract.test_place import IN_PHASE, WORKLOADS
+from tests.fakes import look
+from tests.local.runs import experiment
+from tests.unit.operator.test_pod_executor import KEY, NAME, order
+
+INDEX = "batch.kubernetes.io/job-completion-index"
+
+
+class Works:
+    """A place that makes one kind of workload. Nothing in its cluster happens but by the test's word."""
+
+    def __init__(self, folder: Path, workload: Object, **template: Any) -> None:
+        document = json.loads(experiment("", startTimeout="60s"))
+        document["spec"]["trialTemplate"] |= {"trialSpec": workload, **template}
+        self.cluster = Cluster()
+        self.ref = ExperimentRef(self.cluster.make_owner(document), 1)
+        self.process = Process(self.cluster, f"sqlite:///{folder}/study.db")
+        self.process.watch_pods()
+        self.spec = parse_experiment(document)
+        self.place = self.take_over()
+
+    def take_over(self) -> PodExecutor:
+        return PodExecutor(self.process.context, self.spec, self.ref)
+
+    @property
+    def kubelet(self) -> Any:
+        return self.cluster.kubelet
+
+    def pods(self, count: int) -> dict[str, Object]:
+        """All Pods by name, once there are that many."""
+        self.cluster.until(lambda: len(self.kubelet.pods()) == count)
+        return {pod["metadata"]["name"]: pod for pod in self.kubelet.pods()}
+
+    def run(self, *names: str) -> None:
+        for name in names:
+            self.kubelet.schedule(name)
+            self.kubelet.start(name)
+
+    def facts(self) -> AttemptFacts | None:
+        return next((f for f in look(self.place) if f.key == KEY), None)
+
+    def until(self, check: Any) -> AttemptFacts:
+        def look() -> AttemptFacts | None:
+            self.cluster.clock.time += 1
+            facts = self.facts()
+            return facts if facts and check(facts) else None
+
+        found: AttemptFacts = self.cluster.until(look)
+        return found
+
+    def ended(self) -> AttemptFacts:
+        return self.until(lambda f: f.phase == "ended")
+
+    def reasons(self) -> list[str]:
+        return [event["reason"] for event in self.cluster.server.objects.of(EVENTS)]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Any]:
+    made: list[Works] = []
+
+    def works(name: str | Object, **template: Any) -> Works:
+        made.append(Works(tmp_path, WORKLOADS[name] if isinstance(name, str) else name, **template))
+        made[-1].place.launch(order())
+        return made[-1]
+
+    yield works
+    for one in made:
+        one.process.close()
+
+
+FLOW = {"successCondition": IN_PHASE.format("Succeeded"), "failureCondition": IN_PHASE.format("Failed")}
+TRAINING = (f"{NAME}-master-0", f"{NAME}-worker-0", f"{NAME}-worker-1")
+LEADER, WORKER, OTHER = TRAINING
+
+
+def test_of_an_indexed_job_the_first_index_is_read_whichever_came_first(make: Any) -> None:
+    works = make("an indexed Job of two")
+    pods = works.pods(2)
+    first = next(p for p in pods.values() if p["metadata"]["labels"][INDEX] == "0")
+    works.run(*pods)
+    assert works.until(lambda f: f.phase == "running").uid == first["metadata"]["uid"]
+    assert all(environment(pod)["KUBETUNA_TRIAL"] == "0" for pod in pods.values())
+
+
+def environment(pod: Object) -> dict[str, str]:
+    return {e["name"]: e.get("value", "") for e in pod["spec"]["containers"][0]["env"]}
+
+
+def test_of_a_job_without_indices_who_was_read_first_stays_it(make: Any) -> None:
+    works = make("a Job of two")
+    pods = works.pods(2)
+    works.run(*pods)
+    uid = works.until(lambda f: f.phase == "running").uid
+    for pod in pods:
+        works.kubelet.print(pod, "a line")
+    works.cluster.clock.time += 5
+    assert {(f := works.facts()) and f.uid for _ in range(3)} == {uid}
+    later = works.take_over()
+    (again,) = later.observe()
+    assert again.uid == uid
+
+
+def test_what_failed_first_explains_the_rest(make: Any) -> None:
+    """A worker without memory ends its leader with a broken connection: that says nothing of the parameters."""
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    works.kubelet.run_out_of_memory(OTHER)
+    works.cluster.clock.time += 2
+    works.kubelet.exit(LEADER, 1, message="connection reset by peer")
+    facts = works.ended()
+    assert facts.exit is not None and facts.exit.reason == "OOMKilled" and f"Pod {OTHER}" in facts.exit.message
+
+
+def test_a_worker_that_is_taken_away_is_nobodys_fault(make: Any) -> None:
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    works.kubelet.evict(WORKER)
+    facts = works.ended()
+    assert facts.exit is not None and facts.exit.reason == "TerminationByKubelet"
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_leader_that_its_job_takes_away_after_a_worker_failed_was_not_deleted(make: Any, seen: bool) -> None:
+    """Whether it is still there when someone looks, or not."""
+    works = make("an indexed Job of two")
+    pods = works.pods(2)
+    works.run(*pods)
+    works.until(lambda f: f.phase == "running")
+    leader, worker = sorted(pods, key=lambda name: pods[name]["metadata"]["labels"][INDEX])
+    if seen:
+        works.kubelet.heed(leader, None)
+    works.kubelet.exit(worker, 3, message="ValueError: no such file")
+    works.cluster.step()
+    end = (
+        works.ended().exit if seen else works.cluster.until(lambda: works.facts() is None and works.place.gone(KEY))
+    )
+    assert end.exit_code == 3 and "ValueError" in end.message and worker in end.message
+
+
+def test_a_stop_ends_the_leader_first_and_keeps_its_log_until_it_is_told(make: Any) -> None:
+    works = make("an indexed Job of two")
+    pods = works.pods(2)
+    leader = next(n for n, p in pods.items() if p["metadata"]["labels"][INDEX] == "0")
+    (worker,) = {*pods} - {leader}
+    works.kubelet.heed(leader, 0, "saved")
+    works.run(*pods)
+    works.until(lambda f: f.phase == "running")
+    works.place.stop(KEY, "Pruned")
+    assert "activeDeadlineSeconds" not in works.kubelet.pod(worker)["spec"]
+    works.cluster.advance(2)
+    facts = works.ended()
+    assert facts.exit is not None and not facts.exit.by_itself
+    chunk = PodLogs(works.process.context, works.ref, "trial", works.place).read(KEY, "")
+    assert chunk.lines[0] == b"saved" and chunk.drained
+    works.place.delete(KEY)
+    works.cluster.until(lambda: (works.cluster.advance(31), not works.kubelet.pods())[1])
+    assert not works.cluster.server.objects.of(JOBS)
+
+
+def test_a_leader_that_has_ended_waits_for_the_others_and_a_stop_ends_those(make: Any) -> None:
+    works = make("an indexed Job of two")
+    pods = works.pods(2)
+    leader = next(n for n, p in pods.items() if p["metadata"]["labels"][INDEX] == "0")
+    works.run(*pods)
+    works.until(lambda f: f.phase == "running")
+    works.kubelet.exit(leader, 0)
+    for _ in range(3):
+        assert works.until(lambda f: f.uid).phase == "running"
+    works.place.stop(KEY, "Stopped")
+    assert works.until(lambda f: f.stopping)
+    works.cluster.advance(31)
+    facts = works.ended()
+    assert facts.exit is not None
+
+
+def test_a_failure_that_is_kept_to_be_looked_at_holds_no_gpu(make: Any) -> None:
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    works.kubelet.exit(LEADER, 3)
+    works.ended()
+    works.place.delete(KEY)
+    works.cluster.until(lambda: (works.cluster.advance(31), len(works.kubelet.pods()) == 1)[1])
+    assert works.kubelet.pods()[0]["metadata"]["name"] == LEADER
+
+
+def test_an_object_of_a_kind_of_its_own_ends_by_its_conditions(make: Any) -> None:
+    step = WORKLOADS["a kind of its own"]["spec"]["steps"][0]
+    flow = {
+        **WORKLOADS["a kind of its own"],
+        "spec": {"steps": [step, {"metadata": {"labels": {"a": "b"}}, **step}]},
+    }
+    works = make(flow, **FLOW)
+    (first,) = works.pods(1)
+    works.run(first)
+    works.until(lambda f: f.phase == "running")
+    works.kubelet.exit(first, 0)
+    assert works.until(lambda f: f.started).phase == "running"
+    (second,) = {*works.pods(2)} - {first}
+    works.run(second)
+    works.kubelet.exit(second, 5)
+    facts = works.ended()
+    assert facts.exit is not None and facts.exit.exit_code == 5 and second in facts.exit.message
+
+
+def test_conditions_that_never_hold_do_not_keep_a_trial_for_ever(make: Any) -> None:
+    works = make("a kind of its own", successCondition="status.done", failureCondition="status.broken")
+    (name,) = works.pods(1)
+    works.run(name)
+    works.until(lambda f: f.phase == "running")
+    works.kubelet.exit(name, 0)
+    before = works.cluster.clock.time
+    facts = works.ended()
+    assert facts.exit is not None and facts.exit.by_itself and works.cluster.clock.time > before + 60
+
+
+def test_labels_that_name_two_pods_are_said_and_one_is_read(make: Any) -> None:
+    works = make("a Job of two", primaryPodLabels={"job-name": NAME})
+    pods = works.pods(2)
+    works.run(*pods)
+    works.until(lambda f: f.phase == "running" and "SeveralPrimaryPods" in works.reasons())
+
+
+def test_labels_that_name_no_pod_end_the_attempt_with_the_labels(make: Any) -> None:
+    works = make("a PyTorchJob", primaryPodLabels={"role": "chief"})
+    works.pods(3)
+    works.run(*TRAINING)
+    assert works.facts() is None or works.until(lambda f: f.phase == "pending")
+    for name in TRAINING:
+        works.kubelet.exit(name, 0)
+    facts = works.ended()
+    assert facts.exit is not None and facts.exit.reason == "StartError"
+    assert "none of the 3 Pods" in facts.exit.message and "role=chief" in facts.exit.message
+
+
+@pytest.mark.parametrize(("name", "resource", "end"), [
+    ("a Job", JOBS, "Complete"), ("a JobSet", JOBSETS, "Completed"), ("a PyTorchJob", PYTORCH_JOBS, "Succeeded"),
+])  # fmt: skip
+def test_what_succeeded_before_its_pod_was_seen_is_run_again_as_what_was_deleted(
+    make: Any, name: str, resource: Any, end: str
+) -> None:
+    """Nothing was read of it: no value is invented, and the same attempt is not made for ever."""
+    works = make(name)
+    works.cluster.workloads.asleep = True
+    (made,) = works.cluster.server.objects.of(resource)
+    done = {"conditions": [{"type": end, "status": "True"}]}
+    works.cluster.server.change(made, lambda o: o.update(status=done), resource)
+    works.cluster.clock.time += 6
+    facts = works.facts()
+    assert facts is not None and facts.exit is not None and facts.exit.reason == "Deleted"
+    assert "succeeded, and its Pod was gone before it was read" in facts.exit.message
+    works.place.delete(KEY)
+    works.cluster.until(lambda: not works.cluster.server.objects.of(resource))
+
+
+def test_an_object_that_fails_again_and_again_without_a_pod_ends_the_attempt(make: Any) -> None:
+    works = make("a JobSet")
+    works.cluster.workloads.asleep = True
+
+    bad = {"conditions": [{"type": "Failed", "status": "True", "message": "no such network"}]}
+
+    def fail() -> Any:
+        for made in works.cluster.server.objects.of(JOBSETS):
+            works.cluster.server.change(made, lambda o: o.update(status=bad), JOBSETS)
+        works.cluster.clock.time += 6
+        facts = works.facts()
+        return facts if facts and facts.phase == "ended" else None
+
+    facts = works.cluster.until(fail)
+    assert facts.exit.reason == "StartError" and "no such network" in facts.exit.message
+
+
+@pytest.mark.parametrize("name", ["a JobSet", "a PyTorchJob", "a Job"])
+def test_what_would_delete_a_log_before_it_is_read_is_left_out(make: Any, name: str) -> None:
+    workload = json.loads(json.dumps(WORKLOADS[name]))
+    fields = workload["spec"].setdefault("runPolicy", {}) if name == "a PyTorchJob" else workload["spec"]
+    fields |= {"ttlSecondsAfterFinished": 0}
+    works = make(workload)
+    made = [o for r in (JOBS, JOBSETS, PYTORCH_JOBS) for o in works.cluster.server.objects.of(r)]
+    assert made and "ttlSecondsAfterFinished" not in json.dumps(made)
+    if name != "a Job":
+        assert any("ttlSecondsAfterFinished is left out" in note for note in works.spec.warnings)
+
+
+def test_an_object_that_its_owner_deletes_takes_the_trial_to_a_new_attempt(make: Any) -> None:
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    works.kubelet.exit(LEADER, 0)
+    (job,) = works.cluster.server.objects.of(PYTORCH_JOBS)
+    works.cluster.server.writes.remove(PYTORCH_JOBS, job)
+    works.cluster.until(lambda: (works.cluster.advance(31), works.facts() is None)[1])
+    end = works.place.gone(KEY)
+    assert end is not None and end.reason == "Deleted"
+
+
+def test_pods_whose_leader_is_gone_do_not_run_on_for_nobody(make: Any) -> None:
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    works.cluster.workloads.asleep = True
+    works.kubelet.lose(LEADER)
+    works.cluster.until(lambda: works.facts() is None)
+    assert works.place.gone(KEY) is not None
+    works.cluster.until(lambda: (works.cluster.advance(31), not works.kubelet.pods())[1])
+
+
+def test_a_kind_without_a_crd_is_stalled_with_that_word(make: Any) -> None:
+    spec = {"tfReplicaSpecs": {"Worker": WORKLOADS["a PyTorchJob"]["spec"]["pytorchReplicaSpecs"]["Worker"]}}
+    works = make({"apiVersion": "kubeflow.org/v1", "kind": "TFJob", "spec": spec})
+    assert "no CRD for kind TFJob (kubeflow.org/v1) is installed" in works.place.stalled() or works.facts()
+    assert "no CRD for kind TFJob (kubeflow.org/v1) is installed" in works.place.stalled()
+    works.cluster.clock.time += 3600
+    assert (facts := works.facts()) and facts.phase == "pending"
+
+
+@pytest.mark.parametrize("kind", ["Gadget", "Workflow"])
+def test_the_collection_of_another_kind_is_asked_for(make: Any, kind: str) -> None:
+    works = make({**WORKLOADS["a kind of its own"], "kind": kind}, **FLOW)
+    if kind == "Workflow":
+        assert len(works.cluster.server.objects.of(WORKFLOWS)) == 1
+    else:
+        works.facts()
+        assert "no CRD for kind Gadget (example.org/v1) is installed" in works.place.stalled()
+
+
+def test_rights_that_are_missing_are_said_with_the_charts_value(tmp_path: Path) -> None:
+    works = Works(tmp_path, WORKLOADS["a JobSet"])
+
+    def forbid(method: str, path: str) -> None:
+        if "jobsets" in path and method == "POST":
+            text = 'jobsets.jobset.x-k8s.io is forbidden: User "op" cannot create resource "jobsets" in API group'
+            raise Failure(403, "Forbidden", text)
+
+    works.process.before = forbid
+    works.place.launch(order())
+    works.facts()
+    assert "workloads={jobsets}" in works.place.stalled()
+    works.process.close()
+
+
+def test_a_controller_that_does_not_run_is_said(make: Any) -> None:
+    works = make("a JobSet")
+    works.cluster.workloads.asleep = True
+    for _ in range(4):
+        works.cluster.clock.time += 61
+        facts = works.facts()
+    assert facts is not None and facts.phase == "pending"
+    assert "its controller does not run" in works.place.stalled()
+
+
+def test_who_takes_over_adopts_by_uid_and_parameters(make: Any) -> None:
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    later = works.take_over()
+    later.launch(order())
+    works.cluster.until(lambda: [f for f in look(later) if f.phase == "running"])
+    stranger = works.take_over()
+    stranger.launch(order("another"))
+    assert "is there and is not ours" in stranger.stalled()
+
+
+def test_a_worker_that_does_not_start_is_said_and_waited_for_only_so_long(make: Any) -> None:
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(LEADER, WORKER)
+    works.kubelet.schedule(OTHER)
+    works.kubelet.hold_up(OTHER, "ImagePullBackOff", "no such image")
+    works.until(lambda f: f.waiting and OTHER in f.waiting)
+    assert "no such image" in works.place.stalled()
+    works.cluster.clock.time += 61
+    assert (facts := works.facts()) and facts.exit and facts.exit.reason == "StartError"
+    assert "no such image" in facts.exit.message
+
+
+def test_every_pod_is_labelled_as_the_attempts_and_only_one_as_primary(make: Any) -> None:
+    works = make("a JobSet")
+    pods = works.pods(3).values()
+    marks = [pod["metadata"]["labels"].get("kubetuna.dev/primary") for pod in pods]
+    assert sorted(map(str, marks)) == ["None", "None", "true"]
+    found = works.cluster.api().get(collection("pods", NAMESPACE), labelSelector="kubetuna.dev/trial=0")["items"]
+    assert len(found) == 3
