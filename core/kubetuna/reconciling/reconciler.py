@@ -287,7 +287,7 @@ class Reconciler:
                 self.study.report(number, [(point.step, point.value, prunable)], finished)
             if trial.verdict == "prune" and not finished:
                 break
-        self.study.open[number].keep_log(log.state())
+        trial.keep_log(log.state())
         if log.series_changed and first:
             self.study.open[number].keep_series(log.series)
             log.series_changed = False
@@ -300,7 +300,7 @@ class Reconciler:
             self._close(trial, classified, now)
         log = self._world.log(trial)
         log.forget_unreported()
-        self.study.open[number].keep_log(log.state())
+        trial.keep_log(log.state())
         self.study.tell(number, classified, log.reading().values)
         self._world.forget(number)
 
