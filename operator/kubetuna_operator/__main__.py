@@ -12,7 +12,7 @@ import threading
 import time
 
 from kubetuna.errors import KubetunaError
-from kubetuna.store.database import open_engine
+from kubetuna.store.database import open_engine, write_only_while
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.endpoints import serve
 from kubetuna_operator.experiment.controller import Controller
@@ -74,10 +74,11 @@ def run(settings: Settings, stopped: threading.Event) -> int:
     api = Api.connect(settings.kubeconfig)
     account = (settings.own_namespace, settings.account)
     leadership = Leadership(api, settings.own_namespace, settings.identity)
-    working = api.while_leading(leadership.holds) if settings.elect else api
-    context = OperatorContext.make(
-        working, open_engine(settings.store), settings.identity, settings.node_grace, account
-    )
+    database = open_engine(settings.store)
+    if settings.elect:
+        api = api.while_leading(leadership.holds)
+        write_only_while(database, leadership.holds)
+    context = OperatorContext.make(api, database, settings.identity, settings.node_grace, account)
     controller = Controller(context, settings.namespaces, lambda: end_process("another operator took a study over"))
     controller.watch()
     signs = [

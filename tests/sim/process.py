@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import exc
 
-from kubetuna.store.database import POOL_SECONDS
+from kubetuna.store.database import POOL_SECONDS, write_only_while
 from kubetuna_operator.context import PROBE_SECONDS, OperatorContext, Store
 from kubetuna_operator.experiment.controller import Controller
 from kubetuna_operator.kube.api_client import Pace
@@ -201,7 +201,9 @@ class Process:
     def _make_context(self, chance: Any) -> OperatorContext:
         deferred = DeferredWrites(self._monotonic)
         self._readers, self._openings, self._proposals = (Beside(self._world.clock) for _ in range(3))
-        store = Store(self._world.database.engine(self._transaction(self._network)))
+        database = self._world.database.engine(self._transaction(self._network))
+        write_only_while(database, self._leadership.holds)
+        store = Store(database)
         events = Events(self._api, deferred, self._monotonic, self._wall.now)
         return OperatorContext(
             self._api,

@@ -164,6 +164,10 @@ class ProcessExecutor:
         """All attempts that were requested here and not deleted."""
         return [self._ended.get(key) or self._facts(key) for key in self._notes]
 
+    def absent(self, key: AttemptKey) -> bool:
+        """Likewise."""
+        return True
+
     def unfinished(self) -> None:
         """A process starts at once, or never."""
 

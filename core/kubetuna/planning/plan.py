@@ -187,7 +187,8 @@ def _lost_launch(
 ) -> Iterator[Action]:
     """Recorded but unknown to the executor: a crash fell between the two, so start that same attempt.
 
-    Where it must not start any more, something may wait at the executor's place that would start it.
+    Where it must not start any more, something may wait at the executor's place that would start it; until that is
+    gone the trial is not told, or nobody would look for it again.
     """
     cut = _cut_short(trial, snapshot, end)
     if attempt.stop == "Pruned" or trial.verdict == "prune":
@@ -196,7 +197,8 @@ def _lost_launch(
         cut = cut or _at_the_end(snapshot)
     if cut is not None:
         yield Delete(_key(trial, attempt))
-        yield Tell(trial.number, cut)
+        if attempt.absent:
+            yield Tell(trial.number, cut)
     elif not snapshot.spec.suspend:
         yield LaunchAttempt(_key(trial, attempt))
 

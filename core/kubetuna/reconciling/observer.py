@@ -49,6 +49,8 @@ class Observer:
         self.stop_sent: dict[AttemptKey, float] = {}
         # Of what is not seen: whether it is gone, asked once a turn.
         self._missing: dict[AttemptKey, ExitFacts | None] = {}
+        # Of what was ordered and is not seen: whether nothing of it is there, likewise.
+        self._absent: dict[AttemptKey, bool] = {}
         self._ends = EndTimes(clock)
         # Whether some log may hold more than was read of it: then there is no time to wait.
         self.behind = False
@@ -57,7 +59,7 @@ class Observer:
     def observe(self) -> Snapshot:
         """Observe the attempts and read the logs of what is open."""
         self.behind = False
-        self._missing = {}
+        self._missing, self._absent = {}, {}
         self._requests = self._around.requests()
         self._study.steering.see(self._requests)
         self.seen = {facts.key: self._ends.dated(facts) for facts in self._executor.observe()}
@@ -145,7 +147,13 @@ class Observer:
             outcome=outcome_of(record.outcome),
             reason=record.reason,
             repeat=record.repeat,
+            absent=facts is not None or record.outcome is not None or self._is_absent(key),
         )
+
+    def _is_absent(self, key: AttemptKey) -> bool:
+        if key not in self._absent:
+            self._absent[key] = self._executor.absent(key)
+        return self._absent[key]
 
     def _unseen(self, key: AttemptKey, record: AttemptRecord) -> AttemptFacts:
         """An attempt that has run and is not known to its executor: it is gone only where a fresh look says so."""

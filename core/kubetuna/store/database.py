@@ -6,7 +6,7 @@ both. A URL's password never reaches a message.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -156,6 +156,17 @@ def writing(engine: Engine) -> Iterator[Connection]:
     options = {WRITE: True}
     with translated(engine), engine.connect() as connection, connection.execution_options(**options).begin():
         yield connection
+
+
+def write_only_while(engine: Engine, may: Callable[[], bool]) -> None:
+    """Let nothing be written through an engine unless it ``may``, asked as each transaction is to be committed."""
+
+    def check(connection: Connection) -> None:
+        if connection.get_execution_options().get(WRITE) and not may():
+            why = "another one may be the writer by now"
+            raise StoreUnavailable(f"nothing is written: {why}", f"the database was not written to: {why}")
+
+    event.listen(engine, "commit", check)
 
 
 @contextmanager

@@ -133,6 +133,9 @@ class Executor(Protocol):
         gone.
         """
 
+    def absent(self, key: AttemptKey) -> bool:
+        """Whether of a launch that is not observed nothing is there that may yet start, by a look no older."""
+
     def capacity(self) -> int | None:
         """How many attempts can run at once here; None where only the place's own queue knows."""
 

@@ -22,7 +22,7 @@ class AttemptView:
     ``launched`` tells whether the place was seen or told to start it in this process's life; ``stop`` is the
     durable intent to end it; ``stop_sent`` when this process last asked the place for it; ``outcome`` is
     durable and set on earlier attempts only; ``drained`` once its log was read to the end; ``repeat`` is the
-    index of the run.
+    index of the run. ``absent``: of one that has no facts nothing is there that may yet start.
     """
 
     number: int
@@ -34,6 +34,7 @@ class AttemptView:
     reason: str | None = None
     drained: bool = False
     repeat: int = 0
+    absent: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,6 +213,10 @@ class PodExecutor:
             self._look_for(key, now)
         return self._disruptions.get(key, GONE) if key in self._gone else None
 
+    def absent(self, key: AttemptKey) -> bool:
+        """Ask for its Pod, and where something else makes that, for what makes it."""
+        return self.gone(key) is not None and not self._launches.may_be_made(key)
+
     def _look_for(self, key: AttemptKey, now: float) -> None:
         try:
             found = find_pods(self._api, self._owner, self._kind, key, self._hashes.get(key))

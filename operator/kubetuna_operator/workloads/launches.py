@@ -356,15 +356,16 @@ class Launches:
 
     def remove_made(self, key: AttemptKey) -> None:
         """Delete what is there of an attempt's name, if it is ours."""
-        name = attempt_name(self._owner.name, key)
+        found = self.object_of(key)
+        if found is not None:
+            self.remove(attempt_name(self._owner.name, key), uid_of(found))
+
+    def may_be_made(self, key: AttemptKey) -> bool:
+        """Whether something of ours is there that makes a Pod for this attempt, or nobody can say."""
         try:
-            found = self._api.get(f"{self._collection.path()}/{name}")
-        except Refused as error:
-            if error.code != 404:
-                raise
-            return
-        if self._has_our_uid(found):
-            self.remove(name, uid_of(found))
+            return self._kind.makes_pod and self.object_of(key) is not None
+        except (Refused, Unreachable):
+            return True
 
     def remove(self, name: str, uid: str) -> None:
         """Delete what we created, and with it its Pod."""

@@ -179,6 +179,29 @@ def test_a_job_of_an_earlier_process_whose_pod_never_came_does_not_start_after_t
     works.cluster.until(lambda: not works.jobs())
 
 
+def test_a_launch_is_absent_once_the_server_knows_of_nothing_that_would_start_it(works: Works) -> None:
+    works.closed = True
+    works.place.launch(order())
+    later = works.take_over()
+    assert later.observe() == () and not later.absent(KEY)
+    works.process.cut_off = True
+    works.cluster.server.writes.remove(JOBS, works.jobs()[0])
+    assert not later.absent(KEY), "nobody can say"
+    works.process.cut_off = False
+    works.cluster.clock.time += 6
+    assert later.absent(KEY)
+
+
+def test_what_is_ordered_again_is_not_taken_back_any_more(works: Works) -> None:
+    """A trial that was suspended before its Pod came goes on with the same attempt."""
+    works.closed = True
+    later = works.take_over()
+    later.delete(KEY)
+    later.launch(order())
+    later._launches._remove_withdrawn(KEY)
+    assert len(works.jobs()) == 1
+
+
 def test_a_launch_whose_answer_was_lost_and_that_is_taken_back_is_looked_for(works: Works) -> None:
     works.closed = True
     works.process.lost = 1

@@ -77,6 +77,9 @@ def test_what_may_wait_for_an_attempt_that_must_not_start_any_more_is_taken_back
     taken_back, tell = acts(state)
     assert taken_back == Delete(AttemptKey(0, 0))
     assert isinstance(tell, Tell) and tell.classified.outcome is Outcome.STOPPED
+    there = trial(0, attempt(0, phase=None, absent=False))
+    state = snapshot(there, spec=experiment(shutdown=True), tally=Tally(numbered=4))
+    assert acts(state) == [taken_back], "told it would be nobody's, and nobody would take it back"
 
 
 def test_a_running_attempt_is_left_alone() -> None:
