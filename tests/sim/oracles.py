@@ -219,11 +219,8 @@ class Oracles:
         for known in self.known.values():
             runs = [r for r in self._nodes.runs.values() if r.trial[0] == known.uid and r.ended is not None]
             runs = [r for r in runs if r.uid not in self._fate.copies | self._late]
-            since = max(since, known.edited)
-            for what in (
-                *overtime(known.specs[-1], runs, since, allowed),
-                *overshoot(known.specs[-1], runs, since, allowed),
-            ):
+            asked = (known.specs[-1], runs, max(since, known.edited), allowed)
+            for what in (*overtime(*asked), *overshoot(*asked)):
                 self.report(f"{known.name}: {what}")
 
     def check_kept(self, name: str, kept: Mapping[str, int]) -> None:

@@ -143,9 +143,11 @@ class OpenExperiment:
 
         Trials first: whoever sees the end in the status finds all of them. True once nothing is left to be done.
         """
-        self._trial_objects.refresh(now=True)
         now = self._clock.now()
-        self._show_until = self._show_until or now + SHOWING_SECONDS
+        if self._show_until is None:
+            # Once; what is refused is then asked for rarely, in the background.
+            self._trial_objects.refresh(now=True)
+            self._show_until = now + SHOWING_SECONDS
         behind = self._trial_objects.behind and now < self._show_until
         self._publisher.publish(self._reconciler.observe(), end, force=True, behind=behind)
         return not behind

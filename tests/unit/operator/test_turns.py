@@ -127,15 +127,17 @@ def test_trial_objects_that_are_refused_are_not_waited_for_for_ever(
         if method != "GET" and "/trials" in path:
             raise Failure(403, "Forbidden", "no")
 
-    monkeypatch.setattr(opened, "SHOWING_SECONDS", 60.0)
+    monkeypatch.setattr(opened, "SHOWING_SECONDS", 600.0)
     operator = lab.by_hand()
     operator.before = refuse
     lab.apply(maxTrialCount=1, parallelTrialCount=1)
     ended = lab.ended()
     assert ended["study"][BEHIND] is True
+    lab.pace = 5.0
     lab.until(lambda: BEHIND not in lab.status()["study"])
     assert lab.status()["completionTime"] == ended["completionTime"]
     lab.until(lambda: operator.controller.due() is None)
+    assert sum(method == "POST" and path.endswith("/trials") for method, path in operator.asked) <= 3
 
 
 def test_what_was_not_shown_of_an_experiment_that_is_gone_never_will_be(lab: Lab) -> None:
