@@ -14,4 +14,6 @@ LABEL_PRIMARY = "kubetuna.dev/primary"
 LABEL_TOLD = "kubetuna.dev/told"
 ANNOTATION_PARAMS = "kubetuna.dev/params-hash"
 ANNOTATION_EXPERIMENT = "kubetuna.dev/experiment-uid"
+# Before the ID of what a person asks of a trial.
+ANNOTATION_REQUEST = "request.kubetuna.dev/"
 ANNOTATION_TIMEOUT = "kubetuna.dev/trial-timeout-seconds"

@@ -6,6 +6,7 @@ Nothing here needs the database: what it shows are the projections that the oper
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,13 +14,16 @@ from kubernetes import config
 
 from kubetuna.errors import KubetunaError, StudyNotFound
 from kubetuna.parsing.parse import parse_experiment
+from kubetuna.parsing.warm_start import named_point
 from kubetuna.planning.status import Moment, render
 from kubetuna.study.record import StudyRecord
 from kubetuna.trials.progress import Results
 from kubetuna.trials.records import from_json
+from kubetuna.trials.requests import parse_request
 from kubetuna.trials.snapshot import Snapshot
-from kubetuna_operator import LABEL_ATTEMPT, LABEL_EXPERIMENT, LABEL_TRIAL
+from kubetuna_operator import ANNOTATION_REQUEST, LABEL_ATTEMPT, LABEL_EXPERIMENT, LABEL_TRIAL
 from kubetuna_operator.kube.api_client import Api, Refused, collection
+from kubetuna_operator.kube.objects import mapping, mappings
 from kubetuna_operator.kube.reflector import PAGE
 from kubetuna_operator.pods.status import primary_container
 
@@ -51,8 +55,19 @@ class ClusterBackend:
             return self._api.get(f"{collection('experiments', namespace)}/{name}")
         except Refused as error:
             if error.code == 404:
-                raise StudyNotFound(f"no Experiment {namespace}/{name} in the cluster; {error.message}") from error
+                near = self._near(namespace, name)
+                raise StudyNotFound(f"no Experiment {namespace}/{name} in the cluster{near}") from error
             raise KubetunaError(f"the cluster refuses: {error}") from error
+
+    def _near(self, namespace: str, name: str) -> str:
+        """The nearest names in the namespace, as far as they may be listed."""
+        try:
+            found = self._api.get(collection("experiments", namespace), limit=PAGE)["items"]
+        except Refused as error:
+            return f"; {error.message}"
+        names = [str(item["metadata"]["name"]) for item in found]
+        near = get_close_matches(name, names, n=3) or names[:5]
+        return f"; there is {', '.join(map(repr, near))}" if near else "; the namespace has none"
 
     def _trials(self, namespace: str, name: str) -> Iterator[Mapping[str, Any]]:
         token: str | None = None
@@ -96,11 +111,37 @@ class ClusterBackend:
             raise KubetunaError(f"the cluster refuses: {error.message}") from error
         return f"{space}/{metadata['name']}"
 
+    def request(self, namespace: str | None, name: str, request: str, line: str) -> None:
+        """Write a request down in the Experiment's annotations.
+
+        Raises:
+            SpecError: it adds a point outside the space.
+            StudyNotFound: there is no such Experiment.
+        """
+        space = namespace or _current_namespace()
+        obj = self._experiment(space, name)
+        asked = parse_request(line)
+        if asked.verb == "add":
+            named_point(parse_experiment({k: v for k, v in obj.items() if k != "status"}), asked.point)
+        metadata = {"uid": obj["metadata"]["uid"], "annotations": {ANNOTATION_REQUEST + request: line}}
+        self._merge(space, name, {"metadata": metadata})
+
+    def answer(self, namespace: str | None, name: str, request: str) -> Mapping[str, Any] | None:
+        """What the status says became of it."""
+        status = mapping(self._experiment(namespace or _current_namespace(), name).get("status"))
+        return next((a for a in mappings(status.get("requests")) if a.get("id") == request), None)
+
+    def _merge(self, namespace: str, name: str, body: Mapping[str, Any]) -> None:
+        try:
+            self._api.merge(f"{collection('experiments', namespace)}/{name}", body)
+        except Refused as error:
+            raise KubetunaError(f"the cluster refuses: {error.message}") from error
+
     def edit(self, namespace: str | None, name: str, changes: Mapping[str, Any]) -> None:
         """Merge changes into the spec."""
         space = namespace or _current_namespace()
         self._experiment(space, name)
-        self._api.merge(f"{collection('experiments', space)}/{name}", {"spec": dict(changes)})
+        self._merge(space, name, {"spec": dict(changes)})
 
 
 def _current_namespace() -> str:

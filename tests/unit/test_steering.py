@@ -416,7 +416,7 @@ def test_an_id_may_be_used_again_once_its_request_is_gone(worlds: Any) -> None:
         write_request(world.database, world.spec.name, "same", "stop 9")
         for _ in range(3):
             world.turn()
-        assert waiting(world) == [] and not world.study.steering.answered("same")
+        assert waiting(world) == [] and not world.study.steering.answered("same", "stop 9")
 
 
 def test_answers_and_requests_are_bounded(worlds: Any) -> None:

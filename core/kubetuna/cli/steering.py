@@ -60,15 +60,16 @@ def _ask(study: Study, json: bool, *words: str) -> None:
     request = f"{datetime.now(UTC):%Y%m%dt%H%M%S%f}-{secrets.token_hex(2)}"
     place = in_cluster(study.target, study.namespace)
     answer = _ask_cluster(*place, request, line) if place else _ask_here(study, request, line)
-    shown = {"id": request, "request": line, "accepted": None, "message": "it waits for the experiment to run"}
-    shown |= answer or {}
+    waits = {"id": request, "request": line, "accepted": None, "message": "it is done once the experiment runs"}
+    shown: Mapping[str, Any] = answer or waits
     if shown["accepted"] is False:
-        raise RequestRefused(str(shown["message"]))
+        raise RequestRefused(shown["message"])
     show(json, shown, f"{line}: {shown['message']}")
 
 
 def _ask_here(study: Study, request: str, line: str) -> Mapping[str, Any] | None:
     from kubetuna.local.runner import store_url, study_name
+    from kubetuna.planning.status import OVER
     from kubetuna.store.database import open_engine
     from kubetuna.store.reader import study_attributes
     from kubetuna.store.requests import write_request
@@ -84,7 +85,8 @@ def _ask_here(study: Study, request: str, line: str) -> Mapping[str, Any] | None
         given = Steering(study_attributes(engine, name) or {}).answers
         return next((a.as_json() for a in given if a.id == request), None)
 
-    return None if seen.status["state"] in ("Succeeded", "Failed") else _awaited(answer, LOCAL_SECONDS)
+    runs = seen.status["state"] not in OVER and "interrupted" not in seen.status
+    return _awaited(answer, LOCAL_SECONDS) if runs else None
 
 
 def _ask_cluster(namespace: str | None, name: str, request: str, line: str) -> Mapping[str, Any] | None:

@@ -49,12 +49,18 @@ EXPERIMENT_STATUS = open_object(
         "trialsInfeasible": Integer(description="Of those, the ones that violate a constraint."),
         "trialsFailed": Integer(description="Trials that failed, those out of memory among them."),
         "trialsEarlyStopped": Integer(description="Trials that the pruner ended."),
-        "trialsKilled": Integer(description="Trials that were stopped at the experiment's end."),
+        "trialsKilled": Integer(description="Trials that were stopped at the experiment's end, or by hand."),
+        "trialsQueued": Integer(description="Points added by hand, and trials to be run again, that wait."),
         "trialsRunning": Integer(description="Trials whose Pod runs."),
         "trialsPending": Integer(description="Trials whose Pod has not started."),
         "linesCut": Integer(description="Lines of logs that were too long: only their ends were read."),
         "currentOptimalTrial": open_object(
             {"bestTrialName": Text()}, description="The best trial so far, with its parameters and metrics."
+        ),
+        "requests": List(
+            open_object({"id": Text(), "request": Text(), "message": Text()}),
+            high=10,
+            description="The latest things that people asked of single trials, and what became of them.",
         ),
         "conditions": List(
             CONDITION,
@@ -110,6 +116,7 @@ TRIAL_STATUS = open_object(
         "repeats": List(_METRICS, high=100, description="The metrics of each run, where there are several."),
         "retestOf": Integer(description="The trial whose parameters this one runs again."),
         "linesCut": Integer(description="Lines of its log of which only the end was read."),
+        "retryOf": Integer(description="The failed trial in whose place a person had this one run."),
         "space": Free("object", description="Feasible spaces that it was drawn from and that were edited since."),
         "attempts": List(Free("object"), high=10, description="The latest ten attempts: Pods that ran it."),
     },

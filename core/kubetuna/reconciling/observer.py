@@ -87,7 +87,7 @@ class Observer:
             unsearchable=self._study.unsearchable,
             retests_due=self._study.retests_due,
             deleted=self._around.deleted(),
-            requests=tuple((i, line) for i, line in self._requests.items() if not steering.answered(i)),
+            requests=tuple((i, line) for i, line in self._requests.items() if not steering.answered(i, line)),
             answers=steering.answers,
             queued=len(steering.queue),
         )

@@ -8,7 +8,7 @@ whoever takes it over goes on where they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -217,21 +217,22 @@ class Steering:
         """The trials that wait to be run again."""
         return frozenset(queued.retry_of for queued in self.queue if queued.retry_of is not None)
 
-    def answered(self, request: str) -> bool:
-        """Whether the request that is written under this ID has its answer."""
-        return request in self._answers and self._answers[request].written
+    def answered(self, request: str, line: str) -> bool:
+        """Whether what is written under this ID has its answer."""
+        answer = self._answers.get(request)
+        return answer is not None and answer.written and answer.request == _kept(line)
 
-    def see(self, written: Iterable[str]) -> None:
+    def see(self, written: Mapping[str, str]) -> None:
         """Learn which requests are still written somewhere: the ID of one that is not may come again."""
-        left = frozenset(written)
-        seen = {i: a if i in left else replace(a, written=False) for i, a in self._answers.items()}
+        left = {i: a.written and i in written and self.answered(i, written[i]) for i, a in self._answers.items()}
+        seen = {i: replace(a, written=left[i]) for i, a in self._answers.items()}
         if seen != self._answers:
             self._store(seen)
 
     def answer(self, request: str, line: str, now: float, known: KnownTrials) -> tuple[Answer, Decision | None]:
         """Decide about a request, queue what it asks for, keep the answer. A trial is for others to stop."""
         decision, message = _decided(line, known)
-        answer = Answer(request, bounded(line, SHOWN_LIMIT), decision is not None, message, now)
+        answer = Answer(request, _kept(line), decision is not None, message, now)
         self._store({**{i: a for i, a in self._answers.items() if i != request}, request: answer})
         self._withdraw(request)
         if decision is not None and decision.point is not None:
@@ -263,6 +264,10 @@ class Steering:
         old = frozenset(closed[: max(0, len(closed) - ANSWERS_KEPT)])
         self._answers = {i: a for i, a in answers.items() if i not in old}
         self._keep(ANSWERS, [asdict(answer) for answer in self._answers.values()])
+
+
+def _kept(line: str) -> str:
+    return bounded(line, SHOWN_LIMIT)
 
 
 def _decided(line: str, known: KnownTrials) -> tuple[Decision | None, str]:

@@ -16,6 +16,7 @@ from typing import Any
 from kubetuna.errors import StoreFenced
 from kubetuna_operator import FINALIZER
 from kubetuna_operator.context import OperatorContext
+from kubetuna_operator.experiment.requests import requests_of
 from kubetuna_operator.experiment.run import ExperimentRun
 from kubetuna_operator.experiment.status_renderer import BEHIND, failed_turn
 from kubetuna_operator.experiment.status_writer import StatusWriter
@@ -48,8 +49,8 @@ class Controller:
         self._context, self._fenced = context, fenced
         self._queue: WorkQueue[Key] = WorkQueue("experiment", context.monotonic, lambda key: key[0], SHARE)
         self._runs: dict[Key, ExperimentRun] = {}
-        # UID and generation of what ended here, which its status may not show yet.
-        self._ended: dict[Key, tuple[str, int]] = {}
+        # UID, generation and answered requests of what ended here, which its status may not show yet.
+        self._ended: dict[Key, tuple[str, int, Mapping[str, str]]] = {}
         self._leading = False
         self.watches = {n: NamespaceWatches(context, n, self._look) for n in namespaces or (None,)}
         UNREADABLE_NAMESPACES.set_function(lambda: len(self._refusals()))
@@ -149,10 +150,11 @@ class Controller:
         if deleted:
             # Also of one never seen running by this process: its open trials are told and its Pods stopped first.
             run.delete()
+        run.requests = requests_of(obj)
         wait = run.turn()
         if run.over:
             self._leave(key, run)
-            self._ended[key] = (run.ref.owner.uid, obj["metadata"]["generation"])
+            self._ended[key] = (run.ref.owner.uid, obj["metadata"]["generation"], run.requests)
             self._queue.add(key)
         elif wait is not None:
             self._queue.add(key, wait)
@@ -176,10 +178,15 @@ class Controller:
 
     def _has_ended(self, key: Key, obj: Object) -> bool:
         """Whether there is nothing left to do: by what this process did, or by what an earlier one wrote last."""
-        uid, generation = self._ended.get(key, ("", 0))
+        uid, generation, answered = self._ended.get(key, ("", 0, {}))
+        asked = requests_of(obj)
         if uid == obj["metadata"]["uid"]:
-            return generation >= _generation(obj)
-        return _shows_its_end(obj) and all(pod.told for pod in self._context.pods.of(obj["metadata"]["uid"]))
+            return generation >= _generation(obj) and asked.items() <= answered.items()
+        return (
+            not asked
+            and _shows_its_end(obj)
+            and all(pod.told for pod in self._context.pods.of(obj["metadata"]["uid"]))
+        )
 
     def _expire(self, key: Key, obj: Object) -> None:
         """Delete an Experiment whose time after its end is over; what it owns goes with it, its study stays."""

@@ -22,6 +22,7 @@ from kubetuna.study.open import Opened, open_study
 from kubetuna.trials.records import EXPERIMENT
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna_operator.context import ExperimentRef, OperatorContext
+from kubetuna_operator.experiment.requests import AnsweredRequests
 from kubetuna_operator.experiment.status_renderer import Publisher, unreachable_store
 from kubetuna_operator.experiment.status_writer import StatusWriter
 from kubetuna_operator.experiment.trial_objects import TrialObjects
@@ -59,6 +60,7 @@ def open_experiment(
     document: Mapping[str, Any],
     writer: StatusWriter,
     deleted: Callable[[], bool],
+    requests: Callable[[], Mapping[str, str]],
 ) -> OpenExperiment | Refusal:
     """Parse the spec and take its study over.
 
@@ -77,7 +79,7 @@ def open_experiment(
         if accepted is None:
             return Refusal(problems)
         spec, opened = accepted, _open(context, accepted, ref)
-    return OpenExperiment(context, ref, opened.spec, opened, writer, deleted, problems)
+    return OpenExperiment(context, ref, opened.spec, opened, writer, (deleted, requests), problems)
 
 
 def _open(context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> Opened:
@@ -105,7 +107,7 @@ class OpenExperiment:
         spec: Experiment,
         opened: Opened,
         writer: StatusWriter,
-        deleted: Callable[[], bool],
+        people: tuple[Callable[[], bool], Callable[[], Mapping[str, str]]],
         problems: tuple[Problem, ...],
     ) -> None:
         self._store = context.store
@@ -116,7 +118,11 @@ class OpenExperiment:
         self._publisher = Publisher(context, writer, spec, ref, opened.study, executor.stalled)
         self._publisher.problem = "\n".join(str(problem) for problem in problems)
         self._trial_objects = TrialObjects(context, ref.owner, opened.study)
-        ports = Ports(executor, logs, context.clock, self._show, self._unavailable)
+        deleted, requests = people
+        self._requests = AnsweredRequests(context, ref.owner, opened.study, requests)
+        ports = Ports(
+            executor, logs, context.clock, self._show, self._unavailable, requests, self._requests.announce
+        )
         self._reconciler = _MeasuredReconciler(
             spec, opened.study, ports, opened.started, resource_units(spec), deleted
         )
@@ -132,11 +138,15 @@ class OpenExperiment:
 
     def step(self) -> Step:
         """One step without slow proposals."""
-        return self._reconciler.step(0 if self.slow else ASKS_AT_ONCE)
+        return self._tidied(self._reconciler.step(0 if self.slow else ASKS_AT_ONCE))
 
     def slow_step(self) -> Step:
         """One step with one slow proposal."""
-        return self._reconciler.step(1)
+        return self._tidied(self._reconciler.step(1))
+
+    def _tidied(self, step: Step) -> Step:
+        self._requests.remove()
+        return step
 
     def finish(self, end: StopDecision) -> bool:
         """Show how it ended, and whether Trials are still to be shown: that is what a later process goes by.

@@ -46,6 +46,8 @@ class ExperimentRun:
         ended = status.get("state") in ("Succeeded", "Failed") and bool(status.get("trials"))
         self.ref = ExperimentRef(owner, metadata["generation"], ended)
         self.writer, self.over = writer, False
+        # What people ask of its trials, as the object had it at the latest turn.
+        self.requests: Mapping[str, str] = {}
         self._context, self._call = context, call
         self._document = {k: obj.get(k) for k in ("apiVersion", "kind", "spec")}
         self._document["metadata"] = {"name": owner.name, "namespace": owner.namespace}
@@ -133,12 +135,15 @@ class ExperimentRun:
         self._beside.add_done_callback(lambda _: self._call())
 
     def _open(self) -> None:
-        found = open_experiment(self._context, self.ref, self._document, self.writer, self._is_deleted)
+        found = open_experiment(self._context, self.ref, self._document, self.writer, self._is_deleted, self._asked)
         if isinstance(found, Refusal):
             self.writer.refuse(refusal(found.problems, self.ref.generation, self._context.clock.now()))
             self.over = True
         else:
             self._opened = found
+
+    def _asked(self) -> Mapping[str, str]:
+        return self.requests
 
     def _is_deleted(self) -> bool:
         return self._deleted_at is not None

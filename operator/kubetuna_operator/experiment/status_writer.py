@@ -42,7 +42,7 @@ WORTH_AN_EVENT = {
 
 # Of a status as JSON, whatever its parameters, objectives and names; and what of it may be cut for that.
 BYTES = 100_000
-_LISTS = frozenset(("paretoFront", "runningTrialList", "pendingTrialList", "failures"))
+_LISTS = frozenset(("paretoFront", "runningTrialList", "pendingTrialList", "failures", "requests"))
 DIVISIBLE = _LISTS | {"params", "parameterAssignments", "metrics", "repeats", "values", "message"}
 # Status writes would otherwise be most of what a busy experiment asks of the API server.
 SECONDS_BETWEEN = 1.0
@@ -171,7 +171,8 @@ def follows(status: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     """Whether a status may take the place of the one that is found.
 
     An operator that was frozen writes late: what a later writer of the study showed stays. Until the spec is
-    another one an end stays too, and what is known of the study against a status that knows nothing of it.
+    another one, or a later writer took the study up, an end stays too, and what is known of the study against a
+    status that knows nothing of it.
     """
     ours, theirs = mapping(status.get("study")), mapping(found.get("study"))
     epoch, later = whole(ours.get("epoch")), whole(theirs.get("epoch")) or 0
@@ -180,7 +181,8 @@ def follows(status: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     seen, known = (whole(s.get("observedGeneration")) or 0 for s in (status, found))
     if seen != known:
         return seen > known
-    return (epoch is not None or not later) and (_has_ended(status) or not _has_ended(found))
+    again = epoch is not None and epoch > later
+    return (epoch is not None or not later) and (again or _has_ended(status) or not _has_ended(found))
 
 
 def _has_ended(status: Mapping[str, Any]) -> bool:

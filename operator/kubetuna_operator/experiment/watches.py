@@ -13,6 +13,7 @@ from typing import Any
 
 from kubetuna_operator import LABEL_EXPERIMENT
 from kubetuna_operator.context import OperatorContext
+from kubetuna_operator.experiment.requests import requests_of
 from kubetuna_operator.kube.objects import experiment
 from kubetuna_operator.kube.reflector import Key, Reflector
 from kubetuna_operator.pods.status import PodView, view
@@ -93,4 +94,4 @@ def _task(obj: Mapping[str, Any] | None) -> tuple[object, ...]:
         return ()
     metadata = obj["metadata"]
     named = (metadata.get(name) for name in ("uid", "generation", "deletionTimestamp", "finalizers"))
-    return (*named, obj["status"].get("completionTime"))
+    return (*named, obj["status"].get("completionTime"), requests_of(obj))

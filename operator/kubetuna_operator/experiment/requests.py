@@ -1,0 +1,75 @@
+"""What people ask of single trials: annotations of their Experiment, each taken away once it is answered.
+
+``kubectl annotate experiment task1 request.kubetuna.dev/mine='stop 3'`` is all it takes, so it needs no more rights
+than a change of the Experiment. The annotation lasts until its answer is stored with the study; which were answered
+is remembered for as long as they are seen, so one that could not be taken away is not heeded twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kubetuna.study.study import Study
+from kubetuna.trials.requests import Answer
+from kubetuna_operator import ANNOTATION_REQUEST
+from kubetuna_operator.context import OperatorContext
+from kubetuna_operator.kube.api_client import Refused, collection
+from kubetuna_operator.kube.objects import Owner, mapping, text
+
+# How many are heeded at once; the others follow as these are taken away.
+AT_ONCE = 100
+# One that is still seen so many seconds later is taken away again.
+AGAIN_SECONDS = 5.0
+
+
+def requests_of(obj: Mapping[str, Any], most: int | None = AT_ONCE) -> dict[str, str]:
+    """An Experiment's requests by ID, in the order of their IDs, no more than so many."""
+    found = mapping(mapping(obj.get("metadata")).get("annotations"))
+    ours = sorted(name for name in found if name.startswith(ANNOTATION_REQUEST))
+    return {name.removeprefix(ANNOTATION_REQUEST): text(found[name]) for name in ours[:most]}
+
+
+class AnsweredRequests:
+    """Says what became of the requests of one Experiment, and takes their annotations away."""
+
+    def __init__(
+        self, context: OperatorContext, owner: Owner, study: Study, written: Callable[[], Mapping[str, str]]
+    ) -> None:
+        self._api, self._background, self._events = context.api, context.deferred, context.events
+        self._owner, self._study, self._written, self._now = owner, study, written, context.monotonic
+        self._path = f"{collection('experiments', owner.namespace)}/{owner.name}"
+        # What was last to be taken away, and when.
+        self._sent: Mapping[str, str] = {}
+        self._sent_at = 0.0
+
+    def announce(self, answer: Answer) -> None:
+        """Emit an Event about an answer."""
+        reason = "RequestAccepted" if answer.accepted else "RequestRefused"
+        self._events.emit(self._owner, reason, f"{answer.request}: {answer.message}", not answer.accepted)
+
+    def remove(self) -> None:
+        """Take away the annotations whose answers are stored."""
+        if self._study.pending:
+            return
+        steering, now = self._study.steering, self._now()
+        done = {i: line for i, line in self._written().items() if steering.answered(i, line)}
+        if done and (done != self._sent or now >= self._sent_at + AGAIN_SECONDS):
+            self._sent, self._sent_at = done, now
+            self._background.later(("status", self._owner.uid, "requests"), lambda: self._take_away(done))
+
+    def _take_away(self, done: Mapping[str, str]) -> None:
+        """Take these very requests away; what somebody writes in the place of one meanwhile is another one."""
+        try:
+            obj = self._api.get(self._path)
+            if obj["metadata"]["uid"] != self._owner.uid:
+                return
+            left = requests_of(obj, most=None)
+            gone = {ANNOTATION_REQUEST + i: None for i, line in done.items() if left.get(i) == line}
+            if gone:
+                revision = obj["metadata"]["resourceVersion"]
+                self._api.merge(self._path, {"metadata": {"resourceVersion": revision, "annotations": gone}})
+        except Refused as error:
+            # Gone with its Experiment. What was changed just now is looked at again, as all that fails here.
+            if error.code != 404:
+                raise
