@@ -6,6 +6,7 @@ Nothing here needs the database: what it shows are the projections that the oper
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +21,7 @@ from kubetuna.trials.records import from_json
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna_operator import LABEL_ATTEMPT, LABEL_EXPERIMENT, LABEL_TRIAL
 from kubetuna_operator.kube.api_client import Api, Refused, collection
+from kubetuna_operator.kube.objects import whole
 from kubetuna_operator.kube.reflector import PAGE
 from kubetuna_operator.pods.status import primary_container
 
@@ -40,6 +42,7 @@ class ClusterBackend:
         spec = parse_experiment({k: v for k, v in obj.items() if k != "status"})
         # Before the operator has said anything the status is that of an experiment that has just been made.
         status = {**render(Snapshot(spec), None, Results(), Moment(0.0)), **(obj.get("status") or {})}
+        spec = replace(spec, claimed=whole(status.get("claimedAccelerators")))
         trials = tuple(sorted((from_json(t["status"]) for t in self._trials(space, name)), key=lambda t: t.number))
         folder = Path("kubetuna-runs") / f"{space}-{name}"
         return StudyRecord(

@@ -52,7 +52,9 @@ EXPERIMENTS = Resource(
 )  # fmt: skip
 TRIALS = Resource("kubetuna.dev", "v1alpha1", "trials", "Trial", generation=True, unconditional=False)
 
-_KNOWN = (PODS, EVENTS, NAMESPACES, QUOTAS, CONFIG_MAPS, LEASES, JOBS, EXPERIMENTS, TRIALS)
+CLAIM_TEMPLATES = Resource("resource.k8s.io", "v1beta1", "resourceclaimtemplates", "ResourceClaimTemplate")
+
+_KNOWN = (CLAIM_TEMPLATES, PODS, EVENTS, NAMESPACES, QUOTAS, CONFIG_MAPS, LEASES, JOBS, EXPERIMENTS, TRIALS)
 _BY_PATH = {(r.group, r.version, r.plural): r for r in _KNOWN}
 BY_KIND = {(r.api_version, r.kind): r for r in _KNOWN}
 

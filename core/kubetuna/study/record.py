@@ -29,6 +29,7 @@ from kubetuna.trials.records import (
     FINAL,
     FOLDER,
     PROTOCOL,
+    RESOURCE,
     SEED,
     STARTED,
     UID,
@@ -125,7 +126,7 @@ def study_record(found: ReadStudy, store: str) -> StudyRecord:
     """What a store holds of a study; one that another program made gets an experiment that describes it."""
     attrs = found.system_attrs
     if EXPERIMENT in attrs:
-        spec = parse_experiment(attrs[EXPERIMENT])
+        spec = replace(parse_experiment(attrs[EXPERIMENT]), claimed=attrs.get(RESOURCE))
         trials = tuple(decode_trial(t, space_of(spec)) for t in found.trials)
         first = (*spec.warm_start, *attrs.get(WARM_START, {}).get("points", ()))
         started = float(attrs.get(STARTED, 0.0))

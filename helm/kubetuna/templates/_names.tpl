@@ -75,4 +75,7 @@ affinity: {{- toYaml . | nindent 2 }}
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, create, delete]
+- apiGroups: [resource.k8s.io]
+  resources: [resourceclaimtemplates]
+  verbs: [get]
 {{- end }}
