@@ -6,6 +6,7 @@ Nothing here needs the database: what it shows are the projections that the oper
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +24,7 @@ from kubetuna.trials.requests import parse_request
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna_operator import ANNOTATION_REQUEST, LABEL_ATTEMPT, LABEL_EXPERIMENT, LABEL_TRIAL
 from kubetuna_operator.kube.api_client import Api, Refused, collection
-from kubetuna_operator.kube.objects import mapping, mappings
+from kubetuna_operator.kube.objects import mapping, mappings, whole
 from kubetuna_operator.kube.reflector import PAGE
 from kubetuna_operator.pods.status import primary_container
 
@@ -44,6 +45,7 @@ class ClusterBackend:
         spec = parse_experiment({k: v for k, v in obj.items() if k != "status"})
         # Before the operator has said anything the status is that of an experiment that has just been made.
         status = {**render(Snapshot(spec), None, Results(), Moment(0.0)), **(obj.get("status") or {})}
+        spec = replace(spec, claimed=whole(status.get("claimedAccelerators")))
         trials = tuple(sorted((from_json(t["status"]) for t in self._trials(space, name)), key=lambda t: t.number))
         folder = Path("kubetuna-runs") / f"{space}-{name}"
         return StudyRecord(

@@ -52,6 +52,7 @@ EXPERIMENTS = Resource(
 )  # fmt: skip
 TRIALS = Resource("kubetuna.dev", "v1alpha1", "trials", "Trial", generation=True, unconditional=False)
 
+CLAIM_TEMPLATES = Resource("resource.k8s.io", "v1beta1", "resourceclaimtemplates", "ResourceClaimTemplate")
 JOBSETS = Resource("jobset.x-k8s.io", "v1alpha2", "jobsets", "JobSet", status=True, generation=True)
 PYTORCH_JOBS = Resource("kubeflow.org", "v1", "pytorchjobs", "PyTorchJob", status=True, generation=True)
 # A kind that kubetuna has no row for.
@@ -59,7 +60,7 @@ WORKFLOWS = Resource("example.org", "v1", "workflows", "Workflow", status=True, 
 
 _KNOWN = (
     *(PODS, EVENTS, NAMESPACES, QUOTAS, CONFIG_MAPS, LEASES, JOBS, EXPERIMENTS, TRIALS),
-    *(JOBSETS, PYTORCH_JOBS, WORKFLOWS),
+    *(CLAIM_TEMPLATES, JOBSETS, PYTORCH_JOBS, WORKFLOWS),
 )
 _BY_PATH = {(r.group, r.version, r.plural): r for r in _KNOWN}
 BY_KIND = {(r.api_version, r.kind): r for r in _KNOWN}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,14 @@ import pytest
 from kubetuna.analysis.report.cost import cost_card, hours_text
 from kubetuna.errors import SpecError
 from kubetuna.experiment.model import Experiment
-from kubetuna.experiment.resources import grace_seconds, resource_unit, resource_units
+from kubetuna.experiment.resources import (
+    claim_templates,
+    claimed_by,
+    grace_seconds,
+    resource_unit,
+    resource_units,
+    uncounted_claims,
+)
 from kubetuna.experiment.units import GPU, SLOT, Unit
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.terminal.preview import preview, preview_text
@@ -206,3 +214,57 @@ def test_a_grace_period_of_nothing_is_none_and_an_absent_one_kubernetes_default(
 ) -> None:
     job = {"kind": "Job", "spec": {"template": {"spec": asked}}}
     assert grace_seconds({"kind": "Pod", "spec": asked}) == grace_seconds(job) == seconds
+
+
+def requesting(*requests: dict[str, Any]) -> dict[str, Any]:
+    return {"spec": {"spec": {"devices": {"requests": list(requests)}}}}
+
+
+@pytest.mark.parametrize(
+    ("requests", "devices"),
+    [
+        (({"name": "a", "exactly": {"deviceClassName": "gpu.nvidia.com", "count": 4}},), 4),
+        (({"name": "a", "deviceClassName": "gpu.example.com"},), 1),
+        (({"name": "a", "exactly": {"deviceClassName": "GPU.nvidia.com", "allocationMode": "All"}},), 1),
+        (
+            (
+                {"name": "a", "exactly": {"deviceClassName": "mig.nvidia.com", "count": 2}},
+                {"name": "b", "exactly": {"deviceClassName": "rdma.example.com", "count": 8}},
+                {"name": "c", "exactly": {"deviceClassName": "gpu.nvidia.com", "adminAccess": True}},
+            ),
+            2,
+        ),
+        (
+            (
+                {
+                    "name": "a",
+                    "firstAvailable": [
+                        {"name": "one", "deviceClassName": "gpu.nvidia.com"},
+                        {"name": "four", "deviceClassName": "mig.nvidia.com", "count": 4},
+                    ],
+                },
+            ),
+            4,
+        ),
+        ((), 0),
+    ],
+)
+def test_a_claim_holds_the_devices_of_accelerators_classes(requests: Any, devices: int) -> None:
+    assert claimed_by(requesting(*requests)) == devices
+
+
+def test_what_claims_give_comes_to_what_the_containers_name_and_the_budget_has_the_last_word() -> None:
+    read = replace(asking({"nvidia.com/gpu": 1}, CLAIMS), claimed=4)
+    assert resource_units(read) == 5.0 and uncounted_claims(read) == 0
+    network = replace(asking({}, CLAIMS), claimed=0)
+    assert (resource_units(network), resource_unit(network)) == (1.0, SLOT)
+    said = replace(asking({}, CLAIMS, budget={"acceleratorsPerTrial": 2}), claimed=4)
+    assert resource_units(said) == 2.0
+    exists = {"resourceClaims": [*CLAIMS["resourceClaims"], {"name": "mine", "resourceClaimName": "mine"}]}
+    assert claim_templates(asking({}, CLAIMS)) == ("one-gpu",) and claim_templates(asking({}, exists)) == ()
+
+
+def test_plan_says_what_a_claim_counts_as() -> None:
+    assert "note: 1 resource claim of the template counts as one each here" in repr(preview(asking({}, CLAIMS)))
+    for known in (asking({"nvidia.com/gpu": 1}, CLAIMS), asking({}, CLAIMS, budget={"acceleratorsPerTrial": 4})):
+        assert "resource claim" not in repr(preview(known))

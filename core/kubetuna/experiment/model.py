@@ -200,7 +200,7 @@ class Experiment:
     """A validated experiment, which the parser makes. For example, ``kubetuna.run(experiment, suspend=True)``.
 
     ``warnings`` are things a person should know that are no errors. ``prune_on`` is None where pruning is on the
-    only objective.
+    only objective. ``claimed``: accelerators that a cluster's claim templates give a trial, once it has said so.
     """
 
     name: str
@@ -219,6 +219,7 @@ class Experiment:
     max_trials: int | None = None
     max_failed: int | None = None
     budget: Budget = Budget()
+    claimed: int | None = None
     retry_limit: int = 0
     stop_when: StopWhen = StopWhen()
     suspend: bool = False

@@ -2,8 +2,9 @@
 
 Accelerators are known by name. Any other extended resource costs nothing: a cluster gives network cards, licences
 and memory in MiB such names too, and what is no accelerator would end a budget of GPU-hours early. A trial without
-a known one costs a slot, so that its budget ends all the same. What a DRA claim gives stands in another
-object; each is one accelerator unless the template names some itself: then the claim is for what goes beside them.
+a known one costs a slot, so that its budget ends all the same. What a DRA claim gives stands in another object,
+which a cluster's operator reads where it may. Where nobody has, each is one accelerator unless the template names
+some itself: then the claim is for what goes beside them.
 A device class that stands as a resource (``deviceclass.resource.kubernetes.io/gpu.nvidia.com: 2``) says it all.
 What no template tells, ``budget.acceleratorsPerTrial`` does.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -109,14 +110,59 @@ def _is_accelerator(name: str) -> bool:
     domain, _, device = name.lower().partition("/")
     patterns = DEVICE_CLASSES if domain == _DEVICE_CLASS else ACCELERATORS
     wanted = device if domain == _DEVICE_CLASS else name.lower()
-    return any(fnmatchcase(wanted, pattern) for pattern in patterns) and not _PARTS.search(name)
+    return _matches(wanted, patterns) and not _PARTS.search(name)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name.lower(), pattern) for pattern in patterns)
 
 
 def _devices(spec: Experiment) -> int:
     if spec.budget.accelerators is not None:
         return spec.budget.accelerators
-    claims = sum(len(pod.get("resourceClaims") or ()) * count for pod, count in _pods(spec))
-    return sum(accelerators(spec).values()) or claims
+    named = sum(accelerators(spec).values())
+    return named + spec.claimed if spec.claimed is not None else named or len(_claims(spec))
+
+
+def _claims(spec: Experiment) -> list[Mapping[str, Any]]:
+    """Those of all Pods of an attempt, as often as they are made."""
+    return [
+        claim for pod, count in _pods(spec) for claim in (pod.get("resourceClaims") or ()) for _ in range(count)
+    ]
+
+
+def uncounted_claims(spec: Experiment) -> int:
+    """How many claims each count as one accelerator, since nothing here says what they give."""
+    known = spec.claimed is not None or spec.budget.accelerators is not None or accelerators(spec)
+    return 0 if known else len(_claims(spec))
+
+
+def claim_templates(spec: Experiment) -> tuple[str, ...]:
+    """The names of the templates of a trial's claims, as often as they are claimed.
+
+    None where a claim has another source: one that exists is shared by all trials, and whose it is nobody can tell.
+    """
+    names = [str(claim.get("resourceClaimTemplateName") or "") for claim in _claims(spec)]
+    return tuple(names) if all(names) else ()
+
+
+def claimed_by(template: Mapping[str, Any]) -> int:
+    """How many accelerators a claim made from a ResourceClaimTemplate holds, in any version of that API.
+
+    Of alternatives the largest counts. A request for all devices of a node counts as one.
+    """
+    devices = ((template.get("spec") or {}).get("spec") or {}).get("devices") or {}
+    return sum(max(map(_requested, _alternatives(one)), default=0) for one in devices.get("requests") or ())
+
+
+def _alternatives(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    first: list[Mapping[str, Any]] = request.get("firstAvailable") or []
+    return first or [request.get("exactly") or request]
+
+
+def _requested(request: Mapping[str, Any]) -> int:
+    counts = _matches(str(request.get("deviceClassName")), DEVICE_CLASSES) and not request.get("adminAccess")
+    return int(request.get("count") or 1) if counts else 0
 
 
 def resource_units(spec: Experiment) -> float:

@@ -16,7 +16,8 @@ report without a step is a summary, and the curve that text gave leads to it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +26,8 @@ from kubetuna.metrics.lines import SERIES_POINTS, MetricLine, SeriesPart
 from kubetuna.metrics.numbers import STEP_LIMIT
 
 SERIES_NAMES = 4
+# No number, also none that is not finite, and no null, as which JSON writes a NaN.
+_WORD = re.compile(r"(?!(?:nan|inf(?:inity)?|none|null)\b)[^\W\d]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class Curve:
         ``known_steps`` are the steps that the study holds already.
         """
         again = self._objective in self._json
-        heard = self._heard(line)
+        heard = self._without_words(self._heard(line))
         self._keep(heard)
         if self._objective not in heard.values and self._objective not in heard.invalid:
             return None
@@ -128,6 +131,18 @@ class Curve:
                 kept.pop(name, None)
         return line
 
+    def _without_words(self, line: MetricLine) -> MetricLine:
+        """A line without the words that stand where a value might: they count only while nothing else is known.
+
+        A warning quotes the program's ``loss = criterion(output)``, a configuration has ``"loss": "mse"``. What is
+        not finite, or begins as a number and cannot be read as one, is a value.
+        """
+        words = {name: text for name, text in line.invalid.items() if _WORD.match(text)}
+        for name, text in words.items():
+            if name not in self.latest:
+                self.invalid.setdefault(name, text)
+        return without_invalid(line, words) if words else line
+
     def _keep(self, line: MetricLine) -> None:
         for name, value in line.values.items():
             self.invalid.pop(name, None)
@@ -175,6 +190,11 @@ def _not_finite(shown: str) -> bool:
         return not math.isfinite(float(shown))
     except ValueError:
         return False
+
+
+def without_invalid(line: MetricLine, names: Container[str]) -> MetricLine:
+    """A line without the unreadable values of some metrics."""
+    return replace(line, invalid={name: text for name, text in line.invalid.items() if name not in names})
 
 
 def without(line: MetricLine, names: AbstractSet[str]) -> MetricLine:

@@ -34,6 +34,8 @@ _JOINT = re.compile(r"[./]")
 
 # A name that is no word ("ndcg@10", "valid_1 auc") is looked for as it is written, between what separates words.
 _VALUE = r"\s*+=\s*+([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)(?=([^\s,;]{0,20}))"
+# A comparison, or the name of a file: "val_loss == 0.9", "epoch_val_loss=0.40.ckpt".
+_NO_REPORT = re.compile(r"=|\.[A-Za-z]")
 _WORD = re.compile(r"[\w|./-]+", re.ASCII)
 
 
@@ -48,14 +50,15 @@ def default_filter(known: Collection[str]) -> Callable[[str], Pairs]:
 
     def pairs(text: str) -> Pairs:
         for match in _ASSIGNMENT.finditer(text):
-            word, value, _ = match.groups()
-            if value is None:
+            word, value, rest = match.groups()
+            if value is None or _NO_REPORT.match(rest):
                 continue
             name = word if word in known else _JOINT.split(word)[-1]
             if name in known:
                 yield name, _given(match)
         if written is not None:
-            yield from ((match.group(1), _given(match)) for match in written.finditer(text))
+            found = (match for match in written.finditer(text) if not _NO_REPORT.match(match.group(3)))
+            yield from ((match.group(1), _given(match)) for match in found)
 
     return pairs
 

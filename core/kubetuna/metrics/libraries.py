@@ -42,6 +42,8 @@ LIBRARY_FILTERS: Mapping[str, Sequence[LibraryFilter]] = {
     "xgboost": [LibraryFilter(rf"\t([^\t]+):{_NUMBER}")],
     # [1] valid_1's auc: 0.965345, tabs between; of the command line Iteration:1, valid_1 auc : 0.965345
     "lightgbm": [LibraryFilter(rf"\t([^\t]+): {_NUMBER}"), LibraryFilter(rf", ([^,:]+?) : {_NUMBER}")],
+    # 2:learn: 0.5215 test: 0.5861 best: 0.5861 (2), tabs between; at the end bestTest = 0.5432
+    "catboost": [LibraryFilter(rf"\t(learn|test\d*|best): {_NUMBER}"), LibraryFilter(rf"^(best\w+) = {_NUMBER}")],
     # the row of all classes, by its heads and by the names in results.csv
     "ultralytics": [LibraryFilter(_ROW, _HEADS, " all "), LibraryFilter(_ROW, _COLUMNS, " all ")],
 }

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
 
-from kubetuna.metrics.filters import compile_filter, default_filter
+from kubetuna.metrics.filters import PATTERN_LENGTH, compile_filter, default_filter
 from kubetuna.metrics.libraries import LIBRARY_FILTERS
 from kubetuna.metrics.terminal import is_cut, shown
 from kubetuna.trials.masking import LONGEST, masked
@@ -26,7 +26,11 @@ EXCERPT = 80
 BEGINNING = 3
 # Names that share less than this with the metric are another thing.
 ALIKE = 0.6
-COLON = r"([\w./-]+): *([+-]?[\d.]+(?:[eE][+-]?\d+)?)"
+NUMBER = r"([+-]?[\d.]+(?:[eE][+-]?\d+)?)"
+COLON = rf"([\w./-]+): *{NUMBER}"
+# Of a table or a summary, between bars or at the end of its line.
+BLANKS = rf"(?:^|[│|:]) *(\S+) +{NUMBER} *(?:[│|]|$)"
+_WORD = re.compile(r"[\w./-]+")
 
 _PAIR = re.compile(
     r"([^\W\d][\w./@%()'-]{0,60})(?:\\{0,2}[\"'])?\s{0,20}[:=|│]?\s{0,20}(?:[\w.]{1,20}\()?"
@@ -56,17 +60,18 @@ class Nearest:
             self._compare(masked(text, begun=is_cut(line) or len(text) > LOOKED_AT)[-LOOKED_AT:])
 
     def _compare(self, text: str) -> None:
-        for match in _PAIR.finditer(text):
-            name = match.group(1)
-            near = likeness(name, self.metric)
-            farthest = min(self.found, key=lambda kept: self.found[kept][0], default="")
-            if near < ALIKE or name in self.found:
-                continue
-            if len(self.found) == KEPT:
-                if near <= self.found[farthest][0]:
-                    continue
-                del self.found[farthest]
-            self.found[name] = (near, _around(text, match))
+        """Keep a line's nearest name, if it is nearer than those that are kept."""
+        pairs = [(likeness(match.group(1), self.metric), match) for match in _PAIR.finditer(text)]
+        fresh = (pair for pair in pairs if pair[1].group(1) not in self.found)
+        near, match = max(fresh, key=lambda pair: pair[0], default=(0.0, None))
+        if match is None or near < ALIKE:
+            return
+        if len(self.found) == KEPT:
+            farthest = min(self.found, key=lambda kept: self.found[kept][0])
+            if near <= self.found[farthest][0]:
+                return
+            del self.found[farthest]
+        self.found[match.group(1)] = (near, _around(text, match))
 
     def hint(self) -> str:
         """What to say of the nearest lines: what they are, and what would read one of them; empty without any."""
@@ -74,8 +79,9 @@ class Nearest:
         if not ordered:
             return ""
         quoted = ", ".join(f"{text!r}" for _, (_, text) in ordered)
+        exact = (_exact(self.metric, text) for _, (_, text) in ordered)
         advice = (_advice(self.metric, name, text) for name, (_, text) in ordered)
-        return f"nearest: {quoted}{next(filter(None, advice), '')}"
+        return f"nearest: {quoted}{next(filter(None, (*exact, *advice)), '')}"
 
 
 @lru_cache(maxsize=4096)
@@ -104,6 +110,17 @@ def _around(text: str, match: re.Match[str]) -> str:
     return "".join(c if c.isprintable() or c == "\t" else " " for c in excerpt).strip(" ")
 
 
+def _exact(metric: str, line: str) -> str:
+    """Where a line has the very metric, whose name is no word: what reads it by that name."""
+    reader = rf"({re.escape(metric)}) *[:=] *{NUMBER}".replace("\\ ", " ")
+    known = _WORD.fullmatch(metric) or len(reader) > PATTERN_LENGTH or metric not in line
+    return (
+        ""
+        if known or not _gives(compile_filter(reader)(line), metric)
+        else f" (read with metricsFormat: ['{reader}'])"
+    )
+
+
 def _advice(metric: str, name: str, line: str) -> str:
     reader = next(_readers_of(name, line), None)
     if reader is None:
@@ -118,7 +135,7 @@ def _readers_of(name: str, line: str) -> Iterator[str]:
     """Filters that find a value of this name in a line, the default ("") first."""
     if _gives(default_filter((name,))(line), name):
         yield ""
-    for text in (*LIBRARY_FILTERS, COLON):
+    for text in (*LIBRARY_FILTERS, COLON, BLANKS):
         if _gives(compile_filter(text)(line), name):
             yield text if text in LIBRARY_FILTERS else f"'{text}'"
 

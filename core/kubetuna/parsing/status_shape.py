@@ -53,6 +53,9 @@ EXPERIMENT_STATUS = open_object(
         "trialsQueued": Integer(description="Points added by hand, and trials to be run again, that wait."),
         "trialsRunning": Integer(description="Trials whose Pod runs."),
         "trialsPending": Integer(description="Trials whose Pod has not started."),
+        "claimedAccelerators": Integer(
+            description="Accelerators that a trial's claims give it, by their templates."
+        ),
         "linesCut": Integer(description="Lines of logs that were too long: only their ends were read."),
         "currentOptimalTrial": open_object(
             {"bestTrialName": Text()}, description="The best trial so far, with its parameters and metrics."

@@ -77,6 +77,8 @@ def open_study(
     seed = keep(records.SEED, draw() if spec.algorithm.seed is None else spec.algorithm.seed)
     uid = keep(records.UID, f"{draw():08x}")
     started = keep(records.STARTED, now)
+    if spec.claimed is not None:
+        keep(records.RESOURCE, spec.claimed, replace=True)
     if spec.description != storage.get_study_user_attrs(storage.study_id).get(DESCRIPTION, ""):
         storage.set_study_user_attr(storage.study_id, DESCRIPTION, spec.description)
     warm: dict[str, Any] = {"points": earlier.points, "notes": earlier.notes}

@@ -30,6 +30,7 @@ from kubetuna.trials.records import (
     FINAL,
     FOLDER,
     PROTOCOL,
+    RESOURCE,
     SEED,
     STARTED,
     UID,
@@ -127,7 +128,7 @@ def study_record(found: ReadStudy, store: str, others: Others | None = None) -> 
     """What a store holds of a study; one that another program made gets an experiment that describes it."""
     attrs = found.system_attrs
     if EXPERIMENT in attrs:
-        spec = as_begun(parse_experiment(attrs[EXPERIMENT]), attrs)
+        spec = replace(as_begun(parse_experiment(attrs[EXPERIMENT]), attrs), claimed=attrs.get(RESOURCE))
         trials = tuple(decode_trial(t, space_of(spec)) for t in found.trials)
         first = (*spec.warm_start, *attrs.get(WARM_START, {}).get("points", ()))
         started = float(attrs.get(STARTED, 0.0))

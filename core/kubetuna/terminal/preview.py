@@ -6,7 +6,13 @@ from typing import Any
 
 from kubetuna.experiment.automatic import search_sentence
 from kubetuna.experiment.model import Experiment, Parameter
-from kubetuna.experiment.resources import accelerators, pods_per_trial, resource_unit, resource_units
+from kubetuna.experiment.resources import (
+    accelerators,
+    pods_per_trial,
+    resource_unit,
+    resource_units,
+    uncounted_claims,
+)
 from kubetuna.experiment.units import GPU, SECONDS_PER_HOUR, SLOT, Unit, count, duration
 from kubetuna.search.space import cardinality
 from kubetuna.terminal.differences import differences
@@ -42,7 +48,7 @@ def preview(spec: Experiment) -> Preview:
             "trialTimeoutSeconds": spec.budget.trial_timeout,
         },
         "cost": _cost(spec),
-        "warnings": [*spec.warnings, *_few_points(spec), *_lost_folders(spec)],
+        "warnings": [*spec.warnings, *_few_points(spec), *_uncounted(spec), *_lost_folders(spec)],
         "onThisMachine": list(differences(spec)),
     }
     return Preview(shown)
@@ -54,6 +60,15 @@ def _few_points(spec: Experiment) -> list[str]:
         return []
     of = f"{count(points, 'point')}, so the search ends after {count(points, 'trial')} of {trials}"
     return [f"the search space has {of}; no point is tried twice, spec.repeats runs each of them more often"]
+
+
+def _uncounted(spec: Experiment) -> list[str]:
+    if not (claims := uncounted_claims(spec)):
+        return []
+    so_far = f"{count(claims, 'resource claim')} of the template {'counts' if claims == 1 else 'count'} as one each"
+    return [
+        f"{so_far} here; a cluster counts the devices of its template. budget.acceleratorsPerTrial says it for both"
+    ]
 
 
 def _lost_folders(spec: Experiment) -> list[str]:

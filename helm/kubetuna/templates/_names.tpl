@@ -75,6 +75,9 @@ affinity: {{- toYaml . | nindent 2 }}
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, create, delete]
+- apiGroups: [resource.k8s.io]
+  resources: [resourceclaimtemplates]
+  verbs: [get]
 {{- $groups := include "kubetuna.workloads" . | fromYaml }}
 {{- range .Values.workloads }}
 - apiGroups: [{{ get $groups . | default (regexReplaceAll "^[^.]*[.]" . "") }}]

@@ -22,6 +22,7 @@ from kubetuna.study.open import Opened, open_study
 from kubetuna.trials.records import EXPERIMENT
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna_operator.context import ExperimentRef, OperatorContext
+from kubetuna_operator.experiment.claims import with_claims
 from kubetuna_operator.experiment.requests import AnsweredRequests
 from kubetuna_operator.experiment.status_renderer import Publisher, unreachable_store
 from kubetuna_operator.experiment.status_writer import StatusWriter
@@ -71,7 +72,7 @@ def open_experiment(
     """
     context.store.ensure()
     try:
-        spec, problems = parse_experiment(document), tuple[Problem, ...]()
+        spec, problems = _claiming(context, ref, parse_experiment(document)), tuple[Problem, ...]()
         opened = _open(context, spec, ref)
     except (SpecError, StudyMismatch) as error:
         problems = error.problems if isinstance(error, SpecError) else (Problem("spec", error.public),)
@@ -80,6 +81,10 @@ def open_experiment(
             return Refusal(problems)
         spec, opened = accepted, _open(context, accepted, ref)
     return OpenExperiment(context, ref, opened.spec, opened, writer, (deleted, requests), problems)
+
+
+def _claiming(context: OperatorContext, ref: ExperimentRef, spec: Experiment) -> Experiment:
+    return with_claims(context, ref, spec, study_name(ref.owner))
 
 
 def _open(context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> Opened:
@@ -91,7 +96,7 @@ def _accepted_before(context: OperatorContext, ref: ExperimentRef) -> Experiment
     try:
         study = read_study(context.store.database, study_name(ref.owner))
         found = study.system_attrs.get(EXPERIMENT)
-        return parse_experiment(found) if found else None
+        return _claiming(context, ref, parse_experiment(found)) if found else None
     except (StudyNotFound, SpecError):
         # It never ran, or was taken by a version that refused less.
         return None

@@ -110,6 +110,7 @@ class Publisher:
         return {
             **status,
             "progress": _progress(snapshot),
+            **({} if self._spec.claimed is None else {"claimedAccelerators": self._spec.claimed}),
             "spent": _with_text(status["spent"], unit),
             "study": {"uid": self._study.uid, "epoch": self._study.epoch},
         }

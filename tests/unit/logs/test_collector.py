@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from kubetuna.experiment.model import Experiment, Objective
 from kubetuna.metrics.collector import TrialLog
+from kubetuna.metrics.filters import compile_filter
+from kubetuna.metrics.nearest import Nearest
 from kubetuna.trials.attempts import LINE_LIMIT, ExitFacts, LogChunk
 from kubetuna.trials.outcome import Classified, Outcome, classify
 from tests.unit.plan.builders import experiment
@@ -111,3 +114,28 @@ def test_of_several_objectives_each_missing_one_has_its_lines() -> None:
 def test_hostile_lines_are_quoted_short_and_printable(line: str) -> None:
     message = ended(log_of(*[line] * 3)).message
     assert message.isprintable() and len(message) < 900
+
+
+@pytest.mark.parametrize(
+    ("line", "metric", "reader"),
+    [
+        (" | lm loss PPL: 6.408E+03 | ", "lm loss PPL", r"(lm loss PPL) *[:=] *"),
+        ("Norm: 12.30, Avg. loss: 0.523", "Avg. loss", r"(Avg\. loss) *[:=] *"),
+        ("│ loss                 0.4321   │", "loss", r"(?:^|[│|:]) *(\S+) +"),
+        ("wandb:   val_loss 0.25", "val_loss", r"(?:^|[│|:]) *(\S+) +"),
+        ("epoch: 1, loss: 0.25", "loss", r"([\w./-]+): *"),
+    ],
+)
+def test_what_the_hint_advises_reads_the_line_by_the_metrics_own_name(line: str, metric: str, reader: str) -> None:
+    near = Nearest(metric)
+    near.look(line.encode())
+    (advised,) = re.findall(r"\(read with metricsFormat: \['(.*)'\]\)", near.hint())
+    assert advised.startswith(reader)
+    (found,) = {name for name, _ in compile_filter(advised)(line)} & {metric}
+    assert found == metric
+
+
+def test_of_a_line_with_several_names_only_the_nearest_is_quoted() -> None:
+    near = Nearest("test_loss")
+    near.look(b"train_loss: 0.2, train_accuracy: 93.2, test_loss: 0.1, test_accuracy: 96.1")
+    assert list(near.found) == ["test_loss"]
