@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import Fold
 from kubetuna_trial.task1.files import count_rows, header, open_factors, read_prices
-from kubetuna_trial.task1.planted import planted_series
+from kubetuna_trial.task1.planted import RECIPE, planted_series
 from kubetuna_trial.wire import say
 
 Floats = NDArray[np.float64]
@@ -82,7 +82,7 @@ def planted_dataset(rows: int, seed: int, snr: float, fold: Fold | None = None) 
     series = planted_series(rows, seed, snr)
     train, validation = split(rows, fold)
     source = f"planted rows={rows} seed={seed} snr={snr:g}"
-    origin = {"rows": rows, "seed": seed, "snr": snr}
+    origin = {"rows": rows, "seed": seed, "snr": snr, "recipe": RECIPE}
     prices, factors = series.prices[: validation.stop], series.factors[: validation.stop]
     return _dataset(prices, factors, train, validation, source, origin, fold)
 

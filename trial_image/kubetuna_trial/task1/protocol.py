@@ -28,7 +28,7 @@ class Protocol:
     starting_equity: float = 1e6
     random_seeds: int = 5
     tie_rule: str = "majority, then advantage, then keep"
-    version: int = 2
+    version: int = 3
     fold: str | None = None
 
     @property

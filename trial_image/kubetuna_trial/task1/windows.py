@@ -19,7 +19,7 @@ from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import Fold
 from kubetuna_trial.task1.data import CLIP, EMBARGO, Floats, Span, hashes_of, split
 from kubetuna_trial.task1.files import count_rows, header, open_factors, read_prices
-from kubetuna_trial.task1.planted import planted_series
+from kubetuna_trial.task1.planted import RECIPE, Series, planted_series
 
 PARTS = ("train", "validation", "test", "all")
 
@@ -67,7 +67,7 @@ def part_of(rows: int, part: str, fold: Fold | None = None) -> Span:
 def window_of(origin: Mapping[str, Any], part: str, fold: Fold | None = None) -> Window:
     """The part of the data that ``origin`` describes, as ``Dataset.origin`` does. Raises InputError."""
     if "rows" in origin:
-        return _planted(int(origin["rows"]), int(origin["seed"]), float(origin["snr"]), part, fold)
+        return _planted(origin, part, fold)
     return _files(Path(origin["prices"]), Path(origin["factors"]), str(origin["align"]), part, fold)
 
 
@@ -91,7 +91,7 @@ def refuse_own(origin: Mapping[str, Any], described: Mapping[str, Any]) -> None:
 def _hashes(origin: Mapping[str, Any], rows: int) -> Iterator[Mapping[str, str]]:
     """What the first rows are known by, at each alignment."""
     if "rows" in origin:
-        series = planted_series(int(origin["rows"]), int(origin["seed"]), float(origin["snr"]))
+        series = _series(origin)
         yield hashes_of(series.prices[:rows], series.factors[:rows])
         return
     table, count = open_factors(Path(origin["factors"])), count_rows(Path(origin["prices"]))
@@ -100,11 +100,21 @@ def _hashes(origin: Mapping[str, Any], rows: int) -> Iterator[Mapping[str, str]]
         yield hashes_of(prices, np.asarray(table[:rows]))
 
 
-def _planted(rows: int, seed: int, snr: float, part: str, fold: Fold | None) -> Window:
-    series, span = planted_series(rows, seed, snr), part_of(rows, part, fold)
+def _planted(origin: Mapping[str, Any], part: str, fold: Fold | None) -> Window:
+    series, span = _series(origin), part_of(int(origin["rows"]), part, fold)
     chosen = slice(span.start, span.stop)
-    source = f"planted rows={rows} seed={seed} snr={snr:g}"
+    source = f"planted rows={origin['rows']} seed={origin['seed']} snr={origin['snr']:g}"
     return Window(series.prices[chosen], series.factors[chosen], span, part, source)
+
+
+def _series(origin: Mapping[str, Any]) -> Series:
+    """The very series that an origin describes. Raises InputError where this version makes another."""
+    if origin.get("recipe", 1) != RECIPE:
+        raise InputError(
+            "the model was trained on synthetic data of an earlier version, which are no longer made; give --data "
+            "DIR, or train it again"
+        )
+    return planted_series(int(origin["rows"]), int(origin["seed"]), float(origin["snr"]))
 
 
 def _files(prices: Path, factors: Path, align: str, part: str, fold: Fold | None) -> Window:
