@@ -11,9 +11,10 @@ import pytest
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.task1 import files as reading
 from kubetuna_trial.task1.cli import main
-from kubetuna_trial.task1.data import file_dataset, planted_dataset, split
+from kubetuna_trial.task1.data import file_dataset, planted_dataset
 from kubetuna_trial.task1.files import count_rows
 from kubetuna_trial.task1.planted import SNR, columns, planted_series, write_contest_files
+from kubetuna_trial.task1.splits import split_of
 
 ROWS = 12_000
 
@@ -31,7 +32,7 @@ def test_written_files_have_the_contests_155_columns_and_read_back_as_they_were(
 
 
 def test_a_trial_never_reads_the_test_rows(files: tuple[Path, Path], tmp_path: Path) -> None:
-    _, validation = split(ROWS)
+    _, validation = split_of(ROWS).parts()
     lines = files[0].read_text().splitlines()
     spoiled = tmp_path / "prices.csv"
     spoiled.write_text(
@@ -44,7 +45,7 @@ def test_a_trial_never_reads_the_test_rows(files: tuple[Path, Path], tmp_path: P
 
 
 def test_train_and_validation_lie_apart_and_in_order() -> None:
-    train, validation = split(100_000)
+    train, validation = split_of(100_000).parts()
     assert (train.start, train.stop, validation.start, validation.stop) == (0, 60_000, 60_900, 80_000)
 
 
@@ -61,7 +62,7 @@ def test_rear_alignment_pairs_the_last_rows_and_says_that_it_does_not_fit(
     table[:-10, 0] += 1e4 * np.log(prices[10:] / prices[:-10])
     np.save(tmp_path / "short.npy", table[:-900])
     front = file_dataset(files[0], tmp_path / "short.npy", "front")
-    assert "warning" not in capsys.readouterr().err
+    assert "--align" not in capsys.readouterr().err
     rear = file_dataset(files[0], tmp_path / "short.npy", "rear")
     assert "--align" in capsys.readouterr().err
     assert np.array_equal(front.prices[900:1000], rear.prices[:100])

@@ -12,15 +12,15 @@ import pytest
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.task1.artifacts import write_artifacts
 from kubetuna_trial.task1.cli import main
-from kubetuna_trial.task1.data import split
 from kubetuna_trial.task1.ensemble import load_ensemble
 from kubetuna_trial.task1.evaluate import evaluate
 from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE, RECIPE, SNR, write_contest_files
+from kubetuna_trial.task1.splits import USUAL, split_of
 from kubetuna_trial.task1.windows import part_of, window_of
 from tests.trial.task1.worlds import data, plan, trial
 
 ROWS = 20_000
-ORIGIN = {"rows": ROWS, "seed": 7, "snr": SNR, "recipe": RECIPE}
+ORIGIN = {"rows": ROWS, "seed": 7, "snr": SNR, "recipe": RECIPE, "split": USUAL}
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +60,9 @@ def test_costs_only_ever_take(model: Path, found: dict[str, Any]) -> None:
 
 
 def test_the_parts_lie_in_order_and_apart() -> None:
-    _, validation = split(ROWS)
-    test = part_of(ROWS, "test")
-    assert part_of(ROWS, "validation") == validation
+    _, validation = split_of(ROWS).parts()
+    test = part_of(split_of(ROWS), ROWS, "test")
+    assert part_of(split_of(ROWS), ROWS, "validation") == validation
     assert (test.start, test.stop) == (validation.stop + 900, ROWS)
 
 
@@ -72,7 +72,7 @@ def test_files_are_read_as_the_trial_reads_them_and_the_test_rows_only_on_demand
     prices, factors = write_contest_files(tmp_path, ROWS, 7, SNR)
     origin = {"prices": prices, "factors": factors, "align": "front"}
     assert window_of(origin, "validation").digest == window_of(ORIGIN, "validation").digest
-    _, validation = split(ROWS)
+    _, validation = split_of(ROWS).parts()
     lines = prices.read_text().splitlines()
     prices.write_text("\n".join([*lines[: validation.stop + 1], *["no,numbers"] * (ROWS - validation.stop)]) + "\n")
     assert window_of(origin, "validation").digest == window_of(ORIGIN, "validation").digest

@@ -19,6 +19,7 @@ from kubetuna_trial.task1.artifacts import write_artifacts
 from kubetuna_trial.task1.data import Dataset, file_dataset, planted_dataset
 from kubetuna_trial.task1.parameters import AGENT_NAMES, AGENTS, NUMBERS, parse_parameters
 from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE, SNR, write_contest_files
+from kubetuna_trial.task1.splits import HELP as SPLIT_HELP
 from kubetuna_trial.task1.training import PROFILES, UPDATES, Plan, Report, Trial
 from kubetuna_trial.termination import EXIT_TERMINATED, Termination
 from kubetuna_trial.wire import Surroundings, emit, report, say, series, surroundings
@@ -66,6 +67,7 @@ def _parser() -> Parser:
     data.add_argument("--rows", type=int, default=60_000, help="synthetic data: seconds")
     data.add_argument("--data-seed", type=int, default=7, help="synthetic data: its seed")
     data.add_argument("--snr", type=float, default=SNR, help="synthetic data: strength of the signal; 0: none")
+    data.add_argument("--split", metavar="BORDERS", help=SPLIT_HELP)
     data.add_argument("--fold", metavar="I/K", help=HELP)
     data.add_argument("--make-data", type=Path, metavar="DIR", help="write synthetic data as contest files")
     training = parser.add_argument_group("training")
@@ -155,5 +157,5 @@ def _dataset(options: Namespace) -> Dataset:
     if bool(prices) != bool(factors):
         raise InputError("--prices and --factors belong together: give both, or --data DIR, or neither")
     if prices:
-        return file_dataset(prices, factors, options.align, fold)
-    return planted_dataset(options.rows, options.data_seed, options.snr, fold)
+        return file_dataset(prices, factors, options.align, fold, options.split)
+    return planted_dataset(options.rows, options.data_seed, options.snr, fold, options.split)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from kubetuna_trial.task1.agents import COMPAT_KINDS, KINDS, Kind, action_values, loss, network, targets
 from kubetuna_trial.task1.book import Rules, holding_limit
-from kubetuna_trial.task1.data import Span
 from kubetuna_trial.task1.market import Market, Tape
 from kubetuna_trial.task1.nets import ACTIONS, QNetwork
 from kubetuna_trial.task1.parameters import Parameters
 from kubetuna_trial.task1.replay_memory import ReplayMemory
+from kubetuna_trial.task1.splits import Span
 
 GRADIENT_NORM = 3.0
 SOFT_UPDATE = 5e-3
