@@ -25,6 +25,7 @@ from kubetuna_trial.task1.data import Dataset, planted_dataset
 from kubetuna_trial.task1.market import Market, Tape
 from kubetuna_trial.task1.member import Member, Scale
 from kubetuna_trial.task1.parameters import parse_parameters
+from kubetuna_trial.task1.planted import SNR
 from kubetuna_trial.task2.data import planted_market
 from kubetuna_trial.task2.learning import Method
 from kubetuna_trial.task2.loading import Loaded, Source, load, source_of
@@ -59,7 +60,7 @@ def rows(quick: bool) -> list[Row]:
 
 def _task1(device: torch.device, name: str, small: bool) -> list[Row]:
     sims, steps = (256, 50) if small else (4096, 500)
-    data = planted_dataset(20_000, 7, 0.35)
+    data = planted_dataset(20_000, 7, SNR)
     tape = Tape.of(data, device)
     random = torch.Generator().manual_seed(1)
     actions = torch.randint(0, 3, (steps, sims), generator=random).to(device)

@@ -13,6 +13,7 @@ from kubetuna_trial.task1.data import planted_dataset
 from kubetuna_trial.task1.market import Market, Seen, Tape
 from kubetuna_trial.task1.member import Member, Scale
 from kubetuna_trial.task1.parameters import parse_parameters
+from kubetuna_trial.task1.planted import SNR
 
 SIMS = 256
 
@@ -64,7 +65,7 @@ class LoopMarket(Market):
 def rows(quick: bool) -> list[Row]:
     """Environment steps per second, and training to the same number of updates."""
     torch.set_num_threads(1)
-    data = planted_dataset(20_000, 7, 0.35)
+    data = planted_dataset(20_000, 7, SNR)
     tape = Tape.of(data, torch.device("cpu"))
     steps = 20 if quick else 100
     found = medians(

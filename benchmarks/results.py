@@ -28,6 +28,7 @@ from kubetuna_trial.task1.evaluation import ensemble_policy, judge
 from kubetuna_trial.task1.market import Tape, seen
 from kubetuna_trial.task1.nets import QNetwork
 from kubetuna_trial.task1.parameters import parse_parameters
+from kubetuna_trial.task1.planted import SNR
 from kubetuna_trial.task1.protocol import Protocol, protocol_of
 
 TRIALS, STEPS, RETURNS = 10_000, 20, 250
@@ -87,7 +88,7 @@ def _call(verb: str, folder: Path, page: Path) -> tuple[float, float]:
 
 def _judging(episodes: int) -> list[Row]:
     torch.set_num_threads(1)
-    data = planted_dataset(60_000, 7, 0.35)
+    data = planted_dataset(60_000, 7, SNR)
     tape, protocol = Tape.of(data, torch.device("cpu")), protocol_of(data, data.validation)
     params = parse_parameters({})
     nets = [network(KINDS[kind], tape.width, params.net_dims) for kind in params.agents]

@@ -31,7 +31,7 @@ from tests.report.test_page import two_values
 from tests.results.studies import plain_optuna, seen
 
 MODULES = ("config", "spaces", "results_manager", "trainer", "analyzer")
-SMALL = ["--budget", "4000", "--rows", "12000", "--reports", "2"]
+SMALL = ["--updates", "16", "--rows", "12000", "--reports", "2"]
 
 
 @pytest.fixture(autouse=True)

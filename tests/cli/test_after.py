@@ -49,7 +49,7 @@ def test_another_metric_is_another_study() -> None:
 
 
 def test_tune_leaves_a_folder_of_results_that_every_verb_reads(small: Runner) -> None:
-    budget = 'trialTemplate.trialSpec.spec.containers[0].args=["--budget", "20000", "--rows", "20000"]'
+    budget = 'trialTemplate.trialSpec.spec.containers[0].args=["--updates", "60", "--rows", "20000"]'
     words = ("tune", "task1", "--metric", "total_return", "--set", "maxTrialCount=2", "--set", budget)
     told = small.call(*words)
     folder = "hpo_experiments/task1_hpo_results"

@@ -14,7 +14,7 @@ from kubetuna.training.overrides import changes_of, overridden
 from tests.local.runs import Runner, experiment
 
 FOLDER = "hpo_experiments/task1_hpo_results"
-SMALL = 'trialTemplate.trialSpec.spec.containers[0].args=["--budget", "4000", "--rows", "12000", "--reports", "2"]'
+SMALL = 'trialTemplate.trialSpec.spec.containers[0].args=["--updates", "16", "--rows", "12000", "--reports", "2"]'
 LOSS = "import os; print(f\"loss={float(os.environ['KUBETUNA_PARAM_X'])}\")"
 
 pytestmark = pytest.mark.timeout(900)

@@ -130,7 +130,7 @@ def test_the_status_has_katibs_names_and_ours(small: Runner) -> None:
 def test_the_shipped_trainer_is_tuned_and_beats_its_baselines(small: Runner) -> None:
     """The main job, small: the example itself with two trials of a tenth of the budget."""
     text = (EXAMPLES / "experiment-task1.yaml").read_text()
-    quick = text.replace("kubetuna_trial.task1]", 'kubetuna_trial.task1, --budget, "20000", --rows, "20000"]')
+    quick = text.replace("kubetuna_trial.task1]", 'kubetuna_trial.task1, --updates, "60", --rows, "20000"]')
     assert quick != text
     told = small.call("run", str(small.write(quick)), "--set", "maxTrialCount=2", "--set", "maxFailedTrialCount=0")
     assert "against buy and hold" in told and "against random" in told

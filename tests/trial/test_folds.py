@@ -13,10 +13,11 @@ from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import FEWEST, MOST, Fold, fold_of
 from kubetuna_trial.task1 import cli as task1
 from kubetuna_trial.task1.artifacts import write_artifacts as write_ensemble
-from kubetuna_trial.task1.data import EMBARGO, file_dataset, planted_dataset, split
+from kubetuna_trial.task1.data import file_dataset, planted_dataset
 from kubetuna_trial.task1.ensemble import load_ensemble
 from kubetuna_trial.task1.evaluate import evaluate
-from kubetuna_trial.task1.planted import write_contest_files
+from kubetuna_trial.task1.planted import SNR, write_contest_files
+from kubetuna_trial.task1.splits import EMBARGO, split_of
 from kubetuna_trial.task1.training import configuration
 from kubetuna_trial.task1.windows import part_of, window_of
 from kubetuna_trial.task2 import cli as task2
@@ -47,15 +48,15 @@ def test_blocks_are_equal_and_follow_each_other(of: int, length: int) -> None:
 @pytest.mark.parametrize("of", range(FEWEST, MOST + 1))
 def test_task_1_trains_on_more_and_more_and_keeps_its_distance(of: int) -> None:
     rows = 50_000
-    test = part_of(rows, "test")
+    test = part_of(split_of(rows), rows, "test")
     before = 0
     for fold in folds(of):
-        train, validation = split(rows, fold)
+        train, validation = split_of(rows).parts(fold)
         assert train.start == 0 and train.stop > before, "the train part grows"
         assert validation.start - train.stop == EMBARGO
         assert validation.start < validation.stop <= test.start - EMBARGO, "the test part is never within"
         before = train.stop
-    assert validation.stop == split(rows)[1].stop, "the last block ends where ordinary validation does"
+    assert validation.stop == split_of(rows).parts()[1].stop, "the last block ends where ordinary validation does"
 
 
 @pytest.mark.parametrize("of", (2, 5, 10))
@@ -74,7 +75,7 @@ def test_task_2_trains_on_more_and_more_and_keeps_its_distance(of: int) -> None:
 
 def test_rows_after_a_fold_and_of_the_test_change_nothing_of_its_run(tmp_path: Path) -> None:
     """Not even what is no number is seen: the rows are never parsed."""
-    prices, factors = write_contest_files(tmp_path, ROWS, 7, 0.35)
+    prices, factors = write_contest_files(tmp_path, ROWS, 7, SNR)
     kept = file_dataset(prices, factors, "front", FOLD)
     stop = kept.validation.stop
     lines, table = prices.read_text().splitlines(), np.load(factors)
@@ -83,15 +84,15 @@ def test_rows_after_a_fold_and_of_the_test_change_nothing_of_its_run(tmp_path: P
     table[stop:] = np.nan
     np.save(tmp_path / "spoiled.npy", table)
     changed = file_dataset(spoiled, tmp_path / "spoiled.npy", "front", FOLD)
-    runs = [worlds.trial(worlds.plan(budget=4_000), data) for data in (kept, changed)]
+    runs = [worlds.trial(worlds.plan(updates=16), data) for data in (kept, changed)]
     assert runs[0].protocol.digest == runs[1].protocol.digest
     assert worlds.reports(runs[0]) == worlds.reports(runs[1])
 
 
 def test_factors_are_scaled_on_the_rows_that_the_fold_trains_on() -> None:
-    data = planted_dataset(ROWS, 7, 0.35, FOLD)
+    data = planted_dataset(ROWS, 7, SNR, FOLD)
     assert np.abs(data.factors[: data.train.stop].mean(axis=0)).max() < 1e-3
-    later = planted_dataset(ROWS, 7, 0.35, Fold(2, 3))
+    later = planted_dataset(ROWS, 7, SNR, Fold(2, 3))
     assert not np.array_equal(data.mean, later.mean)
 
 
@@ -110,17 +111,17 @@ def test_days_after_a_fold_change_nothing_of_its_market() -> None:
 
 
 def test_without_a_fold_nothing_changes() -> None:
-    """Hashes of version 2 of the protocols: whatever changes them ends the studies that began with them."""
+    """Hashes of version 3 of the protocols: whatever changes them ends the studies that began with them."""
     made = worlds.trial(worlds.plan())
-    assert made.protocol.digest == "082f9c7c2c226511" and "fold" not in made.protocol.fields()
-    assert configuration(made.plan, made.protocol).startswith("30994fd476d7ffbd")
+    assert made.protocol.digest == "b00102e27e37cabe" and "fold" not in made.protocol.fields()
+    assert configuration(made.plan, made.protocol).startswith("4b5213c1c3b84d41")
     assert protocol_of(worlds2.market()).digest == "737a960240eb948e"
     assert "fold" not in protocol_of(worlds2.market()).fields()
 
 
 def test_every_fold_has_a_protocol_of_its_own() -> None:
     """The fold itself counts, not only its data: two cuts that end alike are not the same."""
-    data = planted_dataset(ROWS, 7, 0.35, FOLD)
+    data = planted_dataset(ROWS, 7, SNR, FOLD)
     digest = worlds.trial(worlds.plan(), data).protocol.digest
     assert digest != worlds.trial(worlds.plan(), replace(data, fold=Fold(1, 4))).protocol.digest
     market: Market = worlds2.market()
@@ -128,8 +129,8 @@ def test_every_fold_has_a_protocol_of_its_own() -> None:
 
 
 def test_a_saved_ensemble_is_judged_on_its_own_folds_block(tmp_path: Path) -> None:
-    data = planted_dataset(ROWS, 7, 0.35, FOLD)
-    made = worlds.trial(worlds.plan(budget=4_000), data)
+    data = planted_dataset(ROWS, 7, SNR, FOLD)
+    made = worlds.trial(worlds.plan(updates=16), data)
     last = worlds.reports(made)[-1]
     write_ensemble(tmp_path, made, data, last, np.zeros(1))
     assert json.loads((tmp_path / "ensemble.json").read_text())["protocol"]["fold"] == "1/3"
@@ -138,7 +139,7 @@ def test_a_saved_ensemble_is_judged_on_its_own_folds_block(tmp_path: Path) -> No
     assert found["metrics"]["sharpe_ratio"] == last["sharpe_ratio"] and found["fold"] == "1/3"
     assert found["rows"] == [data.validation.start, data.validation.stop]
     held = evaluate(ensemble, window_of(ensemble.origin or {}, "test", ensemble.fold))
-    assert held["rows"] == [part_of(ROWS, "test").start, ROWS] and "fold" not in held
+    assert held["rows"] == [part_of(split_of(ROWS), ROWS, "test").start, ROWS] and "fold" not in held
 
 
 def test_a_saved_adapter_is_judged_on_its_own_folds_block(
@@ -175,7 +176,7 @@ def test_a_fold_that_cannot_be_is_told_in_one_line(
 
 def test_a_cut_into_too_little_says_how_many_folds_there_can_be() -> None:
     with pytest.raises(InputError, match=r"8000 rows .* blocks of 727; at least 2000 are needed: take at most 3"):
-        split(10_000, Fold(1, 10))
+        split_of(10_000).parts(Fold(1, 10))
     with pytest.raises(InputError, match=r"60 days .* blocks of 15; .* take at most 2"):
         market_of(planted_world(7, 60), "x", Fold(2, 3))
     with pytest.raises(InputError, match="more data is needed"):

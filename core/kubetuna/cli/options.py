@@ -57,7 +57,7 @@ SavePathOption = Annotated[
     Path | None, typer.Option("--save-path", help="Where to write the models.", metavar="DIR")
 ]
 WordsOption = Annotated[
-    str, typer.Option("--args", help='More arguments for the trainer: "--budget 1000000".', metavar="ARGS")
+    str, typer.Option("--args", help='More arguments for the trainer: "--updates 2000".', metavar="ARGS")
 ]
 
 

@@ -16,7 +16,7 @@ from kubetuna_trial.task1.artifacts import write_artifacts
 from kubetuna_trial.task1.cli import main
 from kubetuna_trial.task1.ensemble import load_ensemble
 from kubetuna_trial.task1.evaluation import ensemble_policy, judge
-from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE, write_contest_files
+from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE, SNR, write_contest_files
 from tests.trial.alone import alone
 from tests.trial.task1.worlds import data, plan, trial
 
@@ -43,7 +43,7 @@ def handed_in(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_a_process_without_us_makes_our_trades(handed_in: tuple[Path, Path], tmp_path: Path) -> None:
     model, folder = handed_in
-    write_contest_files(tmp_path, ROWS, 7, 0.35)
+    write_contest_files(tmp_path, ROWS, 7, SNR)
     span, market = data().validation, trial(plan())
     words = ["--prices", str(tmp_path / PRICES_FILE), "--factors", str(tmp_path / FACTORS_FILE)]
     words += ["--rows", f"{span.start}:{span.stop}", "--trades", str(tmp_path / "trades.csv")]

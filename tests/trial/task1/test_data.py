@@ -11,27 +11,28 @@ import pytest
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.task1 import files as reading
 from kubetuna_trial.task1.cli import main
-from kubetuna_trial.task1.data import file_dataset, planted_dataset, split
+from kubetuna_trial.task1.data import file_dataset, planted_dataset
 from kubetuna_trial.task1.files import count_rows
-from kubetuna_trial.task1.planted import columns, planted_series, write_contest_files
+from kubetuna_trial.task1.planted import SNR, columns, planted_series, write_contest_files
+from kubetuna_trial.task1.splits import split_of
 
 ROWS = 12_000
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return write_contest_files(tmp_path_factory.mktemp("data"), ROWS, 3, 0.35)
+    return write_contest_files(tmp_path_factory.mktemp("data"), ROWS, 3, SNR)
 
 
 def test_written_files_have_the_contests_155_columns_and_read_back_as_they_were(files: tuple[Path, Path]) -> None:
     assert len(columns()) == 155 and len(set(columns())) == 155
-    read, made = file_dataset(*files, "front"), planted_dataset(ROWS, 3, 0.35)
+    read, made = file_dataset(*files, "front"), planted_dataset(ROWS, 3, SNR)
     assert read.digest == made.digest
     assert np.array_equal(read.factors, made.factors)
 
 
 def test_a_trial_never_reads_the_test_rows(files: tuple[Path, Path], tmp_path: Path) -> None:
-    _, validation = split(ROWS)
+    _, validation = split_of(ROWS).parts()
     lines = files[0].read_text().splitlines()
     spoiled = tmp_path / "prices.csv"
     spoiled.write_text(
@@ -44,12 +45,12 @@ def test_a_trial_never_reads_the_test_rows(files: tuple[Path, Path], tmp_path: P
 
 
 def test_train_and_validation_lie_apart_and_in_order() -> None:
-    train, validation = split(100_000)
+    train, validation = split_of(100_000).parts()
     assert (train.start, train.stop, validation.start, validation.stop) == (0, 60_000, 60_900, 80_000)
 
 
 def test_the_scale_of_the_factors_comes_from_train_rows_only() -> None:
-    data = planted_dataset(ROWS, 3, 0.35)
+    data = planted_dataset(ROWS, 3, SNR)
     part = data.factors[data.train.start : data.train.stop]
     assert np.abs(part.mean(axis=0)).max() < 1e-3
 
@@ -57,16 +58,18 @@ def test_the_scale_of_the_factors_comes_from_train_rows_only() -> None:
 def test_rear_alignment_pairs_the_last_rows_and_says_that_it_does_not_fit(
     files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    np.save(tmp_path / "short.npy", np.load(files[1])[:-900])
+    table, prices = np.load(files[1]), planted_series(ROWS, 3, SNR).prices
+    table[:-10, 0] += 1e4 * np.log(prices[10:] / prices[:-10])
+    np.save(tmp_path / "short.npy", table[:-900])
     front = file_dataset(files[0], tmp_path / "short.npy", "front")
-    assert "warning" not in capsys.readouterr().err
+    assert "--align" not in capsys.readouterr().err
     rear = file_dataset(files[0], tmp_path / "short.npy", "rear")
     assert "--align" in capsys.readouterr().err
     assert np.array_equal(front.prices[900:1000], rear.prices[:100])
 
 
 def test_no_signal_leaves_factors_that_look_alike() -> None:
-    planted, control = planted_series(5000, 1, 0.35), planted_series(5000, 1, 0.0)
+    planted, control = planted_series(5000, 1, SNR), planted_series(5000, 1, 0.0)
     assert np.array_equal(planted.factors, control.factors) and not np.array_equal(planted.prices, control.prices)
 
 

@@ -12,6 +12,7 @@ from kubetuna_trial.task1.data import Dataset, planted_dataset
 from kubetuna_trial.task1.evaluation import Policy, buy_and_hold, ensemble_policy, judge
 from kubetuna_trial.task1.linear import fitted, judged, linear_policy
 from kubetuna_trial.task1.market import Seen, Tape
+from kubetuna_trial.task1.planted import SNR
 from kubetuna_trial.task1.protocol import protocol_of
 from tests.trial.task1 import worlds
 
@@ -78,7 +79,7 @@ def test_buy_and_hold_earns_the_move_of_the_price() -> None:
 def test_the_protocol_names_its_data_and_nothing_of_a_trial() -> None:
     data = worlds.data()
     digest = protocol_of(data, data.validation).digest
-    other: Dataset = planted_dataset(20_000, 8, 0.35)
+    other: Dataset = planted_dataset(20_000, 8, SNR)
     assert digest != protocol_of(other, other.validation).digest
     assert worlds.trial(worlds.plan(step_gap=5, slippage=1e-5, max_position=3)).protocol.digest == digest
 
@@ -86,14 +87,15 @@ def test_the_protocol_names_its_data_and_nothing_of_a_trial() -> None:
 def test_learning_beats_luck_on_planted_data_and_not_without_a_signal() -> None:
     """The control: the same factors without foresight must earn nothing."""
     planted, control = worlds.data(40_000), worlds.data(40_000, snr=0.0)
-    budget = {"budget": 60_000, "reports": 1}
-    skill = worlds.reports(worlds.trial(worlds.plan(**budget), planted))[-1]["sharpe_ratio"]
+    trained = worlds.trial(worlds.plan(updates=240, reports=1), planted)
+    skill = worlds.reports(trained)[-1]["sharpe_ratio"]
+    line = judged(trained.linear, trained.tape, trained.protocol).performance.sharpe_ratio
     luck = [
-        worlds.reports(worlds.trial(worlds.plan(seed=seed, **budget), control))[-1]["sharpe_ratio"]
+        worlds.reports(worlds.trial(worlds.plan(updates=240, reports=1, seed=seed), control))[-1]["sharpe_ratio"]
         for seed in range(3)
     ]
     window = 7_000
-    assert skill > 0.2
+    assert skill > max(0.05, 2 * line)
     assert abs(float(np.mean(luck))) < 3 / np.sqrt(window)
 
 
@@ -116,7 +118,7 @@ def test_a_report_uses_a_share_of_a_long_window_spread_over_it() -> None:
 
 
 def test_the_linear_rival_is_fitted_on_train_rows_and_finds_the_signal() -> None:
-    data = worlds.data()
+    data = worlds.data(60_000)
     tape, protocol = Tape.of(data, CPU), protocol_of(data, data.validation)
     weights = fitted(data)
     later = replace(
@@ -127,6 +129,6 @@ def test_the_linear_rival_is_fitted_on_train_rows_and_finds_the_signal() -> None
     assert found.total_return > max(0.0, buy_and_hold(tape, protocol).performance.total_return)
     flat = linear_policy(np.zeros_like(weights), tape)
     assert judge(flat, 1, 1, tape, protocol).turnover == 0, "what foretells nothing trades nothing"
-    noise = planted_dataset(20_000, 7, 0.0)
+    noise = planted_dataset(60_000, 7, 0.0)
     nothing = judged(fitted(noise).tolist(), Tape.of(noise, CPU), protocol_of(noise, noise.validation)).performance
     assert nothing.sharpe_ratio < found.sharpe_ratio / 3

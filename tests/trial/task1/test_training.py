@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from kubetuna_trial import memory
 from kubetuna_trial.task1 import training
 from kubetuna_trial.task1.cli import main
+from kubetuna_trial.task1.training import Trial
 from tests.trial.task1 import worlds
 
 OTHERS: dict[str, Any] = {
@@ -61,16 +62,24 @@ def test_the_contest_semantics_are_another_training(base: list[dict[str, float]]
 @pytest.mark.parametrize("sizes", [(4, 3), (4, 4), (5, 4), (16, 1)])
 def test_memory_and_horizon_fit_together_in_every_combination(sizes: tuple[int, int]) -> None:
     memory, horizon = sizes
-    assert len(outcome(buffer_size_multiplier=memory, horizon_len_multiplier=horizon, budget=5_000)) == 2
+    assert len(outcome(buffer_size_multiplier=memory, horizon_len_multiplier=horizon, updates=20)) == 2
 
 
-def test_every_trial_costs_the_same_number_of_samples() -> None:
+def learned(trial: Trial, step: int) -> set[int]:
+    """How often each of its agents has learned by a report."""
+    assert trial._train(step, lambda: False)
+    return {member.updates for member in trial.members}
+
+
+def test_every_agent_of_every_trial_learns_equally_often_at_every_report() -> None:
     for params in ({}, {"n_ensemble_agents": 4}, {"batch_size": 512, "repeat_times": 4, "num_sims": 256}):
-        trial = worlds.trial(worlds.plan(**params))
-        worlds.reports(trial)
-        batch = trial.plan.params.batch_size
-        spent = sum(member.spent for member in trial.members)
-        assert trial.plan.budget <= spent < trial.plan.budget + batch * len(trial.members)
+        trial = worlds.trial(worlds.plan(updates=30, **params))
+        assert [learned(trial, step) for step in (1, 2)] == [{15}, {30}]
+
+
+def test_a_budget_in_samples_is_refused_with_what_to_say_now(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--budget", "200000"]) == 2
+    assert "--updates N" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("after", [1, 100, 200, 300])
@@ -94,8 +103,8 @@ COMMAND = [
     "kubetuna_trial.task1",
     "--rows",
     "20000",
-    "--budget",
-    "60000",
+    "--updates",
+    "240",
     "--reports",
     "6",
 ]

@@ -11,6 +11,7 @@ import torch
 from kubetuna_trial.checkpoint import Checkpoints
 from kubetuna_trial.task1.data import Dataset, planted_dataset
 from kubetuna_trial.task1.parameters import parse_parameters
+from kubetuna_trial.task1.planted import SNR
 from kubetuna_trial.task1.training import Plan, Report, Trial
 
 SMALL = {
@@ -20,15 +21,15 @@ SMALL = {
 
 
 @lru_cache(maxsize=8)
-def data(rows: int = 20_000, seed: int = 7, snr: float = 0.35) -> Dataset:
+def data(rows: int = 20_000, seed: int = 7, snr: float = SNR) -> Dataset:
     """A planted market."""
     return planted_dataset(rows, seed, snr)
 
 
-def plan(budget: int = 44_000, reports: int = 2, seed: int = 1, compat: bool = False, **params: Any) -> Plan:
+def plan(updates: int = 170, reports: int = 2, seed: int = 1, compat: bool = False, **params: Any) -> Plan:
     """A trial's plan, with some parameters changed."""
     torch.set_num_threads(1)
-    return Plan(parse_parameters({**SMALL, **params}), seed, budget, reports, "quick", "cpu", compat)
+    return Plan(parse_parameters({**SMALL, **params}), seed, updates, reports, "quick", "cpu", compat)
 
 
 def trial(plan_: Plan, market: Dataset | None = None, folder: Path | None = None) -> Trial:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from kubetuna_trial.task1 import contest, evaluate, replay
 from kubetuna_trial.task1.artifacts import write_artifacts
 from kubetuna_trial.task1.data import Dataset, file_dataset, planted_dataset
 from kubetuna_trial.task1.parameters import AGENT_NAMES, AGENTS, NUMBERS, parse_parameters
-from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE, write_contest_files
-from kubetuna_trial.task1.training import PROFILES, Plan, Report, Trial
+from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE, SNR, write_contest_files
+from kubetuna_trial.task1.splits import HELP as SPLIT_HELP
+from kubetuna_trial.task1.training import PROFILES, UPDATES, Plan, Report, Trial
 from kubetuna_trial.termination import EXIT_TERMINATED, Termination
 from kubetuna_trial.wire import Surroundings, emit, report, say, series, surroundings
 
@@ -38,7 +39,7 @@ exit code 143; started again with the same options, training goes on exactly whe
 
 ADVICE = "lower num_sims, buffer_size_multiplier or batch_size"
 VERBS: dict[str, Any] = {"replay": replay, "evaluate": evaluate, "export": contest}
-LEAST = {"rows": 10_000, "budget": 1, "reports": 1, "threads": 1, "data_seed": 0, "snr": 0}
+LEAST = {"rows": 10_000, "updates": 1, "reports": 1, "threads": 1, "data_seed": 0, "snr": 0}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -65,12 +66,14 @@ def _parser() -> Parser:
     data.add_argument("--align", choices=("front", "rear"), default="front", help="pair the first or the last rows")
     data.add_argument("--rows", type=int, default=60_000, help="synthetic data: seconds")
     data.add_argument("--data-seed", type=int, default=7, help="synthetic data: its seed")
-    data.add_argument("--snr", type=float, default=0.35, help="synthetic data: strength of the signal; 0: none")
+    data.add_argument("--snr", type=float, default=SNR, help="synthetic data: strength of the signal; 0: none")
+    data.add_argument("--split", metavar="BORDERS", help=SPLIT_HELP)
     data.add_argument("--fold", metavar="I/K", help=HELP)
     data.add_argument("--make-data", type=Path, metavar="DIR", help="write synthetic data as contest files")
     training = parser.add_argument_group("training")
-    training.add_argument("--budget", type=int, default=200_000, help="learner samples of the whole ensemble")
-    training.add_argument("--reports", type=int, default=10, help="reports at equal shares of the budget")
+    training.add_argument("--updates", type=int, default=UPDATES, help="how often each agent learns")
+    training.add_argument("--budget", help=SUPPRESS)
+    training.add_argument("--reports", type=int, default=10, help="reports at equal shares of the updates")
     training.add_argument("--profile", choices=sorted(PROFILES), default="quick", help="sizes of episodes, memory")
     training.add_argument("--seed", type=int, help="of everything random in training")
     training.add_argument("--device", default="auto", help="auto, cpu, cuda")
@@ -97,6 +100,8 @@ def _train_or_write(options: Namespace) -> int:
     around = surroundings()
     seed = around.seed if options.seed is None else options.seed
     check_least(options, LEAST)
+    if options.budget is not None:
+        raise InputError("--budget: samples are no longer counted; say how often each agent learns: --updates N")
     if options.make_data:
         for path in write_contest_files(options.make_data, options.rows, seed, options.snr):
             say(f"wrote {path}")
@@ -142,7 +147,7 @@ def _plan(options: Namespace, around: Surroundings, seed: int) -> Plan:
     if device == "cpu":
         torch.use_deterministic_algorithms(True)
     params = parse_parameters({**around.params, **given})
-    return Plan(params, seed, options.budget, options.reports, options.profile, device, options.reference_compat)
+    return Plan(params, seed, options.updates, options.reports, options.profile, device, options.reference_compat)
 
 
 def _dataset(options: Namespace) -> Dataset:
@@ -152,5 +157,5 @@ def _dataset(options: Namespace) -> Dataset:
     if bool(prices) != bool(factors):
         raise InputError("--prices and --factors belong together: give both, or --data DIR, or neither")
     if prices:
-        return file_dataset(prices, factors, options.align, fold)
-    return planted_dataset(options.rows, options.data_seed, options.snr, fold)
+        return file_dataset(prices, factors, options.align, fold, options.split)
+    return planted_dataset(options.rows, options.data_seed, options.snr, fold, options.split)

@@ -1,11 +1,11 @@
 """The market that agents train on and are judged on: prices and factors, split by time, scaled on train rows.
 
-Chronological 60/20/20 with an embargo between the parts, as long as the longest horizon that went into the
-factors. ``align`` says which price a factor row belongs to: ``front`` pairs row i with row i; ``rear`` pairs
-the last rows, which with the contest's files makes every factor 900 seconds old.
+Chronological, as ``kubetuna_trial.task1.splits`` says, with an embargo between the parts, as long as the longest
+horizon that went into the factors. ``align`` says which price a factor row belongs to: ``front`` pairs row i with
+row i; ``rear`` pairs the last rows, which with the contest's files makes every factor 900 seconds old.
 
-With a fold (``kubetuna_trial.folds``) the first 80 % are cut into equal blocks instead: it trains on all before its
-block, and is validated on its block less the embargo at its start. Rows after the block are not read.
+With a fold (``kubetuna_trial.folds``) what lies before the test is cut into equal blocks instead: it trains on all
+before its block, and is validated on its block less the embargo at its start. Rows after the block are not read.
 """
 
 from __future__ import annotations
@@ -21,27 +21,15 @@ from numpy.typing import NDArray
 
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import Fold
-from kubetuna_trial.task1.files import count_rows, header, open_factors, read_prices
-from kubetuna_trial.task1.planted import planted_series
+from kubetuna_trial.task1.files import count_rows, header, open_factors, read_prices, row_at
+from kubetuna_trial.task1.planted import RECIPE, planted_series
+from kubetuna_trial.task1.splits import Span, Split, split_of, warnings_of
 from kubetuna_trial.wire import say
 
 Floats = NDArray[np.float64]
 
-TRAIN, VALIDATION = 0.6, 0.2
-EMBARGO = 900
 LAG = 900
 CLIP = 5.0
-FEWEST_ROWS = 10_000
-# As short as the shortest ordinary validation part with its embargo.
-SHORTEST_BLOCK = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Rows ``start`` … ``stop - 1``."""
-
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,58 +52,55 @@ class Dataset:
     hashes: Mapping[str, str]
     source: str
     origin: Mapping[str, Any]
+    split: Split
     fold: Fold | None = None
 
 
-def split(rows: int, fold: Fold | None = None) -> tuple[Span, Span]:
-    """Train and validation of a series of ``rows``; the test part, after 80 % of them, no trial reads."""
-    if rows < FEWEST_ROWS:
-        raise InputError(f"the data has {rows} rows; at least {FEWEST_ROWS} are needed")
-    first, second = int(rows * TRAIN), int(rows * (TRAIN + VALIDATION))
-    if fold is not None:
-        first, second = fold.cut(second, SHORTEST_BLOCK, "rows")
-    return Span(0, first), Span(first + EMBARGO, second)
-
-
-def planted_dataset(rows: int, seed: int, snr: float, fold: Fold | None = None) -> Dataset:
+def planted_dataset(
+    rows: int, seed: int, snr: float, fold: Fold | None = None, split: str | None = None
+) -> Dataset:
     """Synthetic data. Each part is drawn from the same process; the test rows are cut off unseen."""
-    series = planted_series(rows, seed, snr)
-    train, validation = split(rows, fold)
+    series, where = planted_series(rows, seed, snr), split_of(rows, split)
     source = f"planted rows={rows} seed={seed} snr={snr:g}"
-    origin = {"rows": rows, "seed": seed, "snr": snr}
-    prices, factors = series.prices[: validation.stop], series.factors[: validation.stop]
-    return _dataset(prices, factors, train, validation, source, origin, fold)
+    origin = {"rows": rows, "seed": seed, "snr": snr, "recipe": RECIPE}
+    return _dataset(series.prices, series.factors, where, source, origin, fold)
 
 
-def file_dataset(prices: Path, factors: Path, align: str, fold: Fold | None = None) -> Dataset:
+def file_dataset(
+    prices: Path, factors: Path, align: str, fold: Fold | None = None, split: str | None = None
+) -> Dataset:
     """The contest's files. Raises InputError where they are missing, damaged or do not fit together."""
     header(prices)
     rows, table = count_rows(prices), open_factors(factors)
     shift = rows - len(table)
     if shift < 0:
         raise InputError(f"{factors}: has {len(table)} rows, more than the {rows} of {prices}")
-    train, validation = split(len(table), fold)
     offset = shift if align == "rear" else 0
+    where = split_of(len(table), split, row_at(prices, offset))
+    for text in warnings_of(where, len(table), rows, split is not None):
+        say(f"warning: {text}")
+    train, validation = where.parts(fold)
     known = read_prices(prices, offset + validation.stop, lambda text: say(f"warning: {text}"))[offset:]
     used = np.asarray(table[: validation.stop], dtype=np.float32)
     if not np.isfinite(used).all():
         row = int(np.flatnonzero(~np.isfinite(used).all(axis=1))[0])
         raise InputError(f"{factors}: row {row} holds a value that is not finite")
-    _warn_of_lag(known[: train.stop], used[: train.stop])
+    _warn_of_lag(known[train.start : train.stop], used[train.start : train.stop])
     origin = {"prices": str(prices.absolute()), "factors": str(factors.absolute()), "align": align}
     source = f"{prices.name} {factors.name} align={align}"
-    return _dataset(known, used, train, validation, source, origin, fold)
+    return _dataset(known, used, where, source, origin, fold)
 
 
 def _dataset(
     prices: Floats,
     factors: NDArray[np.float32],
-    train: Span,
-    validation: Span,
+    where: Split,
     source: str,
     origin: Mapping[str, Any],
     fold: Fold | None,
 ) -> Dataset:
+    train, validation = where.parts(fold)
+    prices, factors = prices[: validation.stop], factors[: validation.stop]
     fitted = factors[train.start : train.stop].astype(np.float64)
     mean, deviation = fitted.mean(axis=0), np.maximum(fitted.std(axis=0), 1e-8)
     scaled = np.clip((factors - mean) / deviation, -CLIP, CLIP).astype(np.float32)
@@ -124,7 +109,10 @@ def _dataset(
         raise InputError("the price never moves within the train rows: there is nothing to learn")
     digest = hashlib.sha256(prices.tobytes() + np.ascontiguousarray(factors).tobytes()).hexdigest()
     hashes = hashes_of(prices, factors)
-    return Dataset(prices, scaled, train, validation, mean, deviation, move, digest, hashes, source, origin, fold)
+    origin = {**origin, "split": str(where)}
+    return Dataset(
+        prices, scaled, train, validation, mean, deviation, move, digest, hashes, source, origin, where, fold
+    )
 
 
 def hashes_of(prices: Floats, factors: NDArray[np.float32]) -> Mapping[str, str]:

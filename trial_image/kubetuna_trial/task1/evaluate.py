@@ -27,6 +27,7 @@ from kubetuna_trial.task1.linear import judged
 from kubetuna_trial.task1.market import Tape
 from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE
 from kubetuna_trial.task1.protocol import Protocol
+from kubetuna_trial.task1.splits import USUAL
 from kubetuna_trial.task1.windows import PARTS, Window, refuse_own, window_of
 from kubetuna_trial.wire import SERIES_POINTS, thinned
 
@@ -75,7 +76,8 @@ def _origin(options: Namespace, ensemble: Ensemble) -> Mapping[str, Any]:
     if bool(prices) != bool(factors):
         raise InputError("--prices and --factors belong together: give both, or --data DIR, or neither")
     if prices:
-        return {"prices": prices, "factors": factors, "align": options.align}
+        split = (ensemble.origin or {}).get("split", USUAL)
+        return {"prices": prices, "factors": factors, "align": options.align, "split": split}
     if ensemble.origin is None:
         raise InputError("the model does not say what data it was trained on; give --data DIR")
     return ensemble.origin

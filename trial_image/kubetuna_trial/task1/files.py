@@ -102,6 +102,29 @@ def read_prices(
     return prices
 
 
+def row_at(path: Path, offset: int) -> Callable[[np.datetime64], int] | None:
+    """Finds the row, counted from ``offset``, that is the first at a time or after it; None without times.
+
+    No row after it is looked at.
+    """
+    names = header(path)
+    if TIME_COLUMN not in names:
+        return None
+    place = names.index(TIME_COLUMN)
+
+    def find(when: np.datetime64) -> int:
+        row = 0
+        with path.open(encoding="utf-8", errors="replace") as file:
+            next(file)
+            for row, line in enumerate(file):
+                text = np.array([line.split(",", place + 1)[place : place + 1] or [""]]).reshape(-1)
+                if text[0].strip() and _times(path, text)[0] >= when:
+                    return max(0, row - offset)
+        return row + 1 - offset
+
+    return find
+
+
 def _check_times(path: Path, texts: NDArray[np.str_], warn: Callable[[str], None]) -> None:
     """Every row is a second to the simulator: refuse what goes back or stands still, tell of what is missing."""
     steps = np.diff(_times(path, texts)) / np.timedelta64(1, "s")

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.task1.book import Book, Rules, empty_book, trade
-from kubetuna_trial.task1.data import Dataset, Span
+from kubetuna_trial.task1.data import Dataset
+from kubetuna_trial.task1.splits import Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,6 @@
 """One agent of the ensemble in training: acts, remembers, learns, and can be stopped after any update.
 
-Its budget is counted in learner samples (updates times batch size): what an update costs is nearly proportional
-to them, so that equal budgets are about equal costs whatever the parameters. An agent alternates between
-``horizon`` decisions of all simulations and ``horizon * repeat_times`` updates.
+It alternates between ``horizon`` decisions of all simulations and ``horizon * repeat_times`` updates.
 """
 
 from __future__ import annotations
@@ -16,11 +14,11 @@ from torch import Tensor, nn
 
 from kubetuna_trial.task1.agents import COMPAT_KINDS, KINDS, Kind, action_values, loss, network, targets
 from kubetuna_trial.task1.book import Rules, holding_limit
-from kubetuna_trial.task1.data import Span
 from kubetuna_trial.task1.market import Market, Tape
 from kubetuna_trial.task1.nets import ACTIONS, QNetwork
 from kubetuna_trial.task1.parameters import Parameters
 from kubetuna_trial.task1.replay_memory import ReplayMemory
+from kubetuna_trial.task1.splits import Span
 
 GRADIENT_NORM = 3.0
 SOFT_UPDATE = 5e-3
@@ -60,11 +58,6 @@ class Member:
         self._memory = ReplayMemory(scale.memory * params.buffer_size_multiplier, params.num_sims, self._device)
         self._explore = COMPAT_EXPLORE_RATE if compat else params.explore_rate
         self.updates = self.decisions = self._pending = 0
-
-    @property
-    def spent(self) -> int:
-        """Learner samples so far."""
-        return self.updates * self._params.batch_size
 
     def advance(self) -> None:
         """One update, after as many decisions as are due."""

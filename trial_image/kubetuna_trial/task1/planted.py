@@ -1,8 +1,12 @@
 """Synthetic bitcoin data in the contest's own file format, with a signal of known strength, or none.
 
-The signal is an AR(1) process: ``s[t+1] = rho s[t] + sqrt(1 - rho²) e``; the log return of the next second is
-``sigma (snr s[t] + e')``. Four of the eight factors see the signal through noise (correlation 0.7), four see
-nothing. With ``snr=0`` the factors look the same and are worthless: the control on which a winner is luck.
+What the next seconds bring is ``snr`` times a direction times a regime. The direction is an AR(1) process:
+``d[t+1] = rho d[t] + sqrt(1 - rho²) e``. The regime is 1 while the price follows it and -1 while it goes against
+it; it is 1 for three fifths of the time only, so that a line through the factors finds a fifth of what there is:
+the rest lies in their product. The log return from second t to t + 1 is ``sigma (snr g[t-lag] d[t-lag] + e')``, so
+that it pays to be there before. Four of the eight factors see the direction through noise (correlation 0.7), two
+see the regime, two see nothing. With ``snr=0`` the factors look the same and are worthless: the control on which a
+winner is luck.
 """
 
 from __future__ import annotations
@@ -17,9 +21,16 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-PERSISTENCE = 0.97
+# At which a few hundred updates tell good parameters from usual ones, and a line finds a third of what they do.
+SNR = 0.2
+# Changes with anything that makes other data of the same rows, seed and snr.
+RECIPE = 2
+PERSISTENCE = 0.95
+LAG = 3
+# Chances a second that the price stops following the direction, and that it follows it again.
+TURNS = (1 / 60, 1 / 40)
 SIGMA = 0.25e-4
-INFORMED = 4
+DIRECTED, REGIMED = 4, 2
 FACTORS = 8
 CORRELATION = 0.7
 START_PRICE = 50_000.0
@@ -39,18 +50,35 @@ class Series:
 def planted_series(rows: int, seed: int, snr: float) -> Series:
     """Generate ``rows`` seconds."""
     rng = np.random.default_rng(seed)
+    direction, regime = _direction(rng, rows), _regime(rng, rows)
+    drift = np.concatenate([np.zeros(LAG), (regime * direction)[: rows - 1 - LAG]])
+    moves = SIGMA * (snr * drift + rng.standard_normal(rows - 1))
+    prices = START_PRICE * np.exp(np.concatenate([[0.0], np.cumsum(moves)]))
+    seen = np.stack([direction] * DIRECTED + [regime] * REGIMED, axis=1)
+    factors = rng.standard_normal((rows, FACTORS))
+    known = slice(0, DIRECTED + REGIMED)
+    factors[:, known] = CORRELATION * seen + np.sqrt(1 - CORRELATION**2) * factors[:, known]
+    return Series(prices, factors.astype(np.float32))
+
+
+def _direction(rng: np.random.Generator, rows: int) -> Floats:
     shocks = rng.standard_normal(rows) * np.sqrt(1 - PERSISTENCE**2)
-    signal = np.empty(rows)
+    found = np.empty(rows)
     level = rng.standard_normal()
     for t in range(rows):
         level = PERSISTENCE * level + shocks[t]
-        signal[t] = level
-    moves = SIGMA * (snr * signal[:-1] + rng.standard_normal(rows - 1))
-    prices = START_PRICE * np.exp(np.concatenate([[0.0], np.cumsum(moves)]))
-    noise = rng.standard_normal((rows, FACTORS))
-    factors = noise.copy()
-    factors[:, :INFORMED] = CORRELATION * signal[:, None] + np.sqrt(1 - CORRELATION**2) * noise[:, :INFORMED]
-    return Series(prices, factors.astype(np.float32))
+        found[t] = level
+    return found
+
+
+def _regime(rng: np.random.Generator, rows: int) -> Floats:
+    chances = rng.random(rows)
+    found = np.empty(rows)
+    follows = True
+    for t in range(rows):
+        follows ^= bool(chances[t] < TURNS[0 if follows else 1])
+        found[t] = 1.0 if follows else -1.0
+    return found
 
 
 def write_contest_files(folder: Path, rows: int, seed: int, snr: float) -> tuple[Path, Path]:

@@ -12,7 +12,8 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from kubetuna_trial.task1.data import Dataset, Span
+from kubetuna_trial.task1.data import Dataset
+from kubetuna_trial.task1.splits import USUAL, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class Protocol:
     starting_equity: float = 1e6
     random_seeds: int = 5
     tie_rule: str = "majority, then advantage, then keep"
-    version: int = 2
+    version: int = 3
+    split: str = USUAL
     fold: str | None = None
 
     @property
@@ -54,4 +56,4 @@ class Protocol:
 def protocol_of(data: Dataset, window: Span) -> Protocol:
     """The protocol on a window of a dataset."""
     fold = None if data.fold is None else str(data.fold)
-    return Protocol(data=data.digest, window=(window.start, window.stop), fold=fold)
+    return Protocol(data=data.digest, window=(window.start, window.stop), split=str(data.split), fold=fold)

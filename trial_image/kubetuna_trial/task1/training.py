@@ -26,19 +26,20 @@ from kubetuna_trial.task1.parameters import Parameters
 from kubetuna_trial.task1.protocol import Protocol, protocol_of
 from kubetuna_trial.task1.replay_memory import BYTES
 
+UPDATES = 500
 PROFILES = {
-    "quick": Scale(episode=240, horizon=16, memory=32),
+    "quick": Scale(episode=60, horizon=8, memory=8),
     "contest": Scale(episode=2370, horizon=2370, memory=2370),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a trial does. ``budget`` is in learner samples, over all members."""
+    """What a trial does. ``updates`` is how often each member learns."""
 
     params: Parameters
     seed: int
-    budget: int
+    updates: int
     reports: int
     profile: str
     device: str
@@ -96,9 +97,9 @@ class Trial:
         return True
 
     def _train(self, step: int, stopped: Callable[[], bool]) -> bool:
-        share = self.plan.budget * step // self.plan.reports // len(self.members)
+        share = self.plan.updates * step // self.plan.reports
         for member in self.members:
-            while member.spent < share:
+            while member.updates < share:
                 member.advance()
                 if stopped():
                     return False

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import Fold
-from kubetuna_trial.task1.data import CLIP, EMBARGO, Floats, Span, hashes_of, split
-from kubetuna_trial.task1.files import count_rows, header, open_factors, read_prices
-from kubetuna_trial.task1.planted import planted_series
+from kubetuna_trial.task1.data import CLIP, Floats, hashes_of
+from kubetuna_trial.task1.files import count_rows, header, open_factors, read_prices, row_at
+from kubetuna_trial.task1.planted import RECIPE, Series, planted_series
+from kubetuna_trial.task1.splits import EMBARGO, USUAL, Span, Split, split_of
 
 PARTS = ("train", "validation", "test", "all")
 
@@ -52,7 +53,7 @@ class Window:
         return np.clip((self.factors - mean) / deviation, -CLIP, CLIP).astype(np.float32)
 
 
-def part_of(rows: int, part: str, fold: Fold | None = None) -> Span:
+def part_of(split: Split, rows: int, part: str, fold: Fold | None = None) -> Span:
     """Where a part lies. The test part keeps its distance from validation, as validation does from training.
 
     With a fold, validation is its block and training is all before it.
@@ -60,15 +61,16 @@ def part_of(rows: int, part: str, fold: Fold | None = None) -> Span:
     if part == "all":
         return Span(0, rows)
     if part in ("train", "validation"):
-        return split(rows, fold)[part == "validation"]
-    return Span(split(rows)[1].stop + EMBARGO, rows)
+        return split.parts(fold)[part == "validation"]
+    return Span(split.test + EMBARGO, rows)
 
 
 def window_of(origin: Mapping[str, Any], part: str, fold: Fold | None = None) -> Window:
     """The part of the data that ``origin`` describes, as ``Dataset.origin`` does. Raises InputError."""
     if "rows" in origin:
-        return _planted(int(origin["rows"]), int(origin["seed"]), float(origin["snr"]), part, fold)
-    return _files(Path(origin["prices"]), Path(origin["factors"]), str(origin["align"]), part, fold)
+        return _planted(origin, part, fold)
+    said = str(origin.get("split", USUAL))
+    return _files(Path(origin["prices"]), Path(origin["factors"]), str(origin["align"]), said, part, fold)
 
 
 def refuse_own(origin: Mapping[str, Any], described: Mapping[str, Any]) -> None:
@@ -91,7 +93,7 @@ def refuse_own(origin: Mapping[str, Any], described: Mapping[str, Any]) -> None:
 def _hashes(origin: Mapping[str, Any], rows: int) -> Iterator[Mapping[str, str]]:
     """What the first rows are known by, at each alignment."""
     if "rows" in origin:
-        series = planted_series(int(origin["rows"]), int(origin["seed"]), float(origin["snr"]))
+        series = _series(origin)
         yield hashes_of(series.prices[:rows], series.factors[:rows])
         return
     table, count = open_factors(Path(origin["factors"])), count_rows(Path(origin["prices"]))
@@ -100,21 +102,33 @@ def _hashes(origin: Mapping[str, Any], rows: int) -> Iterator[Mapping[str, str]]
         yield hashes_of(prices, np.asarray(table[:rows]))
 
 
-def _planted(rows: int, seed: int, snr: float, part: str, fold: Fold | None) -> Window:
-    series, span = planted_series(rows, seed, snr), part_of(rows, part, fold)
+def _planted(origin: Mapping[str, Any], part: str, fold: Fold | None) -> Window:
+    series, rows = _series(origin), int(origin["rows"])
+    span = part_of(split_of(rows, origin.get("split", USUAL)), rows, part, fold)
     chosen = slice(span.start, span.stop)
-    source = f"planted rows={rows} seed={seed} snr={snr:g}"
+    source = f"planted rows={origin['rows']} seed={origin['seed']} snr={origin['snr']:g}"
     return Window(series.prices[chosen], series.factors[chosen], span, part, source)
 
 
-def _files(prices: Path, factors: Path, align: str, part: str, fold: Fold | None) -> Window:
+def _series(origin: Mapping[str, Any]) -> Series:
+    """The very series that an origin describes. Raises InputError where this version makes another."""
+    if origin.get("recipe", 1) != RECIPE:
+        raise InputError(
+            "the model was trained on synthetic data of an earlier version, which are no longer made; give --data "
+            "DIR, or train it again"
+        )
+    return planted_series(int(origin["rows"]), int(origin["seed"]), float(origin["snr"]))
+
+
+def _files(prices: Path, factors: Path, align: str, split: str, part: str, fold: Fold | None) -> Window:
     header(prices)
     table = open_factors(factors)
     shift = count_rows(prices) - len(table)
     if shift < 0:
         raise InputError(f"{factors}: has more rows than {prices}")
-    span = part_of(len(table), part, fold)
     offset = shift if align == "rear" else 0
+    where = split_of(len(table), split, row_at(prices, offset))
+    span = part_of(where, len(table), part, fold)
     known = read_prices(prices, offset + span.stop)[offset + span.start :]
     used = np.asarray(table[span.start : span.stop], dtype=np.float32)
     if not np.isfinite(used).all():
