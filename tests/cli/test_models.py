@@ -92,7 +92,7 @@ def test_the_best_trials_walk_forward(tuned: Runner) -> None:
     model = place / "walkforward" / f"trial-{shown['trials'][0]['trial']}" / "fold-1-of-2"
     judged = json.loads(tuned.call("evaluate", str(model), "--json"))
     assert judged["metrics"]["sharpe_ratio"] == shown["trials"][0]["values"][0], "on its own fold's block"
-    protocols = {json.loads(p.read_text())["protocol"] for p in place.glob("walkforward/trial-*/*/training.json")}
+    protocols = {json.loads(p.read_text())["protocol"] for p in place.glob("walkforward/trial-*/*/*/training.json")}
     best = json.loads((place / "task1_best_config.json").read_text())
     assert len(protocols) == 2 and best["protocol"] not in protocols, "a fold is never mixed with another"
     for one in shown["trials"]:
