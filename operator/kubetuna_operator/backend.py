@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from kubernetes import config
 
 from kubetuna.errors import KubetunaError, StudyNotFound
-from kubetuna.parsing.parse import parse_experiment
+from kubetuna.parsing.parse import KATIB, parse_experiment
 from kubetuna.planning.status import Moment, render
 from kubetuna.study.record import StudyRecord
 from kubetuna.trials.progress import Results
@@ -20,10 +20,12 @@ from kubetuna.trials.records import from_json
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna_operator import LABEL_ATTEMPT, LABEL_EXPERIMENT, LABEL_TRIAL
 from kubetuna_operator.kube.api_client import Api, Refused, collection
+from kubetuna_operator.kube.objects import mapping, mappings, text
 from kubetuna_operator.kube.reflector import PAGE
 from kubetuna_operator.pods.status import primary_container
 
 MANAGER = "kubetuna-cli"
+KATIB_PATH = f"/apis/{KATIB}/namespaces"
 FOLLOW_SECONDS = 3600.0
 
 
@@ -95,6 +97,23 @@ class ClusterBackend:
         except Refused as error:
             raise KubetunaError(f"the cluster refuses: {error.message}") from error
         return f"{space}/{metadata['name']}"
+
+    def katib_experiments(self, namespace: str | None) -> list[Mapping[str, Any]]:
+        """The Experiments that Katib has in a namespace."""
+        space = namespace or _current_namespace()
+        found: list[Mapping[str, Any]] = []
+        token: str | None = None
+        while True:
+            try:
+                page = self._api.get(f"{KATIB_PATH}/{space}/experiments", limit=PAGE, **{"continue": token})
+            except Refused as error:
+                if error.code == 404:
+                    raise KubetunaError(f"Katib is not installed in the cluster; {error.message}") from error
+                raise KubetunaError(f"the cluster refuses: {error}") from error
+            found += ({"apiVersion": KATIB, "kind": "Experiment", **item} for item in mappings(page.get("items")))
+            token = text(mapping(page.get("metadata")).get("continue"))
+            if not token:
+                return found
 
     def edit(self, namespace: str | None, name: str, changes: Mapping[str, Any]) -> None:
         """Merge changes into the spec."""

@@ -81,8 +81,9 @@ def _mapped(
     resource: Parameter, most: int, eta: int, seed: int | None, parameters: tuple[Parameter, ...]
 ) -> Halving:
     value = float(most) if resource.kind == "double" else most
-    fixed = {"choices": (most,)} if resource.choices else {"low": value, "high": value}
-    whole = Parameter(resource.name, resource.kind, when=resource.when, **fixed)  # type: ignore[arg-type]
+    whole = Parameter(resource.name, resource.kind, value, value, when=resource.when)
+    if resource.choices:
+        whole = Parameter(resource.name, resource.kind, choices=(most,), when=resource.when)
     settings = {"min_resource": 1, "max_resource": most, "reduction_factor": eta}
     pruner = Algorithm("hyperband", settings) if most > 1 else None
     note = (
