@@ -70,9 +70,9 @@ def migrate(document: object) -> Migration:
     if not isinstance(document, Mapping):
         raise SpecError((Problem("file", invalid(document, "must be an Experiment")),))
     if document.get("apiVersion") != KATIB or document.get("kind") != "Experiment":
-        field_ = "kind" if document.get("apiVersion") == KATIB else "apiVersion"
-        known = ("Experiment",) if field_ == "kind" else (KATIB,)
-        raise SpecError((Problem(field_, unsupported(document.get(field_), known)),))
+        wrong = "kind" if document.get("apiVersion") == KATIB else "apiVersion"
+        known = ("Experiment",) if wrong == "kind" else (KATIB,)
+        raise SpecError((Problem(wrong, unsupported(document.get(wrong), known)),))
     made = Migration(copy.deepcopy(dict(document)))
     made.document["apiVersion"] = VERSIONS[0]
     made.note("apiVersion", KATIB, VERSIONS[0], "the operator's own group")
@@ -98,10 +98,10 @@ def _metadata(made: Migration) -> None:
         notes.pop(_APPLIED, None)
         if not notes:
             del metadata["annotations"]
-    name = metadata.get("name")
-    if isinstance(name, str) and list(check(NAME, name, "")) and object_name(name):
-        metadata["name"] = object_name(name)
-        made.note("metadata.name", name, metadata["name"], f"{NAME.says}; at most {NAME.high} of them")
+    was = metadata.get("name")
+    if isinstance(was, str) and list(check(NAME, was, "")) and object_name(was):
+        metadata["name"] = object_name(was)
+        made.note("metadata.name", was, metadata["name"], f"{NAME.says}; at most {NAME.high} of them")
 
 
 def _unknown(made: Migration) -> None:
@@ -113,10 +113,10 @@ def _unknown(made: Migration) -> None:
 
 def _cut(value: Any, path: str, at: str = "") -> Any:
     """Take out what is at a path, and return it; names may hold what paths are made of."""
-    named = isinstance(value, dict)
-    items = list(value.items() if named else enumerate(value)) if isinstance(value, dict | list) else []
+    items: list[tuple[Any, Any]] = list(enumerate(value)) if isinstance(value, list) else []
+    items += value.items() if isinstance(value, dict) else ()
     for key, child in items:
-        here = below(at, key) if named else f"{at}[{key}]"
+        here = below(at, key) if isinstance(value, dict) else f"{at}[{key}]"
         if here == path:
             return value.pop(key)
         if path.startswith((f"{here}.", f"{here}[")):
