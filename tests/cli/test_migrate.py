@@ -106,6 +106,13 @@ def test_an_object_as_the_api_server_has_it_becomes_one_that_can_be_applied() ->
     assert "successCondition" not in made.document["spec"]["trialTemplate"]
 
 
+def test_a_file_without_an_algorithm_keeps_the_one_that_it_had() -> None:
+    document = read("random")
+    del document["spec"]["algorithm"]
+    made = migrate(document)
+    assert parse_experiment(made.document).algorithm == parse_experiment(document).algorithm
+
+
 def test_a_jobs_own_retries_become_those_of_the_experiment() -> None:
     document = read("random")
     job = document["spec"]["trialTemplate"]["trialSpec"]["spec"]

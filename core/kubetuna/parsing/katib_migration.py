@@ -145,6 +145,9 @@ def _algorithm(made: Migration, spec: dict[str, Any]) -> None:
     from kubetuna.search.catalogue import SAMPLER_ALIASES, SAMPLERS
 
     algorithm = spec.get("algorithm")
+    if algorithm is None:
+        spec["algorithm"] = {"algorithmName": "tpe"}
+        made.note("spec.algorithm", None, spec["algorithm"], "what a file of Katib's without one gets here")
     if not isinstance(algorithm, dict) or algorithm.get("algorithmName") == "hyperband":
         return
     name, preset = SAMPLER_ALIASES.get(str(algorithm.get("algorithmName")), (algorithm.get("algorithmName"), {}))
