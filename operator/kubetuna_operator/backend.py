@@ -22,7 +22,9 @@ from kubetuna_operator import LABEL_ATTEMPT, LABEL_EXPERIMENT, LABEL_TRIAL
 from kubetuna_operator.kube.api_client import Api, Refused, collection
 from kubetuna_operator.kube.objects import mapping, mappings, text
 from kubetuna_operator.kube.reflector import PAGE
-from kubetuna_operator.pods.status import primary_container
+from kubetuna_operator.pods.status import primary_container, view
+from kubetuna_operator.workloads.manifest import primary_labels
+from kubetuna_operator.workloads.members import grouped
 
 MANAGER = "kubetuna-cli"
 KATIB_PATH = f"/apis/{KATIB}/namespaces"
@@ -79,12 +81,20 @@ class ClusterBackend:
             raise KubetunaError(
                 f"no Pod of trial {trial} is left; trialTemplate.retain: true keeps Pods once they are told"
             )
-        pod = max(pods, key=lambda p: int(p["metadata"]["labels"][LABEL_ATTEMPT]))
+        pod = self._primary(space, name, pods)
         path = f"{collection('pods', space)}/{pod['metadata']['name']}/log"
         query = {"container": primary_container(pod["spec"]), "follow": "true" if follow else None}
         for piece in self._api.stream(path, query, FOLLOW_SECONDS):
             out.write(piece)
             out.flush()
+
+    def _primary(self, namespace: str, name: str, pods: list[Any]) -> Any:
+        """Of the latest attempt's Pods the one whose log counts."""
+        spec = parse_experiment({k: v for k, v in self._experiment(namespace, name).items() if k != "status"})
+        attempts = grouped(map(view, pods), primary_labels(spec), {})
+        latest = attempts[max(attempts, key=lambda key: key.attempt)]
+        uid = (latest.primary or latest.others[0]).uid
+        return next(pod for pod in pods if pod["metadata"]["uid"] == uid)
 
     def submit(self, namespace: str | None, document: Mapping[str, Any]) -> str:
         """Server-side apply of an Experiment."""
@@ -98,19 +108,21 @@ class ClusterBackend:
             raise KubetunaError(f"the cluster refuses: {error.message}") from error
         return f"{space}/{metadata['name']}"
 
-    def katib_experiments(self, namespace: str | None) -> list[Mapping[str, Any]]:
-        """The Experiments that Katib has in a namespace."""
+    def katibs(self, plural: str, namespace: str | None) -> list[Mapping[str, Any]]:
+        """What Katib has in a namespace: its ``experiments``, or its ``trials``."""
         space = namespace or _current_namespace()
         found: list[Mapping[str, Any]] = []
         token: str | None = None
         while True:
             try:
-                page = self._api.get(f"{KATIB_PATH}/{space}/experiments", limit=PAGE, **{"continue": token})
+                page = self._api.get(f"{KATIB_PATH}/{space}/{plural}", limit=PAGE, **{"continue": token})
             except Refused as error:
                 if error.code == 404:
                     raise KubetunaError(f"Katib is not installed in the cluster; {error.message}") from error
                 raise KubetunaError(f"the cluster refuses: {error}") from error
-            found += ({"apiVersion": KATIB, "kind": "Experiment", **item} for item in mappings(page.get("items")))
+            kind = plural.capitalize().removesuffix("s")
+            items = mappings(page.get("items"))
+            found += ({"apiVersion": KATIB, "kind": kind, **item} for item in items)
             token = text(mapping(page.get("metadata")).get("continue"))
             if not token:
                 return found

@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import yaml
 
-from kubetuna.cli.main import app
+from kubetuna.cli.main import _guarded, app
 from kubetuna.errors import KubetunaError, SpecError
 from kubetuna.parsing.katib_migration import as_yaml, migrate
 from kubetuna.parsing.parse import parse_experiment, parse_file_text
 from kubetuna.parsing.yaml_text import load_documents
+from kubetuna.store.database import open_engine
+from kubetuna.study.warm_start import take_over
 from kubetuna_operator.backend import ClusterBackend
 from kubetuna_operator.kube.api_client import Refused
 
@@ -28,10 +31,9 @@ def read(name: str) -> Any:
 
 
 def call(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as left:
-        app(list(words))
+    code = _guarded(lambda: app(list(words)))
     told = capsys.readouterr()
-    return int(left.value.code or 0), told.out, told.err
+    return code, told.out, told.err
 
 
 @pytest.mark.parametrize("file", ACCEPTED, ids=lambda file: file.stem)
@@ -209,4 +211,77 @@ def test_all_experiments_of_a_namespace_are_read_page_by_page(
 @pytest.mark.parametrize(("code", "said"), [(404, "Katib is not installed"), (403, "the cluster refuses")])
 def test_a_cluster_without_katib_or_rights_is_said(code: int, said: str) -> None:
     with pytest.raises(KubetunaError, match=said):
-        backend(Pages([], Refused(code, "No", "no"))).katib_experiments("team")
+        backend(Pages([], Refused(code, "No", "no"))).katibs("experiments", "team")
+
+
+def trial(number: int, end: str, value: str | None, experiment: str = "random", **params: str) -> dict[str, Any]:
+    """As ``kubectl get trials -o yaml`` shows one of Katib's."""
+    assigned = {"lr": "0.02", "momentum": "0.6", **params}
+    metrics = [] if value is None else [{"name": "loss", "min": value, "max": "9", "latest": "5"}]
+    return {
+        "apiVersion": "kubeflow.org/v1beta1",
+        "kind": "Trial",
+        "metadata": {
+            "name": f"{experiment}-{number}",
+            "labels": {"katib.kubeflow.org/experiment": experiment},
+            "creationTimestamp": f"2026-01-0{number + 1}T00:00:00Z",
+        },
+        "spec": {"parameterAssignments": [{"name": n, "value": v} for n, v in assigned.items()]},
+        "status": {
+            "startTime": "2026-01-01T00:00:00Z",
+            "completionTime": "2026-01-01T00:05:00Z",
+            "conditions": [{"type": "Created", "status": "True"}, {"type": end, "status": "True"}],
+            "observation": {"metrics": metrics},
+        },
+    }
+
+
+HISTORY = [
+    trial(1, "Succeeded", "0.5", lr="0.03"),
+    trial(0, "Succeeded", "0.25"),
+    trial(2, "Failed", None),
+    trial(3, "EarlyStopped", "0.7"),
+    trial(4, "MetricsUnavailable", "unavailable"),
+    trial(5, "Succeeded", "unavailable"),
+    trial(6, "Running", "0.1"),
+    trial(7, "Succeeded", "0.1", lr="7"),
+    trial(8, "Succeeded", "0.1", experiment="another"),
+    {"kind": "Trial", "metadata": {"labels": "none"}, "status": []},
+]
+
+
+def test_katibs_ended_trials_become_a_study_that_an_experiment_starts_from(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file, store = tmp_path / "all.yaml", f"sqlite:///{tmp_path}/study.db"
+    file.write_text(yaml.safe_dump_all([read("random"), {"kind": "List", "items": HISTORY}]))
+    words = ("migrate", str(file), "--history", "--store", store)
+    code, text, said = call(*words, capsys=capsys)
+    assert code == 0 and "6 trials are in the store as study random-katib, 2 were left out" in said
+    assert yaml.safe_load(text)["spec"]["warmStart"] == {"studies": [{"study": "random-katib", "trials": True}]}
+    study = optuna.load_study(study_name="random-katib", storage=store)
+    states = [(t.state.name, t.value, t.params["lr"]) for t in study.trials]
+    assert states[:2] == [("COMPLETE", 0.25, 0.02), ("COMPLETE", 0.5, 0.03)]
+    assert [state for state, *_ in states[2:]] == ["FAIL", "PRUNED", "FAIL", "FAIL"]
+    assert study.direction.name == "MINIMIZE" and study.trials[0].duration.total_seconds() == 300
+    earlier = take_over(open_engine(store), parse_file_text(text), "random")
+    assert earlier.points[0] == {"lr": 0.02, "momentum": 0.6} and len(earlier.trials) == 2
+    code, _, said = call(*words, capsys=capsys)
+    assert code == 2 and "its history was copied before" in said
+
+
+def test_of_a_cluster_the_study_lies_in_the_experiments_namespace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    experiment = {**read("random"), "metadata": {"name": "random", "namespace": "team"}}
+
+    class Both(Pages):
+        def get(self, path: str, **query: Any) -> dict[str, Any]:
+            return {"items": HISTORY if path.endswith("/trials") else [experiment], "metadata": {}}
+
+    monkeypatch.setattr("kubetuna.cli.backends.cluster", lambda: backend(Both([])))
+    store = f"sqlite:///{tmp_path}/study.db"
+    code, text, _ = call("migrate", "--cluster", "--history", "--store", store, "--json", capsys=capsys)
+    assert code == 0 and json.loads(text)["history"][0]["study"] == "team/random-katib/katib"
+    spec = parse_experiment(json.loads(text)["experiments"][0]["document"])
+    assert len(take_over(open_engine(store), spec, "team/random/0123").trials) == 2

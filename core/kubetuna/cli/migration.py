@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kubetuna.cli.options import FAILED, INVALID, OK, JsonOption, NamespaceOption, errors, out
+from kubetuna.cli.options import FAILED, INVALID, OK, JsonOption, NamespaceOption, StoreOption, errors, out
 from kubetuna.errors import SpecError
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ def migrate(
     file: Annotated[str | None, typer.Argument(help="A file of Katib's.", metavar="[FILE]")] = None,
     cluster: Annotated[bool, typer.Option("--cluster", help="Read the Experiments of a cluster instead.")] = False,
     namespace: NamespaceOption = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="Copy Katib's ended Trials into the store, to start from.")
+    ] = False,
+    store: StoreOption = None,
     json: JsonOption = False,
 ) -> None:
     """Translate Katib Experiments, and say what changed, why, and what has no counterpart."""
@@ -26,26 +30,56 @@ def migrate(
 
     if (file is None) != cluster:
         raise typer.BadParameter("give a file, or --cluster", param_hint="FILE")
-    made, refused = _migrated(_documents(file, namespace))
+    objects = _objects(file, namespace, history)
+    made, refused = _migrated(_experiments(objects, file))
+    copied = [_copied(one, objects, cluster, store) for one in made] if history else []
     if json:
-        print_json({"experiments": [_as_json(one) for one in made], "refused": refused})
+        print_json({"experiments": [_as_json(one) for one in made], "refused": refused, "history": copied})
     else:
-        _print(made, refused)
+        _print(made, refused, copied)
     raise typer.Exit(INVALID if refused else FAILED if any(one.lost for one in made) else OK)
 
 
-def _documents(file: str | None, namespace: str | None) -> list[Any]:
-    """What may be Experiments; of a file's other documents none is."""
+def _objects(file: str | None, namespace: str | None, history: bool) -> list[Any]:
+    """Everything that a file, or Katib in a cluster, holds; of a list its items."""
     if file is None:
         from kubetuna.cli.backends import cluster
 
-        return list(cluster().katib_experiments(namespace))
+        plurals = ("experiments", "trials") if history else ("experiments",)
+        return [obj for plural in plurals for obj in cluster().katibs(plural, namespace)]
     from kubetuna.parsing.parse import read_text
     from kubetuna.parsing.yaml_text import load_documents
 
-    documents = load_documents(read_text(Path(file)))
-    found = [d for d in documents if not isinstance(d, Mapping) or d.get("kind") == "Experiment"]
-    return found or documents[:1] or [None]
+    return [item for document in load_documents(read_text(Path(file))) for item in _listed(document)]
+
+
+def _listed(document: Any) -> list[Any]:
+    items = document.get("items") if isinstance(document, Mapping) and document.get("kind") == "List" else None
+    return items if isinstance(items, list) else [document]
+
+
+def _experiments(objects: list[Any], file: str | None) -> list[Any]:
+    """What may be Experiments; of a file's other documents none is."""
+    found = [obj for obj in objects if not isinstance(obj, Mapping) or obj.get("kind") == "Experiment"]
+    return found or (objects[:1] or [None] if file is not None else [])
+
+
+def _copied(one: Migration, objects: list[Any], cluster: bool, store: str | None) -> dict[str, Any]:
+    """Copy the Trials of an experiment, and let its new one start from them."""
+    from kubetuna.local.runner import store_url
+    from kubetuna.parsing.parse import parse_experiment
+    from kubetuna.store.database import open_engine
+    from kubetuna.study.katib_history import copy_history, of_experiment
+
+    spec = parse_experiment(one.document)
+    name = f"{spec.name}-katib"
+    # As an operator would call the study of an Experiment of that name.
+    study = f"{spec.namespace}/{name}/katib" if cluster else name
+    trials = [obj for obj in objects if isinstance(obj, Mapping) and obj.get("kind") == "Trial"]
+    done = copy_history(open_engine(store_url(store)), spec, study, of_experiment(trials, one.former_name))
+    if done.copied:
+        one.start_from(name)
+    return {"name": spec.name, "study": study, "copied": done.copied, "left": done.left}
 
 
 def _migrated(documents: list[Any]) -> tuple[list[Migration], list[dict[str, Any]]]:
@@ -79,7 +113,7 @@ def _change(change: Change) -> dict[str, Any]:
     return {"path": change.path, "was": change.was, "now": change.now, "why": change.why}
 
 
-def _print(made: list[Migration], refused: list[dict[str, Any]]) -> None:
+def _print(made: list[Migration], refused: list[dict[str, Any]], copied: list[dict[str, Any]]) -> None:
     from kubetuna.parsing.katib_migration import as_yaml
 
     for one in made:
@@ -89,6 +123,9 @@ def _print(made: list[Migration], refused: list[dict[str, Any]]) -> None:
             errors.print(f"{one.name}: {what} {_words(change)}", markup=False)
         for change in one.lost:
             errors.print(f"{one.name}: no counterpart for {_words(change)}", markup=False)
+    for done in copied:
+        text = f"{done['copied']} trials are in the store as study {done['study']}, {done['left']} were left out"
+        errors.print(f"{done['name']}: {text}", markup=False)
     for other in refused:
         for problem in other["problems"]:
             errors.print(f"{other['name']}: {problem['path']}: {problem['message']}", markup=False)

@@ -44,6 +44,7 @@ class Migration:
     """The new document, what changed in it, and what was left out because nothing here does it."""
 
     document: dict[str, Any]
+    former_name: str = ""
     changes: list[Change] = field(default_factory=list)
     lost: list[Change] = field(default_factory=list)
 
@@ -51,6 +52,12 @@ class Migration:
     def name(self) -> str:
         """The experiment's new name."""
         return str((self.document.get("metadata") or {}).get("name", ""))
+
+    def start_from(self, study: str) -> None:
+        """Let the experiment begin with what an earlier study knows."""
+        found = {"studies": [{"study": study, "trials": True}]}
+        self.document["spec"]["warmStart"] = found
+        self.note("spec.warmStart", None, found, "what Katib's trials have found")
 
     def note(self, path: str, was: Any, now: Any, why: str) -> None:
         """A change that loses nothing."""
@@ -74,6 +81,7 @@ def migrate(document: object) -> Migration:
         known = ("Experiment",) if wrong == "kind" else (KATIB,)
         raise SpecError((Problem(wrong, unsupported(document.get(wrong), known)),))
     made = Migration(copy.deepcopy(dict(document)))
+    made.former_name = made.name
     made.document["apiVersion"] = VERSIONS[0]
     made.note("apiVersion", KATIB, VERSIONS[0], "the operator's own group")
     _metadata(made)
