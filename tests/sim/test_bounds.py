@@ -6,7 +6,9 @@ from contextlib import closing
 
 import pytest
 
-from tests.sim.bounds import PROMPT, leak, overshoot, overtime, used_up
+from tests.apiserver.cluster import NAMESPACE
+from tests.apiserver.resources import EXPERIMENTS, Target
+from tests.sim.bounds import DATABASE_HOST, PROMPT, leak, overshoot, overtime, used_up
 from tests.sim.nodes import Run
 from tests.sim.scripts import LAST_WORDS, Script
 from tests.sim.world import CALM, World, undisturbed
@@ -44,3 +46,12 @@ def test_what_ran_beyond_a_limit_is_found() -> None:
 
 def test_a_password_is_found_wherever_it_stands() -> None:
     assert leak(LAST_WORDS) and leak('{"message": "db.internal is away"}') and not leak("the database is away")
+
+
+def test_what_is_shown_or_kept_and_may_not_be_is_reported() -> None:
+    with closing(World(0, CALM, shapes=(0,))) as world:
+        shown = {"status": {"message": f"{DATABASE_HOST} is away"}}
+        world.cluster.server.writes.merge(Target(EXPERIMENTS, NAMESPACE, "exp0", "status"), shown, {})
+        world.oracles.check_kept("one", {"deferred writes": 2, "reads of logs": 0})
+        first, *_, last = world.oracles.found
+    assert DATABASE_HOST in first and "keeps 2 deferred writes" in last
