@@ -304,6 +304,12 @@ class Reconciler:
         self.study.tell(number, classified, log.reading().values)
         self._world.forget(number)
 
+    def abandon(self, why: Classified) -> None:
+        """Tell whatever is open, since nobody will look at it any more."""
+        for number in list(self.study.open):
+            self._tell(number, why, self.ports.clock.now())
+        self._make_durable(acts=False)
+
     def _close(self, trial: OpenTrial, classified: Classified, now: float) -> None:
         """Record the end of the latest attempt."""
         last = trial.attempts[-1]

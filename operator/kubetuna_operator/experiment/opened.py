@@ -19,6 +19,7 @@ from kubetuna.planning.stopping import StopDecision, is_over
 from kubetuna.reconciling.reconciler import Effect, Ports, Reconciler, Step
 from kubetuna.store.reader import read_study
 from kubetuna.study.open import Opened, open_study
+from kubetuna.trials.outcome import Classified, Outcome
 from kubetuna.trials.records import EXPERIMENT
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna_operator.context import ExperimentRef, OperatorContext
@@ -166,6 +167,10 @@ class OpenExperiment:
         behind = self._trial_objects.behind and now < self._show_until
         self._publisher.publish(self._reconciler.observe(), end, force=True, behind=behind)
         return not behind
+
+    def abandon(self) -> None:
+        """Tell its open trials: it is being deleted, and what has become of their Pods will never be known."""
+        self._reconciler.abandon(Classified(Outcome.DELETED, "the Experiment was deleted"))
 
     def close(self) -> None:
         """Show nothing more of it."""

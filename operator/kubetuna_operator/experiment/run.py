@@ -85,7 +85,7 @@ class ExperimentRun:
         """
         left = self._seconds_for_deletion()
         if left is not None and left <= 0:
-            self.over = True
+            self._abandon()
             return None
         # Not even for a change, such as that of the status in which a failure was said.
         early = self._not_before - self._context.monotonic()
@@ -98,6 +98,18 @@ class ExperimentRun:
             wait = self._failed(error)
             self._not_before = self._context.monotonic() + wait
         return wait if left is None or self.over else min(left, left if wait is None else wait)
+
+    def _abandon(self) -> None:
+        """End for good; while the database can be reached no trial is left open in it."""
+        self.over = True
+        if self._opened is None or self.busy:
+            return
+        try:
+            self._opened.abandon()
+        except StoreFenced:
+            raise
+        except StoreError as error:
+            log.warning("its open trials are not told: %s", error, extra=self.ref.extra)
 
     def _seconds_for_deletion(self) -> float | None:
         if self._deleted_at is None:

@@ -160,6 +160,19 @@ def test_what_was_not_shown_of_an_experiment_that_is_gone_never_will_be(lab: Lab
     assert objects and not objects.behind
 
 
+def test_no_trial_is_left_open_where_its_pod_does_not_go_in_time(lab: Lab) -> None:
+    """Its node does not answer, say, and never will."""
+    lab.program = hangs
+    lab.by_hand()
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lambda: lab.status().get("trialsRunning") == 1)
+    lab.cluster.kubelet.silent.add("node-1")
+    lab.api.delete(SMALL)
+    lab.pace = 5.0
+    lab.until(lambda: gone(lab))
+    assert [(t.state, t.outcome) for t in lab.trials()] == [("FAIL", "Deleted")]
+
+
 def test_a_launch_is_not_tried_again_while_nobody_knows_whose_the_study_is(lab: Lab, tmp_path: Path) -> None:
     tried: list[float] = []
 
