@@ -178,6 +178,8 @@ class OpenExperiment:
 
     def _show(self, snapshot: Snapshot, end: StopDecision | None) -> None:
         if not is_over(snapshot, end):
+            # Someone may ask for one more trial of what had ended.
+            self._show_until = None
             self._trial_objects.refresh()
             self._publisher.publish(snapshot, end)
 
