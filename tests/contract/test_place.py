@@ -171,6 +171,10 @@ def local_place(folder: Path) -> ProcessExecutor:
     return ProcessExecutor(folder, spec, render, SystemClock())
 
 
+def test_of_what_was_never_ordered_nothing_is_there_that_may_start(world: World) -> None:
+    assert world.place.absent(KEY) and world.place.unfinished() is None
+
+
 def test_an_attempt_runs_to_its_end_and_its_log_reads_back(world: World) -> None:
     world.place.launch(order("talks"))
     world.until(world.ended)
