@@ -220,6 +220,7 @@ class Study:
                 self._end_search(error)
             else:
                 self.steering.refuse_late(queued, str(error))
+                self._count(queued.retry_of)
             return
         self._keep_params(trial_id, params, self._space)
         self._note(trial.number, trial.system_attrs, params)
@@ -256,6 +257,12 @@ class Study:
             self._replaced.add(decision.retry_of)
             self._progress = self._counted()
         return answer
+
+    def _count(self, number: int | None) -> None:
+        """Count a trial again, since none will stand in its place."""
+        if number is not None:
+            self._replaced.discard(number)
+            self._progress = self._counted()
 
     def _end_search(self, why: SearchExhausted) -> None:
         """Store that there is no further point, which is a good end where every one was tried."""
