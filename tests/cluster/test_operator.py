@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,17 +118,19 @@ def test_a_second_operator_waits_and_takes_over(world: World) -> None:
     assert all(len(t.attempts) == 1 for t in world.trials())
 
 
+def called(world: World, *words: str) -> str:
+    """What the command line prints, with a kubeconfig and no database."""
+    here = Runner(world.logs, "sqlite:///nowhere.db")
+    process = here.start(*words, KUBECONFIG=str(world.cluster.kubeconfig))
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, out + errors
+    return out
+
+
 def test_the_command_line_works_with_a_kubeconfig_and_no_database(world: World) -> None:
     world.operator()
+    call = partial(called, world)
     here = Runner(world.logs, "sqlite:///nowhere.db")
-    changes = {"KUBECONFIG": str(world.cluster.kubeconfig)}
-
-    def call(*words: str) -> str:
-        process = here.start(*words, **changes)
-        out, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, out + errors
-        return out
-
     file = here.write(world.document(CURVE, maxTrialCount=4, parallelTrialCount=1))
     assert "submitted" in call("submit", str(file), "-n", world.namespace)
     target = f"{world.namespace}/small"
@@ -145,6 +148,29 @@ def test_the_command_line_works_with_a_kubeconfig_and_no_database(world: World) 
         }
     assert json.loads(call("best", target, "--json"))["params"] == status["currentOptimalTrial"]["params"]
     assert "Report" in call("report", target)
+
+
+def test_trials_are_steered_by_the_command_line_and_by_annotations_also_while_the_operator_is_down(
+    world: World,
+) -> None:
+    first = world.operator()
+    world.apply(f"import os\nif os.environ['KUBETUNA_TRIAL'] == '0':\n    {HANGS}\n{CURVE}", maxTrialCount=2,
+                parallelTrialCount=1)  # fmt: skip
+    world.until("one runs", lambda: len(world.running()) == 1)
+    target = f"{world.namespace}/small"
+    assert json.loads(called(world, "trial", "add", target, "x=0.25", "--json"))["accepted"] is True
+    kill(first)
+    request = {"request.kubetuna.dev/hand": "stop 0"}
+    world.api.merge(f"{world.path}/small", {"metadata": {"annotations": request}})
+    world.operator()
+    assert world.ended()["trialsKilled"] == 1
+    stopped, added = world.trials()
+    assert (stopped.outcome, stopped.message, added.params) == ("Stopped", "stopped by hand", {"x": 0.25})
+    assert "run again" in called(world, "trial", "retry", target, "0")
+    world.until("it was run again", lambda: world.status().get("trialsSucceeded") == 2)
+    assert world.status()["trialsKilled"] == 0 and world.trials()[2].retry_of == 0
+    left = world.api.get(f"{world.path}/small")["metadata"].get("annotations") or {}
+    assert not [name for name in left if name.startswith("request.")]
 
 
 def test_a_running_experiment_follows_its_edits_and_so_does_one_that_ended(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,8 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from kubetuna.errors import StoreFenced, StoreUnavailable
 from kubetuna.planning.plan import RESEND_SECONDS
 from kubetuna.reconciling.reconciler import Ports
+from kubetuna.store.reader import study_attributes
+from kubetuna.study.steering import ANSWERS_KEPT
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest, ExitFacts
-from kubetuna.trials.records import TrialRecord
+from kubetuna.trials.records import REQUEST, TrialRecord
 from tests.fakes import FakeLogs, Run
 from tests.local.runs import experiment
 from tests.world import World, curve
@@ -382,6 +385,13 @@ def test_the_end_of_a_vanished_attempt_is_recorded_as_the_moment_it_was_missed()
     world.close()
 
 
+def counted(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Those of the search, without the ones in whose place another one stands."""
+    own = [t for t in trials if t.retest_of is None]
+    replaced = {t.retry_of for t in own}
+    return [t for t in own if t.number not in replaced]
+
+
 @settings(max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
 class Chaos(RuleBasedStateMachine):
     """A runner that may die anywhere, a place that loses attempts, a database that goes away."""
@@ -446,6 +456,14 @@ class Chaos(RuleBasedStateMachine):
         if keys:
             self.world.place.lose(keys[which % len(keys)], reason)
 
+    @rule(verb=st.sampled_from(["stop", "retry"]), number=st.integers(0, 7))
+    def somebody_asks_something_of_a_trial(self, verb: str, number: int) -> None:
+        self.world.request(f"{verb} {number}")
+
+    @rule(x=st.integers(0, 9))
+    def somebody_adds_a_point(self, x: int) -> None:
+        self.world.request(f"add x={x / 10}")
+
     @rule(which=st.integers(0, 9))
     def somebody_deletes_an_attempt(self, which: int) -> None:
         keys = list(self.world.place.attempts)
@@ -471,9 +489,14 @@ class Chaos(RuleBasedStateMachine):
             return
         stored = self.world.stored()
         assert [t.number for t in stored] == list(range(len(stored)))
-        assert sum(t.retest_of is None for t in stored) <= 5
+        assert len(counted(stored)) <= 5
+        replaced = [t.retry_of for t in stored if t.retry_of is not None]
+        assert len(replaced) == len(set(replaced)), "a trial was run again twice in its own place"
+        points = [t.params["x"] for t in counted(stored)]
+        assert len(points) == len(set(points)), "a point was tried twice"
         again = [t.retest_of for t in stored if t.retest_of is not None]
-        assert len(again) == len(set(again)) <= 2, "a trial was re-tested twice"
+        # What is run again after the re-tests may be one of the best, too.
+        assert len(again) == len(set(again)) <= 2 + len(replaced), "a trial was re-tested twice"
         for trial in stored:
             if trial.state in ("COMPLETE", "PRUNED", "FAIL"):
                 fact = (trial.state, trial.values)
@@ -489,6 +512,14 @@ class Chaos(RuleBasedStateMachine):
         if trial.state == "COMPLETE":
             assert len(done) == self.world.spec.runs(trial.retest_of is not None)
 
+    def _every_request_is_answered(self) -> None:
+        """The latest answers are remembered; no request is left in the store."""
+        given = {answer.id for answer in self.world.study.steering.answers}
+        asked = [f"{number + 1:04}" for number in range(self.world.asked)]
+        assert given >= set(asked[-ANSWERS_KEPT:])
+        attrs = study_attributes(self.world.database, self.world.spec.name) or {}
+        assert not [key for key in attrs if key.startswith(REQUEST)]
+
     @invariant()
     def one_attempt_of_a_trial_runs_at_a_time(self) -> None:
         if not hasattr(self, "world"):
@@ -500,13 +531,15 @@ class Chaos(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         self.world.finish()
-        searched = [t for t in self.world.stored() if t.retest_of is None]
+        searched = counted(self.world.stored())
         complete = [t for t in searched if t.state == "COMPLETE"]
         assert len(searched) == 5
         if self.world.spec.retest is not None:
-            assert len(self.world.stored()) == 5 + min(2, len(complete))
+            retests = [t for t in self.world.stored() if t.retest_of is not None]
+            assert len(retests) >= min(2, len(complete))
         assert all(t.state in ("COMPLETE", "PRUNED", "FAIL") for t in self.world.stored())
         assert not self.world.place.attempts, "an attempt was left behind"
+        self._every_request_is_answered()
         self.what_was_told_stays()
         self.world.close()
 

@@ -103,6 +103,7 @@ def _is_file(page: Path, path: str) -> bool:
 
 def test_verbs_of_pages_exist_and_every_verb_has_a_line_in_the_reference() -> None:
     verbs = {str(one.name or one.callback.__name__) for one in app.registered_commands if one.callback}
+    verbs |= {str(group.name) for group in app.registered_groups}
     code = [text for page in PAGES for text in _CODE.findall(page.read_text(encoding="utf-8"))]
     named = {verb for text in code for verb in _VERB.findall(text)}
     assert "plan" in named

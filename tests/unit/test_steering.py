@@ -267,6 +267,24 @@ def test_while_the_count_is_reached_a_point_waits_and_a_retry_does_not(worlds: A
     assert [t.params["x"] for t in world.stored()][3:] == [0.25] and "trialsQueued" not in status(world)
 
 
+def test_a_retry_that_an_edit_of_the_space_overtakes_is_given_up_and_the_failure_counts_again(worlds: Any) -> None:
+    world = worlds(fails_once)
+    world.finish()
+    failed = world.stored()[0].params["x"]
+    assert world.study.carry_out("late", "retry 0", world.clock.now()).accepted
+    world.study.flush()
+    sides = {"min": 0, "max": failed - 0.01} if failed > 0.5 else {"min": failed + 0.01, "max": 1}
+    space = [{"name": "x", "parameterType": "double", "feasibleSpace": sides}]
+    world.spec = parse_file_text(experiment("", maxTrialCount=2, parallelTrialCount=1, parameters=space))
+    world.start()
+    world.finish()
+    found = answers(world)["late"]
+    assert not found.accepted and "the search space was edited meanwhile: x: Invalid value" in found.message
+    before = world.study.tally
+    world.start()
+    assert before == world.study.tally and before.failed == 1 and len(world.stored()) == 2
+
+
 # Adding.
 
 

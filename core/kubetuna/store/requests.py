@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, func, select
 from kubetuna.errors import RequestRefused, StoreError
 from kubetuna.store.database import reading, writing
 from kubetuna.store.reader import read_study_id, stored_name
-from kubetuna.store.tables import STUDY_SYSTEM, upsert
+from kubetuna.store.tables import STUDIES, STUDY_SYSTEM, upsert
 from kubetuna.trials.records import REQUEST
 
 # How many may wait in all, and how many a runner takes at once.
@@ -54,16 +54,17 @@ class StoredRequests:
         """The first of them, in the order of their IDs. While the database is away, as they were."""
         now = self._now()
         if abs(now - self._looked) >= LOOK_SECONDS:
-            with suppress(StoreError):
-                study_id = read_study_id(self._engine, self._name)
-                with reading(self._engine) as connection:
-                    self._found = _written(connection, study_id)
+            with suppress(StoreError), reading(self._engine) as connection:
+                self._found = _written(connection, self._name)
                 self._looked = now
         return self._found
 
 
-def _written(connection: Connection, study_id: int) -> dict[str, str]:
-    query = select(_KEY, STUDY_SYSTEM.c.value_json).where(STUDY_SYSTEM.c.study_id == study_id, _WRITTEN)
+def _written(connection: Connection, name: str) -> dict[str, str]:
+    of_study = STUDIES.join(STUDY_SYSTEM, STUDY_SYSTEM.c.study_id == STUDIES.c.study_id)
+    query = (
+        select(_KEY, STUDY_SYSTEM.c.value_json).select_from(of_study).where(STUDIES.c.study_name == name, _WRITTEN)
+    )
     rows = connection.execute(query.order_by(_KEY).limit(TAKEN_AT_ONCE))
     return {key.removeprefix(REQUEST): _line(value) for key, value in rows}
 

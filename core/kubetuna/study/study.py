@@ -84,8 +84,8 @@ class Study:
         self.open: dict[int, OpenTrial] = {}
         # Numbers of our ended trials in the order in which they were told; it only grows.
         self.told: list[int] = []
-        # Of our own trials: the places that they take in the experiment, and how many the search proposed.
-        self._places = self._proposals = 0
+        # Of our own trials: how many ordinals they have, and how many the search proposed.
+        self._ordinals = self._proposals = 0
         attrs = storage.get_study_system_attrs(journal.study_id)
         self.uid, self.epoch = str(attrs.get(records.UID, "")), journal.epoch
         self.protocol = str(attrs.get(records.PROTOCOL, ""))
@@ -140,7 +140,7 @@ class Study:
         if records.RETRY in system:
             self._replaced.add(system[records.RETRY])
         if records.ORDINAL in system:
-            self._places = max(self._places, system[records.ORDINAL] + 1)
+            self._ordinals = max(self._ordinals, system[records.ORDINAL] + 1)
             self._proposals += not (records.RETRY in system or records.ADDED in system)
             self._points[identity(self.spec.parameters, point)] = number
 
@@ -150,7 +150,7 @@ class Study:
     @property
     def numbered(self) -> int:
         """How many trials of the search were made, without those that are to be run again."""
-        return self._places - len(self.steering.retries)
+        return self._ordinals - len(self.steering.retries)
 
     @property
     def tally(self) -> Tally:
@@ -220,6 +220,7 @@ class Study:
                 self._end_search(error)
             else:
                 self.steering.refuse_late(queued, str(error))
+                self._count(queued.retry_of)
             return
         self._keep_params(trial_id, params, self._space)
         self._note(trial.number, trial.system_attrs, params)
@@ -228,9 +229,9 @@ class Study:
     def _origin(self, queued: QueuedPoint | None) -> dict[str, Any]:
         """The place that a new trial takes, and who asked for it if not the search."""
         if queued is None:
-            return {records.ORDINAL: self._places}
+            return {records.ORDINAL: self._ordinals}
         if queued.retry_of is None:
-            return {records.ORDINAL: self._places, records.ADDED: queued.request}
+            return {records.ORDINAL: self._ordinals, records.ADDED: queued.request}
         return {records.ORDINAL: self.record(queued.retry_of).ordinal, records.RETRY: queued.retry_of}
 
     def _params(self, trial: FrozenTrial, queued: QueuedPoint | None) -> Mapping[str, Any]:
@@ -256,6 +257,12 @@ class Study:
             self._replaced.add(decision.retry_of)
             self._progress = self._counted()
         return answer
+
+    def _count(self, number: int | None) -> None:
+        """Count a trial again, since none will stand in its place."""
+        if number is not None:
+            self._replaced.discard(number)
+            self._progress = self._counted()
 
     def _end_search(self, why: SearchExhausted) -> None:
         """Store that there is no further point, which is a good end where every one was tried."""
