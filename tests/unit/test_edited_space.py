@@ -70,7 +70,7 @@ def seen(world: World) -> StudyRecord:
     return study_record(read_study(world.database, "small"), "")
 
 
-@pytest.mark.parametrize("name", ["random", "tpe", "qmc"])
+@pytest.mark.parametrize("name", ["random", "tpe", "qmc", "gp", "auto"])
 def test_trials_after_an_edit_are_of_the_new_space_and_earlier_ones_keep_theirs(name: str) -> None:
     world = world_of(space(algorithm=sampler(name)))
     while len([t for t in world.stored() if t.values]) < 8:
