@@ -11,6 +11,7 @@ import pytest
 from kubetuna.analysis.summary import summary, summary_text
 from kubetuna.cli.experiments import code_of
 from kubetuna.errors import SpecError
+from kubetuna.experiment.expressions import quoted
 from kubetuna.local.runner import look_by_name
 from kubetuna.parsing.parse import parse_file_text
 from kubetuna.terminal.tables import best_text, status_rows
@@ -84,3 +85,28 @@ def test_a_constraint_on_an_unknown_name_says_where_a_metric_is_named() -> None:
     with pytest.raises(SpecError) as refused:
         parse_file_text(experiment("", constraints=["acc > 0.5"], command=["a"], objective=None, objectives=both))
     assert "'acc' is no parameter and no metric; a further metric belongs in spec.additional" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("val-loss", "val-loss < 3"),
+        ("ndcg@10", "ndcg@10 > 0.5"),
+        ("valid_1 auc", "valid_1 auc >= 0.5 and x < 1"),
+        ("a`b", "a`b < 1"),
+    ],
+)
+def test_a_name_that_is_no_word_is_written_in_backticks(name: str, text: str) -> None:
+    goal = {"type": "minimize", "objectiveMetricName": "loss", "additionalMetricNames": [name]}
+    with pytest.raises(SpecError) as refused:
+        parse_file_text(experiment("", constraints=[text], objective=goal))
+    written = quoted(name)
+    assert f"; write {written}, in backticks" in str(refused.value)
+    assert parse_file_text(experiment("", constraints=[text.replace(name, written)], objective=goal))
+
+
+def test_a_condition_on_a_dotted_parameter_says_how_it_is_written() -> None:
+    unit = {"parameterType": "double", "feasibleSpace": {"min": 0, "max": 1}}
+    both = [{"name": "lr.rate", **unit}, {"name": "x", "when": "lr.rate > 0.5", **unit}]
+    with pytest.raises(SpecError, match=r"write `lr\.rate`, in backticks"):
+        parse_file_text(experiment("", parameters=both))

@@ -27,9 +27,12 @@ def test_every_long_line_is_counted() -> None:
     world.finish()
     seen = study_record(read_study(world.database, "small"), "")
     assert [t.lines_cut for t in seen.trials] == [0, 1, 2, 3] and seen.status["linesCut"] == 6
-    assert "of 6 lines only the end was read" in dict(status_rows(seen.spec, seen.status))["long lines"]
+    assert (
+        "6 lines of more than 65,536 bytes: only the end was read"
+        in dict(status_rows(seen.spec, seen.status))["long lines"]
+    )
     told = [c.text for c in checks(view_of(seen.spec, seen.status, seen.trials, 0.0))]
-    assert any(text.startswith("Of 6 lines of the logs only the end was read") for text in told)
+    assert any(text.startswith("The logs have 6 lines of more than 65,536 bytes") for text in told)
     shown = seen.trials[3].as_json()
     assert (shown["linesCut"], from_json(shown).lines_cut) == (3, 3) and "linesCut" not in seen.trials[0].as_json()
 

@@ -12,9 +12,11 @@ from optuna.trial import TrialState
 from kubetuna.analysis.report import curves
 from kubetuna.analysis.report.view import view_of
 from kubetuna.errors import SpecError
+from kubetuna.metrics.explanation import Explanation
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.store.reader import read_study
 from kubetuna.study.record import study_record
+from kubetuna.terminal.explained import explained_sum
 from kubetuna.terminal.preview import preview
 from kubetuna.trials.attempts import AttemptRequest
 from tests.fakes import Run
@@ -88,7 +90,7 @@ def test_one_objective_is_pruned_on_another_metric() -> None:
 
 
 @pytest.mark.parametrize("on", ["loss", "auc"])
-@pytest.mark.parametrize("pruner", ["median", "asha", "hyperband", "patient", "threshold", "wilcoxon"])
+@pytest.mark.parametrize("pruner", ["auto", "median", "asha", "hyperband", "patient", "threshold", "wilcoxon"])
 def test_every_pruner_decides_the_same_however_often_its_runner_dies(on: str, pruner: str) -> None:
     calm, shaken = world_of(several(on, pruner)), world_of(several(on, pruner))
     calm.finish()
@@ -100,7 +102,7 @@ def test_every_pruner_decides_the_same_however_often_its_runner_dies(on: str, pr
     assert stories[0] == stories[1] and len(stories[0]) == 8
 
 
-@pytest.mark.parametrize("pruner", ["median", "asha", "hyperband", "threshold", "wilcoxon"])
+@pytest.mark.parametrize("pruner", ["auto", "median", "asha", "hyperband", "threshold", "wilcoxon"])
 def test_the_verdicts_are_those_of_one_objective(pruner: str) -> None:
     """A copy of the objective under another name prunes as the objective does."""
 
@@ -151,6 +153,13 @@ def test_plan_and_report_say_what_is_pruned_on() -> None:
     seen = study_record(read_study(world.database, "small"), "")
     shown = curves.section(view_of(seen.spec, seen.status, seen.trials, 0.0))
     assert "trial's auc" in shown.lead and "Curves of auc" in shown.charts[0].alt
+
+
+def test_an_explained_log_shows_the_curve_of_the_metric_that_is_pruned_on() -> None:
+    whole = Explanation(parse_experiment(one("auc")))
+    lines = list(whole.lines([b'{"step": 1, "loss": 1, "auc": 0.5}', b'{"step": 2, "loss": 2}']))
+    assert [line.step for line in lines] == [1, None] and whole.curve == {1: 0.5}
+    assert "Curve of auc: 1 step" in explained_sum(whole)
 
 
 def test_a_metric_named_on_the_command_line_leaves_the_pruner_alone() -> None:

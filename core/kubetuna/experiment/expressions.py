@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, DecimalException
 from typing import Any
@@ -29,6 +29,7 @@ _TOKEN = re.compile(
     r"|`(?P<quoted>(?:[^`]|``)+)`(?!`)|(?P<name>[A-Za-z_]\w*)|(?P<op>==|!=|<=|>=|[-+*/()<>,\[\]]))",
     re.ASCII,
 )
+_PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _WORDS = frozenset(("and", "or", "not", "in", "true", "false", "null"))
 _COMPARISONS = frozenset(("==", "!=", "<", "<=", ">", ">="))
 
@@ -94,6 +95,17 @@ def parse_expression(text: str) -> Expression:
         raise ExpressionError(f"may not be more than {LENGTH_LIMIT} characters")
     root = _Parser(text).parse()
     return Expression(text, root, frozenset(_names(root)))
+
+
+def in_backticks(text: str, names: Iterable[str]) -> str:
+    """What to write for a name of other characters that stands in a text as it is; "" where there is none."""
+    found = [n for n in names if n in text and not _PLAIN.fullmatch(n) and quoted(n) not in text]
+    return f"; write {quoted(max(found, key=len))}, in backticks" if found else ""
+
+
+def quoted(name: str) -> str:
+    """A name of any characters as it stands in an expression."""
+    return "`" + name.replace("`", "``") + "`"
 
 
 def _names(node: Any) -> Iterator[str]:

@@ -137,6 +137,8 @@ class Curve:
         A warning quotes the program's ``loss = criterion(output)``, a configuration has ``"loss": "mse"``. What is
         not finite, or begins as a number and cannot be read as one, is a value.
         """
+        if not line.invalid:
+            return line
         words = {name: text for name, text in line.invalid.items() if _WORD.match(text)}
         for name, text in words.items():
             if name not in self.latest:

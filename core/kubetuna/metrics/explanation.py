@@ -43,13 +43,13 @@ class Explanation:
 
     def lines(self, log: Iterable[bytes]) -> Iterator[ExplainedLine]:
         """Each line of a log, without its newline, explained."""
-        objective = self.spec.objectives[0].metric
+        objective, curved = self.spec.objectives[0].metric, self.spec.curve.metric
         reader = LineReader(self.spec.metric_names, self.spec.collector.filters)
-        curve, nearest = Curve(objective, self.spec.strategies, {}), Nearest(objective)
+        curve, nearest = Curve(curved, self.spec.strategies, {}), Nearest(objective)
         for number, line in enumerate(log, 1):
             record, step = reader.read(line), None
             if isinstance(record, MetricLine):
-                step, read, why = self._report(curve, record, objective)
+                step, read, why = self._report(curve, record, curved)
             else:
                 nearest.look(line)
                 read, why = _other(record, line, self.spec.metric_names)
@@ -59,7 +59,7 @@ class Explanation:
         self.hint = "" if objective in self.values else nearest.hint()
 
     def _report(
-        self, curve: Curve, record: MetricLine, objective: str
+        self, curve: Curve, record: MetricLine, curved: str
     ) -> tuple[int | None, Mapping[str, float | str], str]:
         point = curve.accept(record, self.curve)
         if point is not None and point.void_below:
@@ -67,16 +67,16 @@ class Explanation:
         if point is not None:
             self.curve[point.step] = point.value
         counts = without(record, curve.reported_by_json) if record.text else record
-        why = _why_not_all(record, counts, point, objective)
+        why = _why_not_all(record, counts, point, curved)
         return None if point is None else point.step, {**counts.values, **counts.invalid}, "; ".join(why)
 
 
-def _why_not_all(record: MetricLine, counts: MetricLine, point: Point | None, objective: str) -> Iterator[str]:
+def _why_not_all(record: MetricLine, counts: MetricLine, point: Point | None, curved: str) -> Iterator[str]:
     silent = sorted({*record.values, *record.invalid} - {*counts.values, *counts.invalid})
     if silent:
         yield f"text, and JSON speaks for {', '.join(silent)}"
     yield from (f"{name} is {text!r}, no finite number" for name, text in counts.invalid.items())
-    if objective in counts.values and point is None:
+    if curved in counts.values and point is None:
         yield "its step has a value already: no point of the curve, but the latest value"
     if point is not None and point.void_below:
         yield "JSON from here on: the points that text gave are withdrawn"

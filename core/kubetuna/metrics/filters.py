@@ -26,14 +26,13 @@ Pairs = Iterator[tuple[str, str]]
 
 # A word is taken whole whether an assignment follows or not, so no character starts a second search.
 # "/" and "." join words here, and Katib's reading is the part after the last of them.
-_ASSIGNMENT = re.compile(
-    r"([\w|./-]++)(?:\s*+=\s*+([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)(?=([^\s,;]{0,20})))?", re.ASCII
-)
+# A scalar may be printed as its library shows it: loss=tensor(0.5, grad_fn=…), np.float64(0.5), Array(0.5, …).
+_SCALAR = r"(?:(?:tensor|tf\.Tensor|(?:np|numpy)\.\w{1,12}|[Aa]rray)\((?=[+-]?[\d.]))?+"
+_VALUE = rf"\s*+=\s*+{_SCALAR}([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)(?=([^\s,;]{{0,20}}))"
+_ASSIGNMENT = re.compile(rf"([\w|./-]++)(?:{_VALUE})?", re.ASCII)
 _JOINT = re.compile(r"[./]")
 
 
-# A name that is no word ("ndcg@10", "valid_1 auc") is looked for as it is written, between what separates words.
-_VALUE = r"\s*+=\s*+([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)(?=([^\s,;]{0,20}))"
 # A comparison, or the name of a file: "val_loss == 0.9", "epoch_val_loss=0.40.ckpt".
 _NO_REPORT = re.compile(r"=|\.[A-Za-z]")
 _WORD = re.compile(r"[\w|./-]+", re.ASCII)
@@ -45,6 +44,7 @@ def default_filter(known: Collection[str]) -> Callable[[str], Pairs]:
     Katib reads ``val/acc=0.9`` as ``acc``; where ``val/acc`` is itself ``known``, that is the name. A value that
     is no number is given as it stands in the line rather than as Katib's empty text.
     """
+    # A name that is no word ("ndcg@10", "valid_1 auc") is looked for as it is written, between separators.
     odd = sorted((name for name in known if not _WORD.fullmatch(name)), key=len, reverse=True)
     written = re.compile(rf"(?<![\w@:])({'|'.join(map(re.escape, odd))}){_VALUE}", re.ASCII) if odd else None
 

@@ -7,7 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, DecimalException
 
-from kubetuna.experiment.expressions import ARITHMETIC, Expression, ExpressionError, Node, parse_expression
+from kubetuna.experiment.expressions import (
+    ARITHMETIC,
+    Expression,
+    ExpressionError,
+    Node,
+    in_backticks,
+    parse_expression,
+)
 from kubetuna.experiment.field_errors import invalid
 from kubetuna.experiment.model import Constraint, Experiment, Parameter
 from kubetuna.experiment.steps import exact, values_of
@@ -29,11 +36,12 @@ def parse_constraints(
         try:
             expression = parse_expression(text)
         except ExpressionError as error:
-            spec.problem(field, invalid(text, str(error)))
+            spec.problem(field, invalid(text, f"{error}{in_backticks(str(text), (*names, *metrics))}"))
             continue
         unknown = sorted(expression.names - names - set(metrics))
         if unknown:
-            spec.problem(field, invalid(text, f"{unknown[0]!r} is no parameter and no metric{where_further(spec)}"))
+            hint = in_backticks(text, (*names, *metrics)) or where_further(spec)
+            spec.problem(field, invalid(text, f"{unknown[0]!r} is no parameter and no metric{hint}"))
             continue
         over = "metrics" if expression.names - names else "parameters"
         if over == "parameters" and _never(expression, parameters):

@@ -7,9 +7,9 @@ import math
 from typing import Any
 
 from kubetuna.experiment import quantities
-from kubetuna.experiment.expressions import Expression, ExpressionError, parse_expression
+from kubetuna.experiment.expressions import Expression, ExpressionError, in_backticks, parse_expression
 from kubetuna.experiment.field_errors import duplicate, forbidden, invalid, shown
-from kubetuna.experiment.model import Experiment, Parameter, Value
+from kubetuna.experiment.model import Parameter, Value
 from kubetuna.parsing.fields import Fields
 from kubetuna.trials.environment import bare, variable
 
@@ -22,24 +22,13 @@ def parse_parameters(spec: Fields) -> tuple[Parameter, ...]:
     """Every parameter that can be read; problems are noted."""
     found: list[Parameter] = []
     taken: dict[str, str] = {}
+    names = declared_names(spec)
     for fields in spec.objects("parameters"):
-        parameter = _parameter(fields, taken)
+        parameter = _parameter(fields, taken, names)
         if parameter is not None:
             found.append(parameter)
-    _check_conditions(spec, found, declared_names(spec))
+    _check_conditions(spec, found, names)
     return tuple(found)
-
-
-def warn_of_normal(experiment: Experiment) -> tuple[str, ...]:
-    """Where a sampler takes nothing but the range of a parameter that has a normal distribution."""
-    if experiment.algorithm.name == "random":
-        return ()
-    return tuple(
-        f"parameter {p.name!r}: {experiment.algorithm.name} takes the range of its distribution "
-        f"{'logNormal' if p.log else 'normal'}; random draws gather around the middle"
-        for p in experiment.parameters
-        if p.normal
-    )
 
 
 def declared_names(spec: Fields) -> frozenset[str]:
@@ -49,9 +38,9 @@ def declared_names(spec: Fields) -> frozenset[str]:
     return frozenset(name for name in named if isinstance(name, str))
 
 
-def _parameter(fields: Fields, taken: dict[str, str]) -> Parameter | None:
+def _parameter(fields: Fields, taken: dict[str, str], names: frozenset[str]) -> Parameter | None:
     name, kind = fields.text("name"), fields.text("parameterType")
-    when = _when(fields)
+    when = _when(fields, names)
     space = fields.child("feasibleSpace")
     if name is not None:
         _check_variable(fields, name, taken)
@@ -69,14 +58,14 @@ def _check_variable(fields: Fields, name: str, taken: dict[str, str]) -> None:
         fields.problem("name", invalid(name, rule))
 
 
-def _when(fields: Fields) -> Expression | None:
+def _when(fields: Fields, names: frozenset[str]) -> Expression | None:
     text = fields.text("when")
     if text is None:
         return None
     try:
         return parse_expression(text)
     except ExpressionError as error:
-        fields.problem("when", invalid(text, str(error)))
+        fields.problem("when", invalid(text, f"{error}{in_backticks(text, names)}"))
         return None
 
 
@@ -124,21 +113,19 @@ def _range(space: Fields, name: str, kind: Any, when: Expression | None) -> Para
     for field in ("min", "max") if "list" not in space else ():
         space.need(field, f"for parameterType {kind}")
     low, high, step = (_bound(space, field, kind) for field in ("min", "max", "step"))
-    distribution = space.text("distribution") or ""
-    log = distribution in ("logUniform", "logNormal")
+    log = _distribution(space)
     if log:
         _check_logarithm(space, kind, low, step)
     if low is None or high is None or not _spans(space, kind, low, high, step):
         return None
-    return Parameter(name, kind, low, high, step, log, when=when, normal=distribution in ("normal", "logNormal"))
+    return Parameter(name, kind, low, high, step, log, when=when)
 
 
 def _check_logarithm(space: Fields, kind: str, low: float | int | None, step: float | int | None) -> None:
     if low is not None and low <= 0:
-        rule = f"should be greater than 0 for distribution {space.text('distribution')}"
-        space.problem("min", invalid(space.raw("min"), rule))
+        space.problem("min", invalid(space.raw("min"), "should be greater than 0 for distribution logUniform"))
     if step is not None and not (kind == "int" and step == 1):
-        space.problem("step", forbidden(f"mutually exclusive with distribution {space.text('distribution')}"))
+        space.problem("step", forbidden("mutually exclusive with distribution logUniform"))
 
 
 def _spans(space: Fields, kind: str, low: float | int, high: float | int, step: float | int | None) -> bool:
@@ -169,13 +156,27 @@ def _bound(space: Fields, field: str, kind: str) -> float | int | None:
     return int(value)
 
 
+def _distribution(space: Fields) -> bool:
+    name = space.text("distribution")
+    if name in ("normal", "logNormal"):
+        space.problem(
+            "distribution",
+            forbidden(
+                f"{name!r} is not supported yet: Optuna has no unbounded distribution; "
+                "use uniform or logUniform over the range that matters"
+            ),
+        )
+    return name == "logUniform"
+
+
 def _check_conditions(spec: Fields, found: list[Parameter], names: frozenset[str]) -> None:
     for index, item in enumerate(spec.raw("parameters") if isinstance(spec.raw("parameters"), list) else []):
         parameter = next((p for p in found if isinstance(item, dict) and p.name == item.get("name")), None)
         if parameter is None or parameter.when is None:
             continue
         for name in sorted(parameter.when.names - names):
-            spec.problem(f"parameters[{index}].when", invalid(parameter.when.text, f"{name!r} is no parameter"))
+            why = f"{name!r} is no parameter{in_backticks(parameter.when.text, names)}"
+            spec.problem(f"parameters[{index}].when", invalid(parameter.when.text, why))
         if _reaches(parameter.name, parameter, {p.name: p for p in found}, set()):
             spec.problem(
                 f"parameters[{index}].when",

@@ -103,8 +103,7 @@ PARAMETER = Object(
                 "step": Number(above=0, description="The distance between values."),
                 "distribution": Text(
                     words=("uniform", "logUniform", "normal", "logNormal"),
-                    description="With normal and logNormal random gathers around the middle; others take the range "
-                    "(uniform).",
+                    description="uniform or logUniform (uniform).",
                 ),
                 "list": List(Free(), low=1, high=1000, editable=True, description="The values."),
             },

@@ -21,11 +21,10 @@ def explained_line(line: ExplainedLine) -> str:
 
 def explained_sum(whole: Explanation) -> str:
     """What the log came to."""
-    objective = whole.spec.objectives[0].metric
     values = ", ".join(f"{name}={value}" for name, value in whole.values.items()) or "none"
     hint = f"\n{whole.hint}" if whole.hint else ""
     steps = "1 step" if len(whole.curve) == 1 else f"{len(whole.curve):,} steps"
-    return f"\nValues: {values}\nCurve of {objective}: {steps}{hint}"
+    return f"\nValues: {values}\nCurve of {whole.spec.curve.metric}: {steps}{hint}"
 
 
 def explained_json(whole: Explanation, lines: Iterable[ExplainedLine]) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def status_rows(spec: Experiment, status: Mapping[str, Any]) -> list[tuple[str, 
         rows.insert(-3, ("re-tests", f"{status['trialsRetested']} of {spec.retest.top} done"))
     if cut := status.get("linesCut"):
         rows.append(
-            ("long lines", f"of {count(cut, 'line')} only the end was read: it has more than {LINE_LIMIT:,} bytes")
+            ("long lines", f"{count(cut, 'line')} of more than {LINE_LIMIT:,} bytes: only the end was read")
         )
     rows += [(f"trial {f['trial']}", f"{f['outcome']}: {f['message']}") for f in status["failures"][-3:]]
     return rows
@@ -142,7 +142,8 @@ def _spread(trial: TrialRecord, metric: str) -> str:
 
 def _notes(trial: TrialRecord) -> list[str]:
     again = [] if trial.retest_of is None else [f"re-test of trial {trial.retest_of}"]
-    again += [f"drawn from {name} {feasible(space)}" for name, space in trial.space.items()]
+    drawn = ", ".join(f"{name} {feasible(space)}" for name, space in trial.space.items())
+    again += [f"drawn from {drawn}"] if drawn else []
     if trial.retry_of is not None:
         again.append(f"in place of trial {trial.retry_of}")
     again += ["added by hand"] if trial.added else []

@@ -47,7 +47,7 @@ def feasible(space: Mapping[str, Any]) -> str:
     """A feasible space for people: ``0 to 1``, or ``a | b``."""
     if "list" in space:
         return short(" | ".join(map(short, space["list"]))[:80])
-    return f"{space['min']} to {space['max']}"
+    return f"{space['min']:g} to {space['max']:g}"
 
 
 def params_hash(params: Mapping[str, Any]) -> str:

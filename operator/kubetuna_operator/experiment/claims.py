@@ -7,6 +7,7 @@ kept with its study: whoever reads that counts alike, and so does an operator th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -41,13 +42,14 @@ def with_claims(context: OperatorContext, ref: ExperimentRef, spec: Experiment, 
 
 
 def _read(api: Api, namespace: str, name: str) -> Mapping[str, Any]:
-    """A template in the newest version that the API server has."""
-    collections = [f"/apis/resource.k8s.io/{v}/namespaces/{namespace}/resourceclaimtemplates" for v in VERSIONS]
-    *newer, oldest = (f"{path}/{name}" for path in collections)
-    for path in newer:
-        try:
-            return api.get(path)
-        except Refused as error:
-            if error.code != 404:
-                raise
+    """A template in the newest version of its API that the server has."""
+    path = "/apis/resource.k8s.io/{}/namespaces/{}/resourceclaimtemplates/{}"
+    *newer, oldest = (path.format(version, namespace, name) for version in VERSIONS)
+    for one in newer:
+        with suppress(Unreachable):
+            try:
+                return api.get(one)
+            except Refused as error:
+                if error.code != 404:
+                    raise
     return api.get(oldest)

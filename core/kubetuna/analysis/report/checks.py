@@ -84,8 +84,8 @@ def _edited(view: View) -> Iterator[Check]:
 
 def _cut(view: View) -> Iterator[Check]:
     if cut := sum(t.lines_cut for t in view.trials):
-        lines = f"Of {count(cut, 'line')} of the logs only the end was read"
-        yield Check("note", f"{lines}: each has more than {LINE_LIMIT:,} bytes.")
+        lines = f"{count(cut, 'line')} of more than {LINE_LIMIT:,} bytes"
+        yield Check("note", f"The logs have {lines}, of which only the end was read.")
 
 
 def _trials(view: View) -> Iterator[Check]:
