@@ -12,7 +12,7 @@ from kubetuna.experiment.units import count
 AUTO = "auto"
 PROCESS, TREES = "gp", "tpe"
 # The trial from which on there is enough to learn from for what costs less.
-HANDED_OVER = 50
+HANDED_OVER = 100
 # Of more parameters a process learns too little before that.
 WIDEST = 30
 

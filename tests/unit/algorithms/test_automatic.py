@@ -41,16 +41,16 @@ def wide(count: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("spec", "samplers", "says"),
     [
-        ({"maxTrialCount": 50}, "gp gp tpe", "Gaussian process: 3 parameters, 50 trials"),
+        ({"maxTrialCount": 100}, "gp gp tpe", "Gaussian process: 3 parameters, 100 trials"),
         (
-            {"maxTrialCount": 100},
+            {"maxTrialCount": 101},
             "gp gp tpe",
-            "Gaussian process until trial 50, then TPE: 3 parameters, 100 trials",
+            "Gaussian process until trial 100, then TPE: 3 parameters, 101 trials",
         ),
         (
             {"maxTrialCount": None, "budget": {"wallClock": "1h"}},
             "gp gp tpe",
-            "Gaussian process until trial 50, then TPE: 3 parameters, no limit of trials",
+            "Gaussian process until trial 100, then TPE: 3 parameters, no limit of trials",
         ),
         ({"parameters": SPACE}, "tpe tpe tpe", "TPE: 2 of 5 parameters with a condition, 4 trials"),
         ({"objective": None, "objectives": TWO}, "tpe tpe tpe", "TPE: 2 objectives, 4 trials"),
@@ -68,13 +68,13 @@ def test_it_chooses_by_the_space_and_the_trials_number_and_says_so(
 ) -> None:
     found = parse_file_text(unnamed(**spec))
     assert found.algorithm.name == "auto"
-    assert " ".join(sampler_of(found, number) for number in (0, 49, 50)) == samplers
+    assert " ".join(sampler_of(found, number) for number in (0, 99, 100)) == samplers
     assert preview(found)["search"] == says and f"  search: {says}\n" in preview_text(preview(found))
 
 
 def test_an_edit_of_the_trials_to_make_changes_no_proposal() -> None:
     few, many = (parse_file_text(unnamed(maxTrialCount=n)) for n in (20, 2000))
-    assert [sampler_of(few, n) for n in range(100)] == [sampler_of(many, n) for n in range(100)]
+    assert [sampler_of(few, n) for n in range(200)] == [sampler_of(many, n) for n in range(200)]
 
 
 def test_it_can_be_named_with_a_seed_and_a_named_one_says_nothing() -> None:
@@ -90,7 +90,7 @@ def test_it_proposes_the_same_after_restarts_and_hands_over(monkeypatch: pytest.
     first, second = ([t.params for t in w.stored()] for w in (calm, shaken))
     assert first == second and len(first) == 18
     # Handed over where it was not, the search would have gone another way.
-    monkeypatch.setattr("kubetuna.experiment.automatic.HANDED_OVER", 50)
+    monkeypatch.setattr("kubetuna.experiment.automatic.HANDED_OVER", 100)
     third = [t.params for t in run(text).stored()]
     assert third[:14] == first[:14] and third[14:] != first[14:]
 
@@ -131,7 +131,7 @@ def test_a_store_of_an_older_version_is_gone_on_with_by_tpe() -> None:
 def test_a_study_that_was_begun_without_it_goes_on_as_it_was(attrs: dict[str, Any]) -> None:
     spec = parse_file_text(unnamed(maxTrialCount=100))
     begun = as_begun(spec, {EXPERIMENT: spec.raw, **attrs})
-    assert begun.algorithm.name == "tpe" and {sampler_of(begun, n) for n in range(99)} == {"tpe"}
+    assert begun.algorithm.name == "tpe" and {sampler_of(begun, n) for n in range(9)} == {"tpe"}
     assert preview(begun)["search"] is None
 
 

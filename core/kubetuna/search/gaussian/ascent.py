@@ -14,9 +14,9 @@ from kubetuna.search.gaussian.encoding import Array, Encoding
 from kubetuna.search.gaussian.improvement import Promise
 
 ANYWHERE, NEARBY = 1024, 512
-CLIMBS = 6
+CLIMBS = 4
 ROUNDS = 8
-STEPS = 25
+STEPS = 15
 
 
 def most_promising(
