@@ -225,12 +225,12 @@ def _settings(found: Mapping[str, Any], field: str) -> dict[str, Any]:
 def test_nothing_that_a_configuration_gives_is_dropped() -> None:
     shipped = {**document("task1")["spec"], "budget": {"gpuHours": "4"}}
     config = HPOConfig(
-        seed=5, sampler_settings={"gamma": 0.1}, pruner_settings={"n_warmup_steps": 7}, timeout=60, n_jobs=3
+        seed=5, sampler_settings={"gamma": 0.1}, pruner_settings={"n_warmup_steps": 3}, timeout=60, n_jobs=3
     )
     found = config.changes(shipped)
-    assert found["algorithm"]["algorithmName"] == "tpe" and found["earlyStopping"]["algorithmName"] == "median"
+    assert found["algorithm"]["algorithmName"] == "tpe" and found["earlyStopping"]["algorithmName"] == "percentile"
     assert _settings(found, "algorithm") == {"seed": 5, "n_startup_trials": "10", "gamma": 0.1}
-    assert _settings(found, "earlyStopping") == {"n_startup_trials": "5", "n_warmup_steps": 7}
+    assert _settings(found, "earlyStopping") == {"percentile": "75", "n_startup_trials": "5", "n_warmup_steps": 3}
     assert found["budget"] == {"gpuHours": "4", "wallClock": "60s"}, "the example's own budget stays"
     assert Task1HPOOptimizer(HPOConfig(seed=5)).experiment().algorithm.seed == 5
     assert HPOConfig().changes(shipped) == {}, "what is not given is as in the example"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 
 from kubetuna_trial.task2.data import Market, market_of, planted_market
 from kubetuna_trial.task2.evaluation import (
+    Judgement,
     Scores,
     baselines,
     book_returns,
     buy_and_hold,
     hit_rate,
+    joined,
     judge,
     positions,
     random_scores,
@@ -184,3 +187,27 @@ def test_the_bag_of_words_learns_from_train_days_and_finds_the_signal() -> None:
     later, protocol = replace(market, world=replace(market.world, bars=late)), protocol_of(market)
     found = (word_scores(one, protocol, protocol.days()).greedy for one in (market, later))
     assert np.array_equal(*found), "prices of the window teach it nothing"
+
+
+def test_a_report_judges_a_share_spread_over_the_window_on_the_scale_of_the_whole() -> None:
+    market = planted_market(3)
+    protocol = protocol_of(market)
+    days, blocks = protocol.days(), protocol.reported()
+    assert blocks[0].start == days.start and blocks[-1].stop == days.stop
+    assert all(before.stop <= after.start for before, after in itertools.pairwise(blocks))
+    assert abs(sum(map(len, blocks)) / len(days) - protocol.report_share) < 0.05
+
+    def skilled(of: range) -> Judgement:
+        """Right in three cases of five."""
+        moves = market.future_return(np.array(of), protocol.exit_days)
+        luck = np.random.default_rng(of.start).random(moves.shape) < 0.6
+        shares = np.sign(moves) * np.where(luck, 1.0, -1.0)
+        return judge(Scores(shares, shares), market, protocol, of)
+
+    whole = skilled(days)
+    part = joined([skilled(block) for block in blocks], len(days) / sum(map(len, blocks)))
+    assert np.log1p(part.performance.total_return) == pytest.approx(
+        np.log1p(whole.performance.total_return), rel=0.4
+    ), "half of the days earn as much a day"
+    assert part.hit_rate == pytest.approx(whole.hit_rate, abs=0.05)
+    assert len(replace(protocol, window=(days.start, days.start + 9)).reported()) == 1

@@ -7,13 +7,14 @@ followed; a score of zero is half a hit, so that silence is worth no more than a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kubetuna_trial.metrics import Floats, Performance, performance
+from kubetuna_trial.metrics import SMALLEST_DRAWDOWN, Floats, Performance, performance
 from kubetuna_trial.task2.data import Market
 from kubetuna_trial.task2.protocol import Protocol
 from kubetuna_trial.task2.rewards import rewards
@@ -51,6 +52,20 @@ def judge(scores: Scores, market: Market, protocol: Protocol, days: range) -> Ju
         float(rewards(scores.greedy, moves).mean()),
         hit_rate(scores.greedy, moves),
         int(np.count_nonzero(held)),
+    )
+
+
+def joined(parts: Sequence[Judgement], scale: float) -> Judgement:
+    """Equal parts of a window as one, their return compounded to that of ``scale`` times as many days."""
+    returns = np.concatenate([part.returns for part in parts])
+    found = performance(returns)
+    total = (1 + found.total_return) ** scale - 1
+    return Judgement(
+        returns,
+        replace(found, total_return=total, romad=total / max(-found.max_drawdown, SMALLEST_DRAWDOWN)),
+        float(np.mean([part.mean_reward for part in parts])),
+        float(np.mean([part.hit_rate for part in parts])),
+        sum(part.trades for part in parts),
     )
 
 

@@ -18,7 +18,7 @@ from kubetuna_trial.task2.rewards import THRESHOLD
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """The window (days of decision), the book's rules, costs, and how much of it intermediate reports use."""
+    """The window (days of decision), the book's rules, costs, and which share of it intermediate reports use."""
 
     data: str
     window: tuple[int, int]
@@ -28,10 +28,11 @@ class Protocol:
     threshold: float = THRESHOLD
     cost: float = 0.0005
     starting_equity: float = 1e6
-    report_days: int = 42
+    report_share: float = 0.5
+    report_block: int = 14
     random_seeds: int = 20
     tie_rule: str = "equal scores share the places left"
-    version: int = 2
+    version: int = 3
     fold: str | None = None
 
     @property
@@ -47,6 +48,17 @@ class Protocol:
         """The days of decision, or the first ``limit`` of them."""
         first, last = self.window
         return range(first, last if limit is None else min(last, first + limit))
+
+    def reported(self) -> list[range]:
+        """The days of a report before the last: blocks, spread evenly, of a share of the window.
+
+        A part that lies in one place would judge by its weather; single days would not hold a position to its end.
+        """
+        days = self.days()
+        count = max(1, round(len(days) * self.report_share / self.report_block))
+        size = max(1, round(len(days) * self.report_share / count))
+        starts = (days.start + (len(days) - size) * i // max(1, count - 1) for i in range(count))
+        return [range(start, start + size) for start in starts]
 
 
 def protocol_of(market: Market) -> Protocol:

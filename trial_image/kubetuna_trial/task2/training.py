@@ -16,7 +16,7 @@ import torch
 
 from kubetuna_trial.checkpoint import Checkpoints
 from kubetuna_trial.task2.data import Market
-from kubetuna_trial.task2.evaluation import Judgement, Scores, baselines, judge
+from kubetuna_trial.task2.evaluation import Judgement, Scores, baselines, joined, judge
 from kubetuna_trial.task2.learning import Learner, Method
 from kubetuna_trial.task2.loading import Loaded, Source
 from kubetuna_trial.task2.parameters import Parameters
@@ -104,7 +104,7 @@ class Trial:
 
     def _report(self, step: int, stopped: Asked) -> Report:
         if step < self.plan.reports:
-            return Report(step, self.judge(self.protocol.days(self.protocol.report_days), stopped), {})
+            return Report(step, self.judge_share(stopped), {})
         days = self.protocol.days()
         found = self.judge(days, stopped)
         with self.policy.untuned():
@@ -121,6 +121,12 @@ class Trial:
     def judge(self, days: range, stopped: Asked = lambda: False) -> Judgement:
         """The model as it is now, by the protocol."""
         return judge(scores(self.policy, self.market, days, stopped), self.market, self.protocol, days)
+
+    def judge_share(self, stopped: Asked = lambda: False) -> Judgement:
+        """The model as it is now, by the days of a report before the last, on the whole window's scale."""
+        blocks, asked = self.protocol.reported(), lambda day: scores(self.policy, self.market, day, stopped)
+        parts = [judge(asked(days), self.market, self.protocol, days) for days in blocks]
+        return joined(parts, len(self.protocol.days()) / sum(map(len, blocks)))
 
     def save(self) -> None:
         """Write a checkpoint."""
