@@ -6,15 +6,22 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from kubetuna.parsing.parse import parse_file_text
+from kubetuna.parsing.yaml_text import load_documents
+from kubetuna_trial.task2.cli import _parser
+from kubetuna_trial.task2.parameters import CHOICES, NUMBERS, READING
 from tests.local.runs import Runner
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+CRDS = EXAMPLES.parent / "helm" / "kubetuna" / "crds-source"
 
 
 @pytest.fixture
@@ -27,6 +34,47 @@ def test_every_example_says_what_it_shows_and_is_listed() -> None:
     for path in (p for p in EXAMPLES.iterdir() if p.suffix in (".yaml", ".py")):
         assert path.read_text().startswith(("# ", '"""')), path.name
         assert listed.count(path.name) >= 2, path.name
+
+
+def test_a_real_model_in_a_cluster_is_a_valid_experiment_with_its_volumes_and_its_secret() -> None:
+    text = (EXAMPLES / "cluster-llm.yaml").read_text()
+    (document,), spec = load_documents(text), parse_file_text(text)
+    schema = yaml.safe_load((CRDS / "experiments.yaml").read_text())["spec"]["versions"][0]["schema"]
+    assert list(unknown(document, schema["openAPIV3Schema"])) == []
+    wrong = load_documents(text.replace("trialTimeout: 4h", "trialTimeOut: 4h"))[0]
+    assert list(unknown(wrong, schema["openAPIV3Schema"])) == [".spec.budget.trialTimeOut: is unknown"]
+    claims = {
+        d["metadata"]["name"] for d in yaml.safe_load_all((EXAMPLES / "cluster-llm-volumes.yaml").read_text())
+    }
+    pod = document["spec"]["trialTemplate"]["trialSpec"]["spec"]
+    mounted = {v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"]}
+    assert mounted | {spec.checkpoint["volume"]["persistentVolumeClaim"]["claimName"]} == claims
+    secret = next(v for v in pod["containers"][0]["env"] if v["name"] == "HF_TOKEN")
+    assert secret["valueFrom"]["secretKeyRef"]["name"] == "hf-token" and "hf-token" in text.splitlines()[3]
+    options = _parser().parse_args(pod["containers"][0]["args"])
+    assert options.quantization == "bitsandbytes" and options.chat == "auto"
+    known = {*NUMBERS, *READING, *CHOICES}
+    assert {p.name for p in spec.parameters} <= known
+
+
+def unknown(value: Any, schema: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Where a document says what a schema has no place for."""
+    kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
+    kind = schema.get("type")
+    if kind and not isinstance(value, kinds[kind]):
+        yield f"{path}: {value!r} is no {kind}"
+    elif "enum" in schema and value not in schema["enum"]:
+        yield f"{path}: {value!r} is none of {schema['enum']}"
+    elif isinstance(value, dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        for name, inner in value.items():
+            known = schema.get("properties", {}).get(name, schema.get("additionalProperties"))
+            if known is None and path:
+                yield f"{path}.{name}: is unknown"
+            yield from unknown(inner, known or {"x-kubernetes-preserve-unknown-fields": True}, f"{path}.{name}")
+        yield from (f"{path}.{name}: is missing" for name in schema.get("required", ()) if name not in value)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from unknown(inner, schema.get("items", {}), f"{path}[{index}]")
 
 
 def test_several_objectives_have_a_front(small: Runner) -> None:

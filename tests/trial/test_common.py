@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from kubetuna_trial import memory, wire
+from kubetuna_trial import checkpoint, memory, wire
 from kubetuna_trial.checkpoint import Checkpoints
 from kubetuna_trial.command import guarded
 from kubetuna_trial.errors import InputError
@@ -68,6 +71,69 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> Non
     files[-1].write_bytes(files[-1].read_bytes()[:-7])
     state = kept.load()
     assert state is not None and state["number"] == 2
+
+
+def test_large_tensors_are_written_as_they_lie_and_read_as_maps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "LARGE", 1000)
+    ring = torch.arange(6000.0).view(100, 60)
+    kinds = [torch.float32, torch.bfloat16, torch.int64, torch.bool, torch.uint8]
+    state: dict[str, Any] = {
+        "part": ring[:30], "kinds": [torch.ones(1003).to(kind) for kind in kinds], "turned": ring.T,
+        "small": ring[:1], "none": torch.zeros(0), "words": ["a", (1, 2)],
+    }  # fmt: skip
+    Checkpoints(tmp_path, "a").save(1, state)
+    found = Checkpoints(tmp_path, "a").load()
+    assert found is not None and found["words"] == ["a", (1, 2)]
+    for name in ("part", "turned", "small", "none"):
+        assert torch.equal(found[name], state[name]) and found[name].dtype == state[name].dtype
+    assert [one.dtype for one in found["kinds"]] == kinds
+    assert all(torch.equal(a, b) for a, b in zip(found["kinds"], state["kinds"], strict=True))
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size < 24_000 * 2.2 + 20_000, "the part of a ring, not the ring"
+    before = file.read_bytes()
+    found["part"].zero_()
+    assert file.read_bytes() == before, "a map is copied where it is written to"
+
+
+def test_saving_takes_a_bounded_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, saved = [0.0], []
+    kept = Checkpoints(tmp_path, "a", lambda: now[0])
+    monkeypatch.setattr(checkpoint, "USUAL_SPEED", 1000)
+    write = checkpoint._write
+
+    def slow(*words: Any) -> bytes:
+        now[0] += 5
+        saved.append(now[0])
+        return write(*words)
+
+    monkeypatch.setattr(checkpoint, "_write", slow)
+    state = {"weights": torch.zeros(1250)}  # 5 seconds at the usual speed
+    for number in range(1, 101):
+        now[0] += 20
+        kept.offer(number, state)
+        assert 5 * len(saved) <= 0.02 * now[0] + 1e-9
+    assert len(saved) >= 6 and saved[0] <= 275, "and no less than it may"
+    kept.save(101, state)
+    assert len(saved) >= 7, "what is about to stop is saved all the same"
+
+
+def test_a_checkpoint_of_an_older_version_is_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    buffer = io.BytesIO()
+    torch.save({"configuration": "a", "state": {}}, buffer)
+    data = buffer.getvalue()
+    (tmp_path / "checkpoint-000001.pt").write_bytes(hashlib.sha256(data).digest() + data)
+    assert Checkpoints(tmp_path, "a").load() is None
+    assert "written by another version" in capsys.readouterr().err
+
+
+def test_nothing_is_kept_without_a_folder() -> None:
+    kept = Checkpoints(None, "a")
+    kept.save(1, {})
+    assert kept.load() is None
 
 
 def test_a_checkpoint_of_another_configuration_is_not_used(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ def require(needs: Mapping[str, int], device: torch.device) -> None:
     """
     needed, left = sum(needs.values()), available(device)
     if needed > left:
-        parts = ", ".join(f"{what} {_gib(size)}" for what, size in needs.items())
-        raise MemoryError(f"{_gib(needed)} are needed ({parts}), {_gib(left)} are left")
+        parts = ", ".join(f"{what} {gib(size)}" for what, size in needs.items())
+        raise MemoryError(f"{gib(needed)} are needed ({parts}), {gib(left)} are left")
 
 
 def available(device: torch.device) -> int:
@@ -68,5 +68,6 @@ def _numbers(path: Path) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
 
 
-def _gib(size: int) -> str:
+def gib(size: int) -> str:
+    """A size for people."""
     return f"{size / 2**30:.1f} GiB"

@@ -70,8 +70,8 @@ class ReplayMemory:
         )  # fmt: skip
 
     def state(self) -> dict[str, Any]:
-        """What is filled, copied: a view would save the whole ring."""
-        filled = {name: column[: self._filled].clone() for name, column in self._columns.items()}
+        """What is filled, as it lies there: to be written before the next decision."""
+        filled = {name: column[: self._filled] for name, column in self._columns.items()}
         return {"next": self._next, "filled": self._filled, "columns": filled}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """A trial: train the members round-robin, report the ensemble at equal shares of the budget, resume anywhere.
 
 Every report is of the whole ensemble at the same share of the same budget, so that a pruner compares like with
-like. A checkpoint follows each report; SIGTERM saves after the update at hand. What is printed twice after a
-restart is equal to the last digit.
+like. A checkpoint follows a report where it takes a small share of the time; SIGTERM saves after the update at
+hand. What is printed twice after a restart is equal to the last digit.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Trial:
                 return False
             report(Report(step, self.judge(None if step == self.plan.reports else self.protocol.reported)))
             self._reported = step
-            self.save()
+            self._checkpoints.offer(*self._state())
         return True
 
     def _train(self, step: int, stopped: Callable[[], bool]) -> bool:
@@ -117,9 +117,12 @@ class Trial:
         return {**baselines(self.tape, self.protocol), "linear_return": linear}
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, whatever time it takes."""
+        self._checkpoints.save(*self._state())
+
+    def _state(self) -> tuple[int, dict[str, Any]]:
         updates = sum(member.updates for member in self.members)
-        self._checkpoints.save(updates, {"reported": self._reported, "members": [m.state() for m in self.members]})
+        return updates, {"reported": self._reported, "members": [m.state() for m in self.members]}
 
     def _restore(self, state: dict[str, Any]) -> None:
         self._reported = state["reported"]
@@ -131,7 +134,7 @@ def memory_needs(plan: Plan) -> dict[str, int]:
     """Bytes that training takes for long, by what for; networks and batches are small beside them."""
     length = PROFILES[plan.profile].memory * plan.params.buffer_size_multiplier
     replay = length * plan.params.num_sims * BYTES * len(plan.params.agents)
-    return {"replay memory": replay, "a checkpoint of it": 2 * replay}
+    return {"replay memory": replay}
 
 
 def configuration(plan: Plan, protocol: Protocol) -> str:

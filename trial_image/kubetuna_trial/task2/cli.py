@@ -13,11 +13,11 @@ from kubetuna_trial.folds import HELP, fold_of
 from kubetuna_trial.task2 import contest, evaluate, score
 from kubetuna_trial.task2.artifacts import write_artifacts
 from kubetuna_trial.task2.learning import Method
-from kubetuna_trial.task2.loading import load, source_of
-from kubetuna_trial.task2.options import add_data, add_model, market_of, prepared_device
-from kubetuna_trial.task2.parameters import CHOICES, NUMBERS, QUANTIZATIONS, parse_parameters
+from kubetuna_trial.task2.loading import backend_of, load, load_tokenizer, source_of
+from kubetuna_trial.task2.options import add_data, add_model, add_prompt, market_of, prepared_device, prompting_of
+from kubetuna_trial.task2.parameters import CHOICES, NUMBERS, QUANTIZATIONS, READING, parse_parameters
 from kubetuna_trial.task2.planted import write_contest_files
-from kubetuna_trial.task2.training import Plan, Report, Trial
+from kubetuna_trial.task2.training import Plan, Report, Trial, planned
 from kubetuna_trial.termination import EXIT_TERMINATED, Termination
 from kubetuna_trial.wire import Surroundings, emit, report, say, series, surroundings
 
@@ -79,8 +79,9 @@ def _parser() -> Parser:
     training.add_argument("--checkpoints", type=Path, metavar="DIR", help="save there, and go on from there")
     training.add_argument("--out", type=Path, metavar="DIR", help="write adapter, metrics and returns there")
     training.add_argument("--reference-compat", action="store_true", help="the starter kit's plain REINFORCE")
+    add_prompt(parser)
     tuned = parser.add_argument_group("parameters (the guide's search range)")
-    add_numbers(tuned, NUMBERS)
+    add_numbers(tuned, {**NUMBERS, **READING})
     tuned.add_argument("--use-4bit", metavar="TRUTH", help="hold the base model in 4 bits (true, false)")
     tuned.add_argument(
         "--quantization-type", metavar="KIND", help=f"one of {', '.join(QUANTIZATIONS)}; with use_4bit"
@@ -128,13 +129,17 @@ def _report(step: int, steps: int, metrics: Mapping[str, float]) -> None:
 
 
 def _trial(options: Namespace, around: Surroundings, seed: int) -> Trial:
-    params = parse_parameters({**around.params, **given_options(options, (*NUMBERS, *CHOICES))})
+    params = parse_parameters({**around.params, **given_options(options, (*NUMBERS, *READING, *CHOICES))})
     fold = fold_of(options.fold)
     device = prepared_device(options)
     market = market_of(options, fold=fold)
     source = source_of(options.model, options.revision, options.download)
     method = Method(options.days_per_step, options.samples, options.kl, options.reference_compat)
-    plan = Plan(params, seed, source, device, options.reports, options.per_pass, method)
-    loaded = load(source, params.quantization, device, options.quantization)
+    tokenizer = load_tokenizer(source)
+    asked = prompting_of(options, tokenizer)
+    plan = Plan(params, seed, source, device, options.reports, options.per_pass, method, asked)
+    held = backend_of(params.quantization, device, options.quantization)
+    room = planned(plan, market, tokenizer, held)
+    loaded = load(source, params.quantization, device, held)
     folder = options.checkpoints or around.checkpoints
-    return Trial(plan, loaded, market, lambda key: Checkpoints(folder, key))
+    return Trial(plan, loaded, market, lambda key: Checkpoints(folder, key), room)

@@ -45,7 +45,7 @@ def run(options: Namespace) -> int:
     if options.split == "train":
         market = replace(market, window=market.train)
     policy, names = saved_model(options)
-    protocol = protocol_of(market)
+    protocol = protocol_of(market, policy.prompting)
     found: dict[str, Any] = {
         "split": options.split,
         **({"fold": str(fold)} if fold else {}),

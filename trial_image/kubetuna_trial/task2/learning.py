@@ -78,11 +78,12 @@ class Learner:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from there."""
-        self.done, self.policy.per_pass = state["done"], state["per_pass"]
+        # A machine with less memory may go on where a larger one was.
+        self.done, self.policy.per_pass = state["done"], min(state["per_pass"], self.policy.per_pass)
         self.policy.restore(state["weights"])
         self._optimizer.load_state_dict(state["optimizer"])
         if state["checkpointing"]:
-            self._recompute()
+            self.recompute()
 
     def days(self, number: int) -> list[int]:
         """The days of a step: all recent ones in a random order, then in another."""
@@ -172,10 +173,11 @@ class Learner:
             return self.policy.take_less()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        self._recompute()
+        self.recompute()
         say("short of memory: recomputing activations")
         return True
 
-    def _recompute(self) -> None:
+    def recompute(self) -> None:
+        """Trade time for memory: compute activations again in the backward pass."""
         self.policy.checkpoint_gradients()
         self._checkpointing = True

@@ -78,18 +78,38 @@ def load(source: Source, quantization: str | None, device: str, how: str = "auto
     ``how``: ``bitsandbytes`` refuses to emulate, ``emulated`` does nothing else, ``auto`` prefers the former.
     """
     quiet()
-    from transformers import AutoConfig
-
-    tokenizer, remedy = load_tokenizer(source), _remedy(source)
-    with told(source.name, "its configuration", remedy):
-        config = AutoConfig.from_pretrained(source.name, **_where(source))
-    _without_dropout(config)
-    backend = _backend(quantization, device, how)
+    tokenizer, config, remedy = load_tokenizer(source), load_config(source), _remedy(source)
+    backend = backend_of(quantization, device, how)
     with told(source.name, "its weights", remedy):
         model = _weights(source, config, quantization if backend == BITSANDBYTES else None, device)
     if quantization and backend == EMULATED:
         emulate(model, quantization)
     return Loaded(model, tokenizer, f"{backend} {quantization}" if quantization else NONE)
+
+
+def load_config(source: Source) -> Any:
+    """The configuration alone. Raises InputError."""
+    quiet()
+    from transformers import AutoConfig
+
+    with told(source.name, "its configuration", _remedy(source)):
+        config = AutoConfig.from_pretrained(source.name, **_where(source))
+    _refuse_unknown_form(source, config)
+    _without_dropout(config)
+    return config
+
+
+def _refuse_unknown_form(source: Source, config: Any) -> None:
+    """The library would pass over a form of weights that it does not know, and take them for numbers."""
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as known
+
+    packed = getattr(config, "quantization_config", None)
+    method = packed.get("quant_method") if isinstance(packed, dict) else getattr(packed, "quant_method", None)
+    if packed is not None and str(getattr(method, "value", method)) not in known:
+        raise InputError(
+            f"{source.name}: its weights are held as {str(method)[:40]!r}, which transformers does not know; take "
+            "the same model in bf16, with use_4bit"
+        )
 
 
 def load_tokenizer(source: Source) -> Any:
@@ -104,6 +124,8 @@ def load_tokenizer(source: Source) -> Any:
 def quiet() -> None:
     """What the libraries say on their own would bury what a trial says."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # Threads of its own, where a process may not grow, end it in a way that nothing can catch.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
@@ -120,7 +142,8 @@ def _where(source: Source) -> dict[str, Any]:
     }
 
 
-def _backend(quantization: str | None, device: str, how: str) -> str:
+def backend_of(quantization: str | None, device: str, how: str) -> str:
+    """How weights will be held. Raises InputError where they cannot be held as they must."""
     if quantization is None:
         return NONE
     fault = "" if how == EMULATED else bitsandbytes_fault(device)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from kubetuna_trial.command import Parser, device_named
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import Fold
+from kubetuna_trial.task2.chat import CHOICES as CHATS
+from kubetuna_trial.task2.chat import chat_wanted
 from kubetuna_trial.task2.data import Market, file_market, folder_market, folder_market_with_test, planted_market
 from kubetuna_trial.task2.planted import NEWS_COLUMNS, STOCK_COLUMNS
+from kubetuna_trial.task2.prompts import Prompting
 
 
 def add_data(parser: Parser) -> None:
@@ -39,6 +45,41 @@ def add_model(parser: Parser) -> None:
         "--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS") or 1), help="CPU threads"
     )
     model.add_argument("--per-pass", type=int, default=64, help="prompts that go through the model at once")
+
+
+def add_prompt(parser: Parser) -> None:
+    """Options that say how the model is asked; how much it reads are parameters."""
+    asked = parser.add_argument_group("prompt")
+    asked.add_argument(
+        "--prompt", metavar="TEXT", help="with {ticker}, {news}, {close}, {strength}; @FILE reads it"
+    )
+    asked.add_argument("--article-line", metavar="TEXT", help='of an article: "- {age}: {text}"')
+    asked.add_argument("--chat", choices=CHATS, default="auto", help="as a message in the model's own form")
+
+
+def prompting_of(options: Namespace, tokenizer: Any) -> Prompting:
+    """How the model is asked. Raises InputError."""
+    given = {
+        "template": _template("--prompt", options.prompt, ("ticker", "news", "close", "strength"), "news"),
+        "line": _template("--article-line", options.article_line, ("age", "text"), "text"),
+    }
+    known: dict[str, Any] = {name: text for name, text in given.items() if text is not None}
+    return Prompting(**known, chat=chat_wanted(tokenizer, options.chat))
+
+
+def _template(option: str, text: str | None, names: Sequence[str], needed: str) -> str | None:
+    if text is not None and text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8").rstrip("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{option}: {text} cannot be read: {error}") from None
+    for name in re.findall(r"\{(\w+)\}", text or ""):
+        if name not in names:
+            known = ", ".join("{" + one + "}" for one in names)
+            raise InputError(f"{option}: there is no {{{name}}}; there is {known}")
+    if text is not None and "{" + needed + "}" not in text:
+        raise InputError(f"{option}: {text[:60]!r} lacks {{{needed}}}: the model would not see it")
+    return text
 
 
 def market_of(options: Namespace, test: bool = False, fold: Fold | None = None) -> Market:

@@ -28,6 +28,15 @@ NUMBERS: Mapping[str, Number] = {
     "max_env_steps": Number(True, 1, 100_000, 300, "200 … 300", "most recent days that training sees"),
     "reward_scaling": Number(False, 1e-6, 1e6, 1.0, "0.1 … 2", "factor on the training reward"),
 }
+# How much a prompt holds: not in the guide, and no part of how a trial is judged, so that it can be tuned.
+READING: Mapping[str, Number] = {
+    "articles": Number(True, 1, 50, 3, "not in the guide", "newest articles in a prompt"),
+    "news_days": Number(True, 1, 365, 10, "not in the guide", "days before the decision that they are from"),
+    "article_characters": Number(True, 20, 100_000, 400, "not in the guide", "an article is cut after as many"),
+    "prompt_tokens": Number(
+        True, 32, 1_000_000, 1024, "not in the guide", "a prompt is cut to as many, at its start"
+    ),
+}
 CHOICES = ("use_4bit", "quantization_type")
 
 
@@ -45,13 +54,18 @@ class Parameters:
     max_env_steps: int
     reward_scaling: float
     quantization: str | None
+    articles: int = 3
+    news_days: int = 10
+    article_characters: int = 400
+    prompt_tokens: int = 1024
 
 
 def parse_parameters(given: Mapping[str, Any]) -> Parameters:
     """Read parameters by name; one that is absent has its default. Raises InputError."""
-    refuse_unknown(given, {*NUMBERS, *CHOICES})
-    numbers = parse_numbers(NUMBERS, given)
-    whole = {name: int(value) for name, value in numbers.items() if NUMBERS[name].whole}
+    rules = {**NUMBERS, **READING}
+    refuse_unknown(given, {*rules, *CHOICES})
+    numbers = parse_numbers(rules, given)
+    whole = {name: int(value) for name, value in numbers.items() if rules[name].whole}
     return Parameters(
         lora_r=whole["lora_r"],
         lora_alpha=whole["lora_alpha"],
@@ -63,6 +77,7 @@ def parse_parameters(given: Mapping[str, Any]) -> Parameters:
         max_env_steps=whole["max_env_steps"],
         reward_scaling=numbers["reward_scaling"],
         quantization=_quantization(given),
+        **{name: whole[name] for name in READING},
     )
 
 

@@ -19,15 +19,17 @@ from torch import Tensor
 
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.memory import is_out_of_memory
+from kubetuna_trial.task2.chat import chat_tokens
 from kubetuna_trial.task2.loading import Loaded, Source, quiet, told
+from kubetuna_trial.task2.lora import lora_targets
 from kubetuna_trial.task2.parameters import Parameters
 from kubetuna_trial.task2.prompts import Prompting
 from kubetuna_trial.task2.scores import forward, one_pass, row_a_node, score_tree
 from kubetuna_trial.wire import say
 
-ATTENTION = ("q_proj", "v_proj")
 PROBE = ("News about A:\n- none\nScore:", "Score:")
-NOTICEABLE = 0.01
+# Of a probability's logarithm: rounding moves it by this much in half precision, and far less in single.
+NOTICEABLE = {torch.float32: 1e-3, torch.float64: 1e-3}
 
 Tokens = Sequence[int]
 
@@ -57,12 +59,9 @@ class Policy:
             self._lay = row_a_node
 
     def tokens(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Their tokens; of a prompt that is too long, the beginning is cut off."""
+        """Their tokens, each prompt's found once."""
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
-        if new:
-            encoded = self.tokenizer(new)["input_ids"]
-            longest = self.prompting.tokens
-            self._known |= {prompt: tokens[-longest:] for prompt, tokens in zip(new, encoded, strict=True)}
+        self._known |= zip(new, encode(self.tokenizer, new, self.prompting), strict=True)
         return [self._known[prompt] for prompt in prompts]
 
     def pieces(self, prompts: Sequence[str]) -> Iterator[tuple[list[int], list[list[int]]]]:
@@ -80,6 +79,9 @@ class Policy:
 
     def _allows_one_pass(self) -> bool:
         """Whether the model heeds a mask of its own for each token, found by comparing with plain passes."""
+        # A convolution over the tokens mixes neighbours whatever the mask says.
+        if any(isinstance(module, torch.nn.Conv1d) for module in self.model.modules()):
+            return False
         window = getattr(self.model.config.get_text_config(), "sliding_window", None)
         if window is not None and window < self.prompting.tokens + len(self.tree.nodes):
             return False
@@ -87,12 +89,12 @@ class Policy:
         for lay in (row_a_node, one_pass):
             self._lay = lay
             try:
-                found.append(self.log_probabilities(PROBE).exp())
+                found.append(self.log_probabilities(PROBE))
             except (RuntimeError, ValueError, IndexError, TypeError) as error:
                 if is_out_of_memory(error) or lay is row_a_node:
                     raise
                 return False
-        return bool((found[0] - found[1]).abs().max() < NOTICEABLE)
+        return bool((found[0] - found[1]).abs().max() < NOTICEABLE.get(self.model.dtype, 0.05))
 
     @torch.no_grad()
     def log_probabilities(self, prompts: Sequence[str], stopped: Callable[[], bool] = lambda: False) -> Tensor:
@@ -135,6 +137,14 @@ class Policy:
     def _switch_dropout(self, on: bool) -> None:
         for module in self._dropouts:
             module.train(on)
+
+
+def encode(tokenizer: Any, prompts: Sequence[str], how: Prompting) -> list[list[int]]:
+    """The tokens of prompts; of one that is too long, the beginning is cut off."""
+    if how.chat:
+        return [chat_tokens(tokenizer, prompt, how) for prompt in prompts]
+    found = tokenizer(list(prompts))["input_ids"] if prompts else []
+    return [tokens[-how.tokens :] for tokens in found]
 
 
 class Stopped(Exception):
@@ -180,12 +190,11 @@ def new_policy(
     per_pass: int,
     prompting: Prompting | None = None,
 ) -> Tuned:
-    """LoRA on the attention's query and value projections, or, where none has that name, on all layers."""
+    """A base model with new LoRA weights."""
     quiet()
     from peft import LoraConfig, get_peft_model
 
-    names = {name.rsplit(".", 1)[-1] for name, _ in loaded.model.named_modules()}
-    targets: Any = list(ATTENTION) if names.issuperset(ATTENTION) else "all-linear"
+    targets = lora_targets(loaded.model, loaded.tokenizer)
     config = LoraConfig(
         r=params.lora_r, lora_alpha=params.lora_alpha, lora_dropout=params.lora_dropout, target_modules=targets,
         bias="none", task_type="CAUSAL_LM", revision=source.revision,

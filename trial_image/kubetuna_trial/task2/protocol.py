@@ -12,7 +12,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from kubetuna_trial.task2.data import EXIT_DAYS, Market
-from kubetuna_trial.task2.prompts import prompt
+from kubetuna_trial.task2.prompts import Prompting
 from kubetuna_trial.task2.rewards import THRESHOLD
 
 
@@ -34,6 +34,8 @@ class Protocol:
     tie_rule: str = "equal scores share the places left"
     version: int = 3
     fold: str | None = None
+    line: str | None = None
+    chat: bool | None = None
 
     @property
     def digest(self) -> str:
@@ -41,8 +43,8 @@ class Protocol:
         return hashlib.sha256(json.dumps(self.fields(), sort_keys=True).encode()).hexdigest()[:16]
 
     def fields(self) -> dict[str, object]:
-        """All that it fixes, by name. Without a fold it has none to name."""
-        return {name: value for name, value in asdict(self).items() if name != "fold" or value is not None}
+        """All that it fixes, by name; what is as usual, or absent, is not named."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def days(self, limit: int | None = None) -> range:
         """The days of decision, or the first ``limit`` of them."""
@@ -61,8 +63,9 @@ class Protocol:
         return [range(start, start + size) for start in starts]
 
 
-def protocol_of(market: Market) -> Protocol:
-    """The protocol on a market's window."""
-    window, fold = market.window, None if market.fold is None else str(market.fold)
-    asked = prompt("TICKER", ["NEWS"], "CLOSE", 10)
-    return Protocol(market.digest, (window.start, window.stop), asked, fold=fold)
+def protocol_of(market: Market, how: Prompting | None = None) -> Protocol:
+    """The protocol on a market's window. What a model is asked is a part of it, how much it reads is not."""
+    window, fold, how = market.window, None if market.fold is None else str(market.fold), how or Prompting()
+    asked = how.question("TICKER", ["NEWS"], "CLOSE", 10)
+    line = None if how.line == Prompting().line else how.line
+    return Protocol(market.digest, (window.start, window.stop), asked, fold=fold, line=line, chat=how.chat or None)

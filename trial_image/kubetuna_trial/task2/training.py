@@ -1,16 +1,18 @@
 """A trial: train, report the model at equal shares of its steps, resume anywhere.
 
 Every trial reports as often, at the same shares of its own ``max_train_steps``, so that a pruner compares like with
-like. A checkpoint follows each report; SIGTERM saves after the step at hand. What is printed twice after a restart
-is equal to the last digit.
+like. A checkpoint follows a report where it takes a small share of the time; SIGTERM saves after the step at hand.
+What is printed twice after a restart is equal to the last digit.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -20,12 +22,16 @@ from kubetuna_trial.task2.evaluation import Judgement, Scores, baselines, joined
 from kubetuna_trial.task2.learning import Learner, Method
 from kubetuna_trial.task2.loading import Loaded, Source
 from kubetuna_trial.task2.parameters import Parameters
-from kubetuna_trial.task2.policy import Policy, Stopped, new_policy
-from kubetuna_trial.task2.prompts import Prompts
+from kubetuna_trial.task2.policy import Policy, Stopped, encode, new_policy
+from kubetuna_trial.task2.prompts import Prompting, Prompts
 from kubetuna_trial.task2.protocol import Protocol, protocol_of
+from kubetuna_trial.task2.room import Room, room_for, shape_of
+from kubetuna_trial.task2.scores import score_tree
 from kubetuna_trial.task2.words import word_scores
 
 Asked = Callable[[], bool]
+# Of the days, one in so many; their longest prompt is nearly that of all.
+SAMPLED, MARGIN = 10, 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,16 @@ class Plan:
     reports: int = 10
     per_pass: int = 64
     method: Method = field(default_factory=Method)
+    prompting: Prompting = field(default_factory=Prompting)
+
+    @property
+    def asking(self) -> Prompting:
+        """How the model is asked, with what is tuned of it."""
+        read = self.params
+        return replace(
+            self.prompting, articles=read.articles, news_days=read.news_days,
+            characters=read.article_characters, tokens=read.prompt_tokens,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +85,21 @@ class Trial:
     """The training of one model. ``report`` is called at each share, ``stopped`` asked after each step."""
 
     def __init__(
-        self, plan: Plan, loaded: Loaded, market: Market, checkpoints: Callable[[str], Checkpoints]
+        self,
+        plan: Plan,
+        loaded: Loaded,
+        market: Market,
+        checkpoints: Callable[[str], Checkpoints],
+        room: Room | None = None,
     ) -> None:
         self.plan, self.market = plan, market
-        self.protocol, self.backend = protocol_of(market), loaded.backend
+        self.protocol, self.backend = protocol_of(market, plan.asking), loaded.backend
         self._checkpoints = checkpoints(configuration(plan, self.protocol, loaded.backend))
-        self.policy = new_policy(loaded, plan.source, plan.params, plan.seed, plan.device, plan.per_pass)
+        per_pass = room.per_pass if room else plan.per_pass
+        self.policy = new_policy(loaded, plan.source, plan.params, plan.seed, plan.device, per_pass, plan.asking)
         self.learner = Learner(self.policy, market, plan.params, plan.method, plan.seed)
+        if room and room.recompute:
+            self.learner.recompute()
         self.reported = 0
         state = self._checkpoints.load()
         if state is not None:
@@ -89,7 +113,7 @@ class Trial:
                 self.train(step, stopped)
                 report(self._report(step, stopped))
                 self.reported = step
-                self.save()
+                self._checkpoints.offer(*self._state())
         except Stopped:
             self.save()
             return False
@@ -129,9 +153,24 @@ class Trial:
         return joined(parts, len(self.protocol.days()) / sum(map(len, blocks)))
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, whatever time it takes."""
+        self._checkpoints.save(*self._state())
+
+    def _state(self) -> tuple[int, dict[str, Any]]:
         number = self.learner.done * (self.plan.reports + 1) + self.reported
-        self._checkpoints.save(number, {"reported": self.reported, "learner": self.learner.state()})
+        return number, {"reported": self.reported, "learner": self.learner.state()}
+
+
+def planned(plan: Plan, market: Market, tokenizer: Any, held: str) -> Room:
+    """How the trial fits into memory, with weights ``held`` so, by a tenth of its prompts. Raises MemoryError."""
+    prompts, days = Prompts(market, plan.params.signal_strength, plan.asking), (*market.train, *market.window)
+    sample = (text for day in days[::SAMPLED] for text in prompts.of_day(day))
+    # One by one: many at once take memory before it is known whether there is any.
+    most = max(len(encode(tokenizer, [text], plan.asking)[0]) for text in sample)
+    longest = min(plan.asking.tokens, math.ceil(MARGIN * most))
+    nodes = len(score_tree(tokenizer, plan.params.signal_strength).nodes)
+    shape = shape_of(plan.source)
+    return room_for(shape, plan.params.lora_r, held, plan.device, longest, nodes, plan.per_pass)
 
 
 def scores(policy: Policy, market: Market, days: range, stopped: Asked = lambda: False) -> Scores:
