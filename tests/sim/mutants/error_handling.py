@@ -9,13 +9,13 @@ MISTAKES = (
         f"{OPERATOR}/kube/api_client.py",
         (
             "429 is tried again",
-            "if code in (408, 429) or code >= 500:",
-            "if code >= 500:",
+            "if code in (408, 429) or code >= 500 or",
+            "if code >= 500 or",
         ),
         (
             "an error of the server's is tried again",
-            "if code in (408, 429) or code >= 500:",
-            "if code in (408, 429):",
+            "if code in (408, 429) or code >= 500 or",
+            "if code in (408, 429) or",
         ),
         (
             "an answer that is cut off is none",
@@ -137,8 +137,8 @@ MISTAKES = (
         f"{OPERATOR}/experiment/run.py",
         (
             "what failed is opened anew",
-            "self._opened, wait = None, self._failed(error)",
-            "wait = self._failed(error)",
+            "            self._close()\n            wait = self._failed(error)",
+            "            wait = self._failed(error)",
         ),
         (
             "what fails is not tried again at once",
@@ -211,8 +211,8 @@ MISTAKES = (
         ),
         (
             "what a look finds is not gone",
-            "        if all(uid_of(pod) in self._told for pod in found):",
-            "        if True:",
+            "        if seen.primary is None or seen.primary.uid in self._told:\n            self._gone",
+            "        if True:\n            self._gone",
         ),
         (
             "trialTimeout ends what hangs",
@@ -254,7 +254,7 @@ MISTAKES = (
         ),
         (
             "a launch that was refused is tried again",
-            "            self._refuse(request, error.message, final=not _passes(error), gated=True)",
+            "            self._refuse(request, self._collection.explained(error), final=not _passes(error), gated=True)",
             "            return",
         ),
         (

@@ -35,6 +35,16 @@ FIXES = (
             '            with _as_unreachable(f"{method} {path}: {response.status}"):\n                data',
             "            if True:\n                data",
         ),
+        (
+            "nothing is written unless the Lease was just renewed",
+            "            if not self._leads():",
+            "            if False:",
+        ),
+        (
+            "a 404 that names no object says nothing of it",
+            " or (code == 404 and not named and _names_object(path)):",
+            ":",
+        ),
     ),
     *within(
         f"{OPERATOR}/experiment/controller.py",
@@ -50,16 +60,16 @@ FIXES = (
         ),
         (
             "what has ended is not opened again",
-            "return _shows_its_end(obj) and",
-            "return False and",
+            "            and _shows_its_end(obj)\n",
+            "            and False\n",
         ),
     ),
     *within(
         f"{OPERATOR}/experiment/run.py",
         (
             "a turn that fails unforeseen is said and tried again",
-            "        except Exception as error:\n            self._opened, wait",
-            "        except StoreError as error:\n            self._opened, wait",
+            "        except Exception as error:\n            self._close()",
+            "        except StoreError as error:\n            self._close()",
         ),
     ),
     *within(
