@@ -254,7 +254,8 @@ MISTAKES = (
         ),
         (
             "a launch that was refused is tried again",
-            "            self._refuse(request, self._collection.explained(error), final=not _passes(error), gated=True)",
+            "            self._refuse(request, self._collection.explained(error), "
+            "final=not _passes(error), gated=True)",
             "            return",
         ),
         (
