@@ -66,9 +66,11 @@ manifests: install
 chaos: install
 	@$(BIN)/python -m tests.chaos --faults $(FAULTS) --seed $(SEED)
 
-# The operator in simulated worlds, seed after seed until one fails; with SEED=N one of them, line by line.
+# The operator in simulated worlds, seed after seed until one fails; with SEED=N one of them, line by line; with
+# COVERAGE=1 what of the operator they reach.
 sim: install
-	@$(BIN)/python -m tests.sim $(if $(filter command environment,$(origin SEED)),--seed $(SEED))
+	@$(BIN)/python -m $(if $(COVERAGE),tests.sim.coverage_report,tests.sim $(if $(filter command \
+	  environment,$(origin SEED)),--seed $(SEED)))
 
 cluster-down:
 	$(BIN)/python -m hack.cluster down

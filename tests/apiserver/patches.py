@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tests.apiserver.failures import Failure
-from tests.apiserver.resources import Object, Resource
+from tests.apiserver.resources import Object, Path, Resource
 
-Path = tuple[str, ...]
 # Fields that say which object is meant; nobody owns them.
 _IDENTITY = {("apiVersion",), ("kind",)} | {
     ("metadata", n) for n in ("name", "namespace", "uid", "resourceVersion")
@@ -68,8 +67,7 @@ def fields_of(resource: Resource, body: Object) -> dict[Path, Any]:
 
 
 def _leaves(resource: Resource, value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    key = resource.key_of(path)
-    if isinstance(value, list) and key is not None:
+    if isinstance(value, list) and (key := resource.key_of(path)) is not None:
         for item in value:
             yield from _leaves(resource, item, (*path, f"{key}={item[key]}"))
     elif isinstance(value, dict) and value:
@@ -90,8 +88,7 @@ def apply(resource: Resource, live: Object, body: Object, gone: frozenset[Path])
 
 
 def _merged(resource: Resource, live: Any, body: Any, path: Path) -> Any:
-    key = resource.key_of(path)
-    if isinstance(body, list) and key is not None:
+    if isinstance(body, list) and (key := resource.key_of(path)) is not None:
         items = {item[key]: item for item in live or []}
         for item in body:
             items[item[key]] = _merged(resource, items.get(item[key]), item, (*path, f"{key}={item[key]}"))

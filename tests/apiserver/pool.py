@@ -1,7 +1,7 @@
 """The server in place of a network: what stands in for urllib3's pool below the official client.
 
-Answers are bytes of HTTP read by the standard library's parser, so that chunks, ends and broken connections reach
-the transport as they do from a real server.
+Answers in pieces are bytes of HTTP read by the standard library's parser, so that chunks, ends and broken
+connections reach the transport as they do from a real server.
 """
 
 from __future__ import annotations
@@ -43,8 +43,10 @@ class Pool:
             answer = self._handle(method, unquote(parts.path), dict(parse_qsl(parts.query)), sent, headers or {})
         except OSError as error:
             raise urllib3.exceptions.ProtocolError("Connection aborted.", error) from error
+        if isinstance(answer.body, bytes):
+            return _whole(answer, answer.body, method)
         silence = timeout.read_timeout if timeout is not None else None
-        socket = cast(Any, _Socket(self._wire(answer, float(silence or 60.0)), answer.body))
+        socket = cast(Any, _Socket(self._wire(answer, answer.body, float(silence or 60.0)), answer.body))
         raw = http.client.HTTPResponse(socket, method=method)
         raw.begin()
         return urllib3.HTTPResponse(
@@ -55,27 +57,29 @@ class Pool:
     def clear(self) -> None:
         """Nothing is kept open."""
 
-    def _wire(self, answer: Response, silence: float) -> Iterator[bytes]:
+    def _wire(self, answer: Response, body: Stream, silence: float) -> Iterator[bytes]:
         head = f"HTTP/1.1 {answer.status} {http.client.responses.get(answer.status, '')}\r\n"
         for name, value in {"Content-Type": answer.content_type, **answer.headers}.items():
             head += f"{name}: {value}\r\n"
-        if isinstance(answer.body, bytes):
-            yield f"{head}Content-Length: {len(answer.body)}\r\n\r\n".encode() + answer.body
-            return
         yield f"{head}Transfer-Encoding: chunked\r\n\r\n".encode()
         while True:
-            piece = answer.body.take()
+            piece = body.take()
             if piece is not None:
                 yield f"{len(piece):x}\r\n".encode() + piece + b"\r\n"
-            elif answer.body.closed:
+            elif body.closed:
                 break
             else:
-                self._wait(answer.body, silence)
+                self._wait(body, silence)
         yield b"0\r\n\r\n"
 
 
+def _whole(answer: Response, body: bytes, method: str) -> urllib3.HTTPResponse:
+    head = {"Content-Type": answer.content_type, "Content-Length": str(len(body)), **answer.headers}
+    return urllib3.HTTPResponse(io.BytesIO(body), head, answer.status, preload_content=False, request_method=method)
+
+
 class _Socket:
-    def __init__(self, pieces: Iterator[bytes], body: bytes | Stream) -> None:
+    def __init__(self, pieces: Iterator[bytes], body: Stream) -> None:
         self._file = _Pieces(pieces, body)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
@@ -83,7 +87,7 @@ class _Socket:
 
 
 class _Pieces(io.RawIOBase):
-    def __init__(self, pieces: Iterator[bytes], body: bytes | Stream) -> None:
+    def __init__(self, pieces: Iterator[bytes], body: Stream) -> None:
         self._pieces, self._body, self._rest = pieces, body, b""
 
     def readable(self) -> bool:
@@ -96,8 +100,7 @@ class _Pieces(io.RawIOBase):
         return count
 
     def close(self) -> None:
-        if isinstance(self._body, Stream):
-            self._body.close()
+        self._body.close()
         super().close()
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 Object = dict[str, Any]
+Path = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Resource:
     """One kind. ``status``: a subresource of its own; ``generation``: counted; ``keyed``: lists that are maps."""
 
@@ -20,7 +22,7 @@ class Resource:
     status: bool = False
     generation: bool = False
     unconditional: bool = True
-    keyed: tuple[tuple[str, str], ...] = (("metadata.ownerReferences", "uid"),)
+    keyed: Mapping[Path, str] = field(default_factory=lambda: _OWNERS)
 
     @property
     def api_version(self) -> str:
@@ -34,10 +36,11 @@ class Resource:
 
     def key_of(self, path: tuple[str, ...]) -> str | None:
         """The field by which the items of a list are told apart; None where the list is one value."""
-        return dict(self.keyed).get(".".join(path))
+        return self.keyed.get(path)
 
 
-_CONDITIONS = (("metadata.ownerReferences", "uid"), ("status.conditions", "type"))
+_OWNERS = {("metadata", "ownerReferences"): "uid"}
+_CONDITIONS = {**_OWNERS, ("status", "conditions"): "type"}
 
 PODS = Resource("", "v1", "pods", "Pod", status=True, keyed=_CONDITIONS)
 EVENTS = Resource("", "v1", "events", "Event")

@@ -108,8 +108,11 @@ class Writes:
 
     def _apply_to(self, target: Target, live: Object, body: Object, query: Query) -> Object:
         resource, uid, manager = target.resource, live["metadata"]["uid"], _manager(target, query)
-        fields, have = patches.fields_of(resource, body), patches.fields_of(resource, live)
-        taken = self._managers.contested(uid, manager, [p for p, value in fields.items() if have.get(p) != value])
+        fields = patches.fields_of(resource, body)
+        taken = self._managers.contested(uid, manager, fields)
+        if taken:
+            have = patches.fields_of(resource, live)
+            taken = {path: who for path, who in taken.items() if have.get(path) != fields[path]}
         if taken and query.get("force") != "true":
             raise patches.conflict_with(taken)
         gone = self._managers.left_out(uid, manager, fields)

@@ -3,15 +3,48 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
+import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import optuna
 
 from tests.sim.story import shorten, tell
-from tests.sim.world import Profile, simulate
+from tests.sim.world import Profile, Verdict, simulate
+
+# Seeds of which a few processes are given at once.
+PART = 200
+
+
+@dataclass
+class Totals:
+    """What a run of many seeds adds up to."""
+
+    seeds: int = 0
+    failed: int = 0
+    faults: int = 0
+    simulated: float = 0.0
+
+    def add(self, verdict: Verdict) -> None:
+        """One more."""
+        self.seeds += 1
+        self.failed += bool(verdict.wrong)
+        self.faults += len(verdict.met) + len(verdict.deeds)
+        self.simulated += verdict.seconds
+
+    def said(self, seconds: float) -> str:
+        """As people read it, after so many seconds."""
+        return (
+            f"{self.seeds} seeds, {self.failed} failed, {self.faults} faults, {self.simulated / 3600:.1f} hours "
+            f"simulated; {self.seeds / seconds * 60:.0f} seeds a minute, {self.faults / seconds:.0f} faults a "
+            f"second, {self.simulated / seconds:.0f} times real time"
+        )
 
 
 def main() -> int:
@@ -22,13 +55,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="replay this one and print its trace")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, help="how many; else until stopped")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="seeds at a time")
     parser.add_argument("--keep-going", action="store_true", help="after a seed that fails go on with the next")
     chosen = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.disable(logging.WARNING)
     if chosen.seed is not None:
         return _replay(chosen.seed)
-    return _run(chosen.first, chosen.seeds, chosen.keep_going)
+    end = sys.maxsize if chosen.seeds is None else chosen.first + chosen.seeds
+    return _run(range(chosen.first, end), chosen.jobs, chosen.keep_going)
 
 
 def _replay(seed: int) -> int:
@@ -38,31 +73,35 @@ def _replay(seed: int) -> int:
     return int(bool(verdict.wrong))
 
 
-def _run(first: int, seeds: int | None, keep_going: bool) -> int:
-    began, seed, totals, failed = time.monotonic(), first, [0, 0.0], 0
-    while seeds is None or seed < first + seeds:
-        verdict = simulate(seed, Profile())
-        totals[0] += len(verdict.met) + len(verdict.deeds)
-        totals[1] += verdict.seconds
-        failed += bool(verdict.wrong)
-        if verdict.wrong and not keep_going:
-            print(f"\n{tell(shorten(verdict, Profile()))}")
-            return 1
-        if verdict.wrong:
-            print(f"\nseed {seed}: {verdict.wrong[0]}")
-        seed += 1
-        _progress(seed - first, failed, totals, time.monotonic() - began)
-    print()
-    return int(failed > 0)
+def _run(seeds: range, jobs: int, keep_going: bool) -> int:
+    began, totals, failed = time.monotonic(), Totals(), None
+    with judged(seeds, jobs) as verdicts:
+        for verdict in verdicts:
+            totals.add(verdict)
+            if sys.stdout.isatty():
+                print(f"\r{totals.said(time.monotonic() - began)} ", end="", flush=True)
+            if verdict.wrong:
+                failed = verdict
+                print(f"\nseed {verdict.seed}: {verdict.wrong[0]}", flush=True)
+                if not keep_going:
+                    break
+    print(f"\r{totals.said(time.monotonic() - began)}")
+    if failed is not None and not keep_going:
+        print(tell(shorten(failed, Profile())))
+    return int(failed is not None)
 
 
-def _progress(count: int, failed: int, totals: list[float], seconds: float) -> None:
-    print(
-        f"\r{count} seeds, {failed} failed, {totals[0]:.0f} faults, {totals[1] / 3600:.1f} simulated hours, "
-        f"{count / seconds * 60:.0f} seeds a minute ",
-        end="",
-        flush=True,
-    )
+@contextmanager
+def judged(seeds: range, jobs: int) -> Iterator[Iterable[Verdict]]:
+    """The verdicts in the order of their seeds, ``jobs`` worlds at a time, each in a process of its own."""
+    judge = functools.partial(simulate, profile=Profile())
+    if jobs == 1:
+        yield map(judge, seeds)
+        return
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        # A pool takes up all that it is given at once, so it is given a part.
+        parts = (seeds[at : at + PART] for at in range(0, len(seeds), PART))
+        yield (verdict for part in parts for verdict in pool.imap(judge, part))
 
 
 if __name__ == "__main__":

@@ -19,15 +19,24 @@ class Actor:
     """``due`` tells when its next step is, in seconds of the world's clock.
 
     ``process``: of which it is a part. ``alone``: it shares locks with others of its process, so that in the midst
-    of another one's step it would wait.
+    of another one's step it would wait. ``foreign``: others decide when it is due, not its own process alone.
     """
 
     name: str
     due: Callable[[], float]
     step: Callable[[], object]
-    process: object = None
+    process: Any = None
     alone: bool = False
+    foreign: bool = False
     busy: bool = False
+    # When it is due, as long as its process does nothing.
+    known: float | None = None
+
+    def next(self, now: float) -> float:
+        """When its next step is; asked anew at that moment, since a queue may find then that it waited in vain."""
+        if self.known is None or self.foreign or self.known <= now:
+            self.known = self.due()
+        return self.known
 
 
 class Beside(Executor):

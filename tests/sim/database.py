@@ -70,6 +70,8 @@ class Database:
     """One world's database. It lives as long as this object."""
 
     def __init__(self) -> None:
+        # Closed in words only: to open one and read all definitions takes longer than most transactions.
+        self._free: list[sqlite3.Connection] = []
         self._folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
         self._path = Path(self._folder.name) / "study.db"
         self._kept = sqlite3.connect(self._path)
@@ -78,9 +80,13 @@ class Database:
     def engine(self, passing: Passing) -> Engine:
         """What a process connects with."""
         engine = open_engine(f"sqlite:///{self._path}")
-        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
-        event.listen(engine, "do_connect", lambda *_: passing("connect"))
         commit = engine.dialect.do_commit
+
+        def do_connect(dialect: Any, _record: Any, args: Any, named: Any) -> sqlite3.Connection:
+            passing("connect")
+            return self._free.pop() if self._free else self._opened(dialect.connect(*args, **named))
+
+        event.listen(engine, "do_connect", do_connect)
 
         def do_commit(connection: Any) -> None:
             passing("commit")
@@ -88,7 +94,18 @@ class Database:
             passing("committed")
 
         engine.dialect.do_commit = do_commit  # type: ignore[method-assign]
+        engine.dialect.do_close = self._close  # type: ignore[method-assign]
         return engine
+
+    def _opened(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    def _close(self, connection: Any) -> None:
+        if connection.in_transaction:
+            connection.close()
+        else:
+            self._free.append(connection)
 
     def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Look into the tables, past every fault."""
@@ -111,5 +128,6 @@ class Database:
 
     def close(self) -> None:
         """Its end."""
-        self._kept.close()
+        for connection in (*self._free, self._kept):
+            connection.close()
         self._folder.cleanup()

@@ -288,7 +288,8 @@ class Process:
             with suppress(Killed):
                 step()
 
-        return Actor(f"{self.name} {name}", due, guarded, self, alone)
+        # What a watch delivers comes from the server.
+        return Actor(f"{self.name} {name}", due, guarded, self, alone, foreign=name == "network")
 
     def _look(self) -> None:
         """Try for the lease, or keep it."""

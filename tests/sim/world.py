@@ -99,9 +99,9 @@ class World:
             self.cluster.server.writes.create(Target(EXPERIMENTS, NAMESPACE), self._experiment(name), {})
         self.fate.draw(profile.deeds, TROUBLE_SECONDS)
         self._actors = [
-            Actor("nodes", lambda: self.nodes.due, self.nodes.step),
-            Actor("fate", lambda: self.fate.due, lambda: self.says("FATE", self.fate.step())),
-            Actor("controllers", self._controllers_due, self._control),
+            Actor("nodes", lambda: self.nodes.due, self.nodes.step, foreign=True),
+            Actor("fate", lambda: self.fate.due, lambda: self.says("FATE", self.fate.step()), foreign=True),
+            Actor("controllers", self._controllers_due, self._control, foreign=True),
         ]
         self._dirty = self.clock.time
         self.cluster.server.objects.listen(lambda _: setattr(self, "_dirty", self.clock.time + 0.1))
@@ -143,9 +143,10 @@ class World:
         while not self.oracles.found:
             now, ready, soonest = self.clock.time, [], NEVER
             for actor in self._all():
-                if self._may(actor):
-                    due = actor.due()
-                    soonest = min(soonest, due)
+                if not self._depth or self._may(actor):
+                    due = actor.next(now)
+                    if due < soonest:
+                        soonest = due
                     if due <= now:
                         ready.append(actor)
             if ready:
@@ -166,6 +167,7 @@ class World:
             actor.step()
         finally:
             actor.busy = False
+            _ask_anew(actor.process)
         self.oracles.check_runs()
 
     def rest(self, process: object, seconds: float, frozen: bool) -> None:
@@ -173,6 +175,7 @@ class World:
         if self._depth >= DEEPEST:
             return
         self._depth += 1
+        _ask_anew(process)
         stopped = self._frozen if frozen else self._interrupted
         stopped.append(process)
         try:
@@ -244,6 +247,12 @@ class World:
         """The trials of an Experiment."""
         known = next(k for k in self.oracles.known.values() if k.name == name)
         return {trial.number: trial for trial in self.oracles.trials(known)}
+
+
+def _ask_anew(process: Any) -> None:
+    """What a process did may change when its actors are due."""
+    for actor in process.actors if process is not None else ():
+        actor.known = None
 
 
 def simulate(seed: int, profile: Profile, only: frozenset[Moment] | None = None) -> Verdict:

@@ -38,6 +38,7 @@ class WorkQueue(Generic[K]):
         most: int = 1,
     ) -> None:
         self.name, self._clock, self._group, self._most = name, clock, group, most
+        self._adds, self._depth = QUEUE_ADDS.labels(name), QUEUE_DEPTH.labels(name)
         self._condition = threading.Condition()
         self._ready: dict[K, float] = {}
         self._later: list[tuple[float, int, K]] = []
@@ -51,7 +52,7 @@ class WorkQueue(Generic[K]):
     def add(self, key: K, delay: float = 0.0) -> None:
         """Put a key in, after ``delay`` seconds; where it waits already the earlier moment counts."""
         with self._condition:
-            QUEUE_ADDS.labels(self.name).inc()
+            self._adds.inc()
             if delay > 0:
                 self._wait_until(key, self._clock() + delay)
             else:
@@ -64,7 +65,7 @@ class WorkQueue(Generic[K]):
             self._again.add(key)
         else:
             self._ready.setdefault(key, self._clock())
-        QUEUE_DEPTH.labels(self.name).set(len(self._ready))
+        self._depth.set(len(self._ready))
 
     def _wait_until(self, key: K, due: float) -> None:
         if key not in self._ready and due < self._due.get(key, float("inf")):
@@ -89,7 +90,7 @@ class WorkQueue(Generic[K]):
                 return None
             now = self._clock()
             QUEUE_WAIT.labels(self.name).observe(now - self._ready.pop(key))
-            QUEUE_DEPTH.labels(self.name).set(len(self._ready))
+            self._depth.set(len(self._ready))
             self._working[key] = now
             return key
 
@@ -101,6 +102,8 @@ class WorkQueue(Generic[K]):
 
     def _next(self) -> K | None:
         """The first that is ready and whose group may have another one in work."""
+        if not self._ready:
+            return None
         busy = Counter(map(self._group, self._working))
         return next((key for key in self._ready if busy[self._group(key)] < self._most), None)
 

@@ -148,8 +148,8 @@ class Trial:
 
     def judge_share(self, stopped: Asked = lambda: False) -> Judgement:
         """The model as it is now, by the days of a report before the last, on the whole window's scale."""
-        blocks, asked = self.protocol.reported(), lambda day: scores(self.policy, self.market, day, stopped)
-        parts = [judge(asked(days), self.market, self.protocol, days) for days in blocks]
+        blocks = self.protocol.reported()
+        parts = [self.judge(days, stopped) for days in blocks]
         return joined(parts, len(self.protocol.days()) / sum(map(len, blocks)))
 
     def save(self) -> None:
