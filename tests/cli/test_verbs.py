@@ -64,8 +64,9 @@ def test_a_binary_or_missing_file_is_refused_in_words(small: Runner) -> None:
 
 
 def test_every_example_can_run(small: Runner) -> None:
-    found = sorted(EXAMPLES.glob("*.yaml"))
-    assert found
+    # One holds the volumes of another.
+    found = [path for path in sorted(EXAMPLES.glob("*.yaml")) if "kind: Experiment" in path.read_text()]
+    assert len(found) > 5
     for path in found:
         assert "can run" in small.call("plan", str(path))
 
