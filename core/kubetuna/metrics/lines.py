@@ -85,22 +85,27 @@ class LineReader:
         self._marks = (*_written((*metrics, *marks_of(filters))), b"outcome", b"series", b"protocol", b"\\u")
         self._default = default_filter(metrics)
         self._filters = tuple(compile_filter(text) for text in filters)
+        # Whether the last line announced one of the program, which tells what it does and not what came of it.
+        self.quotes_next = False
 
     def read(self, line: bytes) -> Record | None:
         """What the line reports, or None. Never raises, whatever the bytes."""
         if b"\r" in line or b"\x1b" in line or b"\b" in line or len(line) > LINE_LIMIT:
             line = shown(line)
+        quoted, self.quotes_next = self.quotes_next and line[:2] == b"  ", _quotes_next(line)
         for mark in self._marks:
             if mark in line:
-                return self._parse(line.decode("utf-8", "replace"))
+                return self._parse(line.decode("utf-8", "replace"), quoted)
         return None
 
-    def _parse(self, text: str) -> Record | None:
+    def _parse(self, text: str, quoted: bool) -> Record | None:
         report = None
         if "{" in text:
             for found in objects(text):
                 report = found if self._speaks(found) else report
-        return self._from_filters(text) if report is None else self._from_object(report)
+        if report is None:
+            return None if quoted else self._from_filters(text)
+        return self._from_object(report)
 
     def _speaks(self, found: Mapping[str, Any]) -> bool:
         return not _SPOKEN.isdisjoint(found) or not self._known.isdisjoint(found)
@@ -131,6 +136,11 @@ class LineReader:
     def _reported(self, pairs: Iterable[tuple[str, str]]) -> Record | None:
         known = [(name, value) for name, value in pairs if name in self._known]
         return _metric_line(None, known, text=True) if known else None
+
+
+def _quotes_next(line: bytes) -> bool:
+    """Whether a warning or a traceback quotes the program on the line after this one."""
+    return b"Warning: " in line or (b'", line ' in line and b'File "' in line)
 
 
 def _written(names: Iterable[str]) -> Iterable[bytes]:
