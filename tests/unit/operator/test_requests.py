@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from kubetuna.errors import KubetunaError, RequestRefused, SpecError, StudyNotFound
 from kubetuna_operator import ANNOTATION_REQUEST
 from kubetuna_operator.backend import ClusterBackend
-from kubetuna_operator.experiment.requests import AT_ONCE, requests_of
+from kubetuna_operator.experiment.requests import AT_ONCE, AnsweredRequests, requests_of
 from kubetuna_operator.experiment.status_writer import follows
 from kubetuna_operator.kube.api_client import Refused
+from kubetuna_operator.kube.objects import Owner
 from tests.apiserver.cluster import NAMESPACE
 from tests.apiserver.failures import forbidden
 from tests.apiserver.lab import SMALL, Lab, curve, hangs
@@ -150,6 +152,26 @@ def test_the_same_id_is_a_new_request_once_the_old_one_was_taken_away(lab: Lab) 
         ask(lab, mine=f"stop {number}")
         lab.until(lambda number=number: lab.trials()[number].outcome == "Stopped")
         lab.until(lambda: not asked(lab))
+
+
+def test_a_request_stays_written_until_its_answer_is_stored(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator that dies before the commit has done nothing, and the next one must find the request."""
+    context = lab.by_hand().context
+    lab.apply(maxTrialCount=1)
+    ask(lab, mine="stop 0")
+    metadata = lab.api.get(SMALL)["metadata"]
+    steering = SimpleNamespace(answered=lambda request, line: True)
+    study: Any = SimpleNamespace(pending=1, steering=steering)
+    owner = Owner(NAMESPACE, "small", metadata["uid"])
+    answered = AnsweredRequests(context, owner, study, lambda: {"mine": "stop 0"})
+    deferred: list[Any] = []
+    monkeypatch.setattr(context.deferred, "later", lambda key, write: deferred.append(write))
+    answered.remove()
+    assert not deferred
+    study.pending = 0
+    answered.remove()
+    deferred.pop()()
+    assert asked(lab) == {}
 
 
 def test_what_is_written_over_an_answered_request_is_another_one(lab: Lab) -> None:
