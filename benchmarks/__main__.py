@@ -17,7 +17,10 @@ from rich.table import Table
 from benchmarks.measure import Row, say
 
 # Each is a module with ``rows(quick) -> list[Row]``.
-NAMES = ("store", "control", "turns", "logs", "market", "news", "pruning", "pruners", "results", "concurrency")
+NAMES = (
+    *("store", "control", "turns", "logs", "market", "news", "pruning", "pruners", "results", "concurrency"),
+    "search",
+)
 # These need a cluster or a GPU, so they run only when they are named.
 ON_REQUEST = ("cluster", "gpu")
 

@@ -67,21 +67,22 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
 
 
 def best(name: str, seed: int) -> float:
-    """The best of 20 trials: eight at random, the same for all, and then the sampler's."""
+    """The best of 24 trials: eight at random, the same for all, and then the sampler's."""
     space: dict[str, BaseDistribution] = dict.fromkeys("abc", UNIT)
     study = optuna.create_study(sampler=RandomSampler(seed=seed))
-    for number in range(20):
+    for number in range(24):
         if number >= 8:
             # Ours keeps nothing between proposals, and is made anew for each, as it is in an experiment.
             study.sampler = SAMPLERS[name](100 * seed + number) if number == 8 or name == "ours" else study.sampler
         trial = study.ask(space)
         study.tell(trial, bowl(trial.params))
-    return max(study.best_value, 1e-4)
+    # Values reach up to 3: nearer than a thousandth is the bottom.
+    return max(study.best_value, 2e-3)
 
 
 def test_it_finds_as_good_a_point_as_optunas_of_a_smooth_function() -> None:
     torch.set_num_threads(1)
     with one_thread():
         mean = {name: statistics.mean(math.log(best(name, seed)) for seed in range(2)) for name in SAMPLERS}
-    assert abs(mean["ours"] - mean["theirs"]) < math.log(4)
+    assert abs(mean["ours"] - mean["theirs"]) < math.log(1.5)
     assert max(mean["ours"], mean["theirs"]) - mean["chance"] < math.log(1 / 5)
