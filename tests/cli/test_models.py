@@ -41,6 +41,7 @@ def test_the_winner_is_trained_to_what_it_reached_and_judged(tuned: Runner) -> N
     assert "checkpoints" not in left
     card = (tuned.folder / "model" / "README.md").read_text()
     assert "safetensors" in card and best["study"] in card and best["protocol"] in card
+    assert "majority, then advantage, then keep" in card and "numpy" in card
     made = (tuned.folder / "model" / "ensemble.safetensors").stat().st_mtime_ns
     tuned.call("train", FOLDER, "--save-path", "model", timeout=600)
     assert (tuned.folder / "model" / "ensemble.safetensors").stat().st_mtime_ns == made, "it was trained already"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import resource_units
 from kubetuna.local.slots import slots_of
 from kubetuna.parsing.parse import parse_experiment
+from kubetuna.terminal import differences
 from tests.local.runs import experiment
 
 
@@ -44,3 +46,11 @@ def test_what_only_an_init_container_asks_for_is_not_taken_on_one_machine() -> N
     pod["initContainers"] = [{"name": "prepare", "resources": {"limits": {"nvidia.com/gpu": 8}}}]
     spec = parse_experiment(document)
     assert (slots_of(spec, 8, ("0", "1")).each, resource_units(spec)) == (2, 9.0)
+
+
+def test_gpus_that_would_stand_idle_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asking(**{"nvidia.com_gpu": 1})
+    for devices, told in (("0123", True), ("0", False), ("", False)):
+        monkeypatch.setattr(differences, "machine_devices", lambda found=devices: tuple(found))
+        said = "\n".join(differences.differences(replace(asked, parallel=2)))
+        assert ("4 GPUs have room for 4 trials at a time; parallelTrialCount is 2" in said) is told

@@ -15,7 +15,10 @@ from kubetuna.study.record import StudyRecord
 from kubetuna.trials.environment import trial_seed
 from kubetuna.trials.records import TrialRecord
 
-PACKAGES = ("kubetuna", "kubetuna-trial", "optuna", "torch")
+PACKAGES = (
+    "kubetuna", "kubetuna-trial", "optuna", "torch", "numpy", "safetensors", "transformers", "tokenizers", "peft",
+    "bitsandbytes",
+)  # fmt: skip
 
 
 def best_trial(seen: StudyRecord) -> TrialRecord:

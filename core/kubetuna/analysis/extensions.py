@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from kubetuna.analysis.report.chart import Section
@@ -48,8 +49,8 @@ class Extension:
         """Lines after a run, about the best trial's metrics."""
         return ()
 
-    def card(self, task: str) -> Mapping[str, str]:
-        """Sections of a model card by title: how to load a model of this task, and its limits."""
+    def card(self, task: str, folder: Path) -> Mapping[str, str]:
+        """Sections of the card of a model in a folder: how it decides, how to load it, and its limits."""
         return {}
 
 
@@ -90,6 +91,6 @@ def closing_of(metrics: Mapping[str, float]) -> list[str]:
     return list(chain.from_iterable(one.closing(metrics) for one in extensions()))
 
 
-def card_of(task: str) -> dict[str, str]:
+def card_of(task: str, folder: Path) -> dict[str, str]:
     """What domains say in a model card."""
-    return {title: text for one in extensions() for title, text in one.card(task).items()}
+    return {title: text for one in extensions() for title, text in one.card(task, folder).items()}

@@ -88,7 +88,12 @@ def _draw(axis: Any, chart: Chart) -> None:
         _scale(axis, name, chart.layout.get(f"{name}axis", {}))
     axis.grid(alpha=0.3)
     if chart.layout.get("showlegend", True):
-        axis.legend(fontsize=8)
+        # Below the axes, where it covers nothing.
+        axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=3, frameon=False)
+    if chart.note:
+        axis.annotate(
+            chart.note, (1, 0), (-4, 4), "axes fraction", textcoords="offset points", ha="right", fontsize=8
+        )
 
 
 def _style(trace: Mapping[str, Any], colours: Mapping[str, str]) -> dict[str, Any]:

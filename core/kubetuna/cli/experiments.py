@@ -109,12 +109,16 @@ def status(study: Study, json: JsonOption = False) -> None:
 
 
 @of_study
-def trials(study: Study, json: JsonOption = False) -> None:
+def trials(
+    study: Study,
+    wide: Annotated[bool, typer.Option("--wide", help="Show parameters whole, over several lines.")] = False,
+    json: JsonOption = False,
+) -> None:
     """List every trial with its parameters, state and values."""
     from kubetuna.terminal.tables import trials_table
 
     seen = study.read()
-    show(json, [t.as_json() for t in seen.trials], trials_table(seen.spec, seen.trials))
+    show(json, [t.as_json() for t in seen.trials], trials_table(seen.spec, seen.trials, wide))
 
 
 @of_study

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from kubetuna.analysis.extensions import Extension
@@ -10,6 +11,7 @@ from kubetuna.analysis.report.chart import Section
 from kubetuna.analysis.report.checks import Check
 from kubetuna.analysis.report.view import View
 from kubetuna.experiment.model import Experiment
+from kubetuna.files import read_object
 from kubetuna.finrl.baselines import baseline_checks, closing_lines, folds_checks, looks_checks, test_checks
 from kubetuna.finrl.fold_results import walk_of
 from kubetuna.finrl.sections import folds_section, test_section
@@ -75,9 +77,32 @@ class Contest(Extension):
         """The best trial against the baselines."""
         return closing_lines(metrics)
 
-    def card(self, task: str) -> Mapping[str, str]:
-        """How to load a model without kubetuna, and its limits."""
-        return {"loading": LOADING[task], "limits": LIMITS[task]} if task in LOADING else {}
+    def card(self, task: str, folder: Path) -> Mapping[str, str]:
+        """How a model decides, how to load it without kubetuna, and its limits."""
+        if task not in LOADING:
+            return {}
+        return {"decides": _decides(task, folder), "loading": LOADING[task], "limits": LIMITS[task]}
+
+
+def _decides(task: str, folder: Path) -> str:
+    """What its weights alone do not say, from what the trainer wrote beside them."""
+    path = folder / ("ensemble.json" if task == "task1" else "adapter/trial.json")
+    note = read_object(path) if path.exists() else {}
+    tie = dict(note.get("protocol") or {}).get("tie_rule", "not told")
+    if task == "task1":
+        return (
+            f"Each member votes for the action that it values most, every {note.get('step_gap', '?')} s, and the "
+            f"most votes win ({tie}). An action moves the position by one of {note.get('max_position', '?')} units."
+        )
+    scale = dict(note.get("parameters") or {}).get("signal_strength", "?")
+    asked = dict(note.get("prompting") or {})
+    prompt = f"{asked.get('template', 'not told')}\n{asked.get('answer', '')}".strip()
+    chat = "in the model's own form of a chat" if asked.get("chat") else "as plain text"
+    return (
+        f"A score is the most probable whole number from -{scale} to {scale}; no other answer is looked at. In "
+        f"trading, {tie}. It is asked {chat}, the newest {asked.get('articles', '?')} articles of "
+        f"{asked.get('news_days', '?')} days in place of `{{news}}`:\n\n````\n{prompt}\n````"
+    )
 
 
 EXTENSION = Contest()

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from kubetuna.experiment.model import Experiment
-from kubetuna.experiment.resources import pod_spec, pods_per_trial, primary_of
+from kubetuna.experiment.resources import gpus, pod_spec, pods_per_trial, primary_of
 from kubetuna.experiment.units import count
+from kubetuna.local.slots import machine_cores, machine_devices, slots_of
 
 SHOWN = 5
 
@@ -21,7 +22,18 @@ def differences(spec: Experiment) -> tuple[str, ...]:
     """A sentence each; none of what a template leaves out."""
     trial, primary = spec.template.trial_spec, primary_of(spec.template.trial_spec, spec.template.primary_container)
     pod = pod_spec(trial, spec.template.primary_container)
-    return (*_of_container(primary), *_of_pod(pod, primary), *_of_others(spec))
+    return (*_of_container(primary), *_of_pod(pod, primary), *_of_others(spec), *_of_gpus(spec))
+
+
+def _of_gpus(spec: Experiment) -> Iterator[str]:
+    """GPUs that would stand idle."""
+    devices = machine_devices()
+    room = slots_of(spec, machine_cores(), devices).count if 0 < gpus(spec) <= len(devices) else 0
+    if room > spec.parallel:
+        yield (
+            f"this machine's {count(len(devices), 'GPU')} have room for {count(room, 'trial')} at a time; "
+            f"parallelTrialCount is {spec.parallel}"
+        )
 
 
 def _of_container(container: Mapping[str, Any]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -113,12 +114,12 @@ def _saved(spec: Experiment, saved: Mapping[str, Any]) -> str:
     return f"about {count(saved['steps'], 'step')}, {_hours(saved)} ({count(saved['trials'], 'trial')} pruned)"
 
 
-def trials_table(spec: Experiment, trials: Sequence[TrialRecord]) -> Table:
-    """A row a trial."""
+def trials_table(spec: Experiment, trials: Sequence[TrialRecord], wide: bool = False) -> Group:
+    """A row a trial, its parameters on one line as far as they fit, or whole; then what is to be said of trials."""
     table = Table(title=clean(f"Trials of {spec.name}"), title_justify="left")
     for name in ("trial", "state", "outcome", *(o.metric for o in spec.objectives), "steps", "tries"):
         table.add_column(clean(name), justify="left" if name in ("state", "outcome") else "right")
-    table.add_column("parameters", overflow="fold")
+    table.add_column("parameters", overflow="fold" if wide else "ellipsis", no_wrap=not wide)
     for trial in trials:
         values = trial.values or (None,) * len(spec.objectives)
         named = zip(spec.objectives, values, strict=False)
@@ -129,9 +130,10 @@ def trials_table(spec: Experiment, trials: Sequence[TrialRecord]) -> Table:
             *("" if v is None else number(v) + _spread(trial, o.metric) for o, v in named),
             str(len(trial.steps)),
             str(len(trial.attempts)),
-            clean(parameters(trial.params) + "".join(f"  [{note}]" for note in _notes(trial))),
+            clean(parameters(trial.params)),
         )
-    return table
+    notes = [clean(f"trial {t.number}: {'; '.join(said)}") for t in trials if (said := _notes(t))]
+    return Group(table, *notes, *(() if wide else ("--wide shows parameters whole, --json everything",)))
 
 
 def _spread(trial: TrialRecord, metric: str) -> str:

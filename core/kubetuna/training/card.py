@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kubetuna.analysis.extensions import card_of, task_of
@@ -14,9 +15,9 @@ from kubetuna.study.record import StudyRecord
 ELSEWHERE = "See the trainer of the experiment."
 
 
-def model_card(seen: StudyRecord, record: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
-    """The card in Markdown."""
-    words = card_of(task_of(seen.spec))
+def model_card(seen: StudyRecord, record: Mapping[str, Any], metrics: Mapping[str, float], folder: Path) -> str:
+    """The card of the model in a folder, in Markdown."""
+    words = card_of(task_of(seen.spec), folder)
     params = "\n".join(f"| {_cell(n)} | {_cell(scalar(v))} |" for n, v in record["params"].items())
     figures = "\n".join(f"| {_cell(n)} | {v:.6g} |" for n, v in metrics.items())
     changed = record["params"] != record["best_params"]
@@ -31,6 +32,7 @@ def model_card(seen: StudyRecord, record: Mapping[str, Any], metrics: Mapping[st
         f"## Figures on validation data\n\nChosen on these data, so they flatter. Protocol of evaluation: "
         f"`{record.get('protocol') or 'not told'}`.\n\n| figure | value |\n|---|---|\n{figures}",
         f"## Whether to believe it\n\n{_belief(seen)}",
+        *([f"## How it decides\n\n{words['decides']}"] if words.get("decides") else []),
         f"## Loading it\n\n{words.get('loading', ELSEWHERE)}",
         f"## Limits\n\n{words.get('limits', ELSEWHERE)} No advice to invest.",
         f"## Versions\n\n{versions}; {record['machine']}.",

@@ -100,7 +100,7 @@ def _train_one(seen: StudyRecord, trial: TrialRecord, request: TrainingRequest, 
     record["protocol"] = curve.protocol or record["protocol"]
     metrics = {**curve.metrics, **_own_metrics(request.folder)}
     write_whole(request.folder / "curve.csv", _curve_csv(curve))
-    write_whole(request.folder / "README.md", model_card(seen, record, metrics))
+    write_whole(request.folder / "README.md", model_card(seen, record, metrics, request.folder))
     write_json(path, {**record, "metrics": metrics, "finished": True})
     shutil.rmtree(request.folder / "checkpoints", ignore_errors=True)
     return Trained(request.folder, request.seed, metrics, record["protocol"])

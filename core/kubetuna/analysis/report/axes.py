@@ -19,7 +19,12 @@ class ValueAxis(NamedTuple):
     """The axis of an objective, with a note on the values outside of what it shows at first."""
 
     layout: dict[str, Any]
-    note: str = ""
+    outside: str = ""
+
+    @property
+    def note(self) -> str:
+        """For a page, where the rest can be seen too."""
+        return f" {self.outside}. Double-click the chart to see all." if self.outside else ""
 
 
 def value_axis(objective: Objective, values: Sequence[float]) -> ValueAxis:
@@ -39,4 +44,4 @@ def value_axis(objective: Objective, values: Sequence[float]) -> ValueAxis:
     pad = (limit - best) * 0.05
     shown = sorted((sign * (best - pad), sign * (limit + pad)))
     outside = count(sum(1 for v in ordered if v > limit), "far worse value")
-    return ValueAxis({**layout, "range": shown}, f" Beyond the axis: {outside}. Double-click the chart to see all.")
+    return ValueAxis({**layout, "range": shown}, f"Beyond the axis: {outside}")

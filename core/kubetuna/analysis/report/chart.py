@@ -19,12 +19,16 @@ HEAD_LIMIT = 28
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart; ``alt`` says in a sentence what it shows, to anyone who cannot see it."""
+    """One chart; ``alt`` says in a sentence what it shows, to anyone who cannot see it.
+
+    ``note`` is what a picture of it has to say, where nothing can be clicked.
+    """
 
     alt: str
     data: Sequence[Mapping[str, Any]]
     layout: Mapping[str, Any]
     height: int = HEIGHT
+    note: str = ""
 
     @property
     def traces(self) -> list[Mapping[str, Any]]:

@@ -46,7 +46,7 @@ def _chart(view: View, index: int) -> tuple[Chart, str]:
     steps = {"dtick": 1} if view.trials[-1].number < 10 else {}
     layout = {"xaxis": {"title": {"text": "trial"}, **steps}, "yaxis": axis.layout}
     alt = f"Values of {objective.metric} ({objective.better_word}) by trial, with the best so far as a line."
-    return Chart(alt, data, layout), axis.note
+    return Chart(alt, data, layout, note=axis.outside), axis.note
 
 
 def marks(view: View, kind: Kind, trials: Sequence[TrialRecord], y: int, x: int | None = None) -> dict[str, Any]:

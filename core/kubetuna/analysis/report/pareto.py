@@ -53,7 +53,8 @@ def _chart(view: View, shown: Sequence[TrialRecord], pair: tuple[int, int]) -> t
     for axis, objective in zip(layout, objectives, strict=True):
         layout[axis] = {**layout[axis], "title": {"text": f"{label(objective.metric)} ({objective.better_word})"}}
     alt = f"{' against '.join(o.metric for o in objectives)}; {len(view.winners)} trials on the Pareto front."
-    return Chart(alt, data, layout, 440), x_axis.note or y_axis.note
+    outside = x_axis.outside or y_axis.outside
+    return Chart(alt, data, layout, 440, outside), x_axis.note or y_axis.note
 
 
 def _steps(view: View, pair: tuple[int, int]) -> dict[str, Any]:

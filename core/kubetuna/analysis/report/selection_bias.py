@@ -17,7 +17,8 @@ CURVE_POINTS = 250
 
 LEAD = (
     "Among enough trials, one looks good by chance. These figures show whether the best trial is better than that, "
-    "from the returns that each finished trial printed."
+    "from the returns that each finished trial printed. A ratio is per printed return: where a trainer sums "
+    "neighbours before it prints them, as the shipped ones do, it is larger here than in the trainer's own metric."
 )
 
 
@@ -63,7 +64,7 @@ def _ratios(luck: Luck) -> Chart:
     ]
     layout = {
         "xaxis": {"title": {"text": "trial"}, "range": ends},
-        "yaxis": {"title": {"text": "Sharpe ratio per return"}},
+        "yaxis": {"title": {"text": "Sharpe ratio per printed return"}},
     }
     alt = (
         f"Sharpe ratios of {len(luck.ratios)} trials; the best is {number(luck.found.ratio)} "
