@@ -103,6 +103,8 @@ GOOD: dict[str, Mapping[str, Any]] = {
     "an init container with a GPU": {
         f"{TRIAL}.spec.initContainers": [{"name": "a", "resources": {"limits": {"nvidia.com/gpu": 1}}}]
     },
+    "a normal distribution": {SPACE: {"min": 1, "max": 9, "distribution": "logNormal"}},
+    "Katib's hyperband": _settings("hyperband", r_l="9", resource_name="x", eta="3"),
     "numbers as text": {SPACE: {"min": "1e-6", "max": "0.001", "distribution": "logUniform"}},
     "numbers in YAML 1.1's own way": {SPACE: {"min": 1e-6, "max": 0.5}, "spec.budget": {"trialTimeout": 90}},
     "a list of every type": _kind("categorical", list=["a", 2, 2.5, True]),
@@ -425,6 +427,11 @@ BAD: dict[str, Bad] = {
     "lowest above highest": Bad({SPACE: {"min": 2, "max": 1}}, f"{SPACE}.max", server=False),
     "a bound that is no number": Bad({f"{SPACE}.max": "large"}, f"{SPACE}.max", server=False),
     "an infinite bound": Bad({f"{SPACE}.max": ".inf"}, f"{SPACE}.max", server=False),
+    "hyperband over nothing": Bad(
+        _settings("hyperband", r_l="9", resource_name="y"),
+        "spec.algorithm.algorithmSettings[1].value",
+        server=False,
+    ),
     "the logarithm of zero": Bad({f"{SPACE}.distribution": "logUniform"}, f"{SPACE}.min", server=False),
     "half an integer": Bad(_kind("int", min=0.5, max=3), f"{SPACE}.min", server=False),
     "a step of zero": Bad({f"{SPACE}.step": 0}, f"{SPACE}.step", server=False),

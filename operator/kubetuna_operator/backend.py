@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from kubernetes import config
 
 from kubetuna.errors import KubetunaError, StudyNotFound
-from kubetuna.parsing.parse import parse_experiment
+from kubetuna.parsing.parse import KATIB, parse_experiment
 from kubetuna.parsing.warm_start import named_point
 from kubetuna.planning.status import Moment, render
 from kubetuna.study.record import StudyRecord
@@ -24,11 +24,14 @@ from kubetuna.trials.requests import parse_request
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna_operator import ANNOTATION_REQUEST, LABEL_ATTEMPT, LABEL_EXPERIMENT, LABEL_TRIAL
 from kubetuna_operator.kube.api_client import Api, Refused, collection
-from kubetuna_operator.kube.objects import mapping, mappings, whole
+from kubetuna_operator.kube.objects import mapping, mappings, text, whole
 from kubetuna_operator.kube.reflector import PAGE
-from kubetuna_operator.pods.status import primary_container
+from kubetuna_operator.pods.status import primary_container, view
+from kubetuna_operator.workloads.manifest import primary_labels
+from kubetuna_operator.workloads.members import grouped
 
 MANAGER = "kubetuna-cli"
+KATIB_PATH = f"/apis/{KATIB}/namespaces"
 FOLLOW_SECONDS = 3600.0
 
 
@@ -94,12 +97,20 @@ class ClusterBackend:
             raise KubetunaError(
                 f"no Pod of trial {trial} is left; trialTemplate.retain: true keeps Pods once they are told"
             )
-        pod = max(pods, key=lambda p: int(p["metadata"]["labels"][LABEL_ATTEMPT]))
+        pod = self._primary(space, name, pods)
         path = f"{collection('pods', space)}/{pod['metadata']['name']}/log"
         query = {"container": primary_container(pod["spec"]), "follow": "true" if follow else None}
         for piece in self._api.stream(path, query, FOLLOW_SECONDS):
             out.write(piece)
             out.flush()
+
+    def _primary(self, namespace: str, name: str, pods: list[Any]) -> Any:
+        """Of the latest attempt's Pods the one whose log counts."""
+        spec = parse_experiment({k: v for k, v in self._experiment(namespace, name).items() if k != "status"})
+        attempts = grouped(map(view, pods), primary_labels(spec), {})
+        latest = attempts[max(attempts, key=lambda key: key.attempt)]
+        uid = (latest.primary or latest.others[0]).uid
+        return next(pod for pod in pods if pod["metadata"]["uid"] == uid)
 
     def submit(self, namespace: str | None, document: Mapping[str, Any]) -> str:
         """Server-side apply of an Experiment."""
@@ -138,6 +149,25 @@ class ClusterBackend:
             self._api.merge(f"{collection('experiments', namespace)}/{name}", body)
         except Refused as error:
             raise KubetunaError(f"the cluster refuses: {error.message}") from error
+
+    def katibs(self, plural: str, namespace: str | None) -> list[Mapping[str, Any]]:
+        """What Katib has in a namespace: its ``experiments``, or its ``trials``."""
+        space = namespace or _current_namespace()
+        found: list[Mapping[str, Any]] = []
+        token: str | None = None
+        while True:
+            try:
+                page = self._api.get(f"{KATIB_PATH}/{space}/{plural}", limit=PAGE, **{"continue": token})
+            except Refused as error:
+                if error.code == 404:
+                    raise KubetunaError(f"Katib is not installed in the cluster; {error.message}") from error
+                raise KubetunaError(f"the cluster refuses: {error}") from error
+            kind = plural.capitalize().removesuffix("s")
+            items = mappings(page.get("items"))
+            found += ({"apiVersion": KATIB, "kind": kind, **item} for item in items)
+            token = text(mapping(page.get("metadata")).get("continue"))
+            if not token:
+                return found
 
     def edit(self, namespace: str | None, name: str, changes: Mapping[str, Any]) -> None:
         """Merge changes into the spec."""

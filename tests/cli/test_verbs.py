@@ -49,7 +49,7 @@ def test_help_has_the_verbs_in_the_order_of_the_table_and_the_reference_has_them
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.parametrize("verb", ["plan", "run"])
+@pytest.mark.parametrize("verb", ["plan", "run", "migrate"])
 def test_a_file_that_cannot_run_is_refused_in_words(small: Runner, verb: str, name: str) -> None:
     told = small.call(verb, str(small.write(HOSTILE[name])), code=2)
     assert told.strip() and len(told) < 5000

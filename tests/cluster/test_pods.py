@@ -179,3 +179,47 @@ def test_a_job_template_runs_every_attempt_as_a_job_that_is_never_tried_again(wo
     assert {j["spec"]["backoffLimit"] for j in jobs.values()} == {0}
     assert [[step for step, _ in t.steps] for t in world.trials()] == [[1, 2, 3, 4, 5]] * 3
     world.until("nothing is left", lambda: not world.pods())
+
+
+SECOND = "import os, time\nif os.environ['JOB_COMPLETION_INDEX'] == '1':\n"
+
+
+def _of_two(world: World, script: str, **spec: Any) -> None:
+    """An experiment whose every attempt is an indexed Job of two Pods."""
+    found = json.loads(world.document(script, **spec))
+    template = found["spec"]["trialTemplate"]
+    pods = {"parallelism": 2, "completions": 2, "completionMode": "Indexed"}
+    job = {**pods, "template": {"spec": template["trialSpec"]["spec"]}}
+    template["trialSpec"] = {"apiVersion": "batch/v1", "kind": "Job", "spec": job}
+    world.put(found)
+
+
+def test_of_a_job_of_two_pods_the_first_is_read_and_both_go(world: World) -> None:
+    world.operator()
+    second = (
+        "import os\nif os.environ['JOB_COMPLETION_INDEX'] == '1':\n    print('loss=-1000')\n    raise SystemExit"
+    )
+    _of_two(world, f"{second}\n{CURVE}", maxTrialCount=2, parallelTrialCount=1)
+    seen: set[str] = set()
+
+    def watched() -> bool:
+        seen.update(pod["metadata"]["name"] for pod in world.pods())
+        return bool(world.status().get("state") == "Succeeded")
+
+    world.until("success", watched)
+    assert len(seen) == 4
+    assert [[step for step, _ in t.steps] for t in world.trials()] == [[1, 2, 3, 4, 5]] * 2
+    assert all(t.values is not None and t.values[0] > 0 for t in world.trials())
+    world.until("nothing is left", lambda: not world.pods())
+
+
+def test_a_second_pod_that_fails_ends_the_trial_with_its_own_reason(world: World) -> None:
+    world.operator()
+    second = (
+        "import os, time\nif os.environ['JOB_COMPLETION_INDEX'] == '1':\n    time.sleep(2)\n    raise SystemExit(3)"
+    )
+    _of_two(world, f"{second}\n{HANGS}", maxTrialCount=1)
+    world.ended()
+    (trial,) = world.trials()
+    assert trial.outcome == "Crashed" and "exit code 3: Pod small-0-0-0-1-" in trial.message
+    world.until("nothing runs", lambda: not world.running())

@@ -35,6 +35,9 @@ class Backend(Protocol):
     def submit(self, namespace: str | None, document: Mapping[str, Any]) -> str:
         """Create or update an Experiment; returns NAMESPACE/NAME."""
 
+    def katibs(self, plural: str, namespace: str | None) -> list[Mapping[str, Any]]:
+        """What Katib has in a namespace: its ``experiments``, or its ``trials``."""
+
     def edit(self, namespace: str | None, name: str, changes: Mapping[str, Any]) -> None:
         """Merge changes into an Experiment's spec."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from kubetuna.cli import cluster, experiments, finrl, results, steering, training
+from kubetuna.cli import cluster, experiments, finrl, migration, results, steering, training
 from kubetuna.cli.options import FAILED, HELD, INTERRUPTED, INVALID, OK, errors
 from kubetuna.errors import (
     KubetunaError,
@@ -30,6 +30,7 @@ from kubetuna.errors import (
 VERBS: tuple[Callable[..., None], ...] = (
     experiments.run,
     experiments.plan,
+    migration.migrate,
     experiments.status,
     experiments.trials,
     experiments.best,

@@ -56,6 +56,7 @@ class Parameter:
 
     ``low``, ``high``, ``step`` and ``log`` belong to ``double`` and ``int``; ``choices`` to ``discrete``
     (numbers) and ``categorical`` (anything, in its YAML type). ``when`` says where the parameter exists.
+    ``normal``: random draws gather around the middle of the range, of its logarithm with ``log``.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Parameter:
     log: bool = False
     choices: tuple[Value, ...] = ()
     when: Expression | None = None
+    normal: bool = False
 
 
 def sign_of(direction: str) -> float:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from kubetuna.parsing.edits import editable_fields
+from kubetuna.parsing.katib_hyperband import NAME as HYPERBAND
 from kubetuna.parsing.openapi import openapi
 from kubetuna.parsing.schema import Node, Object, Text
 from kubetuna.parsing.shape import NAME, with_algorithms
@@ -24,7 +25,7 @@ def definitions() -> tuple[dict[str, Any], ...]:
 def experiment_definition() -> dict[str, Any]:
     """The CRD of the Experiment."""
     edits = f"On a living or finished experiment {editable_fields()} may be changed; everything else may not."
-    spec = with_algorithms((*SAMPLERS, *SAMPLER_ALIASES), (*PRUNERS, *PRUNER_ALIASES))
+    spec = with_algorithms((*SAMPLERS, *SAMPLER_ALIASES, HYPERBAND), (*PRUNERS, *PRUNER_ALIASES))
     spec = replace(spec, description=f"{spec.description} {edits}")
     about = "A search for the best parameters of a program that runs as one Pod per trial."
     schema = _schema(about, Object({"name": NAME}), {"spec": spec, "status": EXPERIMENT_STATUS})

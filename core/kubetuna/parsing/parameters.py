@@ -9,7 +9,7 @@ from typing import Any
 from kubetuna.experiment import quantities
 from kubetuna.experiment.expressions import Expression, ExpressionError, in_backticks, parse_expression
 from kubetuna.experiment.field_errors import duplicate, forbidden, invalid, shown
-from kubetuna.experiment.model import Parameter, Value
+from kubetuna.experiment.model import Experiment, Parameter, Value
 from kubetuna.parsing.fields import Fields
 from kubetuna.trials.environment import bare, variable
 
@@ -29,6 +29,18 @@ def parse_parameters(spec: Fields) -> tuple[Parameter, ...]:
             found.append(parameter)
     _check_conditions(spec, found, names)
     return tuple(found)
+
+
+def warn_of_normal(experiment: Experiment) -> tuple[str, ...]:
+    """Where a sampler takes nothing but the range of a parameter that has a normal distribution."""
+    if experiment.algorithm.name == "random":
+        return ()
+    return tuple(
+        f"parameter {p.name!r}: {experiment.algorithm.name} takes the range of its distribution "
+        f"{'logNormal' if p.log else 'normal'}; random draws gather around the middle"
+        for p in experiment.parameters
+        if p.normal
+    )
 
 
 def declared_names(spec: Fields) -> frozenset[str]:
@@ -113,19 +125,21 @@ def _range(space: Fields, name: str, kind: Any, when: Expression | None) -> Para
     for field in ("min", "max") if "list" not in space else ():
         space.need(field, f"for parameterType {kind}")
     low, high, step = (_bound(space, field, kind) for field in ("min", "max", "step"))
-    log = _distribution(space)
+    distribution = space.text("distribution") or ""
+    log = distribution in ("logUniform", "logNormal")
     if log:
         _check_logarithm(space, kind, low, step)
     if low is None or high is None or not _spans(space, kind, low, high, step):
         return None
-    return Parameter(name, kind, low, high, step, log, when=when)
+    return Parameter(name, kind, low, high, step, log, when=when, normal=distribution in ("normal", "logNormal"))
 
 
 def _check_logarithm(space: Fields, kind: str, low: float | int | None, step: float | int | None) -> None:
     if low is not None and low <= 0:
-        space.problem("min", invalid(space.raw("min"), "should be greater than 0 for distribution logUniform"))
+        rule = f"should be greater than 0 for distribution {space.text('distribution')}"
+        space.problem("min", invalid(space.raw("min"), rule))
     if step is not None and not (kind == "int" and step == 1):
-        space.problem("step", forbidden("mutually exclusive with distribution logUniform"))
+        space.problem("step", forbidden(f"mutually exclusive with distribution {space.text('distribution')}"))
 
 
 def _spans(space: Fields, kind: str, low: float | int, high: float | int, step: float | int | None) -> bool:
@@ -154,19 +168,6 @@ def _bound(space: Fields, field: str, kind: str) -> float | int | None:
         space.problem(field, invalid(space.raw(field), "is beyond ±2^53, where integers are exact"))
         return None
     return int(value)
-
-
-def _distribution(space: Fields) -> bool:
-    name = space.text("distribution")
-    if name in ("normal", "logNormal"):
-        space.problem(
-            "distribution",
-            forbidden(
-                f"{name!r} is not supported yet: Optuna has no unbounded distribution; "
-                "use uniform or logUniform over the range that matters"
-            ),
-        )
-    return name == "logUniform"
 
 
 def _check_conditions(spec: Fields, found: list[Parameter], names: frozenset[str]) -> None:

@@ -19,9 +19,10 @@ from kubetuna.parsing import left_out
 from kubetuna.parsing.conditions import parse_constraints, warn_of_conditions
 from kubetuna.parsing.fields import Faults, Fields
 from kubetuna.parsing.goals import parse_collector, parse_directions, parse_goals, parse_prune_on, usual_strategies
+from kubetuna.parsing.katib_hyperband import is_hyperband, parse_hyperband
 from kubetuna.parsing.limits import check_ends, parse_limits
 from kubetuna.parsing.overrides import with_metric, with_sets
-from kubetuna.parsing.parameters import declared_names, parse_parameters
+from kubetuna.parsing.parameters import declared_names, parse_parameters, warn_of_normal
 from kubetuna.parsing.schema import Duration
 from kubetuna.parsing.shape import DOCUMENT, NAME, NEEDS_ONE_OBJECTIVE, SPEC
 from kubetuna.parsing.template import parse_template
@@ -120,8 +121,13 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
     limits = parse_limits(spec, preset)
     names = declared_names(spec)
     template = parse_template(spec, names)
-    sampler = _algorithm(spec, "algorithm", top.raw("apiVersion") == KATIB)
-    pruner = _algorithm(spec, "earlyStopping")
+    halving = parse_hyperband(spec, _settings(spec.child("algorithm")), parameters) if is_hyperband(spec) else None
+    if is_hyperband(spec):
+        sampler, pruner = (halving.sampler, halving.pruner) if halving is not None else (None, None)
+        parameters = halving.parameters if halving is not None else parameters
+    else:
+        sampler = _algorithm(spec, "algorithm", top.raw("apiVersion") == KATIB)
+        pruner = _algorithm(spec, "earlyStopping")
     metrics = (*(o.metric for o in objectives), *additional)
     constraints = parse_constraints(spec, parameters, names, metrics)
     points, studies = parse_warm_start(spec, parameters, constraints, names)
@@ -158,6 +164,7 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
         collector=collector,
         preset=limits.preset,
         raw=dict(top.raw_all()),
+        warnings=(halving.note,) if halving is not None else (),
         **_plain(spec),
     )
     return _checked(spec, experiment) if len(parameters) == len(names) else None
@@ -177,7 +184,8 @@ def _checked(spec: Fields, experiment: Experiment) -> Experiment:
 
     for path, message in (*check(experiment), *left_out.check(experiment)):
         spec.problem(path, message)
-    warnings = (*warn_of_conditions(experiment), *ignored(_settings(spec.child("algorithm"))))
+    warnings = (*experiment.warnings, *warn_of_conditions(experiment), *warn_of_normal(experiment))
+    warnings += tuple(() if is_hyperband(spec) else ignored(_settings(spec.child("algorithm"))))
     warnings += (*left_out.notes(experiment), *_without_effect(spec), *workload_notes(experiment.template))
     return replace(experiment, warnings=warnings + _cluster_only(spec))
 

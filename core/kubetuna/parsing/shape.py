@@ -103,7 +103,8 @@ PARAMETER = Object(
                 "step": Number(above=0, description="The distance between values."),
                 "distribution": Text(
                     words=("uniform", "logUniform", "normal", "logNormal"),
-                    description="uniform or logUniform (uniform).",
+                    description="With normal and logNormal random gathers around the middle; others take the range "
+                    "(uniform).",
                 ),
                 "list": List(Free(), low=1, high=1000, editable=True, description="The values."),
             },

@@ -31,6 +31,8 @@ from kubetuna.search.optuna_internals import PlacedSequence, contains, forget_hi
 from kubetuna.search.space import (
     EFFORT_LIMIT,
     GRID_LIMIT,
+    UNIT,
+    bell,
     effort,
     exists,
     identity,
@@ -214,6 +216,8 @@ class Proposer:
             value: Any = stored(fixed[name])
         elif dist.single():
             value = dist.to_external_repr(_only_value(dist))
+        elif parameter.normal and self._name == "random":
+            value = bell(parameter, sampler.sample_independent(study, trial, name, UNIT))
         elif name in relative and contains(dist, relative[name]):
             value = relative[name]
         else:

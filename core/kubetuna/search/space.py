@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from statistics import NormalDist
 from typing import Any
 
 from optuna.distributions import (
@@ -41,6 +42,26 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     if parameter.step is None:
         return FloatDistribution(low_f, high_f, log=parameter.log)
     return FloatDistribution(low_f, Steps(low_f, high_f, float(parameter.step))[-1], step=float(parameter.step))
+
+
+UNIT = FloatDistribution(0.0, 1.0)
+# Katib's: the range is six of these wide.
+_DEVIATIONS = 3.0
+
+
+def bell(parameter: Parameter, share: float) -> float | int:
+    """The value below which this share of a normal distribution over a parameter's range lies, cut at its ends."""
+    assert parameter.low is not None and parameter.high is not None
+    usual, tail = NormalDist(), NormalDist().cdf(-_DEVIATIONS)
+    place = (usual.inv_cdf(tail + share * (1 - 2 * tail)) / _DEVIATIONS + 1) / 2
+    low, high = float(parameter.low), float(parameter.high)
+    value = low * (high / low) ** place if parameter.log else low + (high - low) * place
+    value = min(max(value, low), high)
+    if parameter.kind != "int":
+        return Steps(low, high, float(parameter.step)).nearest(value) if parameter.step else value
+    step = int(parameter.step or 1)
+    last = (int(parameter.high) - int(parameter.low)) // step
+    return int(parameter.low) + min(round((value - low) / step), last) * step
 
 
 def space_of(experiment: Experiment) -> dict[str, BaseDistribution]:

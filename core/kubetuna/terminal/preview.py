@@ -86,6 +86,8 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         shown["list"] = list(parameter.choices)
     else:
         shown |= {"min": parameter.low, "max": parameter.high, "log": parameter.log}
+        if parameter.normal:
+            shown["normal"] = True
         if parameter.step is not None:
             shown["step"] = parameter.step
     if parameter.when is not None:
@@ -155,7 +157,8 @@ def _space_line(parameter: dict[str, Any]) -> str:
         domain = "one of " + ", ".join(map(short, parameter["list"]))
     else:
         step = f" step {parameter['step']}" if "step" in parameter else ""
-        domain = f"{parameter['min']} to {parameter['max']}{step}{' (log)' if parameter['log'] else ''}"
+        shape = "log " * parameter["log"] + "normal" * ("normal" in parameter)
+        domain = f"{parameter['min']} to {parameter['max']}{step}{f' ({shape.strip()})' if shape else ''}"
     when = f"   when {parameter['when']}" if "when" in parameter else ""
     return f"{parameter['name']}: {parameter['type']}, {domain}{when}"
 

@@ -51,20 +51,24 @@ class Conclusions:
         for key in sorted(due, key=lambda key: (self._known[key].ended is None, self._known[key].asked))[
             :ASKED_AT_ONCE
         ]:
-            self._ask(key, self._known[key], now)
+            if not self._ask(key, self._known[key], now):
+                # The others would wait as long for nothing.
+                break
 
     def _is_due(self, known: _Known, now: float) -> bool:
         wait = RUNNING_SECONDS if known.ended is None else ENDED_SECONDS
         return known.conclusion is None and not known.asked <= now < known.asked + wait
 
-    def _ask(self, key: AttemptKey, known: _Known, now: float) -> None:
+    def _ask(self, key: AttemptKey, known: _Known, now: float) -> bool:
+        """Whether there was an answer."""
         known.asked = now
         try:
             found = self._find(key)
         except (Refused, Unreachable) as error:
             log.warning("the object of trial %s is not seen: %s", key.trial, error)
-            return
+            return isinstance(error, Refused)
         known.conclusion = self._judge(found) if found is not None else None
+        return True
 
     def of(self, key: AttemptKey) -> Conclusion | None:
         """The conclusion on an attempt, if there is one."""

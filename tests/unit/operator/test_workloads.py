@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.trials.attempts import AttemptFacts
+from kubetuna_operator.backend import ClusterBackend
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import collection
 from kubetuna_operator.workloads.executor import PodExecutor
@@ -410,3 +412,31 @@ def test_every_pod_is_labelled_as_the_attempts_and_only_one_as_primary(make: Any
     assert sorted(map(str, marks)) == ["None", "None", "true"]
     found = works.cluster.api().get(collection("pods", NAMESPACE), labelSelector="kubetuna.dev/trial=0")["items"]
     assert len(found) == 3
+
+
+def test_the_log_that_a_person_asks_for_is_the_primary_pods(make: Any) -> None:
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*reversed(TRAINING))
+    for name in TRAINING:
+        works.kubelet.print(name, f"I am {name}")
+    seen = ClusterBackend.__new__(ClusterBackend)
+    seen._api = works.cluster.api()
+    out = io.BytesIO()
+    seen.copy_log(NAMESPACE, "small", 0, None, False, out)
+    assert out.getvalue().decode().strip() == f"I am {LEADER}"
+
+
+def test_while_the_server_is_away_one_question_is_enough(make: Any) -> None:
+    """Whoever looks waits for each of them."""
+    works = make("a PyTorchJob")
+    works.place.launch(order(trial=1))
+    works.pods(6)
+    works.cluster.until(lambda: len([f for f in look(works.place) if f.uid]) == 2)
+    works.cluster.clock.time += 60
+    works.process.cut_off, asked = True, list[str]()
+    find = works.place._launches.object_of
+    works.place._conclusions._find = lambda key: (asked.append(str(key)), find(key))[1]
+    works.place.observe()
+    assert len(asked) == 1
+    works.process.cut_off = False

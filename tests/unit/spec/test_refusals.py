@@ -73,7 +73,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "min above max": (space("double", min=2, max=1), f"{X}.feasibleSpace"),
     "no max": (space("double", min=2), f"{X}.feasibleSpace.max"),
     "log of zero": (space("double", min=0, max=1, distribution="logUniform"), f"{X}.feasibleSpace.min"),
-    "normal": (space("double", min=0, max=1, distribution="normal"), f"{X}.feasibleSpace.distribution"),
+    "logNormal of zero": (space("double", min=0, max=1, distribution="logNormal"), f"{X}.feasibleSpace.min"),
     "list for a double": (space("double", list=[1]), f"{X}.feasibleSpace.list"),
     "min for a categorical": (space("categorical", list=["a"], min=1), f"{X}.feasibleSpace.min"),
     "empty list": (space("categorical", list=[]), f"{X}.feasibleSpace.list"),

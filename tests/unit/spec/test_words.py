@@ -85,7 +85,7 @@ def test_a_slip_of_the_type_is_told_once_with_the_type_that_fits(edits: dict[str
 @pytest.mark.parametrize(
     ("field", "name", "hint"),
     [
-        ("algorithm", "hyperband", "; hyperband is a pruner here: write spec.earlyStopping.algorithmName"),
+        ("algorithm", "asha", "; asha is a pruner here: write spec.earlyStopping.algorithmName"),
         ("earlyStopping", "tpe", "; tpe is a sampler here: write spec.algorithm.algorithmName"),
     ],
 )
