@@ -35,8 +35,9 @@ from tests.trial.task2 import worlds as worlds2
 EXAMPLES = Path(__file__).parents[2] / "examples"
 POINTS, ENOUGH = 40, 0.95
 EARLY = (1, 2)
-# The divergence from the base model, which a scaled reward is weighed against, begins with the second step.
-LATER = ("reward_scaling", "max_train_steps")
+# A scaled reward is weighed against the divergence from the base model, which begins with the second step; and the
+# moves of one day often have the same signs over two lookaheads.
+LATER = ("reward_scaling", "max_train_steps", "lookahead")
 Params = dict[str, Any]
 
 

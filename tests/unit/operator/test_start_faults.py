@@ -31,6 +31,8 @@ class Waiting(Cluster):
 
     def at(self, minute: float) -> AttemptFacts:
         self.clock.time = self.start + minute * MINUTE
+        if (again := self.place.unfinished()) is not None:
+            again()
         return self.facts()
 
 
