@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from typing import Any
 
 import pytest
 import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from rich.console import Console
 
 from kubetuna.analysis.report.checks import checks
 from kubetuna.analysis.report.view import view_of
@@ -127,8 +129,9 @@ def test_people_read_which_space_a_trial_was_drawn_from() -> None:
     shown = found.trials[0].as_json()
     assert shown["space"] == {"x": {"min": 0.0, "max": 1.0}, "kind": {"list": ["a", "b", "c"]}}
     assert from_json(shown).space == shown["space"] and "space" not in found.trials[7].as_json()
-    cells = list(trials_table(found.spec, found.trials).columns[-1].cells)
-    assert "[drawn from x 0 to 1, kind a | b | c]" in str(cells[0])
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(trials_table(found.spec, found.trials))
+    assert "trial 0: drawn from x 0 to 1, kind a | b | c" in console.export_text()
     world.start()
     assert note in world.study.notes[0]
 
