@@ -27,7 +27,7 @@ def loaded(*words: str) -> set[str]:
 
 
 def test_plan_loads_no_database_no_runner_and_nothing_that_draws() -> None:
-    ours = {"kubetuna.analysis", "kubetuna.local", "kubetuna.store", "kubetuna.study"}
+    ours = {"kubetuna.analysis", "kubetuna.local.runner", "kubetuna.store", "kubetuna.study"}
     unwanted = {"matplotlib", "plotly", "scipy", "sqlalchemy", *ours}
     assert not loaded("plan", str(EXAMPLE)) & unwanted
 
