@@ -168,9 +168,9 @@ class World:
             return False
         return True
 
-    def ended(self, name: str = "small") -> dict[str, Any]:
+    def ended(self, name: str = "small", within: float = PATIENCE) -> dict[str, Any]:
         """Wait for the experiment's end."""
-        return self.until("the end", lambda: self._over(name))
+        return self.until("the end", lambda: self._over(name), within)
 
     def _over(self, name: str) -> dict[str, Any] | None:
         status = self.status(name)
