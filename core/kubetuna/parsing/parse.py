@@ -121,13 +121,7 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
     limits = parse_limits(spec, preset)
     names = declared_names(spec)
     template = parse_template(spec, names)
-    halving = parse_hyperband(spec, _settings(spec.child("algorithm")), parameters) if is_hyperband(spec) else None
-    if is_hyperband(spec):
-        sampler, pruner = (halving.sampler, halving.pruner) if halving is not None else (None, None)
-        parameters = halving.parameters if halving is not None else parameters
-    else:
-        sampler = _algorithm(spec, "algorithm", top.raw("apiVersion") == KATIB)
-        pruner = _algorithm(spec, "earlyStopping")
+    sampler, pruner, parameters, notes = _algorithms(spec, top.raw("apiVersion") == KATIB, parameters)
     metrics = (*(o.metric for o in objectives), *additional)
     constraints = parse_constraints(spec, parameters, names, metrics)
     points, studies = parse_warm_start(spec, parameters, constraints, names)
@@ -164,10 +158,22 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
         collector=collector,
         preset=limits.preset,
         raw=dict(top.raw_all()),
-        warnings=(halving.note,) if halving is not None else (),
+        warnings=notes,
         **_plain(spec),
     )
     return _checked(spec, experiment) if len(parameters) == len(names) else None
+
+
+def _algorithms(
+    spec: Fields, katib: bool, parameters: tuple[Parameter, ...]
+) -> tuple[Algorithm | None, Algorithm | None, tuple[Parameter, ...], tuple[str, ...]]:
+    """Sampler, pruner, the parameters as these take them, and what is to be said of that."""
+    if not is_hyperband(spec):
+        return _algorithm(spec, "algorithm", katib), _algorithm(spec, "earlyStopping"), parameters, ()
+    halving = parse_hyperband(spec, _settings(spec.child("algorithm")), parameters)
+    if halving is None:
+        return None, None, parameters, ()
+    return halving.sampler, halving.pruner, halving.parameters, (halving.note,)
 
 
 def _may_be_finite(sampler: Algorithm | None, parameters: Sequence[Parameter]) -> bool:

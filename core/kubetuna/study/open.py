@@ -70,9 +70,7 @@ def open_study(
     if is_new:
         keep(records.USUAL_ALGORITHM, spec.algorithm.name)
     if space_edited(known.get(records.EXPERIMENT), spec.raw):
-        # Another space has other points: what was said of an end of the search may hold no longer.
-        for said in {records.EXHAUSTED, records.UNSEARCHABLE} & attrs.keys():
-            keep(said, "", replace=True)
+        _search_again(attrs, keep)
     keep(records.EXPERIMENT, dict(spec.raw), replace=True)
     seed = keep(records.SEED, draw() if spec.algorithm.seed is None else spec.algorithm.seed)
     uid = keep(records.UID, f"{draw():08x}")
@@ -90,6 +88,12 @@ def open_study(
     started_from = replace(spec, warm_start=(*spec.warm_start, *within(spec, warm["points"])))
     study = Study(storage, storage, started_from, int(seed))
     return Opened(spec, study, storage, str(uid), float(started), (*warm["notes"], *study.notes))
+
+
+def _search_again(attrs: Mapping[str, Any], keep: Callable[..., Any]) -> None:
+    """Another space has other points: what was said of an end of the search may hold no longer."""
+    for said in {records.EXHAUSTED, records.UNSEARCHABLE} & attrs.keys():
+        keep(said, "", replace=True)
 
 
 def _keeper(storage: JournaledStorage, attrs: dict[str, Any]) -> Callable[..., Any]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,14 +21,6 @@ from tests.local.runs import experiment
 TEMPLATES = f"/apis/resource.k8s.io/v1beta1/namespaces/{NAMESPACE}/resourceclaimtemplates"
 GPUS = {"name": "gpus", "deviceClassName": "gpu.nvidia.com", "count": 4}
 CARD = {"name": "card", "deviceClassName": "rdma.example.com", "count": 8}
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    made = Lab(tmp_path)
-    yield made
-    for operator in made.operators:
-        operator.kill()
 
 
 def put(lab: Lab, **spec: Any) -> None:

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.apiserver.lab import Lab, curve, hangs
 
 NARROW = [{"name": "x", "parameterType": "double", "feasibleSpace": {"min": 0, "max": 0.001}}]
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    made = Lab(tmp_path)
-    yield made
-    for operator in made.operators:
-        operator.kill()
 
 
 def shown(lab: Lab) -> dict[int, dict[str, Any]]:

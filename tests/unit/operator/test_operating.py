@@ -23,14 +23,6 @@ from tests.apiserver.programs import Program
 from tests.local.runs import experiment
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    made = Lab(tmp_path)
-    yield made
-    for operator in made.operators:
-        operator.kill()
-
-
 def test_an_experiment_goes_from_apply_to_its_best_parameters(lab: Lab) -> None:
     lab.operator()
     lab.apply(maxTrialCount=4)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,14 +19,6 @@ from tests.apiserver.failures import forbidden
 from tests.apiserver.lab import SMALL, Lab, curve, hangs
 from tests.apiserver.programs import Program
 from tests.apiserver.resources import EXPERIMENTS, Object
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    made = Lab(tmp_path)
-    yield made
-    for operator in made.operators:
-        operator.kill()
 
 
 def ask(lab: Lab, **lines: str) -> None:

@@ -25,14 +25,6 @@ from tests.local.runs import experiment
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    made = Lab(tmp_path)
-    yield made
-    for operator in made.operators:
-        operator.kill()
-
-
-@pytest.fixture
 def openings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which Experiments' openings_ were opened."""
     found: list[str] = []
