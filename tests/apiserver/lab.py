@@ -51,13 +51,15 @@ class Lab:
         )
         self._nodes = Nodes(self.cluster, lambda pod: self.program(pod))
 
-    def operator(self, identity: str = "one", namespace: str | None = NAMESPACE) -> Operator:
-        made = Operator(self.cluster, self.store, identity, namespace)
+    def operator(self, identity: str = "one", openings: Executor | None = None) -> ByHand:
+        """One that takes its turns as time goes by: the clock waits for its work, as it does not for threads'."""
+        made = ByHand(self.cluster, self.store, identity, openings)
         self.operators.append(made)
         return made
 
-    def by_hand(self, openings: Executor | None = None) -> ByHand:
-        made = ByHand(self.cluster, self.store, openings)
+    def threaded(self, identity: str = "one", namespace: str | None = NAMESPACE) -> Operator:
+        """One with threads of its own, for what is said of them. Time goes by while they wait for a processor."""
+        made = Operator(self.cluster, self.store, identity, namespace)
         self.operators.append(made)
         return made
 

@@ -123,8 +123,10 @@ class Process:
 class ByHand(Process):
     """An operator whose turns the test gives, one after the other and in its own thread, on the cluster's clock."""
 
-    def __init__(self, cluster: Cluster, store: str, openings: Executor | None = None) -> None:
-        super().__init__(cluster, store, "one", openings=openings)
+    def __init__(
+        self, cluster: Cluster, store: str, identity: str = "one", openings: Executor | None = None
+    ) -> None:
+        super().__init__(cluster, store, identity, openings=openings)
         self.context = replace(self.context, monotonic=cluster.clock.now)
         self.fenced = threading.Event()
         self.controller = Controller(self.context, (NAMESPACE,), self.fenced.set)

@@ -10,8 +10,8 @@ import copy
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -259,11 +259,20 @@ def _lazy_kind(path: str) -> str:
 
 
 def _pieces(response: urllib3.HTTPResponse, path: str) -> Iterator[bytes]:
+    pieces: Generator[bytes] = response.stream(65_536, decode_content=True)
     try:
-        with _as_unreachable(path):
-            yield from response.stream(65_536, decode_content=True)
+        while True:
+            with _as_unreachable(path):
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
     finally:
-        response.close()
+        # A connection that broke, or that another thread shut, may not be closed once more without an error.
+        with suppress(urllib3.exceptions.HTTPError, OSError, ValueError):
+            pieces.close()
+        with suppress(urllib3.exceptions.HTTPError, OSError, ValueError):
+            response.close()
 
 
 @contextmanager

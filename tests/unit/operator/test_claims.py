@@ -66,8 +66,7 @@ def test_status_forecast_report_and_store_count_the_devices_of_a_claim(lab: Lab)
 def test_a_budget_ends_by_the_devices_of_a_claim(lab: Lab) -> None:
     give(lab, GPUS)
     lab.program, lab.pace = hangs, 1.0
-    # Driven in step with the clock, which would run on while a thread of its own waits for a processor.
-    lab.by_hand()
+    lab.operator()
     put(lab, budget={"gpuHours": 4 * 60 / SECONDS_PER_HOUR})
     lab.ended()
     seconds = sum(a.ended - a.started for t in lab.trials() for a in t.attempts if a.ended and a.started)

@@ -1,4 +1,4 @@
-"""Whole experiments under the operator's own threads, study and transport, with no cluster but one in memory."""
+"""Whole experiments under the operator's own study and transport, with no cluster but one in memory."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from tests.apiserver.programs import Program
 from tests.local.runs import experiment
 
 
-def test_an_experiment_goes_from_apply_to_its_best_parameters(lab: Lab) -> None:
-    lab.operator()
+@pytest.mark.parametrize("kind", ["operator", "threaded"])
+def test_an_experiment_goes_from_apply_to_its_best_parameters(lab: Lab, kind: str) -> None:
+    getattr(lab, kind)()
     lab.apply(maxTrialCount=4)
     status = lab.ended()
     trials = lab.trials()

@@ -49,7 +49,7 @@ def first_fails(pod: Object) -> Program:
 
 def test_a_trial_is_stopped_and_a_point_added_with_nothing_but_kubectl(lab: Lab) -> None:
     lab.program = first_hangs
-    lab.by_hand()
+    lab.operator()
     lab.apply(maxTrialCount=2, parallelTrialCount=1)
     lab.until(lab.running(1))
     ask(lab, a="add x=0.25", b="stop 0", c="stop 7")
@@ -67,12 +67,12 @@ def test_a_trial_is_stopped_and_a_point_added_with_nothing_but_kubectl(lab: Lab)
 
 def test_what_is_asked_while_the_operator_is_down_is_done_when_it_is_back(lab: Lab) -> None:
     lab.program = first_hangs
-    first = lab.by_hand()
+    first = lab.operator()
     lab.apply(maxTrialCount=2, parallelTrialCount=1)
     lab.until(lab.running(1))
     first.kill()
     ask(lab, a="stop 0")
-    lab.by_hand()
+    lab.operator()
     lab.ended()
     lab.until(lambda: not asked(lab))
     assert sorted((t.number, t.outcome) for t in lab.trials())[0] == (0, "Stopped")
@@ -83,7 +83,7 @@ def test_what_is_asked_while_the_operator_is_down_is_done_when_it_is_back(lab: L
 def test_an_experiment_that_has_ended_goes_on_for_a_failed_trial(lab: Lab, dies: bool) -> None:
     """Also for an operator that finds it ended, and the status shows that it runs again."""
     lab.program = first_fails
-    first = lab.by_hand()
+    first = lab.operator()
     lab.apply(maxTrialCount=2, parallelTrialCount=1)
     assert lab.ended()["trialsFailed"] == 1
     states: list[str] = []
@@ -96,7 +96,7 @@ def test_an_experiment_that_has_ended_goes_on_for_a_failed_trial(lab: Lab, dies:
     )
     if dies:
         first.kill()
-        lab.by_hand()
+        lab.operator()
     ask(lab, again="retry 0")
     lab.until(lambda: not asked(lab) and len(lab.trials()) == 3)
     lab.until(lambda: lab.status().get("trialsSucceeded") == 2)
@@ -114,28 +114,28 @@ def test_a_request_that_cannot_be_taken_away_is_heeded_once(lab: Lab) -> None:
         if method == "PATCH" and path == SMALL:
             raise forbidden(EXPERIMENTS, "small", "not today")
 
-    first = lab.by_hand()
+    first = lab.operator()
     lab.apply(maxTrialCount=3, parallelTrialCount=1)
     lab.until(lab.running(1))
     first.before = refuse
     ask(lab, a="add x=0.25", b="stop 0")
     lab.until(lambda: len(lab.trials()) == 2)
     first.kill()
-    second = lab.by_hand()
+    second = lab.operator()
     second.before = refuse
     lab.until(lambda: lab.status().get("state") == "Succeeded")
     assert asked(lab).keys() == {"a", "b"}
     assert [t.params["x"] for t in lab.trials()].count(0.25) == 1 and len(lab.trials()) == 3
     second.before = lambda method, path: None
     second.kill()
-    lab.by_hand()
+    lab.operator()
     lab.until(lambda: not asked(lab))
     assert len(lab.trials()) == 3
 
 
 def test_the_same_id_is_a_new_request_once_the_old_one_was_taken_away(lab: Lab) -> None:
     lab.program = hangs
-    lab.by_hand()
+    lab.operator()
     lab.apply(maxTrialCount=3, parallelTrialCount=1)
     for number in range(2):
         lab.until(lambda name=f"small-{number}-0-0": name in lab.made and lab.running(1)())
@@ -146,7 +146,7 @@ def test_the_same_id_is_a_new_request_once_the_old_one_was_taken_away(lab: Lab) 
 
 def test_a_request_stays_written_until_its_answer_is_stored(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """An operator that dies before the commit has done nothing, and the next one must find the request."""
-    context = lab.by_hand().context
+    context = lab.operator().context
     lab.apply(maxTrialCount=1)
     ask(lab, mine="stop 0")
     metadata = lab.api.get(SMALL)["metadata"]
@@ -167,7 +167,7 @@ def test_a_request_stays_written_until_its_answer_is_stored(lab: Lab, monkeypatc
 def test_what_is_written_over_an_answered_request_is_another_one(lab: Lab) -> None:
     """Also where it is written between the answer and the moment at which the first would be taken away."""
     lab.program = hangs
-    operator = lab.by_hand()
+    operator = lab.operator()
     lab.apply(maxTrialCount=3, parallelTrialCount=2)
     lab.until(lab.running(2))
     over: list[str] = []
@@ -184,7 +184,7 @@ def test_what_is_written_over_an_answered_request_is_another_one(lab: Lab) -> No
 
 
 def test_more_requests_than_are_heeded_at_once_are_all_answered(lab: Lab) -> None:
-    lab.by_hand()
+    lab.operator()
     lab.apply(maxTrialCount=1)
     lab.ended()
     ask(lab, **{f"r{number:03}": "stop 9" for number in range(AT_ONCE + 20)})
@@ -219,7 +219,7 @@ def backend(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> ClusterBackend:
 def test_the_command_line_writes_the_annotation_and_reads_the_answer(lab: Lab, backend: ClusterBackend) -> None:
     backend.request(NAMESPACE, "small", "mine", "add x=0.25")
     assert asked(lab) == {"mine": "add x=0.25"} and backend.answer(NAMESPACE, "small", "mine") is None
-    lab.by_hand()
+    lab.operator()
     lab.ended()
     found = lab.until(lambda: backend.answer(NAMESPACE, "small", "mine"))
     assert found["accepted"] is True and [t.params for t in lab.trials()] == [{"x": 0.25}]

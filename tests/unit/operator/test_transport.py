@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -156,3 +156,19 @@ def test_a_collection_that_is_not_served_is_a_refusal() -> None:
     """As where the CRDs were never installed: someone has to be told."""
     with served(answer("404 Not Found", b"404 page not found")) as api, pytest.raises(Refused):
         api.get("/apis/kubetuna.dev/v1alpha1/experiments")
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["open", "broken"])
+def test_a_stream_may_be_left_before_its_end_though_its_connection_is_gone(
+    broken: bool, recwarn: pytest.WarningsRecorder
+) -> None:
+    cluster = Cluster()
+    pieces = cluster.api().stream("/api/v1/namespaces", {"watch": "true"}, 5.0)
+    assert isinstance(pieces, Generator)
+    cluster.api().create("/api/v1/namespaces", {"metadata": {"name": "a"}})
+    assert b"ADDED" in next(pieces)
+    if broken:
+        response = pieces.gi_frame.f_locals["response"]
+        response._original_response.fp.close()
+    pieces.close()
+    assert not recwarn.list

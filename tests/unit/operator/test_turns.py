@@ -52,7 +52,7 @@ def statuses(lab: Lab) -> dict[str, dict[str, Any]]:
 def test_what_has_ended_is_not_opened_again_and_loses_nothing_while_the_database_is_away(
     lab: Lab, openings: list[str], tmp_path: Path
 ) -> None:
-    lab.by_hand()
+    lab.operator()
     for number in range(10):
         put(lab, f"e{number}", maxTrialCount=1, parallelTrialCount=1)
     lab.until(lambda: {s.get("state") for s in statuses(lab).values()} == {"Succeeded"} and not lab.pods())
@@ -61,7 +61,7 @@ def test_what_has_ended_is_not_opened_again_and_loses_nothing_while_the_database
     openings.clear()
     (tmp_path / "study.db").rename(tmp_path / "away.db")
     (tmp_path / "study.db").mkdir()
-    operator = lab.by_hand()
+    operator = lab.operator()
     put(lab, "small", maxTrialCount=1, parallelTrialCount=1)
     lab.until(lambda: openings == ["small"] * 3)
     assert {name: status for name, status in statuses(lab).items() if name != "small"} == before
@@ -77,14 +77,14 @@ def test_an_experiment_that_ended_is_opened_again_where_a_pod_of_its_was_left(
     lab: Lab, openings: list[str]
 ) -> None:
     """The process died before it had deleted it."""
-    first = lab.by_hand()
+    first = lab.operator()
     first.before = lambda method, path: first.__dict__.update(cut_off=method == "DELETE" or first.cut_off)
     lab.apply(maxTrialCount=1, parallelTrialCount=1)
     lab.until(lambda: first.cut_off)
     first.kill()
     first.before = lambda *_: None
     lab.operators.clear()
-    lab.by_hand()
+    lab.operator()
     lab.until(lambda: lab.status().get("state") == "Succeeded" and not lab.pods())
     assert len(lab.made) == 1
 
@@ -96,18 +96,18 @@ def test_trial_objects_that_could_not_be_written_by_its_end_are_written_by_the_n
         if method != "GET" and "/trials" in path:
             raise Failure(503, "ServiceUnavailable", "etcd has no leader")
 
-    lab.by_hand().before = refuse
+    lab.operator().before = refuse
     lab.apply(maxTrialCount=3, parallelTrialCount=1)
     lab.ended()
     lab.until(lambda: not lab.pods())
     assert not lab.shown()
     lab.operators.pop().kill()
-    operator = lab.by_hand()
+    operator = lab.operator()
     lab.until(lambda: [t["status"]["state"] for t in lab.shown()] == ["COMPLETE"] * 3)
     lab.until(lambda: operator.controller.due() is None)
     lab.operators.pop().kill()
     openings.clear()
-    operator = lab.by_hand()
+    operator = lab.operator()
     lab.until(lambda: operator.controller.due() is None)
     assert not openings
 
@@ -120,7 +120,7 @@ def test_trial_objects_that_are_refused_are_not_waited_for_for_ever(
             raise Failure(403, "Forbidden", "no")
 
     monkeypatch.setattr(opened, "SHOWING_SECONDS", 600.0)
-    operator = lab.by_hand()
+    operator = lab.operator()
     operator.before = refuse
     lab.apply(maxTrialCount=1, parallelTrialCount=1)
     ended = lab.ended()
@@ -140,7 +140,7 @@ def test_what_was_not_shown_of_an_experiment_that_is_gone_never_will_be(lab: Lab
             raise Failure(403, "Forbidden", "no")
 
     lab.program = hangs
-    operator = lab.by_hand()
+    operator = lab.operator()
     operator.before = refuse
     lab.apply(maxTrialCount=1, parallelTrialCount=1)
     lab.until(lambda: lab.status().get("trialsRunning") == 1)
@@ -155,7 +155,7 @@ def test_what_was_not_shown_of_an_experiment_that_is_gone_never_will_be(lab: Lab
 def test_no_trial_is_left_open_where_its_pod_does_not_go_in_time(lab: Lab) -> None:
     """Its node does not answer, say, and never will."""
     lab.program = hangs
-    lab.by_hand()
+    lab.operator()
     lab.apply(maxTrialCount=1, parallelTrialCount=1)
     lab.until(lambda: lab.status().get("trialsRunning") == 1)
     lab.cluster.kubelet.silent.add("node-1")
@@ -173,7 +173,7 @@ def test_a_launch_is_not_tried_again_while_nobody_knows_whose_the_study_is(lab: 
             tried.append(lab.cluster.clock.now())
             raise Failure(403, "Forbidden", 'pods "small-0-0-0" is forbidden: exceeded quota: small')
 
-    operator = lab.by_hand()
+    operator = lab.operator()
     operator.before = refuse
     lab.apply(maxTrialCount=1, parallelTrialCount=1)
     lab.until(lambda: len(tried) == 2)
@@ -188,14 +188,14 @@ def test_a_launch_is_not_tried_again_while_nobody_knows_whose_the_study_is(lab: 
 
 
 def test_what_ended_is_deleted_without_its_study(lab: Lab, openings: list[str], tmp_path: Path) -> None:
-    lab.by_hand()
+    lab.operator()
     lab.apply(maxTrialCount=1, parallelTrialCount=1)
     lab.ended()
     lab.until(lambda: not lab.pods())
     lab.operators.pop().kill()
     (tmp_path / "study.db").unlink()
     openings.clear()
-    lab.by_hand()
+    lab.operator()
     lab.api.delete(SMALL)
     lab.until(lambda: gone(lab))
     assert not openings
@@ -203,14 +203,14 @@ def test_what_ended_is_deleted_without_its_study(lab: Lab, openings: list[str], 
 
 def test_an_edit_that_nobody_saw_before_a_deletion_is_none_that_ended(lab: Lab, openings: list[str]) -> None:
     """Its trials may run, and have to be told."""
-    lab.by_hand()
+    lab.operator()
     lab.apply(maxTrialCount=1, parallelTrialCount=1)
     lab.ended()
     lab.operators.pop().kill()
     lab.api.merge(SMALL, {"spec": {"maxTrialCount": 3}})
     lab.api.delete(SMALL)
     openings.clear()
-    lab.by_hand()
+    lab.operator()
     lab.until(lambda: gone(lab))
     assert openings == ["small"]
 
@@ -229,7 +229,7 @@ def test_a_turn_that_fails_for_a_reason_nobody_foresaw_says_so_and_comes_again_l
         return really(self)
 
     monkeypatch.setattr(opened.OpenExperiment, "step", step)
-    lab.by_hand()
+    lab.operator()
     lab.apply(maxTrialCount=1, parallelTrialCount=1)
     lab.pace = 0.5
     lab.until(lambda: len(at) == 6)
@@ -247,7 +247,7 @@ def test_a_database_that_goes_away_is_a_condition_beside_all_that_is_known(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab.program = hangs
-    lab.by_hand()
+    lab.operator()
     lab.apply(maxTrialCount=3, parallelTrialCount=2)
     lab.until(lambda: lab.status().get("trialsRunning") == 2)
     lab.operators.pop().kill()
@@ -259,7 +259,7 @@ def test_a_database_that_goes_away_is_a_condition_beside_all_that_is_known(
 
     with monkeypatch.context() as patched:
         patched.setattr(run, "open_experiment", away)
-        lab.by_hand()
+        lab.operator()
         lab.pace = 0.5
         lab.until(lambda: len(at) == 7)
         assert [round(b - a) for a, b in pairwise(at)] == [1, 2, 4, 8, 10, 10]
@@ -272,7 +272,7 @@ def test_a_database_that_goes_away_is_a_condition_beside_all_that_is_known(
 def test_nothing_is_done_twice_at_once_for_one_experiment(lab: Lab, openings: list[str]) -> None:
     """An edit comes while its study is being opened: it waits for that, and holds up nobody."""
     kept = OnDemand()
-    operator = lab.by_hand(kept)
+    operator = lab.operator(openings=kept)
     lab.apply(maxTrialCount=1, parallelTrialCount=1)
     lab.until(lambda: len(kept.kept) == 1)
     lab.api.merge(SMALL, {"spec": {"maxTrialCount": 2}})
@@ -298,7 +298,7 @@ def test_nothing_is_done_twice_at_once_for_one_experiment(lab: Lab, openings: li
 
 def test_a_deletion_ends_in_time_though_the_study_is_still_being_opened(lab: Lab) -> None:
     kept = OnDemand()
-    operator = lab.by_hand(kept)
+    operator = lab.operator(openings=kept)
     lab.apply(maxTrialCount=1, parallelTrialCount=1)
     lab.until(lambda: kept.kept)
     lab.api.delete(SMALL)
@@ -310,7 +310,7 @@ def test_a_deletion_ends_in_time_though_the_study_is_still_being_opened(lab: Lab
 
 
 def test_a_refusal_is_said_and_tried_again(lab: Lab) -> None:
-    operator = lab.by_hand()
+    operator = lab.operator()
     refused = forbidden(EXPERIMENTS, "small", "no Role")
 
     def deny(method: str, path: str) -> None:
@@ -329,11 +329,11 @@ def test_a_refusal_is_said_and_tried_again(lab: Lab) -> None:
 
 def test_who_is_fenced_gives_no_further_turn(lab: Lab) -> None:
     lab.program = hangs
-    first = lab.by_hand()
+    first = lab.operator()
     lab.apply(maxTrialCount=2)
     lab.until(lab.running(2))
     lab.operators.clear()
-    lab.by_hand()
+    lab.operator()
     lab.until(lambda: lab.status().get("trialsRunning") == 2)
     lab.operators.append(first)
     lab.program = curve
@@ -347,12 +347,12 @@ def test_who_is_fenced_gives_no_further_turn(lab: Lab) -> None:
 def test_before_anything_was_listed_anew_a_leader_does_nothing(lab: Lab, openings: list[str]) -> None:
     """A watch may have been silent: what it does not know must not be taken for gone."""
     lab.program = hangs
-    lab.by_hand()
+    lab.operator()
     lab.apply(maxTrialCount=2)
     lab.until(lab.running(2))
     lab.operators.pop().kill()
     openings.clear()
-    second = lab.by_hand()
+    second = lab.operator()
     lab.until(lambda: openings)
     openings.clear()
     before = second.asked.count(("GET", collection("pods", NAMESPACE)))
@@ -392,7 +392,7 @@ def test_however_many_long_proposals_hold_up_no_other_experiment(
     lab: Lab, slow: threading.Event, openings: list[str]
 ) -> None:
     lab.program = hangs
-    lab.operator()
+    lab.threaded()
     for number in range(controller.WORKERS + 2):
         put(lab, f"slow-{number}", maxTrialCount=1, parallelTrialCount=1)
     lab.until(lambda: len(openings) == controller.WORKERS + 2)
@@ -409,7 +409,7 @@ def test_a_namespace_whose_requests_hang_holds_up_no_other(lab: Lab) -> None:
     """Such as one with a webhook that does not answer."""
     over, other = threading.Event(), collection("experiments", "other")
     lab.api.create("/api/v1/namespaces", {"metadata": {"name": "other"}})
-    operator = lab.operator("one", None)
+    operator = lab.threaded("one", None)
 
     def hang(method: str, path: str) -> None:
         if method == "PATCH" and path.startswith(f"{other}/"):
@@ -429,7 +429,7 @@ def test_a_namespace_whose_requests_hang_holds_up_no_other(lab: Lab) -> None:
 def test_the_number_of_threads_does_not_grow_with_that_of_experiments(lab: Lab) -> None:
     lab.program = hangs
     before = threading.active_count()
-    lab.operator()
+    lab.threaded()
     for number in range(45):
         put(lab, f"e{number}", maxTrialCount=1, parallelTrialCount=1)
     lab.until(lambda: len(lab.made) == 45)
