@@ -56,7 +56,7 @@ def _lab() -> Iterator[tuple[Lab, Operator]]:
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab(Path(folder))
         lab.program = hangs
-        operator = lab.operator()
+        operator = lab.threaded()
         try:
             yield lab, operator
         finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from kubetuna.experiment.units import SECONDS_PER_HOUR, duration
+from kubetuna.experiment.units import SECONDS_PER_HOUR, count, duration
 from kubetuna.trials.snapshot import Snapshot, TrialView
 
 # Where maxFailedTrialCount is not set: that many failures in a row with one message, and no success ever,
@@ -121,7 +121,9 @@ def _stagnation(snapshot: Snapshot) -> StopDecision | None:
 def _counts(snapshot: Snapshot) -> StopDecision | None:
     limit, tally = snapshot.spec.max_trials, snapshot.tally
     if limit is not None and tally.numbered >= limit:
-        return StopDecision("ExperimentMaxTrialsReached", f"{tally.numbered} trials were made", stop_running=False)
+        return StopDecision(
+            "ExperimentMaxTrialsReached", f"{count(tally.numbered, 'trial')} made", stop_running=False
+        )
     if snapshot.exhausted:
         return StopDecision("SearchSpaceExhausted", "every point of the search space was tried", stop_running=False)
     return None

@@ -95,20 +95,16 @@ class Publisher:
         """The status of a snapshot, with the cluster's own conditions."""
         stalled = self._stalled()
         unit = resource_unit(self._spec)
-        moment = Moment(
-            self._clock.now(),
-            self._ref.generation,
-            unit,
-            (
-                accepted_condition(self.problem),
-                store_condition(self._store.problem),
-                Condition("Stalled", bool(stalled), "PodsWaiting" if stalled else "NothingWaits", stalled),
-                self._restarting(snapshot, end),
-            ),
+        troubles = (
+            accepted_condition(self.problem),
+            store_condition(self._store.problem),
+            Condition("Stalled", bool(stalled), "PodsWaiting" if stalled else "NothingWaits", stalled),
         )
-        status = render(snapshot, end, self._results, moment)
+        own = (*troubles, self._restarting(snapshot, end))
+        status = render(snapshot, end, self._results, Moment(self._clock.now(), self._ref.generation, unit, own))
         return {
             **status,
+            "message": "; ".join(filter(None, (status["message"], *(c.message for c in troubles)))),
             "progress": _progress(snapshot),
             **({} if self._spec.claimed is None else {"claimedAccelerators": self._spec.claimed}),
             "spent": _with_text(status["spent"], unit),

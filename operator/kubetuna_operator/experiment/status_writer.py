@@ -10,6 +10,7 @@ from typing import Any
 
 from kubetuna.errors import KubetunaError
 from kubetuna.trials.fitting import fitted
+from kubetuna.trials.records import timestamp
 from kubetuna_operator import FIELD_MANAGER, GROUP, VERSION
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
@@ -161,10 +162,13 @@ class StatusWriter:
             self._events.emit(self._owner, event.reason, message, event.warning)
 
     def _dated(self, condition: Mapping[str, Any]) -> dict[str, Any]:
+        """With the time of its last change: this one, unless the study knows a later one than that before."""
         before = self._conditions.get(condition["type"])
-        if before is not None and before["status"] == condition["status"]:
-            return {**condition, "lastTransitionTime": before["lastTransitionTime"]}
-        return dict(condition)
+        if before is None:
+            return dict(condition)
+        known, given = before["lastTransitionTime"], condition["lastTransitionTime"]
+        changed = given if given > known else timestamp(self._clock.now())
+        return {**condition, "lastTransitionTime": known if before["status"] == condition["status"] else changed}
 
 
 def follows(status: Mapping[str, Any], found: Mapping[str, Any]) -> bool:

@@ -213,6 +213,9 @@ def test_pods_that_find_no_node_are_said_so_and_waited_for(lab: Lab) -> None:
     lab.cluster.kubelet.find_no_node("small-0-0-0")
     lab.until(lambda: lab.conditions().get("Stalled", ("", ""))[0] == "True")
     assert "Insufficient nvidia.com/gpu" in lab.conditions()["Stalled"][1]
+    assert "Insufficient nvidia.com/gpu" in lab.status()["message"], "what `kubetuna status` and kubectl show"
+    since = {c["type"]: c["lastTransitionTime"] for c in lab.status()["conditions"]}
+    assert since["Stalled"] > since["Created"] == since["Accepted"]
     lab.program = curve
     assert lab.ended()["state"] == "Succeeded"
     lab.until(lambda: "NoLongerStalled" in lab.events())
