@@ -42,6 +42,7 @@ def test_trials_take_a_line_each_and_their_messages_stand_apart() -> None:
     trials = [trial(n, float(n), params=params) for n in range(20)]
     trials[3] = trial(3, None, params=params, state="FAIL", message="exit code 1: no such file")
     lines = _printed(trials, False)
+    assert sum("COMPLETE" in line and "parameter_0" in line for line in lines) == 19, "no column is lost to another"
     assert len(lines) < 30 and "trial 3: exit code 1: no such file" in lines
     assert "--wide" in lines[-1] and not any("parameter_18" in line for line in lines)
     assert "parameter_18" in "".join(_printed(trials, True)).replace(" ", "").replace("│", "")

@@ -118,8 +118,9 @@ def trials_table(spec: Experiment, trials: Sequence[TrialRecord], wide: bool = F
     """A row a trial, its parameters on one line as far as they fit, or whole; then what is to be said of trials."""
     table = Table(title=clean(f"Trials of {spec.name}"), title_justify="left")
     for name in ("trial", "state", "outcome", *(o.metric for o in spec.objectives), "steps", "tries"):
-        table.add_column(clean(name), justify="left" if name in ("state", "outcome") else "right")
-    table.add_column("parameters", overflow="fold" if wide else "ellipsis", no_wrap=not wide)
+        table.add_column(clean(name), justify="left" if name in ("state", "outcome") else "right", no_wrap=True)
+    # On a narrow terminal the only column that gives way, since it alone may be wrapped; its text is cut instead.
+    table.add_column("parameters", overflow="fold" if wide else "ellipsis")
     for trial in trials:
         values = trial.values or (None,) * len(spec.objectives)
         named = zip(spec.objectives, values, strict=False)
@@ -130,10 +131,15 @@ def trials_table(spec: Experiment, trials: Sequence[TrialRecord], wide: bool = F
             *("" if v is None else number(v) + _spread(trial, o.metric) for o, v in named),
             str(len(trial.steps)),
             str(len(trial.attempts)),
-            clean(parameters(trial.params)),
+            _one_line(clean(parameters(trial.params)), not wide),
         )
     notes = [clean(f"trial {t.number}: {'; '.join(said)}") for t in trials if (said := _notes(t))]
     return Group(table, *notes, *(() if wide else ("--wide shows parameters whole, --json everything",)))
+
+
+def _one_line(text: Text, cut: bool) -> Text:
+    text.no_wrap = cut
+    return text
 
 
 def _spread(trial: TrialRecord, metric: str) -> str:
