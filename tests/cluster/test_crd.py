@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from kubetuna.experiment.field_errors import IMMUTABLE
-from kubetuna_operator.kube.api_client import Refused
+from kubetuna_operator.kube.api_client import Refused, collection
 from tests.cluster.operators import World
 from tests.spec_table import ABSENT, BAD, EDITS, GOOD, OBJECTIVE, SEVERAL, TRIAL, document
 
@@ -30,6 +32,19 @@ def try_it(world: World, found: dict[str, Any]) -> None:
 def test_the_api_server_takes_the_good_ones(world: World) -> None:
     for edits in GOOD.values():
         try_it(world, document(edits))
+
+
+def test_the_api_server_takes_every_example(world: World) -> None:
+    """Those too that no test can carry out, since they need a GPU and a real model."""
+    files = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+    documents = [d for file in files for d in yaml.safe_load_all(file.read_text())]
+    kinds = {
+        "Experiment": world.path,
+        "PersistentVolumeClaim": collection("persistentvolumeclaims", world.namespace),
+    }
+    assert {d["kind"] for d in documents} == kinds.keys()
+    for found in documents:
+        world.api.create(kinds[found["kind"]], found, dryRun="All", fieldValidation="Strict")
 
 
 def test_the_api_server_refuses_the_bad_ones_at_the_parsers_path(world: World) -> None:
