@@ -10,7 +10,7 @@ import pytest
 from kubetuna.experiment.kinds import JOB
 from kubetuna_operator.kube.api_client import Refused, collection
 from tests.cluster.operators import World
-from tests.cluster.test_operator import CURVE, HANGS
+from tests.cluster.test_operator import CURVE, FIRST_HANGS, HANGS
 
 pytestmark = pytest.mark.cluster
 
@@ -118,7 +118,7 @@ def test_a_full_quota_is_waited_for(world: World) -> None:
 
 def test_a_pod_deleted_by_hand_or_evicted_is_made_again_and_costs_nothing(world: World) -> None:
     world.operator()
-    world.apply(CURVE.replace("0.3", "0.6"), maxTrialCount=2, parallelTrialCount=2)
+    world.apply(FIRST_HANGS, maxTrialCount=2, parallelTrialCount=2)
     world.until("both run", lambda: len(world.running()) == 2)
     pods = collection("pods", world.namespace)
     world.api.delete(f"{pods}/small-0-0-0", gracePeriodSeconds=0)
