@@ -16,11 +16,11 @@ from typing import Any
 
 import yaml
 
-from kubetuna.parsing.definition import definitions
+from kubetuna.parsing.definition import definitions, katib_definitions
 
 HERE = Path(__file__).resolve().parent
 CHART = HERE.parent / "helm" / "kubetuna"
-CRDS = CHART / "crds-source"
+CRDS, KATIB_CRDS = CHART / "crds-source", CHART / "crds-katib"
 NAMESPACE = "kubetuna"
 Object = dict[str, Any]
 HEADER = "# Rendered from helm/kubetuna by manifests/render.py; edit the chart and run `make manifests`.\n"
@@ -66,15 +66,16 @@ def main(target: Path = HERE) -> None:
         path = target / folder / "objects.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(HEADER + yaml.safe_dump_all(chosen, sort_keys=False, width=120))
-    for name, text in crds().items() if target == HERE else ():
-        (CRDS / name).write_text(text)
+    for folder, found in ((CRDS, definitions()), (KATIB_CRDS, katib_definitions())) if target == HERE else ():
+        for name, text in crds(found).items():
+            (folder / name).write_text(text)
 
 
-def crds() -> dict[str, str]:
+def crds(found: tuple[Object, ...]) -> dict[str, str]:
     """The text of each CRD by the name of its file."""
     return {
         f"{one['spec']['names']['plural']}.yaml": CRD_HEADER + yaml.safe_dump(one, sort_keys=False, width=120)
-        for one in definitions()
+        for one in found
     }
 
 

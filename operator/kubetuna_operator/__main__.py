@@ -17,6 +17,7 @@ from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.endpoints import serve
 from kubetuna_operator.experiment.controller import Controller
 from kubetuna_operator.health import Sign, alive
+from kubetuna_operator.katib.controller import KatibController
 from kubetuna_operator.kube.api_client import Api
 from kubetuna_operator.kube.leader import Leadership
 from kubetuna_operator.kube.threads import end_process, share_fairly
@@ -99,6 +100,8 @@ def run(settings: Settings, stopped: threading.Event) -> int:
     try:
         context.deferred.start()
         context.store.watch()
+        if settings.katib:
+            KatibController(context, settings.namespaces).run(stopped)
         controller.run(stopped)
     finally:
         server.shutdown()

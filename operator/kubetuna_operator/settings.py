@@ -28,6 +28,7 @@ class Settings:
     port: int
     node_grace: float
     kubeconfig: str | None
+    katib: bool = False
 
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -40,6 +41,12 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         help="watch these, separated by commas; none: all",
     )
     parser.add_argument("--no-leader-election", action="store_true", help="for one operator outside the cluster")
+    parser.add_argument(
+        "--katib",
+        action="store_true",
+        default=environment.get("KUBETUNA_KATIB", "") == "true",
+        help="carry out Katib's Experiments (kubeflow.org/v1beta1) too",
+    )
     parser.add_argument("--port", type=int, default=8080, help="of /metrics, /healthz and /readyz")
     parser.add_argument(
         "--address",
@@ -69,4 +76,5 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         port=options.port,
         node_grace=options.node_grace,
         kubeconfig=options.kubeconfig,
+        katib=options.katib,
     )

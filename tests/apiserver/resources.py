@@ -57,13 +57,17 @@ TRIALS = Resource("kubetuna.dev", "v1alpha1", "trials", "Trial", generation=True
 
 CLAIM_TEMPLATES = Resource("resource.k8s.io", "v1beta1", "resourceclaimtemplates", "ResourceClaimTemplate")
 JOBSETS = Resource("jobset.x-k8s.io", "v1alpha2", "jobsets", "JobSet", status=True, generation=True)
+KATIB_EXPERIMENTS = Resource(
+    "kubeflow.org", "v1beta1", "experiments", "Experiment", status=True, generation=True, unconditional=False
+)
+KATIB_TRIALS = Resource("kubeflow.org", "v1beta1", "trials", "Trial", generation=True, unconditional=False)
 PYTORCH_JOBS = Resource("kubeflow.org", "v1", "pytorchjobs", "PyTorchJob", status=True, generation=True)
 # A kind that kubetuna has no row for.
 WORKFLOWS = Resource("example.org", "v1", "workflows", "Workflow", status=True, generation=True)
 
 _KNOWN = (
     *(PODS, EVENTS, NAMESPACES, QUOTAS, CONFIG_MAPS, LEASES, JOBS, EXPERIMENTS, TRIALS),
-    *(CLAIM_TEMPLATES, JOBSETS, PYTORCH_JOBS, WORKFLOWS),
+    *(CLAIM_TEMPLATES, JOBSETS, PYTORCH_JOBS, WORKFLOWS, KATIB_EXPERIMENTS, KATIB_TRIALS),
 )
 _BY_PATH = {(r.group, r.version, r.plural): r for r in _KNOWN}
 BY_KIND = {(r.api_version, r.kind): r for r in _KNOWN}

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from manifests.render import CRDS, crds
+from manifests.render import CRDS, KATIB_CRDS, crds
 
 from kubetuna.experiment.kinds import KINDS
+from kubetuna.parsing.definition import definitions, katib_definitions
 from tests.chart.charts import CHART, DEMO, OWN_DATABASE, PROJECT, Object, helm, pod_specs, rendered
 
 CASES = sorted((CHART / "ci").glob("*-values.yaml"))
@@ -19,8 +20,9 @@ cluster_marked = pytest.mark.cluster
 
 
 def test_the_crds_are_what_the_shapes_say() -> None:
-    written = {path.name: path.read_text() for path in CRDS.glob("*.yaml")}
-    assert written == crds(), "run: make manifests"
+    for folder, found in ((CRDS, definitions()), (KATIB_CRDS, katib_definitions())):
+        written = {path.name: path.read_text() for path in folder.glob("*.yaml")}
+        assert written == crds(found), "run: make manifests"
 
 
 def test_kustomize_installs_every_crd_of_the_chart() -> None:

@@ -9,12 +9,13 @@ from typing import Any
 from kubetuna.parsing.edits import editable_fields
 from kubetuna.parsing.katib_hyperband import NAME as HYPERBAND
 from kubetuna.parsing.openapi import openapi
-from kubetuna.parsing.schema import Node, Object, Text
+from kubetuna.parsing.schema import Free, Node, Object, Text
 from kubetuna.parsing.shape import NAME, with_algorithms
 from kubetuna.parsing.status_shape import EXPERIMENT_COLUMNS, EXPERIMENT_STATUS, TRIAL_COLUMNS, TRIAL_STATUS, Column
 from kubetuna.search.catalogue import PRUNER_ALIASES, PRUNERS, SAMPLER_ALIASES, SAMPLERS
 
 _GROUP, _VERSION = "kubetuna.dev", "v1alpha1"
+KATIB_VERSION = ("kubeflow.org", "v1beta1")
 
 
 def definitions() -> tuple[dict[str, Any], ...]:
@@ -30,6 +31,19 @@ def experiment_definition() -> dict[str, Any]:
     about = "A search for the best parameters of a program that runs as one Pod per trial."
     schema = _schema(about, Object({"name": NAME}), {"spec": spec, "status": EXPERIMENT_STATUS})
     return _definition("Experiment", "kexp", schema, EXPERIMENT_COLUMNS, subresources={"status": {}})
+
+
+def katib_definitions() -> tuple[dict[str, Any], ...]:
+    """The CRDs of Katib's group for clusters without Katib: any spec, which the parser judges, and any status."""
+    about = "Katib's {}, carried out by kubetuna."
+    state = Column("Type", ".status.conditions[-1:].type"), Column("Status", ".status.conditions[-1:].status")
+    columns = (*state, Column("Age", ".metadata.creationTimestamp", "date"))
+    fields: dict[str, Node] = {"spec": Free("object", editable=True), "status": Free("object")}
+    parts: dict[str, dict[str, Any]] = {"Experiment": {"subresources": {"status": {}}}, "Trial": {}}
+    return tuple(
+        _definition(kind, "", _schema(about.format(kind), Object({}), fields), columns, KATIB_VERSION, **more)
+        for kind, more in parts.items()
+    )
 
 
 def trial_definition() -> dict[str, Any]:
@@ -56,12 +70,18 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def _definition(
-    kind: str, short: str, schema: dict[str, Any], columns: Sequence[Column], **more: Any
+    kind: str,
+    short: str,
+    schema: dict[str, Any],
+    columns: Sequence[Column],
+    group: tuple[str, str] = (_GROUP, _VERSION),
+    **more: Any,
 ) -> dict[str, Any]:
     plural = f"{kind.lower()}s"
     names = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()}
+    ours = {"shortNames": [short], "categories": ["kubetuna"]} if short else {}
     version = {
-        "name": _VERSION,
+        "name": group[1],
         "served": True,
         "storage": True,
         **more,
@@ -71,11 +91,11 @@ def _definition(
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{_GROUP}"},
+        "metadata": {"name": f"{plural}.{group[0]}"},
         "spec": {
-            "group": _GROUP,
+            "group": group[0],
             "scope": "Namespaced",
-            "names": {**names, "shortNames": [short], "categories": ["kubetuna"]},
+            "names": names | ours,
             "versions": [version],
         },
     }

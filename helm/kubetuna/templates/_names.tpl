@@ -78,6 +78,23 @@ affinity: {{- toYaml . | nindent 2 }}
 - apiGroups: [resource.k8s.io]
   resources: [resourceclaimtemplates]
   verbs: [get]
+{{- if .Values.katib.enabled }}
+- apiGroups: [kubeflow.org]
+  resources: [experiments]
+  verbs: [get, list, watch]
+- apiGroups: [kubeflow.org]
+  resources: [experiments/status]
+  verbs: [get, patch]
+- apiGroups: [kubeflow.org]
+  resources: [trials]
+  verbs: [get, create, patch]
+- apiGroups: [kubetuna.dev]
+  resources: [experiments]
+  verbs: [create]
+- apiGroups: [kubetuna.dev]
+  resources: [trials]
+  verbs: [watch]
+{{- end }}
 {{- $groups := include "kubetuna.workloads" . | fromYaml }}
 {{- range .Values.workloads }}
 - apiGroups: [{{ get $groups . | default (regexReplaceAll "^[^.]*[.]" . "") }}]

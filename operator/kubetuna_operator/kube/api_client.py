@@ -320,11 +320,12 @@ def _names_object(path: str) -> bool:
 
 
 def collection(kind: str, namespace: str | None) -> str:
-    """The path of a collection: ``experiments`` and ``trials`` are ours, the others Kubernetes' own."""
+    """The path of a collection: ``experiments`` and ``trials`` are ours, ``GROUP/VERSION/KIND`` says whose."""
+    group, _, plural = kind.rpartition("/")
     roots = {"experiments": "/apis/kubetuna.dev/v1alpha1", "trials": "/apis/kubetuna.dev/v1alpha1",
              "leases": "/apis/coordination.k8s.io/v1"}  # fmt: skip
-    root = roots.get(kind, "/api/v1")
-    return f"{root}/namespaces/{namespace}/{kind}" if namespace else f"{root}/{kind}"
+    root = f"/apis/{group}" if group else roots.get(plural, "/api/v1")
+    return f"{root}/namespaces/{namespace}/{plural}" if namespace else f"{root}/{plural}"
 
 
 def split_lines(

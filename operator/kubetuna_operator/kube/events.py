@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubetuna.trials.records import MESSAGE_LIMIT
-from kubetuna_operator import GROUP, VERSION
 from kubetuna_operator.kube.api_client import Api, Refused, collection
 from kubetuna_operator.kube.deferred_writes import DeferredWrites
 from kubetuna_operator.kube.objects import Owner
@@ -102,7 +101,7 @@ def _event(owner: Owner, reason: str, message: str, kind: str, at: float) -> dic
         "kind": "Event",
         "metadata": {"name": f"{owner.name}.{digest}", "namespace": owner.namespace},
         "involvedObject": {
-            "apiVersion": f"{GROUP}/{VERSION}", "kind": "Experiment",
+            "apiVersion": owner.version, "kind": "Experiment",
             "namespace": owner.namespace, "name": owner.name, "uid": owner.uid,
         },
         "type": kind,

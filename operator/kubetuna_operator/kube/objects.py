@@ -24,16 +24,17 @@ class Unreadable(KubetunaError):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The Experiment that Pods belong to."""
+    """The Experiment that Pods belong to; of ours, unless ``version`` says whose."""
 
     namespace: str
     name: str
     uid: str
+    version: str = f"{GROUP}/{VERSION}"
 
     def reference(self) -> dict[str, Any]:
         """As an owner reference: Pods go when their Experiment goes."""
         return {
-            "apiVersion": f"{GROUP}/{VERSION}",
+            "apiVersion": self.version,
             "kind": "Experiment",
             "name": self.name,
             "uid": self.uid,

@@ -1,0 +1,215 @@
+"""What Katib's objects show, from ours: the status of an Experiment, and whole Trials, as Katib's SDK reads them.
+
+Katib's own fields and words: https://github.com/kubeflow/katib, ``pkg/apis/controller``, v1beta1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kubetuna.parsing.parse import KATIB
+from kubetuna.trials.environment import bare
+from kubetuna.trials.outcome import Outcome
+from kubetuna.trials.records import timestamp
+from kubetuna_operator.kube.objects import Owner, mapping, mappings, text, whole
+
+LABEL = "katib.kubeflow.org/experiment"
+CONDITIONS = ("Created", "Running", "Restarting", "Succeeded", "Failed")
+COUNTS = (
+    *("trials", "trialsSucceeded", "trialsFailed", "trialsKilled", "trialsEarlyStopped"),
+    *("trialsRunning", "trialsPending", "trialMetricsUnavailable"),
+)
+# Katib's word for a trial, and the list of names that it stands in.
+LISTS = {
+    "Pending": "pendingTrialList",
+    "Running": "runningTrialList",
+    "Succeeded": "succeededTrialList",
+    "Failed": "failedTrialList",
+    "Killed": "killedTrialList",
+    "EarlyStopped": "earlyStoppedTrialList",
+    "MetricsUnavailable": "metricsUnavailableTrialList",
+}
+WORDS = {
+    Outcome.PRUNED: "EarlyStopped",
+    Outcome.STOPPED: "Killed",
+    Outcome.METRICS_UNAVAILABLE: "MetricsUnavailable",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What of a Trial of ours Katib's shows. ``word`` is Katib's; ``owner`` the UID of our Experiment."""
+
+    name: str
+    owner: str
+    experiment: str
+    number: int
+    word: str
+    message: str
+    params: tuple[tuple[str, str], ...]
+    metrics: tuple[Mapping[str, str], ...]
+    started: str
+    ended: str
+
+
+def see(obj: object, label: str) -> Seen:
+    """Read a Trial of ours; ``label`` names its Experiment. What cannot be read is left out."""
+    metadata, status = (mapping(mapping(obj).get(field)) for field in ("metadata", "status"))
+    owners = mappings(metadata.get("ownerReferences"))
+    params = mapping(status.get("params"))
+    return Seen(
+        text(metadata.get("name")),
+        text(owners[0].get("uid")) if owners else "",
+        text(mapping(metadata.get("labels")).get(label)),
+        whole(status.get("number")) or 0,
+        _word(status),
+        text(status.get("message")),
+        tuple((str(name), bare(value)) for name, value in params.items()),
+        tuple(_metrics(status)),
+        text(status.get("started")),
+        text(status.get("ended")),
+    )
+
+
+def _word(status: Mapping[str, Any]) -> str:
+    state = text(status.get("state"))
+    if state == "COMPLETE":
+        return "Succeeded"
+    if state in ("PRUNED", "FAIL"):
+        return WORDS.get(Outcome(text(status.get("outcome"))), "Failed") if _is_outcome(status) else "Failed"
+    return "Running" if status.get("started") else "Pending"
+
+
+def _is_outcome(status: Mapping[str, Any]) -> bool:
+    return text(status.get("outcome")) in tuple(Outcome)
+
+
+def _metrics(status: Mapping[str, Any]) -> Iterable[Mapping[str, str]]:
+    """Each metric with its lowest, highest and latest value; the curve is that of the objective alone."""
+    steps = status.get("steps")
+    pairs = [p for p in steps if isinstance(p, list) and len(p) == 2] if isinstance(steps, list) else []
+    curve = [value for _, value in pairs if _is_number(value)]
+    values = status.get("values")
+    first = values[0] if isinstance(values, list) and values else None
+    found = False
+    for name, value in mapping(status.get("metrics")).items():
+        if _is_number(value):
+            # Only one metric has a curve, and only its own value is that objective's.
+            own = curve if not found and value == first else []
+            found = found or bool(own)
+            seen = [*own, value]
+            yield {
+                "name": str(name),
+                "latest": bare(own[-1] if own else value),
+                "min": bare(min(seen)),
+                "max": bare(max(seen)),
+            }
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def experiment_status(ours: Mapping[str, Any], trials: Sequence[Seen]) -> dict[str, Any]:
+    """Katib's status from ours, and from the Trials that are shown."""
+    best = mapping(ours.get("currentOptimalTrial"))
+    status = {
+        "startTime": ours.get("startTime"),
+        "completionTime": ours.get("completionTime"),
+        "lastReconcileTime": ours.get("lastReconcileTime"),
+        "conditions": _conditions(ours),
+        **{name: whole(ours.get(name)) or 0 for name in COUNTS},
+        **{where: [t.name for t in trials if t.word == word] for word, where in LISTS.items()},
+        "currentOptimalTrial": _optimal(best, {t.name: t for t in trials}),
+    }
+    return {name: value for name, value in status.items() if value}
+
+
+def _conditions(ours: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those that Katib has; what ours refused has failed in Katib's words."""
+    found = mappings(ours.get("conditions"))
+    kept = [c for c in found if c.get("type") in CONDITIONS]
+    if ours.get("state") == "Failed" and not any(c["type"] == "Failed" for c in kept):
+        why = {"status": "True", "reason": "SpecInvalid", "message": text(ours.get("message"))}
+        kept += [{**c, **why, "type": "Failed"} for c in found if c.get("type") == "Accepted"]
+    # What holds it up stands in our message; and Katib's columns take the last condition for the state.
+    told = [{**c, "message": text(ours.get("message")) or c.get("message")} if _runs(c) else c for c in kept]
+    return [_condition(c) for c in sorted(told, key=lambda c: c.get("status") == "True")]
+
+
+def _runs(condition: Mapping[str, Any]) -> bool:
+    return condition.get("type") == "Running" and condition.get("status") == "True"
+
+
+def _optimal(best: Mapping[str, Any], trials: Mapping[str, Seen]) -> dict[str, Any] | None:
+    name = text(best.get("bestTrialName"))
+    if not name:
+        return None
+    shown = mappings(mapping(best.get("observation")).get("metrics"))
+    plain = [{"name": m.get("name"), **dict.fromkeys(("latest", "min", "max"), m.get("latest"))} for m in shown]
+    seen = trials.get(name)
+    return {
+        "bestTrialName": name,
+        "parameterAssignments": list(mappings(best.get("parameterAssignments"))),
+        "observation": {"metrics": list(seen.metrics) if seen is not None and seen.metrics else plain},
+    }
+
+
+def _condition(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {**found, "lastUpdateTime": found.get("lastTransitionTime")}
+
+
+def refusal(before: Mapping[str, Any], reason: str, message: str, now: float) -> dict[str, Any]:
+    """The status of an Experiment that cannot run, dated once."""
+    known = next((c for c in mappings(before.get("conditions")) if c.get("type") == "Failed"), {})
+    same = known.get("message") == message and known.get("status") == "True"
+    at = text(known.get("lastTransitionTime")) if same else timestamp(now)
+    failed = {"type": "Failed", "status": "True", "reason": reason, "message": message, "lastTransitionTime": at}
+    return {"conditions": [_condition(failed)]}
+
+
+def trial(seen: Seen, owner: Owner, objective: object) -> dict[str, Any]:
+    """A Trial of Katib's, which goes with its Experiment."""
+    return {
+        "apiVersion": KATIB,
+        "kind": "Trial",
+        "metadata": {
+            "name": seen.name,
+            "namespace": owner.namespace,
+            "labels": {LABEL: owner.name},
+            "ownerReferences": [owner.reference()],
+        },
+        "spec": {
+            "objective": objective,
+            "parameterAssignments": [{"name": name, "value": value} for name, value in seen.params],
+        },
+        "status": {
+            "conditions": list(_trial_conditions(seen)),
+            **({"startTime": seen.started} if seen.started else {}),
+            **({"completionTime": seen.ended} if seen.ended and seen.word not in ("Pending", "Running") else {}),
+            **({"observation": {"metrics": list(seen.metrics)}} if seen.metrics else {}),
+        },
+    }
+
+
+def _trial_conditions(seen: Seen) -> Iterable[dict[str, Any]]:
+    """Created, then Running, then the end: what holds no more is said to be false, as Katib does."""
+    over = seen.word not in ("Pending", "Running")
+    found = [("Created", True, "Trial is created", seen.started)]
+    if seen.word != "Pending":
+        found.append(("Running", not over, "Trial is running", seen.started))
+    if over:
+        found.append((seen.word, True, seen.message, seen.ended))
+    for type_, holds, message, at in found:
+        yield _condition(
+            {
+                "type": type_,
+                "status": "True" if holds else "False",
+                "reason": f"Trial{type_}",
+                "message": message,
+                **({"lastTransitionTime": at} if at else {}),
+            }
+        )
