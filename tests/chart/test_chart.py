@@ -101,6 +101,20 @@ def test_the_operator_may_do_no_more_than_it_does(words: tuple[str, ...], kinds:
 
 
 @cluster_marked
+@pytest.mark.parametrize("served", [True, False])
+def test_katibs_group_is_served_only_where_that_is_asked_for(served: bool) -> None:
+    found = rendered("--set", f"katib.enabled={json.dumps(served)}")
+    crds = {o["metadata"]["name"] for o in found if o["kind"] == "CustomResourceDefinition"}
+    assert ({"experiments.kubeflow.org", "trials.kubeflow.org"} <= crds) is served
+    rules = [rule for o in found if o["kind"] == "Role" and not _hook(o) for rule in o["rules"]]
+    assert ([r for r in rules if r["apiGroups"] == ["kubeflow.org"]] != []) is served
+    assert ("create" in {v for r in rules if r["resources"] == ["experiments"] for v in r["verbs"]}) is served
+    (operator,) = [o for o in found if o["kind"] == "Deployment" and o["metadata"]["name"] == "kubetuna-operator"]
+    environment = operator["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert ({"name": "KUBETUNA_KATIB", "value": "true"} in environment) is served
+
+
+@cluster_marked
 @pytest.mark.parametrize("way", ["watchAll=true", "watchAll=false"])
 def test_the_rights_for_a_workload_are_given_by_its_name_and_to_no_other(way: str) -> None:
     named = [kind for kind in KINDS.values() if kind.judged]

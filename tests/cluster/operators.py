@@ -66,9 +66,9 @@ class World:
         self.processes.append(process)
         return process
 
-    def install_crds(self) -> None:
+    def install_crds(self, folder: Path = CRDS) -> None:
         """Apply the CRDs as they are here, and wait until they are served."""
-        for path in sorted(CRDS.glob("*.yaml")):
+        for path in sorted(folder.glob("*.yaml")):
             crd = yaml.safe_load(path.read_text())
             where = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd['metadata']['name']}"
             self.api.apply(where, crd, "test")

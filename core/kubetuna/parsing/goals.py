@@ -43,7 +43,7 @@ def _objective(fields: Fields, metric: str, direction: str) -> Objective | None:
 
 
 def _additional(fields: Fields, objectives: Set[str]) -> tuple[str, ...]:
-    names = tuple(name for _index, name, _path in fields.items("additionalMetricNames"))
+    names = tuple(name for _index, name, _path in fields.items("additionalMetricNames") if isinstance(name, str))
     for name in names:
         if name in objectives:
             fields.problem("additionalMetricNames", invalid(name, HOLDS_THE_OBJECTIVE))
@@ -64,8 +64,9 @@ def _strategies(fields: Fields, known: set[str]) -> dict[str, Strategy]:
 def usual_strategies(objectives: Sequence[Objective], additional: Sequence[str]) -> dict[str, Strategy]:
     """Katib's own default: the best value of each curve, by the objective's type. Ours is the latest value."""
     best: dict[str, Strategy] = {"minimize": "min", "maximize": "max"}
-    found = {o.metric: best[o.direction] for o in objectives}
-    return found | {name: best[o.direction] for o in objectives[:1] for name in additional}
+    known = [o for o in objectives if o.direction in best]
+    found = {o.metric: best[o.direction] for o in known}
+    return found | {name: best[o.direction] for o in known[:1] for name in additional}
 
 
 def parse_directions(spec: Fields) -> dict[str, Direction]:

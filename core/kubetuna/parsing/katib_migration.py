@@ -51,7 +51,8 @@ class Migration:
     @property
     def name(self) -> str:
         """The experiment's new name."""
-        return str((self.document.get("metadata") or {}).get("name", ""))
+        metadata = self.document.get("metadata")
+        return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
 
     def start_from(self, study: str) -> None:
         """Let the experiment begin with what an earlier study knows."""
@@ -201,7 +202,7 @@ def _rename(
         if item["name"] != setting:
             made.note(f"{path}.algorithmSettings.{setting}", setting, item["name"], "its name in Optuna")
         kept.append(item)
-    there = {item["name"] for item in kept}
+    there = {str(item["name"]) for item in kept}
     for setting, value in preset.items():
         if setting not in there:
             kept.append({"name": setting, "value": value})
@@ -243,7 +244,7 @@ def _template(made: Migration, spec: dict[str, Any]) -> None:
     if isinstance(body, dict):
         _retries(made, spec, kind.fixed, body)
     for one in kind.pod_sets(trial):
-        pod = one.template.get("spec")
+        pod = one.template.get("spec") if isinstance(one.template, dict) else None
         if isinstance(pod, dict) and pod.get("restartPolicy") not in (None, "Never"):
             made.note("restartPolicy", pod["restartPolicy"], "Never", "retries are kubetuna's: spec.retryPolicy")
             pod["restartPolicy"] = "Never"

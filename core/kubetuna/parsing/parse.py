@@ -190,6 +190,9 @@ def _checked(spec: Fields, experiment: Experiment) -> Experiment:
 
     for path, message in (*check(experiment), *left_out.check(experiment)):
         spec.problem(path, message)
+    if spec.faults.problems:
+        # Notes are of what is right; nobody reads them beside what is wrong.
+        return experiment
     warnings = (*experiment.warnings, *warn_of_conditions(experiment), *warn_of_normal(experiment))
     warnings += tuple(() if is_hyperband(spec) else ignored(_settings(spec.child("algorithm"))))
     warnings += (*left_out.notes(experiment), *_without_effect(spec), *workload_notes(experiment.template))

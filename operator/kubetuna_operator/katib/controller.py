@@ -19,7 +19,7 @@ from kubetuna_operator import LABEL_EXPERIMENT
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.katib.views import Seen, experiment_status, refusal, see, trial
 from kubetuna_operator.kube.api_client import Refused, collection
-from kubetuna_operator.kube.objects import Owner, experiment, mapping, mappings
+from kubetuna_operator.kube.objects import Owner, experiment, mapping, mappings, text
 from kubetuna_operator.kube.reflector import Key, Reflector
 from kubetuna_operator.kube.threads import supervised
 from kubetuna_operator.kube.work_queue import WorkQueue
@@ -77,7 +77,7 @@ class KatibController:
             self._show(theirs, refusal(theirs["status"], "SpecInvalid", str(error), self._context.clock.now()))
             return
         ours = watches.ours.get((key[0], made.name))
-        if ours is not None and not _owned(ours, owner):
+        if ours is not None and owner not in owners_of(ours):
             self._taken(key, theirs, made.name, ours)
             return
         try:
@@ -147,8 +147,8 @@ class _Watches:
 
         def look_at_owner(_key: Key, before: Object | None, after: Object | None) -> None:
             for one in filter(None, (before, after)):
-                for owner in _owners(one):
-                    queue.add((one["metadata"]["namespace"], owner["name"]))
+                for owner in owners_of(one):
+                    queue.add((one["metadata"]["namespace"], owner.name))
 
         def look_at_experiment(key: Key, before: Seen | None, after: Seen | None) -> None:
             seen = after or before
@@ -187,12 +187,11 @@ def _migrated(theirs: Object) -> Migration:
     return migrate({**fields, "metadata": {"name": theirs["metadata"]["name"]}, "spec": spec})
 
 
-def _owners(obj: Object) -> list[Object]:
-    return [o for o in mappings(obj["metadata"].get("ownerReferences")) if o.get("apiVersion") == KATIB]
-
-
-def _owned(ours: Object, owner: Owner) -> bool:
-    return any(o.get("uid") == owner.uid for o in _owners(ours))
+def owners_of(obj: Object) -> list[Owner]:
+    """The Experiments of Katib's that an object belongs to."""
+    metadata = obj["metadata"]
+    found = [o for o in mappings(metadata.get("ownerReferences")) if o.get("apiVersion") == KATIB]
+    return [Owner(metadata["namespace"], text(o.get("name")), text(o.get("uid")), KATIB) for o in found]
 
 
 def _within(wanted: object, found: object) -> bool:

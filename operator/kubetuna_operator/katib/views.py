@@ -159,7 +159,9 @@ def _optimal(best: Mapping[str, Any], trials: Mapping[str, Seen]) -> dict[str, A
 
 
 def _condition(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {**found, "lastUpdateTime": found.get("lastTransitionTime")}
+    at = text(found.get("lastTransitionTime"))
+    words = {name: text(found.get(name)) for name in ("type", "status", "reason", "message")}
+    return words | ({"lastTransitionTime": at, "lastUpdateTime": at} if at else {})
 
 
 def refusal(before: Mapping[str, Any], reason: str, message: str, now: float) -> dict[str, Any]:
@@ -210,6 +212,6 @@ def _trial_conditions(seen: Seen) -> Iterable[dict[str, Any]]:
                 "status": "True" if holds else "False",
                 "reason": f"Trial{type_}",
                 "message": message,
-                **({"lastTransitionTime": at} if at else {}),
+                "lastTransitionTime": at,
             }
         )

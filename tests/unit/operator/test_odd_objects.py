@@ -14,13 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kubetuna.errors import SpecError
 from kubetuna.experiment.kinds import KINDS
-from kubetuna.parsing.parse import parse_experiment
+from kubetuna.parsing.parse import KATIB, parse_experiment
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest, ExitFacts
 from kubetuna.trials.outcome import Reading, classify
-from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_PARAMS, ANNOTATION_TIMEOUT
+from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_PARAMS, ANNOTATION_TIMEOUT, LABEL_EXPERIMENT
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.experiment.trial_objects import _status, written
+from kubetuna_operator.katib.controller import _migrated, owners_of
+from kubetuna_operator.katib.views import experiment_status, refusal, see
+from kubetuna_operator.katib.views import trial as katib_trial
 from kubetuna_operator.kube import reflector
 from kubetuna_operator.kube.api_client import Api, Refused
 from kubetuna_operator.kube.deferred_writes import WORKERS, DeferredWrites
@@ -33,6 +37,7 @@ from kubetuna_operator.pods.warnings import latest
 from kubetuna_operator.workloads.executor import PodExecutor
 from kubetuna_operator.workloads.ownership import age, is_own
 from tests.fakes import FakeClock
+from tests.odd import ABSURD, mutated
 from tests.report.studies import trial
 from tests.spec_table import JOB as JOB_TEMPLATE
 from tests.spec_table import TRIAL as TEMPLATE
@@ -62,6 +67,7 @@ EXPERIMENT = {
 }
 TRIAL = {"metadata": {**META, **OWNED}, "status": _status(replace(trial(0), series={"returns": [0.1]}))}
 JOB = {"metadata": {**META, **OWNED}, "status": {"conditions": [CONDITION]}}
+KATIB_EXPERIMENT = {**EXPERIMENT, "apiVersion": KATIB, "metadata": META}
 LEASE = {
     "metadata": META,
     "spec": {"holderIdentity": "kubetuna-operator-1", "renewTime": STARTED, "leaseTransitions": 3},
@@ -70,12 +76,6 @@ LEASE = {
 EVENT = {"reason": "FailedMount", "message": 'secret "token" not found', "lastTimestamp": STARTED, "series": {}}
 EVENTS = {"items": [EVENT, {**EVENT, "eventTime": STARTED, "series": {"lastObservedTime": STARTED}}]}
 
-ABSURD: list[Any] = [
-    None, True, 7, -1, 10**30, 1e300, float("nan"), [], [None], ["x"], {}, {"x": {}},
-    "", "soon", "nan", "1e999", "9" * 5_000, "²", "x" * 100_000,
-    "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-11-24T10:00:00",
-]  # fmt: skip
-DROPPED = object()
 WATCHED: dict[str, tuple[list[dict[str, Any]], Callable[[Any], object]]] = {
     "pods": (PODS, view),
     "experiments": ([EXPERIMENT], experiment),
@@ -87,29 +87,6 @@ def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reflector, "FIRST_WAIT", 0.001)
         yield
-
-
-@st.composite
-def mutated(draw: st.DrawFn, objects: list[dict[str, Any]]) -> dict[str, Any]:
-    """One of the objects with up to three of its fields, on any level, made odd."""
-    found = copy.deepcopy(draw(st.sampled_from(objects)))
-    for _ in range(draw(st.integers(1, 3))):
-        holder, key = draw(st.sampled_from(list(_places(found)) or [(found, "metadata")]))
-        value = draw(st.sampled_from([DROPPED, *ABSURD]))
-        if value is not DROPPED:
-            holder[key] = copy.deepcopy(value)
-        elif isinstance(holder, list):
-            del holder[key]
-        else:
-            holder.pop(key, None)
-    return found
-
-
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else []
-    for key in keys:
-        yield value, key
-        yield from _places(value[key])
 
 
 class Answers(Api):
@@ -155,6 +132,21 @@ def see_trial(found: Any) -> None:
     assert all(map(text, written(found, OWNER)))
 
 
+def see_served(found: Any) -> None:
+    """What is made of Katib's Experiment, and of the status of ours."""
+    made = experiment(found)
+    with suppress(SpecError):
+        assert _migrated(made).document["spec"]
+    shown = [experiment_status(made["status"], []), refusal(made["status"], "SpecInvalid", "no", 0.0)]
+    json.dumps([shown, owners_of(made)], allow_nan=False)
+
+
+def see_shown(found: Any) -> None:
+    """A Trial of ours as Katib's."""
+    seen = see(found, LABEL_EXPERIMENT)
+    hash(replace(seen, metrics=())), json.dumps(katib_trial(seen, OWNER, None))
+
+
 def see_maker(found: Any) -> None:
     """What makes a Pod, and the reference to it on that Pod."""
     for kind in KINDS.values():
@@ -173,6 +165,8 @@ PROJECTIONS: dict[str, tuple[list[dict[str, Any]], Callable[[Any], object]]] = {
     "pods": (PODS, see_pod),
     "experiments": ([EXPERIMENT], see_experiment),
     "trials": ([TRIAL], see_trial),
+    "Katib's view of experiments": ([KATIB_EXPERIMENT], see_served),
+    "Katib's view of trials": ([TRIAL], see_shown),
     "what makes Pods": ([JOB, *PODS], see_maker),
     "warnings": ([EVENTS], see_warning),
     "leases": ([LEASE], lambda found: Leadership(Answers(found, PODS[0]), "lab", "me")._try()),
