@@ -17,7 +17,7 @@ from kubetuna.parsing.katib_migration import Migration, migrate
 from kubetuna.parsing.parse import KATIB
 from kubetuna_operator import LABEL_EXPERIMENT
 from kubetuna_operator.context import OperatorContext
-from kubetuna_operator.katib.views import Seen, experiment_status, refusal, see, trial
+from kubetuna_operator.katib.views import ShownTrial, experiment_status, refusal, see, trial
 from kubetuna_operator.kube.api_client import Refused, collection
 from kubetuna_operator.kube.objects import Owner, experiment, mapping, mappings, text
 from kubetuna_operator.kube.reflector import Key, Reflector
@@ -44,7 +44,7 @@ class KatibController:
         self._queue: WorkQueue[Key] = WorkQueue("katib", context.monotonic)
         self._watches = [_Watches(context, namespace, self._queue) for namespace in namespaces or (None,)]
         # What was written of each Trial, so that it is written once.
-        self._written: dict[Key, tuple[str, Seen]] = {}
+        self._written: dict[Key, tuple[str, ShownTrial]] = {}
 
     def run(self, stopped: threading.Event) -> None:
         """Give turns in a thread of its own until ``stopped``."""
@@ -150,7 +150,7 @@ class _Watches:
                 for owner in owners_of(one):
                     queue.add((one["metadata"]["namespace"], owner.name))
 
-        def look_at_experiment(key: Key, before: Seen | None, after: Seen | None) -> None:
+        def look_at_experiment(key: Key, before: ShownTrial | None, after: ShownTrial | None) -> None:
             seen = after or before
             ours = self.ours.get((key[0], seen.experiment)) if seen is not None else None
             if ours is not None:
@@ -165,7 +165,7 @@ class _Watches:
         self.ours: Reflector[Object] = Reflector(
             api, "experiments", namespace, experiment, look_at_owner, None, *more
         )
-        self.trials: Reflector[Seen] = Reflector(
+        self.trials: Reflector[ShownTrial] = Reflector(
             api, "trials", namespace, lambda obj: see(obj, LABEL_EXPERIMENT), look_at_experiment, None, *more
         )
 
@@ -173,7 +173,7 @@ class _Watches:
     def all(self) -> tuple[Reflector[Any], ...]:
         return self.theirs, self.ours, self.trials
 
-    def trials_of(self, ours: Object) -> list[Seen]:
+    def trials_of(self, ours: Object) -> list[ShownTrial]:
         """Those of this very Experiment."""
         return [t for t in self.trials.items().values() if t.owner == ours["metadata"]["uid"]]
 

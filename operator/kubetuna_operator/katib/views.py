@@ -40,7 +40,7 @@ WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ShownTrial:
     """What of a Trial of ours Katib's shows. ``word`` is Katib's; ``owner`` the UID of our Experiment."""
 
     name: str
@@ -55,12 +55,12 @@ class Seen:
     ended: str
 
 
-def see(obj: object, label: str) -> Seen:
+def see(obj: object, label: str) -> ShownTrial:
     """Read a Trial of ours; ``label`` names its Experiment. What cannot be read is left out."""
     metadata, status = (mapping(mapping(obj).get(field)) for field in ("metadata", "status"))
     owners = mappings(metadata.get("ownerReferences"))
     params = mapping(status.get("params"))
-    return Seen(
+    return ShownTrial(
         text(metadata.get("name")),
         text(owners[0].get("uid")) if owners else "",
         text(mapping(metadata.get("labels")).get(label)),
@@ -113,13 +113,13 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def experiment_status(ours: Mapping[str, Any], trials: Sequence[Seen]) -> dict[str, Any]:
+def experiment_status(ours: Mapping[str, Any], trials: Sequence[ShownTrial]) -> dict[str, Any]:
     """Katib's status from ours, and from the Trials that are shown."""
     best = mapping(ours.get("currentOptimalTrial"))
     status = {
-        "startTime": ours.get("startTime"),
-        "completionTime": ours.get("completionTime"),
-        "lastReconcileTime": ours.get("lastReconcileTime"),
+        "startTime": text(ours.get("startTime")),
+        "completionTime": text(ours.get("completionTime")),
+        "lastReconcileTime": text(ours.get("lastReconcileTime")),
         "conditions": _conditions(ours),
         **{name: whole(ours.get(name)) or 0 for name in COUNTS},
         **{where: [t.name for t in trials if t.word == word] for word, where in LISTS.items()},
@@ -144,7 +144,7 @@ def _runs(condition: Mapping[str, Any]) -> bool:
     return condition.get("type") == "Running" and condition.get("status") == "True"
 
 
-def _optimal(best: Mapping[str, Any], trials: Mapping[str, Seen]) -> dict[str, Any] | None:
+def _optimal(best: Mapping[str, Any], trials: Mapping[str, ShownTrial]) -> dict[str, Any] | None:
     name = text(best.get("bestTrialName"))
     if not name:
         return None
@@ -173,7 +173,7 @@ def refusal(before: Mapping[str, Any], reason: str, message: str, now: float) ->
     return {"conditions": [_condition(failed)]}
 
 
-def trial(seen: Seen, owner: Owner, objective: object) -> dict[str, Any]:
+def trial(seen: ShownTrial, owner: Owner, objective: object) -> dict[str, Any]:
     """A Trial of Katib's, which goes with its Experiment."""
     return {
         "apiVersion": KATIB,
@@ -197,7 +197,7 @@ def trial(seen: Seen, owner: Owner, objective: object) -> dict[str, Any]:
     }
 
 
-def _trial_conditions(seen: Seen) -> Iterable[dict[str, Any]]:
+def _trial_conditions(seen: ShownTrial) -> Iterable[dict[str, Any]]:
     """Created, then Running, then the end: what holds no more is said to be false, as Katib does."""
     over = seen.word not in ("Pending", "Running")
     found = [("Created", True, "Trial is created", seen.started)]
