@@ -46,7 +46,7 @@ def test_the_same_seed_is_the_same_world() -> None:
 
 
 def test_beside_others_a_seed_is_the_same_world() -> None:
-    with judged(range(FIRST, FIRST + 4), jobs=2) as verdicts:
+    with judged(range(FIRST, FIRST + 4), jobs=2, profile=Profile()) as verdicts:
         beside = list(verdicts)
     assert beside == [simulate(seed, Profile()) for seed in range(FIRST, FIRST + 4)]
 
