@@ -29,14 +29,9 @@ class Actor:
     alone: bool = False
     foreign: bool = False
     busy: bool = False
-    # When it is due, as long as its process does nothing.
+    # When it is due, as long as its process does nothing. It is asked anew at that moment, since a queue may find
+    # then that it waited in vain.
     known: float | None = None
-
-    def next(self, now: float) -> float:
-        """When its next step is; asked anew at that moment, since a queue may find then that it waited in vain."""
-        if self.known is None or self.foreign or self.known <= now:
-            self.known = self.due()
-        return self.known
 
 
 class Beside(Executor):

@@ -28,7 +28,7 @@ RECOVERED = DURATION + SILENCE + PROMPT
 API_SERVER, DATABASE_HOST = "10.0.0.1:443", "db.internal"
 # What nobody may be shown; in the operator's own log its administrators may read where its servers are.
 SECRETS = (PASSWORD,)
-NOT_FOR_ALL = (*SECRETS, API_SERVER, DATABASE_HOST, FOREIGN_STUDY, "sqlite")
+NOT_FOR_ALL = (*SECRETS, API_SERVER, DATABASE_HOST, FOREIGN_STUDY, "sqlite", "127.0.0.1")
 
 
 def leak(text: str, hidden: Sequence[str] = NOT_FOR_ALL) -> str:

@@ -21,12 +21,12 @@ from kubetuna.store.schema import ensure_schema
 MEMORY = Path("/dev/shm")
 # A study of somebody else's, of which nobody is told.
 FOREIGN_STUDY = "payroll/secret-study"
-_FINISHED = "('COMPLETE', 'PRUNED', 'FAIL')"
+FINISHED = "('COMPLETE', 'PRUNED', 'FAIL')"
 _NOTED = f"""
 INSERT INTO studies (study_name) VALUES ('{FOREIGN_STUDY}');
 CREATE TABLE noted (what TEXT);
 CREATE TRIGGER told_again AFTER UPDATE ON trials
-  WHEN OLD.state IN {_FINISHED} AND OLD.state IS NOT NEW.state
+  WHEN OLD.state IN {FINISHED} AND OLD.state IS NOT NEW.state
   BEGIN INSERT INTO noted VALUES ('trial ' || OLD.number || ' was ' || OLD.state || ' and is ' || NEW.state); END;
 CREATE TRIGGER value_changed AFTER UPDATE ON trial_values WHEN OLD.value IS NOT NEW.value
   BEGIN INSERT INTO noted VALUES ('the value of trial id ' || OLD.trial_id || ' changed'); END;
@@ -40,8 +40,8 @@ CREATE TRIGGER trial_lost AFTER DELETE ON trials
 
 
 @functools.cache
-def _empty() -> sqlite3.Connection:
-    """A database with Optuna's tables and our triggers, made once by the store's own code."""
+def _empty() -> tuple[Engine, sqlite3.Connection]:
+    """A database with Optuna's tables and our triggers, made once by the store's own code, and what made it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "empty.db"
         engine = open_engine(f"sqlite:///{path}")
@@ -51,7 +51,7 @@ def _empty() -> sqlite3.Connection:
         with sqlite3.connect(path) as stored:
             stored.executescript(_NOTED)
             stored.backup(made)
-    return made
+    return engine, made
 
 
 # The states in which others leave trials.
@@ -59,53 +59,73 @@ FOREIGN = ("RUNNING", "COMPLETE", "FAIL", "WAITING")
 _ADD_FOREIGN = (
     "INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete) "
     "SELECT (SELECT COUNT(*) FROM trials t WHERE t.study_id = s.study_id), s.study_id, ?, ?, ? "
-    "FROM studies s WHERE s.study_name = ?"
+    "FROM studies s WHERE s.study_name = ? RETURNING trial_id"
+)
+_ADD_VALUE = (
+    "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, 0, -7.0, 'FINITE') "
+    "RETURNING trial_id"
 )
 
 # Called with "connect", "commit" or "committed" at that moment of a transaction; it may raise the driver's error.
 Passing = Callable[[str], None]
 
 
+class _Connection(sqlite3.Connection):
+    """A process's connection: ``passing`` is told of each commit, ``free`` are those that nobody uses."""
+
+    passing: Passing
+    free: list[_Connection]
+
+    def commit(self) -> None:
+        """Commit, or fail to."""
+        self.passing("commit")
+        super().commit()
+        self.passing("committed")
+
+    def close(self) -> None:
+        """In words only: to open one and read all definitions takes longer than most transactions."""
+        if self.in_transaction:
+            super().close()
+        else:
+            self.free.append(self)
+
+
 class Database:
-    """One world's database. It lives as long as this object."""
+    """One world's database. It lives as long as this object. ``lost`` is its driver's error for a connection."""
+
+    lost: type[Exception] = sqlite3.OperationalError
 
     def __init__(self) -> None:
-        # Closed in words only: to open one and read all definitions takes longer than most transactions.
-        self._free: list[sqlite3.Connection] = []
+        self._free: list[_Connection] = []
         self._folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
         self._path = Path(self._folder.name) / "study.db"
-        self._kept = sqlite3.connect(self._path)
-        _empty().backup(self._kept)
+        self._kept = sqlite3.connect(self._path, isolation_level=None)
+        self._known, empty = _empty()
+        empty.backup(self._kept)
 
     def engine(self, passing: Passing) -> Engine:
         """What a process connects with."""
         engine = open_engine(f"sqlite:///{self._path}")
-        commit = engine.dialect.do_commit
 
-        def do_connect(dialect: Any, _record: Any, args: Any, named: Any) -> sqlite3.Connection:
+        def do_connect(dialect: Any, _record: Any, args: Any, named: Any) -> _Connection:
             passing("connect")
-            return self._free.pop() if self._free else self._opened(dialect.connect(*args, **named))
+            connection = (
+                self._free.pop()
+                if self._free
+                else self._opened(dialect.connect(*args, **named, factory=_Connection))
+            )
+            connection.passing = passing
+            return connection
 
         event.listen(engine, "do_connect", do_connect)
-
-        def do_commit(connection: Any) -> None:
-            passing("commit")
-            commit(connection)
-            passing("committed")
-
-        engine.dialect.do_commit = do_commit  # type: ignore[method-assign]
-        engine.dialect.do_close = self._close  # type: ignore[method-assign]
+        # To compile a statement takes longer than to carry it out, and each process would compile all of them anew.
+        engine.dialect, engine._compiled_cache = self._known.dialect, self._known._compiled_cache
         return engine
 
-    def _opened(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+    def _opened(self, connection: _Connection) -> _Connection:
         connection.execute("PRAGMA synchronous = OFF")
+        connection.free = self._free
         return connection
-
-    def _close(self, connection: Any) -> None:
-        if connection.in_transaction:
-            connection.close()
-        else:
-            self._free.append(connection)
 
     def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Look into the tables, past every fault."""
@@ -113,14 +133,11 @@ class Database:
 
     def add_foreign(self, study: str, state: str) -> int:
         """Number a trial of someone else's, as ``Study.ask`` and ``Study.add_trial`` do; how many there were."""
-        added = (state, "2027-01-15 08:00:00", "2027-01-15 08:00:01" if state in _FINISHED else None, study)
-        with self._kept:
-            made = self._kept.execute(_ADD_FOREIGN, added)
-            if made.rowcount and state == "COMPLETE":
-                self._kept.execute(
-                    "INSERT INTO trial_values VALUES (NULL, ?, 0, -7.0, 'FINITE')", (made.lastrowid,)
-                )
-            return made.rowcount
+        ended = "2027-01-15 08:00:01" if state in FINISHED else None
+        made = self.ask(_ADD_FOREIGN, state, "2027-01-15 08:00:00", ended, study)
+        for (trial,) in made if state == "COMPLETE" else ():
+            self.ask(_ADD_VALUE, trial)
+        return len(made)
 
     def noted(self) -> list[str]:
         """What the triggers saw."""
@@ -129,5 +146,5 @@ class Database:
     def close(self) -> None:
         """Its end."""
         for connection in (*self._free, self._kept):
-            connection.close()
+            sqlite3.Connection.close(connection)
         self._folder.cleanup()

@@ -6,7 +6,6 @@ It can be interrupted, frozen and ended in the midst of any step; Kubernetes sta
 from __future__ import annotations
 
 import itertools
-import sqlite3
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -228,7 +227,7 @@ class Process:
             if network is not self._network or not self.alive:
                 raise Killed
             if self._world.fate.admin.database_down:
-                raise sqlite3.OperationalError(f"connection to server at {DATABASE_HOST} was refused")
+                raise self._world.database.lost(f"connection to server at {DATABASE_HOST} was refused")
             fault = self._world.draws.fault(f"{self.name} db {moment}", DATABASE[moment])
             if fault is not None:
                 self.says(f"FAULT database {moment}: {fault.kind}")
@@ -249,7 +248,7 @@ class Process:
                 self.rest(POOL_SECONDS, frozen=False)
                 raise exc.TimeoutError(f"QueuePool limit reached, connection timed out, timeout {POOL_SECONDS}")
             case "lost":
-                raise sqlite3.OperationalError(f"server {DATABASE_HOST} closed the connection unexpectedly")
+                raise self._world.database.lost(f"server {DATABASE_HOST} closed the connection unexpectedly")
 
     # Its threads.
 

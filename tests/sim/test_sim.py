@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.sim.__main__ import judged
+from tests.sim.database import FOREIGN_STUDY, Database
 from tests.sim.draws import Moment
 from tests.sim.experiments import SHAPES
+from tests.sim.postgres import Postgres, served
 from tests.sim.story import shorten, tell
 from tests.sim.world import CALM, Profile, World, simulate, undisturbed
 
 PROJECT = Path(__file__).resolve().parents[2]
-FIRST, SEEDS = 100, 120
+FIRST, SEEDS, POSTGRES_SEEDS = 100, 120, 6
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
+def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """``python -m tests.sim``."""
-    command = [sys.executable, "-m", "tests.sim", *words]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    command, around = [sys.executable, "-m", "tests.sim", *words], {**os.environ, **environment}
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, env=around)
 
 
 @pytest.mark.parametrize("shape", range(SHAPES))
@@ -38,6 +42,26 @@ def test_whatever_goes_wrong_every_rule_holds() -> None:
     assert f"{SEEDS} seeds, 0 failed" in told.stdout
 
 
+@pytest.mark.timeout(3_600)
+def test_on_postgresql_every_rule_holds(postgres_base: str) -> None:
+    words = ("--first", str(FIRST), "--seeds", str(POSTGRES_SEEDS), "--database", "postgres")
+    told = run(*words, KUBETUNA_TEST_POSTGRES=postgres_base)
+    assert told.returncode == 0, told.stdout[-20_000:] + told.stderr[-5_000:]
+    assert f"{POSTGRES_SEEDS} seeds, 0 failed" in told.stdout
+
+
+def test_what_must_never_happen_to_a_study_is_noted_on_both_databases(postgres_base: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBETUNA_TEST_POSTGRES", postgres_base)
+        with served() as empty:
+            for database in (Database(), Postgres(empty)):
+                with closing(database):
+                    assert database.add_foreign(FOREIGN_STUDY, "COMPLETE") == 1 and database.noted() == []
+                    database.ask("UPDATE trials SET state = 'FAIL' RETURNING trial_id")
+                    database.ask("UPDATE trial_values SET value = 2.0 RETURNING trial_id")
+                    assert len(database.noted()) == 2
+
+
 def test_the_same_seed_is_the_same_world() -> None:
     here = simulate(FIRST, Profile())
     told = run("--seed", str(FIRST))
@@ -46,7 +70,7 @@ def test_the_same_seed_is_the_same_world() -> None:
 
 
 def test_beside_others_a_seed_is_the_same_world() -> None:
-    with judged(range(FIRST, FIRST + 4), jobs=2) as verdicts:
+    with judged(range(FIRST, FIRST + 4), jobs=2, profile=Profile()) as verdicts:
         beside = list(verdicts)
     assert beside == [simulate(seed, Profile()) for seed in range(FIRST, FIRST + 4)]
 

@@ -21,6 +21,7 @@ from tests.sim.experiments import SHAPES, experiment, study_of
 from tests.sim.nodes import Nodes
 from tests.sim.oracles import Errors, Oracles, Trial
 from tests.sim.people import Fate
+from tests.sim.postgres import Postgres
 from tests.sim.process import Process
 
 BEGIN = 1_800_000_000.0
@@ -38,11 +39,12 @@ DEEPEST = 3
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How much goes wrong: faults per moment, deeds per world, operators."""
+    """How much goes wrong: faults per moment, deeds per world, operators; ``postgres``: where no SQLite is used."""
 
     rate: float = FAULT_RATE
     deeds: int = DEEDS
     operators: int = 2
+    postgres: str = ""
 
 
 CALM = Profile(rate=0.0, deeds=0, operators=1)
@@ -76,7 +78,7 @@ class World:
         self._random = self.draws.stream("next")
         self.cluster = Cluster(seed, self.clock)
         self.cluster.server.writes.create(Target(NAMESPACES), {"metadata": {"name": OWN_NAMESPACE}}, {})
-        self.database = Database()
+        self.database = Postgres(profile.postgres) if profile.postgres else Database()
         self.nodes = Nodes(self.cluster, self.draws, {"node-1": 2, "node-2": 2}, self._study)
         self.processes = [Process(self, f"kubetuna-operator-{i}") for i in range(profile.operators)]
         admin = Administration(self.cluster, self.database)
@@ -144,7 +146,9 @@ class World:
             now, ready, soonest = self.clock.time, [], NEVER
             for actor in self._all():
                 if not self._depth or self._may(actor):
-                    due = actor.next(now)
+                    due = actor.known
+                    if due is None or due <= now or actor.foreign:
+                        due = actor.known = actor.due()
                     if due < soonest:
                         soonest = due
                     if due <= now:

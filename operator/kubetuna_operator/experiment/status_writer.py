@@ -70,7 +70,9 @@ class StatusWriter:
         return self._clock.now() >= self._at + SECONDS_BETWEEN
 
     def offer(self, status: Mapping[str, Any]) -> None:
-        """Apply a status soon, unless another one is offered before."""
+        """Apply a status soon, unless another one is offered before, or it says nothing new."""
+        if self._wanted is None and self._applied and _without_time(status) == _without_time(self._shown):
+            return
         self._wanted = self._shown = status
         self._later(max(0.0, self._at + SECONDS_BETWEEN - self._clock.now()))
 
@@ -196,6 +198,11 @@ def _has_ended(status: Mapping[str, Any]) -> bool:
 
 def _without_time(status: Mapping[str, Any]) -> dict[str, Any]:
     kept = {k: v for k, v in status.items() if k != "lastReconcileTime"}
+    kept["conditions"] = [_undated(condition) for condition in status.get("conditions") or []]
     # Time alone moves the clock figures of a running experiment; they come along with the next real change.
     kept["spent"] = (status.get("spent") or {}).get("steps")
     return kept
+
+
+def _undated(condition: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in condition.items() if name != "lastTransitionTime"}

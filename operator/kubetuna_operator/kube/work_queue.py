@@ -97,6 +97,8 @@ class WorkQueue(Generic[K]):
     def due(self) -> float | None:
         """Seconds until there is a key to take; None where none waits."""
         with self._condition:
+            if not (self._ready or self._later):
+                return None
             wait = self._promote()
             return wait if self._next() is None else 0.0
 

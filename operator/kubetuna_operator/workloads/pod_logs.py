@@ -2,7 +2,8 @@
 
 Streams are read without a byte limit, which could return the same page for ever. After the end everything is read,
 and the container's termination message comes last. A Pod that has ended well holds no GPU, so its log is asked for
-for minutes before its end counts as lost. Reads run beside the engine, which takes what has come.
+for minutes before its end counts as lost. Reads run beside the engine, which takes what has come: one that found
+something asks for a turn, one that found nothing is noticed in the next.
 """
 
 from __future__ import annotations
@@ -57,11 +58,12 @@ class _Pace:
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    """A read that is under way: from which cursor, and whether the Pod had ended before it began."""
+    """A read that is under way: from which cursor, whether the Pod had ended before it began, when it was over."""
 
     cursor: str
     ended: bool
     result: Future[LogChunk]
+    over: list[float]
 
 
 @dataclass(slots=True)
@@ -119,6 +121,8 @@ class PodLogs:
         self._pods, self._clock, self._now = pods, context.clock, now or context.monotonic
         self._budget = context.read_budget
         self._readings: dict[AttemptKey, _Reading] = {}
+        # Whether a read waits until another one is over.
+        self._crowded = False
 
     def read(self, key: AttemptKey, cursor: str) -> LogChunk:
         """The lines after ``cursor`` that have come; none where a read is under way, or it is too early for one."""
@@ -131,10 +135,10 @@ class PodLogs:
         # Also one that will never start, or whose node is lost: then there is nothing more to come.
         if ended := self._pods.over(pod):
             reading.end(now)
-        if reading.flight is None:
-            if now < reading.pace.due:
-                return LogChunk((), cursor)
-            reading.flight = self._begin(pod, cursor, ended)
+        chunk = self._land(pod, reading, cursor, now)
+        if reading.flight is not None or chunk != LogChunk((), cursor) or now < reading.pace.due:
+            return chunk
+        reading.flight = self._begin(pod, reading, cursor, ended)
         return self._land(pod, reading, cursor, now)
 
     def _reading(self, pod: PodView) -> _Reading:
@@ -143,19 +147,24 @@ class PodLogs:
             known = self._readings[pod.key] = _Reading(pod.uid)
         return known
 
-    def _begin(self, pod: PodView, cursor: str, ended: bool) -> _Flight | None:
+    def _begin(self, pod: PodView, reading: _Reading, cursor: str, ended: bool) -> _Flight | None:
         """Ask for a read; none while others have to go first."""
         who = self._about.owner.uid, pod.node or ""
         if not self._budget.take(*who, ended):
+            self._crowded = True
             return None
+        times: list[float] = []
 
-        def over(_: object) -> None:
+        def over(read: Future[LogChunk]) -> None:
+            times.append(self._now())
             self._budget.give_back(*who)
-            self._pods.changed.set()
+            last, crowded, self._crowded = reading.ended is not None, self._crowded, False
+            if last or crowded or read.exception() or read.result() != LogChunk((), cursor):
+                self._pods.changed.set()
 
         result = self._readers.submit(self._fetch, pod, cursor, ended)
         result.add_done_callback(over)
-        return _Flight(cursor, ended, result)
+        return _Flight(cursor, ended, result, times)
 
     def _land(self, pod: PodView, reading: _Reading, cursor: str, now: float) -> LogChunk:
         flight = reading.flight
@@ -167,7 +176,7 @@ class PodLogs:
             return LogChunk((), cursor)
         last = seconds(chunk.cursor) if chunk.lines else None
         if not flight.ended:
-            reading.pace.learn(len(chunk.lines), last, now, self._pods.read_interval())
+            reading.pace.learn(len(chunk.lines), last, next(iter(flight.over), now), self._pods.read_interval())
             if reading.ended is not None:
                 reading.pace.due = now
         elif not (chunk.drained or chunk.lines):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tests.apiserver.objects import timestamp
 from tests.apiserver.operating import Process
 from tests.fakes import FakeClock
 from tests.local.runs import experiment
+from tests.sim.actors import NEVER, Beside
 
 NAME, KEY = "small-0-0-0", AttemptKey(0, 0)
 
@@ -280,6 +281,57 @@ def test_a_read_waits_for_its_turn_and_gives_it_back(reading: Reading) -> None:
         budget.give_back(*pair)
     assert reading.lines() == ["one"]
     assert not budget._nodes and not budget._experiments
+
+
+def beside(reading: Reading) -> Beside:
+    """Reads take until their next step."""
+    readers = Beside(reading.cluster.clock)
+    context = replace(reading.process.context, readers=readers)
+    reading.logs = PodLogs(context, reading.logs._about, "trial", reading.pods, reading.time.now)
+    return readers
+
+
+def test_only_a_read_that_found_something_asks_for_a_turn(reading: Reading) -> None:
+    start(reading)
+    readers, turn = beside(reading), reading.pods.changed
+    turn.clear()
+    reading.chunk()
+    readers.step()
+    assert not turn.is_set()
+    # In the next turn that read is over, and another one begins.
+    say(reading, "one")
+    assert reading.lines() == []
+    readers.step()
+    assert turn.is_set() and reading.lines() == ["one"]
+
+
+def test_a_quiet_log_is_looked_at_from_when_the_read_was_over(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pod_logs, "SLOWEST", 5.0)
+    start(reading)
+    readers = beside(reading)
+    reading.chunk()
+    readers.step()
+    reading.time.time += 1.0
+    reading.chunk()
+    assert readers.due() < NEVER
+
+
+def test_whoever_waits_for_a_reader_and_what_has_ended_get_a_turn_at_once(reading: Reading) -> None:
+    start(reading)
+    readers, turn = beside(reading), reading.pods.changed
+    reading.chunk()
+    reading.kubelet.exit(NAME)
+    reading.chunk()
+    turn.clear()
+    readers.step()
+    assert turn.is_set()
+    reading.chunk()
+    reading.logs._crowded = True
+    turn.clear()
+    readers.step()
+    assert turn.is_set() and not reading.logs._crowded
 
 
 def test_a_server_that_is_away_ends_nothing(reading: Reading) -> None:

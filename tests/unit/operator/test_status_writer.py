@@ -68,6 +68,22 @@ def test_what_says_nothing_new_is_not_written(desk: Desk) -> None:
     assert desk.writes() == 2 and desk.shown()["spent"] == {"steps": 2, "slotHours": 0.3}
 
 
+def test_an_offer_of_what_is_shown_or_on_its_way_costs_nothing(desk: Desk) -> None:
+    desk.writer.offer(desk.status())
+    desk.cluster.clock.time += 100
+    desk.writer.offer(desk.status(lastReconcileTime="2"))
+    later = desk.process.context.deferred
+    later.step()
+    assert desk.writes() == 1
+    desk.writer.offer(desk.status(lastReconcileTime="3"))
+    assert later.due() is None
+    desk.writer.offer(desk.status(trials=1))
+    assert later.due() is not None
+    desk.writer.offer(desk.status())
+    later.step()
+    assert desk.writes() == 1 and "trials" not in desk.shown()
+
+
 def test_what_is_no_longer_said_goes(desk: Desk) -> None:
     desk.writer.write(desk.status(failures=["one"], currentOptimalTrial={"number": 1}))
     desk.writer.write(desk.status())
