@@ -1,34 +1,37 @@
 """Run simulated worlds with one mutant after the other, each until a seed fails, and print which were caught.
 
-A mutant runs in a process of its own, forked from one that has loaded the libraries and nothing of ours. Its
-package is copied, and found there before the project's.
+The seeds are run with the product as it is first: which lines each of them runs tells which seeds a mutant needs. A
+mutant is put into the functions that are loaded, in a process of its own that was forked for it.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import gc
+import json
+import logging
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
+
+import optuna
 
 from tests.sim.mutants.error_handling import MISTAKES
 from tests.sim.mutants.fixes import FIXES
 from tests.sim.mutants.mutant import PROJECT, Mutant
+from tests.sim.mutants.reached import Lines, Reached
 
-# Where `make test` begins too.
-FIRST = 100
-LIBRARIES = ("optuna", "sqlalchemy", "kubernetes.client", "kubernetes.config", "yaml", "prometheus_client")
+# Where `make test` begins too, and how many seeds it runs.
+FIRST, SEEDS = 100, 120
 # Of processor time a seed takes about one second, so one that takes so much never ends; nor one that waits so long.
 MOST_WORK, MOST_SECONDS = 60.0, 1_800.0
 WORDS = 110
@@ -39,11 +42,21 @@ class Endless(BaseException):
 
 
 @dataclass(frozen=True, slots=True)
+class Survey:
+    """Of the seeds with the product as it is: which failed, which lines they ran, what undisturbed trials reach."""
+
+    failed: Sequence[int]
+    reached: Reached
+    undisturbed: dict[str, list[list[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a mutant: how many seeds it took, and what the last one said (nothing: it survived)."""
+    """What became of a mutant: how many seeds run it, which one failed, and what that said (nothing: survived)."""
 
     mutant: Mutant
     seeds: int
+    seed: int
     said: str
     seconds: float
 
@@ -52,15 +65,20 @@ def main() -> int:
     """Exit code 1 where a mutant survived."""
     parser = argparse.ArgumentParser(prog="python -m tests.sim.mutants", description=__doc__)
     parser.add_argument("words", nargs="*", help="only mutants with one of these in their name or file")
-    parser.add_argument("--seeds", type=int, default=300, help="after so many without a failure it has survived")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="after so many without a failure it has survived")
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time")
+    parser.add_argument("--survey", type=Path, help="a file for the first run of all seeds; read where it is there")
     chosen = parser.parse_args()
-    for name in LIBRARIES:
-        importlib.import_module(name)
-    found = []
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.disable(logging.WARNING)
+    seeds = range(FIRST, FIRST + chosen.seeds)
+    surveyed = _kept(seeds, chosen.survey)
+    for seed in surveyed.failed:
+        print(f"seed {seed} fails without any mutant")
+    found: list[Result] = []
     for title, mutants in (("Faults brought back", FIXES), ("Mistakes", MISTAKES)):
-        print(f"\n| {title} | seeds | what failed |\n|---|---|---|", flush=True)
-        found += _run([m for m in mutants if _is_meant(m, chosen.words)], chosen.seeds, chosen.jobs)
+        print(f"\n| {title} | caught by seed | what failed |\n|---|---|---|", flush=True)
+        found += _run([m for m in mutants if _is_meant(m, chosen.words)], seeds, chosen.jobs, surveyed)
     caught = sum(bool(result.said) for result in found)
     print(f"\n{caught} of {len(found)} caught, in {sum(result.seconds for result in found):.0f} s")
     return int(caught < len(found))
@@ -70,41 +88,89 @@ def _is_meant(mutant: Mutant, words: Sequence[str]) -> bool:
     return not words or any(word in mutant.what or word in mutant.file for word in words)
 
 
-def _run(mutants: Sequence[Mutant], seeds: int, jobs: int) -> Iterable[Result]:
+def _kept(seeds: range, file: Path | None) -> Survey:
+    if file is not None and file.exists():
+        return Survey(**json.loads(file.read_text(encoding="utf-8")))
+    surveyed = survey(seeds)
+    # As it would be read from the file.
+    text = json.dumps({name: getattr(surveyed, name) for name in Survey.__slots__})
+    if file is not None:
+        file.write_text(text, encoding="utf-8")
+    return Survey(**json.loads(text))
+
+
+def survey(seeds: Iterable[int]) -> Survey:
+    """Run the seeds with the product as it is, of which nothing may be loaded before."""
+    lines, failed = Lines({mutant.file for mutant in (*FIXES, *MISTAKES)}), []
+    with lines.noted():
+        world = _world()
+        from tests.sim.experiments import SHAPES
+
+        # Of no seed.
+        lines.begin(-1)
+        known = {shape: world.undisturbed(shape).values() for shape in range(SHAPES)}
+        for seed in seeds:
+            lines.begin(seed)
+            failed += [seed] if world.simulate(seed, world.Profile()).wrong else []
+    trials = {str(s): [[t.number, t.state, t.value, dict(t.params)] for t in of] for s, of in known.items()}
+    return Survey(failed, lines.found(), trials)
+
+
+def _world() -> Any:
+    from tests.sim import world
+
+    return world
+
+
+def _run(mutants: Sequence[Mutant], seeds: range, jobs: int, surveyed: Survey) -> Iterable[Result]:
+    world = _world()
+    from tests.sim.oracles import Trial
+
+    known = {int(shape): {t[0]: Trial(*t) for t in trials} for shape, trials in surveyed.undisturbed.items()}
+    world.undisturbed = known.__getitem__
     found = []
     with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
-        for result in pool.imap(partial(attempt, seeds=seeds), mutants, chunksize=1):
+        for result in pool.imap(partial(attempt, seeds=seeds, surveyed=surveyed), mutants, chunksize=1):
             found.append(result)
-            said = result.said.replace("|", "/")[:WORDS] or "**survived**"
-            print(f"| {result.mutant.what} | {result.seeds} | {said} |", flush=True)
+            said = result.said.replace("|", "/").replace("\n", " ")[:WORDS]
+            caught = str(result.seed) if said else f"none; {result.seeds} run it"
+            print(f"| {result.mutant.what} | {caught} | {said} |", flush=True)
     return found
 
 
-def attempt(mutant: Mutant, seeds: int) -> Result:
+def attempt(mutant: Mutant, seeds: range, surveyed: Survey) -> Result:
     """Run seeds with a mutant until one fails. For a process that does nothing else."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        tree, room = Path(folder), mutant.file.partition("/")[0]
-        shutil.copytree(PROJECT / room, tree / room, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        (tree / mutant.file).write_text(mutant.applied(tree), encoding="utf-8")
-        sys.path.insert(0, str(tree / room))
-        count, said = _first_failure(range(FIRST, FIRST + seeds))
-    return Result(mutant, count, said, time.monotonic() - began)
+    put_in(mutant)
+    ran = {seed for line in mutant.lines() for seed in surveyed.reached[mutant.file].get(str(line), [])}
+    meant = [seed for seed in seeds if str(seed) in ran and seed not in surveyed.failed]
+    seed, said = _first_failure(meant)
+    return Result(mutant, len(meant), seed, said, time.monotonic() - began)
 
 
-def _first_failure(seeds: range) -> tuple[int, str]:
+def put_in(mutant: Mutant) -> None:
+    """Give the functions that are loaded the code that they have in a mutant."""
+    path = str(PROJECT / mutant.file)
+    changed = mutant.functions()
+    found = [f for f in gc.get_objects() if isinstance(f, FunctionType) and f.__code__.co_filename == path]
+    for function in found:
+        if (code := changed.pop(function.__qualname__, None)) is not None:
+            function.__code__ = code
+    if changed:
+        raise ValueError(f"{mutant.what}: {', '.join(changed)} are not loaded")
+
+
+def _first_failure(seeds: Iterable[int]) -> tuple[int, str]:
     for number in (signal.SIGVTALRM, signal.SIGALRM):
         signal.signal(number, _end)
-    import logging
-
-    logging.disable(logging.WARNING)
+    world = _world()
     for seed in seeds:
         _allow(MOST_WORK, MOST_SECONDS)
-        said = _judged(seed)
+        said = _judged(lambda seed=seed: world.simulate(seed, world.Profile()).wrong)  # type: ignore[misc]
         _allow(0.0, 0.0)
         if said:
-            return seed - seeds.start + 1, said
-    return len(seeds), ""
+            return seed, said
+    return 0, ""
 
 
 def _allow(work: float, seconds: float) -> None:
@@ -112,12 +178,10 @@ def _allow(work: float, seconds: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _judged(seed: int) -> str:
-    """What is wrong with one seed's world; an error that leaves the world is wrong too."""
+def _judged(judge: Callable[[], Sequence[str]]) -> str:
+    """What is wrong with a world; an error that leaves it is wrong too."""
     try:
-        from tests.sim.world import Profile, simulate
-
-        return next(iter(simulate(seed, Profile()).wrong), "")
+        return next(iter(judge()), "")
     except (Exception, Endless) as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__} in {where.name}: {error}"

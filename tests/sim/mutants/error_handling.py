@@ -29,8 +29,8 @@ MISTAKES = (
         ),
         (
             "a stream that breaks can be read again later",
-            "        with _as_unreachable(path):\n            yield from response.stream",
-            "        if True:\n            yield from response.stream",
+            "            with _as_unreachable(path):\n                piece = next(pieces, None)",
+            "            if True:\n                piece = next(pieces, None)",
         ),
     ),
     *within(

@@ -1,22 +1,19 @@
-"""The mutants are of the product as it is: what each replaces is there, once, and the result is Python."""
+"""The mutants are of the product as it is: what each replaces is there, once, and only functions differ."""
 
 from __future__ import annotations
-
-import ast
 
 import pytest
 
 from tests.sim.mutants.error_handling import MISTAKES
 from tests.sim.mutants.fixes import FIXES
-from tests.sim.mutants.mutant import PROJECT, Mutant
+from tests.sim.mutants.mutant import Mutant
 
 MUTANTS = (*FIXES, *MISTAKES)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
 def test_a_mutant_is_of_the_product_as_it_is(mutant: Mutant) -> None:
-    before = ast.dump(ast.parse((PROJECT / mutant.file).read_text(encoding="utf-8")))
-    assert ast.dump(ast.parse(mutant.applied(PROJECT))) != before
+    assert mutant.functions() and mutant.lines()
 
 
 def test_no_two_mutants_have_one_name() -> None:
