@@ -94,7 +94,7 @@ def _other(record: Record | None, line: bytes, metrics: Sequence[str]) -> tuple[
 
 
 def _why_nothing(text: str, metrics: Sequence[str]) -> str:
-    found = [name for mapping in objects(text) for name in mapping]
+    found = [name for mapping in objects(text) for name in mapping.values]
     named = [name for name in metrics if name in text]
     words = {
         word for name in named for word in re.findall(rf"[\w./-]{{0,60}}{re.escape(name)}[\w./-]{{0,60}}", text)

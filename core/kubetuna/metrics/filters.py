@@ -13,7 +13,8 @@ from itertools import islice
 from typing import Any
 
 from kubetuna.metrics.libraries import LIBRARY_FILTERS
-from kubetuna.metrics.numbers import number_in
+from kubetuna.metrics.numbers import SCALAR, number_in
+from kubetuna.metrics.settings import Parentheses
 
 DEFAULT_FILTER = r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)"
 
@@ -26,15 +27,17 @@ Pairs = Iterator[tuple[str, str]]
 
 # A word is taken whole whether an assignment follows or not, so no character starts a second search.
 # "/" and "." join words here, and Katib's reading is the part after the last of them.
-# A scalar may be printed as its library shows it: loss=tensor(0.5, grad_fn=…), np.float64(0.5), Array(0.5, …).
-_SCALAR = r"(?:(?:tensor|tf\.Tensor|(?:np|numpy)\.\w{1,12}|[Aa]rray)\((?=[+-]?[\d.]))?+"
-_VALUE = rf"\s*+=\s*+{_SCALAR}([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)(?=([^\s,;]{{0,20}}))"
+# A number may stand in quotes, and a scalar as its library shows it: loss="0.5", loss=tensor(0.5, grad_fn=…).
+_WRAPPED = rf"(?:{SCALAR}(?=[\"']?[+-]?[\d.]))?+(?:[\"'](?=[+-]?[\d.,_]{{1,40}}(?:[Ee][+-]?\d{{1,4}})?[\"']))?+"
+_VALUE = rf"\s*+=\s*+{_WRAPPED}([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)(?=([^\s,;]{{0,20}}))"
 _ASSIGNMENT = re.compile(rf"([\w|./-]++)(?:{_VALUE})?", re.ASCII)
 _JOINT = re.compile(r"[./]")
 
 
-# A comparison, or the name of a file: "val_loss == 0.9", "epoch_val_loss=0.40.ckpt".
-_NO_REPORT = re.compile(r"=|\.[A-Za-z]")
+# A comparison, the name of a file, what was before: "loss == 0.9", "val_loss=0.40.ckpt", "loss=0.5 -> 0.4".
+_NO_REPORT = re.compile(r"=|\.[A-Za-z]|\s{0,3}(?:-{1,2}>|=>|[→⇒➜])\s{0,3}[+-]?[\d.]")
+# What is named so is another value of the metric, where the line has one without: "loss=0.5 (best loss=0.4)".
+_OTHER = re.compile(r"\b(?:best|target|goal|prev(?:ious)?|initial|old|min|max|lowest|highest)[ :]\Z", re.IGNORECASE)
 _WORD = re.compile(r"[\w|./-]+", re.ASCII)
 
 
@@ -48,19 +51,37 @@ def default_filter(known: Collection[str]) -> Callable[[str], Pairs]:
     odd = sorted((name for name in known if not _WORD.fullmatch(name)), key=len, reverse=True)
     written = re.compile(rf"(?<![\w@:])({'|'.join(map(re.escape, odd))}){_VALUE}", re.ASCII) if odd else None
 
-    def pairs(text: str) -> Pairs:
+    def assignments(text: str) -> Iterator[tuple[str, re.Match[str]]]:
         for match in _ASSIGNMENT.finditer(text):
-            word, value, rest = match.groups()
-            if value is None or _NO_REPORT.match(rest):
+            word, value, _ = match.groups()
+            if value is None:
                 continue
             name = word if word in known else _JOINT.split(word)[-1]
             if name in known:
-                yield name, _given(match)
-        if written is not None:
-            found = (match for match in written.finditer(text) if not _NO_REPORT.match(match.group(3)))
-            yield from ((match.group(1), _given(match)) for match in found)
+                yield name, match
+
+    def in_order(text: str) -> Iterable[tuple[str, re.Match[str]]]:
+        if written is None:
+            return assignments(text)
+        odd_ones = ((match.group(1), match) for match in written.finditer(text))
+        return sorted([*assignments(text), *odd_ones], key=lambda pair: pair[1].start())
+
+    def pairs(text: str) -> Pairs:
+        around = Parentheses(text)
+        found = [
+            (name, match)
+            for name, match in in_order(text)
+            if not (_NO_REPORT.match(text, match.end(2)) or around.in_settings(match.start()))
+        ]
+        if len(found) > 1:
+            found.sort(key=lambda pair: _is_other(pair[1]), reverse=True)
+        return ((name, _given(match)) for name, match in found)
 
     return pairs
+
+
+def _is_other(match: re.Match[str]) -> bool:
+    return _OTHER.search(match.string, max(0, match.start() - 12), match.start()) is not None
 
 
 def _given(match: re.Match[str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from kubetuna.metrics.filters import FILTERED_LENGTH, compile_filter, default_filter, marks_of
 from kubetuna.metrics.numbers import finite, step_of
-from kubetuna.metrics.objects import objects
+from kubetuna.metrics.objects import Found, objects
 from kubetuna.metrics.terminal import shown
 from kubetuna.trials.attempts import LINE_LIMIT
 from kubetuna.trials.masking import LONGEST, masked
@@ -36,7 +36,7 @@ class MetricLine:
     """One line's metrics. ``step`` is None where it gives none; ``invalid`` holds what is no finite number.
 
     ``position``: in place of a step, where the report stands between two: half an epoch. ``text``: found in a line
-    by a filter, perhaps by chance, rather than given as JSON on purpose.
+    by a filter, perhaps by chance, or rounded by a library, rather than given as JSON on purpose.
     """
 
     step: int | None
@@ -102,7 +102,7 @@ class LineReader:
         report = None
         if "{" in text:
             for found in objects(text):
-                report = found if self._speaks(found) else report
+                report = found if self._speaks(found.values) else report
         if report is None:
             return None if quoted else self._from_filters(text)
         return self._from_object(report)
@@ -110,7 +110,8 @@ class LineReader:
     def _speaks(self, found: Mapping[str, Any]) -> bool:
         return not _SPOKEN.isdisjoint(found) or not self._known.isdisjoint(found)
 
-    def _from_object(self, found: Mapping[str, Any]) -> Record | None:
+    def _from_object(self, report: Found) -> Record | None:
+        found = report.values
         if found.get("outcome") == OUT_OF_MEMORY and "outcome" not in self._known:
             return Announcement(OUT_OF_MEMORY)
         if isinstance(found.get("series"), str) and "series" not in self._known:
@@ -123,10 +124,10 @@ class LineReader:
                 continue
             place = step_of(found[key])
             if place is not None:
-                return _metric_line(place, present)
+                return _metric_line(place, present, not report.literal)
             if key == "step":
                 return None
-        return _metric_line(None, present)
+        return _metric_line(None, present, not report.literal)
 
     def _from_filters(self, text: str) -> Record | None:
         if not self._filters:

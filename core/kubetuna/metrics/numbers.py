@@ -20,6 +20,17 @@ _JOINTS = ",._':\u00a0\u2009\u202f"
 _JOINED = re.compile(rf"[+-]?[\d{_JOINTS}]*\d(?:[Ee][+-]?\d+)?", re.ASCII)
 _LIST = re.compile(r"[+-]?\d*\.\d+(?:,\d*\.\d+)+\Z", re.ASCII)
 _HEXADECIMAL = re.compile(r"[+-]?0[xX][0-9a-fA-F]+")
+# What makes another number of the one before it: a fraction, a date or a range, a power of ten, thousands of it.
+_MORE = re.compile(
+    r"(?:[/-]\d[\d./-]{0,20}|\s?[x×*·]\s?10(?:\^|\*\*|[⁻⁰¹²³⁴-⁹])\S{0,6}|[kKMGTB](?![\w%/]))", re.ASCII
+)
+_MORE_BEGINS = "/- x×*·kKMGTB"
+
+# How libraries print one number: tensor(0.5, …), np.float64(0.5), Array(0.5, …), Decimal('0.5'), a tf.Tensor.
+SCALAR = (
+    r"(?:(?:\w{1,12}\.)?(?:[tT]ensor|[aA]rray|DeviceArray|Decimal|b?float\d{0,3}|longdouble|u?int\d{0,3})\("
+    r"|<tf\.Tensor:[ ]shape=\(\),[ ]dtype=\w{1,12},[ ]numpy=)"
+)
 
 
 def finite(raw: object) -> float | None:
@@ -51,7 +62,11 @@ def step_of(raw: object) -> int | float | None:
 def number_in(text: str, start: int, end: int) -> str:
     """The number of which a filter found this much, with all that belongs to it."""
     found = text[start:end]
-    if end + 1 >= len(text) or not found[-1:].isdigit():
+    if end >= len(text) or not found[-1:].isdigit():
+        return found
+    if text[end] in _MORE_BEGINS and (more := _MORE.match(text, end)):
+        return found + more.group()
+    if end + 1 == len(text):
         return found
     if text[end] in "xX" and (word := _HEXADECIMAL.match(text, start)):
         return word.group()

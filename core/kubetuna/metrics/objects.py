@@ -1,8 +1,10 @@
 """The mappings that a line holds, behind whatever stands before them: JSON, or a Python dict as ``print`` shows it.
 
 Launchers, loggers and log drivers put a rank, a time or a level before what a trainer prints. A dict is read token
-by token into JSON, so nothing is ever evaluated: strings, numbers, True, False, None, nan, inf and brackets;
-anything else (a call, a name) makes it no dict. An object that does not parse hides what is nested in it.
+by token into JSON, so nothing is ever evaluated: strings, numbers, True, False, None, nan, inf and brackets, and
+one number as NumPy, PyTorch, JAX and TensorFlow show it (``tensor(0.5)``, which may be rounded, so it says no more
+than text); anything else (a call, a name) makes it no dict. An object that does not parse hides what is nested in
+it, and settings are no report.
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
+
+from kubetuna.metrics.numbers import SCALAR
+from kubetuna.metrics.settings import is_settings
 
 OBJECTS_PER_LINE = 64
 FAILURES_PER_LINE = 4
@@ -23,7 +28,10 @@ _TOKEN = re.compile(
     r"""\s*+(?:
         [bBuU]?(?P<string>'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+")
         |(?P<number>[+-]?(?:\d[\d_]*+(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?(?![\w.]))
-        |(?P<word>True|False|None|[+-]?nan|[+-]?inf)\b
+        |(?:np\.)?(?P<word>True|False|None|[+-]?nan|[+-]?inf)(?:\b|(?<=e)_)
+        |"""
+    + SCALAR
+    + r"""['"]?(?P<scalar>[+-]?(?:[\d.]{1,40}(?:e[+-]?\d{1,4})?|nan|inf))['"]?(?:,\s[^(){}]{0,200})?[)>]
         |(?P<mark>[][{}(),:])
     )""",
     re.VERBOSE | re.ASCII,
@@ -43,32 +51,40 @@ _CLOSING = {"}": "}", "]": "]", ")": "]"}
 _decode = json.JSONDecoder().raw_decode
 
 
-def objects(text: str) -> Iterator[Mapping[str, Any]]:
+class Found(NamedTuple):
+    """A mapping. ``literal``: it is JSON or a dict of literals; else it holds numbers as a library shows them."""
+
+    values: Mapping[str, Any]
+    literal: bool
+
+
+def objects(text: str) -> Iterator[Found]:
     """The mappings on a line, in order, outermost ones only. Never raises, in linear time."""
     at = failures = 0
     for _ in range(OBJECTS_PER_LINE):
         begin = _BEGIN.search(text, at)
         if begin is None or failures == FAILURES_PER_LINE:
             return
-        found, at = _object(text, begin.start())
+        found, literal, at = _object(text, begin.start())
         if found is None:
             failures += 1
-        else:
-            yield found
+        elif not is_settings(text, begin.start()):
+            yield Found(found, literal)
 
 
-def _object(text: str, start: int) -> tuple[Mapping[str, Any] | None, int]:
-    """The mapping that begins here, or None, and where the next one may begin."""
+def _object(text: str, start: int) -> tuple[Mapping[str, Any] | None, bool, int]:
+    """The mapping that begins here, or None; whether it is all literals; and where the next one may begin."""
     try:
-        return _decode(text, start)
+        found, end = _decode(text, start)
+        return found, True, end
     except (ValueError, RecursionError):
         # No JSON; it may be a dict as Python prints it.
         pass
     try:
-        translated, end = _as_json(text, start)
-        return json.loads(translated), end
+        translated, literal, end = _as_json(text, start)
+        return json.loads(translated), literal, end
     except (ValueError, RecursionError):
-        return None, _closed(text, start)
+        return None, True, _closed(text, start)
 
 
 def _closed(text: str, start: int) -> int:
@@ -80,23 +96,25 @@ def _closed(text: str, start: int) -> int:
     return len(text)
 
 
-def _as_json(text: str, start: int) -> tuple[str, int]:
-    """A Python dict as JSON, and where it ends.
+def _as_json(text: str, start: int) -> tuple[str, bool, int]:
+    """A Python dict as JSON, whether it is all literals, and where it ends.
 
     Raises:
         ValueError: it is none, or larger or deeper than anybody prints one.
     """
     parts: list[str] = []
+    literal = True
     depth, at, limit = 0, start, start + DICT_LENGTH
     while token := _TOKEN.match(text, at, limit):
         at, kind, shown = token.end(), token.lastgroup, token.group(token.lastgroup or 0)
         if kind != "mark":
             parts.append(_scalar(kind or "", shown))
+            literal = literal and kind != "scalar"
             continue
         depth += (shown in _OPENING) - (shown in _CLOSING)
         _join(parts, shown)
         if not depth:
-            return " ".join(parts), at
+            return " ".join(parts), literal, at
         if depth > DICT_DEPTH:
             break
     raise ValueError("no dict")
@@ -105,7 +123,9 @@ def _as_json(text: str, start: int) -> tuple[str, int]:
 def _scalar(kind: str, shown: str) -> str:
     if kind == "string":
         return json.dumps(_ESCAPE.sub(_unescaped, shown[1:-1]))
-    if kind == "number":
+    if kind == "scalar" and shown.lstrip("+-").isalpha():
+        kind = "word"
+    if kind in {"number", "scalar"}:
         return json.dumps(int(shown) if shown.lstrip("+-").replace("_", "").isdigit() else float(shown))
     return _WORDS.get(shown, "NaN")
 

@@ -74,7 +74,7 @@ def test_a_line_of_which_only_the_end_is_known_is_counted_and_said() -> None:
             "(read with metricsFormat: [xgboost] and the metric's name valid-loss)",
         ),
         ("val_loss=0.25", "val_loss=0.25", "(read with the metric's name val_loss)"),
-        ("{'loss': np.float64(0.25)}", "{'loss': np.float64(0.25)}", "; print e.g."),
+        ("{'loss': round(0.25)}", "{'loss': round(0.25)}", "; print e.g."),
         ("| loss | 0.25 |", "| loss | 0.25 |", "(read with metricsFormat: [lightning])"),
     ],
 )

@@ -27,7 +27,7 @@ def explained(*lines: str) -> tuple[list[ExplainedLine], Explanation]:
         ("loss=nan", {"loss": "nan"}, None, "loss is 'nan', no finite number"),
         ('{"lr": 0.1, "x": 2}', {}, None, "an object without loss or acc; it has lr, x"),
         ('{"step": -1, "loss": 0.5}', {}, None, "its step is no number from 0 to 2147483647"),
-        ("{'loss': np.float64(0.5)}", {}, None, "neither JSON nor a dict of literals"),
+        ("{'loss': open(0.5)}", {}, None, "neither JSON nor a dict of literals"),
         ('{"outcome": "OutOfMemory"}', {"outcome": "OutOfMemory"}, None, ""),
         ('{"series": "r", "values": [1, 2]}', {"series": "r"}, None, "2 values, stored with the trial"),
         ('{"protocol": "abc"}', {"protocol": "abc"}, None, ""),

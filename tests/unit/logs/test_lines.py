@@ -32,6 +32,14 @@ def read(line: str | bytes, filters: tuple[str, ...] = ()) -> Any:
         ("loss=1E0", {"loss": 1.0}),
         ("loss=5.", {"loss": 5.0}),
         ("loss=1,234", {"loss": 1234.0}),
+        ("loss='0.4'", {"loss": 0.4}),
+        ('loss="1,234.5"', {"loss": 1234.5}),
+        ("loss=Decimal('0.4')", {"loss": 0.4}),
+        ("loss=torch.tensor(0.4, device='cuda:0')", {"loss": 0.4}),
+        ("loss=<tf.Tensor: shape=(), dtype=float32, numpy=0.4>", {"loss": 0.4}),
+        ("loss=0.4 (best loss=0.3)", {"loss": 0.4}),
+        ("previous loss: loss=0.4, target loss=0.1", {"loss": 0.4}),
+        ("best loss=0.3", {"loss": 0.3}),
         ("val/acc=0.9", {"acc": 0.9}),
         ("val.acc=0.9", {"acc": 0.9}),
         ("val/f1=0.5", {"val/f1": 0.5}),
@@ -63,6 +71,17 @@ def test_values(line: str, values: dict[str, float]) -> None:
         '{"other": 1}',
         "[1]",
         '{"loss":',
+        "loss=0.5->0.4",
+        "loss = 0.5 → 0.4",
+        "Config(lr=0.1, loss=0.0)",
+        "Namespace(loss=0.0, layers=[1, 2])",
+        "TrainConfig(opt=Adam(lr=1), loss=0.0)",
+        "Results(config=config(loss=0.0))",
+        "EarlyStopping(patience=5, loss=99)",
+        "config: {'loss': 0.0}",
+        'train_args = {"loss": 0.0}',
+        "Model config BertConfig {'loss': 0.0}",
+        "Best params: {'loss': 0.0}",
         "\x00\xff",
     ],
 )
@@ -72,8 +91,8 @@ def test_no_report(line: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["loss=nan", "loss=inf", "loss=-inf", "loss=", "loss='0.4'", '{"loss": NaN}', '{"loss": null}', '{"loss": []}',
-     '{"loss": 1e999}', '{"loss": true}'],
+    ["loss=nan", "loss=inf", "loss=-inf", "loss=", "loss='0.4", "loss='a'", '{"loss": NaN}', '{"loss": null}',
+     '{"loss": []}', '{"loss": 1e999}', '{"loss": true}'],
 )  # fmt: skip
 def test_what_is_no_finite_number_is_an_invalid_report_and_never_a_value(line: str) -> None:
     found = read(line)
@@ -98,6 +117,16 @@ def test_steps(line: str, step: int | None) -> None:
 @pytest.mark.parametrize("step", ["-1", "2147483648", "true", '"x"', "[]", "1e99"])
 def test_a_step_out_of_range_is_no_report(step: str) -> None:
     assert read(f'{{"step": {step}, "loss": 1}}') is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["TrainOutput(global_step=1, loss=0.5)", "Validation(loss=0.5)", "Config(lr=0.1) loss=0.5",
+     "Epoch 3 (loss=0.5)", "Results(config=Config(loss=9), loss=0.5)", "train(loss=0.5)", "step 3 (args, loss=0.5)",
+     "TrainOutput(metrics={'loss': 0.5})", "[args] {'loss': 0.5}", "target={'loss': 0.5}"],
+)  # fmt: skip
+def test_a_result_is_read_and_what_stands_beside_settings(line: str) -> None:
+    assert dict(read(line).values) == {"loss": 0.5}
 
 
 def test_announcements_and_series() -> None:
@@ -134,6 +163,11 @@ def test_custom_filters_replace_the_default() -> None:
         b"\r" * 60_000 + b"loss=2",
         b"= loss" * 10_000,
         b"loss\t" * 12_000 + b"=",
+        b"(" * 30_000 + b"loss=1 " * 5_000,
+        b"best loss=1 -> " * 4_000,
+        b"A(loss=1 " * 7_000,
+        b"loss='" * 10_000,
+        b"loss=tensor(" * 5_000,
     ],
 )
 @pytest.mark.parametrize("filters", [(), (r"(loss)\s*(=.*)*(x+x+)+y",)])

@@ -46,6 +46,14 @@ def test_thousands_are_read_whole(text: str, value: float, filters: tuple[str, .
         "0x1F",
         "0:01:30",
         "1.2.3",
+        "45/50",
+        "1/2/2026",
+        "2026-11-26",
+        "0.5-0.6",
+        "3k",
+        "2.5M",
+        "1.5×10⁻³",
+        "1.5*10^-3",
     ],
 )
 def test_what_may_mean_two_things_is_no_number(text: str, filters: tuple[str, ...]) -> None:
@@ -53,8 +61,10 @@ def test_what_may_mean_two_things_is_no_number(text: str, filters: tuple[str, ..
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("0.5,0.6", 0.5), ("0.5, 1", 0.5), ("90%", 90.0), ("5,acc=1", 5.0), ("1.", 1.0)]
-)
+    ("text", "value"),
+    [("0.5,0.6", 0.5), ("0.5, 1", 0.5), ("90%", 90.0), ("5,acc=1", 5.0), ("1.", 1.0), ("12.5ms", 12.5),
+     ("3 k", 3.0), ("5 x 3", 5.0), ("0.5-acc", 0.5), ("0.5/epoch", 0.5)],
+)  # fmt: skip
 def test_what_follows_a_number_is_not_part_of_it(text: str, value: float) -> None:
     assert value_of(text, ()) == value
 

@@ -39,7 +39,7 @@ def test_a_report_is_found_behind_its_prefix(prefix: str, report: str) -> None:
     ],
 )
 def test_a_dict_as_python_prints_it(line: str, found: dict[str, Any]) -> None:
-    assert list(objects(line)) == [found]
+    assert list(objects(line)) == [(found, True)]
 
 
 @given(
@@ -55,8 +55,8 @@ def test_a_dict_as_python_prints_it(line: str, found: dict[str, Any]) -> None:
 )
 def test_what_python_and_json_print_is_read_back(value: dict[str, Any]) -> None:
     if str(value).isprintable():
-        assert list(objects(f"rank 0: {value}")) == [value]
-    assert list(objects(f"rank 0: {json.dumps(value)}")) == [value]
+        assert list(objects(f"rank 0: {value}")) == [(value, True)]
+    assert list(objects(f"rank 0: {json.dumps(value)}")) == [(value, True)]
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,42 @@ def test_what_python_and_json_print_is_read_back(value: dict[str, Any]) -> None:
         "{'loss' 0.5}",
         "{'a': <object at 0x7f>, 'b': {'loss': 0.5}}",
         '{"config": {"loss": 0.5}, oops}',
-        "{'loss': tensor(0.5)}",
+        "{'loss': tensor([0.5])}",
+        "{'loss': tensor(eval('1'))}",
+        "{'loss': np.float64(0.5}",
         "{'loss': 0.5, **x}",
         "{'a', 'loss'}",
     ],
 )
 def test_what_is_no_literal_is_no_report(line: str) -> None:
     assert list(objects(line)) == [] and LineReader(("loss",)).read(line.encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("shown", "value"),
+    [
+        ("np.float64(0.25)", 0.25),
+        ("np.int64(-3)", -3),
+        ("numpy.float32(1e-05)", 1e-5),
+        ("tensor(0.2500)", 0.25),
+        ("tensor(0.25, device='cuda:0', grad_fn=<NllLossBackward0>)", 0.25),
+        ("torch.tensor(0.25, dtype=torch.float64)", 0.25),
+        ("Array(0.25, dtype=float32, weak_type=True)", 0.25),
+        ("array(0.25, dtype=float32)", 0.25),
+        ("<tf.Tensor: shape=(), dtype=float32, numpy=0.25>", 0.25),
+        ("Decimal('0.25')", 0.25),
+    ],
+)
+def test_a_number_in_a_dict_as_its_library_shows_it_says_as_much_as_text(shown: str, value: float) -> None:
+    line = f"{{'ok': np.True_, 'loss': {shown}, 'epoch': 3, 'more': {{'x': {shown}}}}}"
+    assert list(objects(line)) == [({"ok": True, "loss": value, "epoch": 3, "more": {"x": value}}, False)]
+    assert LineReader(("loss",)).read(line.encode()) == MetricLine(3, {"loss": value}, text=True)
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e999"])
+def test_a_librarys_number_may_not_be_finite(number: str) -> None:
+    found = LineReader(("loss",)).read(f"{{'loss': np.float64({number})}}".encode())
+    assert isinstance(found, MetricLine) and not found.values and "loss" in found.invalid
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "nan", "inf", "-inf", "1_0e99999"])
@@ -103,6 +132,10 @@ def test_a_number_without_end_is_an_invalid_value(number: str, quote: str) -> No
         "{'a" + "\\" * 60_000,
         "{'loss': " + "'a' " * 15_000 + "}",
         "[{" * 20_000 + "}]" * 5_000,
+        "{'loss': " + "np." * 20_000 + "1}",
+        "{'loss': " + "tensor(1, " * 6_000 + "}",
+        "{'a': " + "np.float64(1" * 5_000 + "}",
+        "args=" * 12_000 + "{'loss'}",
     ],
 )
 def test_hostile_literals_are_harmless(line: str) -> None:
