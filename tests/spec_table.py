@@ -119,6 +119,8 @@ GOOD: dict[str, Mapping[str, Any]] = {
     },
     "repeats and a re-test": {"spec.repeats": 3, "spec.retest": {"top": 2, "repeats": 4}},
     "a re-test by its defaults": {"spec.retest": {}},
+    "a re-test where noise is high": {"spec.maxTrialCount": 100, "spec.retest": "auto"},
+    "a re-test always": {"spec.retest": {"when": "always", "top": 4}},
     "a re-test of a list of one objective": {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL[:1], "spec.retest": {}},
     "several objectives and no pruner": {
         OBJECTIVE: ABSENT,
@@ -202,10 +204,25 @@ BAD: dict[str, Bad] = {
     "no objective": Bad({OBJECTIVE: ABSENT}, OBJECTIVE),
     "no repeat": Bad({"spec.repeats": 0}, "spec.repeats"),
     "repeats in words": Bad({"spec.repeats": "three"}, "spec.repeats"),
-    "a re-test of one run": Bad({"spec.retest": {"repeats": 1}}, "spec.retest.repeats"),
-    "a re-test of too many": Bad({"spec.retest": {"top": 51}}, "spec.retest.top"),
+    "a re-test of one run": Bad({"spec.retest": {"repeats": 1}}, "spec.retest.repeats", server=False),
+    "a re-test of too many": Bad({"spec.retest": {"top": 51}}, "spec.retest.top", server=False),
+    "a re-test sometimes": Bad({"spec.retest": "sometimes"}, "spec.retest.when", server=False),
+    "a re-test that is a list": Bad({"spec.retest": ["auto"]}, "spec.retest", server=False),
+    "a re-test of so many where noise is high": Bad(
+        {"spec.retest": {"when": "auto", "top": 4}}, "spec.retest.top", server=False
+    ),
+    "a re-test of a share of nothing": Bad(
+        {
+            "spec.retest": "auto",
+            "spec.maxTrialCount": ABSENT,
+            "spec.parallelTrialCount": 1,
+            "spec.budget": {"wallClock": "1h"},
+        },
+        "spec.maxTrialCount",
+        server=False,
+    ),
     "a re-test without an order": Bad(
-        {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL, "spec.retest": {"top": 2}}, "spec.retest"
+        {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL, "spec.retest": {"top": 2}}, "spec.retest", server=False
     ),
     "both kinds of objective": Bad({"spec.objectives": SEVERAL}, "spec.objectives"),
     "an empty list of objectives": Bad({OBJECTIVE: ABSENT, "spec.objectives": []}, "spec.objectives"),

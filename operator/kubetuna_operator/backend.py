@@ -17,6 +17,7 @@ from kubetuna.errors import KubetunaError, StudyNotFound
 from kubetuna.parsing.parse import KATIB, parse_experiment
 from kubetuna.parsing.warm_start import named_point
 from kubetuna.planning.status import Moment, render
+from kubetuna.study.choosing import with_choice
 from kubetuna.study.record import StudyRecord
 from kubetuna.trials.progress import Results
 from kubetuna.trials.records import from_json
@@ -52,7 +53,12 @@ class ClusterBackend:
         trials = tuple(sorted((from_json(t["status"]) for t in self._trials(space, name)), key=lambda t: t.number))
         folder = Path("kubetuna-runs") / f"{space}-{name}"
         return StudyRecord(
-            spec, status, trials, folder, seed=spec.algorithm.seed, uid=obj["metadata"].get("uid", "")
+            spec,
+            with_choice(spec, status, trials),
+            trials,
+            folder,
+            seed=spec.algorithm.seed,
+            uid=obj["metadata"].get("uid", ""),
         )
 
     def _experiment(self, namespace: str, name: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from what cannot be edited, so a restart, or an edit of the trials to make, chan
 
 from __future__ import annotations
 
-from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.model import Experiment, Retest
 from kubetuna.experiment.units import count
 
 AUTO = "auto"
@@ -15,6 +15,33 @@ PROCESS, TREES = "gp", "tpe"
 HANDED_OVER = 100
 # Of more parameters a process learns too little before that.
 WIDEST = 30
+
+# Of the runs that maxTrialCount allows, in percent: what a re-test of its own accord may cost.
+RETEST_SHARE = 15
+LEAST_RETEST, MOST_CANDIDATES, FEW_RUNS = 4, 10, 3
+
+
+def retest_within(runs: int) -> Retest:
+    """A re-test that takes its share of so many runs: three each of up to ten trials, then more; perhaps none."""
+    share = runs * RETEST_SHARE // 100
+    if share < LEAST_RETEST:
+        return Retest(top=0, auto=True)
+    top = min(MOST_CANDIDATES, max(2, share // FEW_RUNS))
+    return Retest(top, share // top, auto=True)
+
+
+def retest_sentence(spec: Experiment) -> str | None:
+    """What ``retest: auto`` will do; None where it was not asked for."""
+    again, trials = spec.retest, spec.max_trials or 0
+    if again is None or not again.auto:
+        return None
+    if not again.top:
+        return f"auto: none, since {RETEST_SHARE} % of {count(trials, 'trial')} is too little for one"
+    searched = trials - spec.set_aside
+    return (
+        f"auto: after {count(searched, 'trial')}, where noise is high, the best {again.top} again, {again.repeats} "
+        f"seeds each, in place of the last {count(spec.set_aside, 'trial')}"
+    )
 
 
 def sampler_of(spec: Experiment, number: int) -> str:

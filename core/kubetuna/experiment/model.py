@@ -191,10 +191,14 @@ class EarlierStudy:
 
 @dataclass(frozen=True, slots=True)
 class Retest:
-    """Once the search is over its ``top`` best trials are run again, with this many further seeds each."""
+    """Once the search is over its ``top`` best trials are run again, with this many further seeds each.
+
+    ``auto``: only where noise is high, at the cost of trials of the search.
+    """
 
     top: int = 3
     repeats: int = 5
+    auto: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +265,12 @@ class Experiment:
         """What a trial's curve shows, and which way that is better: the objective, or the metric to prune on."""
         way = None if self.prune_on is None else self.direction(self.prune_on)
         return Objective(self.prune_on, way) if self.prune_on is not None and way else self.objectives[0]
+
+    @property
+    def set_aside(self) -> int:
+        """Trials that the search makes only once it is known that its noise is low: a re-test would cost them."""
+        again = self.retest if self.retest is not None and self.retest.auto else Retest(top=0)
+        return -(again.top * again.repeats // -self.repeats)
 
     def runs(self, retest: bool) -> int:
         """How often one trial runs, one run after another, each with a seed of its own; told is their mean.

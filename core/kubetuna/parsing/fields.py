@@ -72,6 +72,11 @@ class Fields:
         """A field that is an object; absent ones read as empty."""
         return Fields(self._value.get(name), below(self.path, name), self.faults)
 
+    def named(self, name: str, by: str) -> Fields:
+        """A field that is an object, or the text of its one field ``by``."""
+        value = self._value.get(name)
+        return Fields({by: value} if isinstance(value, str) else value, below(self.path, name), self.faults)
+
     def items(self, name: str) -> Iterator[tuple[int, Any, str]]:
         """Index, value and path of every item of a list field that may be read."""
         value = self.value(name)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kubetuna.errors import Problem, SpecError
-from kubetuna.experiment.automatic import AUTO
-from kubetuna.experiment.field_errors import forbidden, invalid, unsupported
+from kubetuna.experiment.automatic import AUTO, RETEST_SHARE, retest_within
+from kubetuna.experiment.field_errors import forbidden, invalid, required, unsupported
 from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Retest
 from kubetuna.parsing import left_out
@@ -125,7 +125,7 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
     metrics = (*(o.metric for o in objectives), *additional)
     constraints = parse_constraints(spec, parameters, names, metrics)
     points, studies = parse_warm_start(spec, parameters, constraints, names)
-    retest = _retest(spec, objectives)
+    retest = _retest(spec, objectives, limits.max_trials)
     directions = parse_directions(spec)
     collector = parse_collector(spec)
     check_ends(spec, limits, objectives, _may_be_finite(sampler, parameters))
@@ -277,10 +277,17 @@ def _algorithm(spec: Fields, field: str, katib: bool = False) -> Algorithm | Non
     return found
 
 
-def _retest(spec: Fields, objectives: Sequence[Objective]) -> Retest | None:
+def _retest(spec: Fields, objectives: Sequence[Objective], trials: int | None) -> Retest | None:
     if "retest" not in spec:
         return None
-    fields, usual = spec.child("retest"), Retest()
+    fields, usual = spec.named("retest", "when"), Retest()
     if len(objectives) > 1:
         spec.problem("retest", forbidden(NEEDS_ONE_OBJECTIVE))
-    return Retest(fields.count("top") or usual.top, fields.count("repeats") or usual.repeats)
+    if fields.text("when") != AUTO:
+        return Retest(fields.count("top") or usual.top, fields.count("repeats") or usual.repeats)
+    for field in ("top", "repeats"):
+        if field in fields:
+            fields.problem(field, forbidden("auto sets it by maxTrialCount"))
+    if trials is None:
+        spec.problem("maxTrialCount", required(f"retest: auto spends {RETEST_SHARE} % of it"))
+    return retest_within((trials or 0) * (spec.count("repeats") or 1))

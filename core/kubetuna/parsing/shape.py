@@ -261,13 +261,17 @@ SPEC = Object(
             high=100,
             description="Runs of each trial, one after another, each with its own seed; their mean counts (1).",
         ),
-        "retest": Object(
-            {
-                "top": Integer(low=1, high=50, description="How many of the best trials (3)."),
-                "repeats": Integer(low=2, high=100, description="Seeds for each of them (5)."),
-            },
+        "retest": Named(
+            Object(
+                {
+                    "when": Text(words=("always", "auto"), description="auto: see there (always)."),
+                    "top": Integer(low=1, high=50, description="How many of the best trials (3)."),
+                    "repeats": Integer(low=2, high=100, description="Seeds for each of them (5)."),
+                }
+            ),
+            by="when",
             description="Run the best trials again with further seeds once the search is over; the best by that "
-            "mean wins.",
+            "mean wins. auto spends 15 % of maxTrialCount on it where noise is high, and nothing where it is low.",
         ),
         "queueName": Text(
             attribute="queue_name",
@@ -335,7 +339,6 @@ SPEC = Object(
             for field in ("parallelTrialCount", "maxFailedTrialCount")
         ),
         *SEVERAL_RULES,
-        Rule("retest", NEEDS_ONE_OBJECTIVE, f"!has(self.retest) || {_ONE_OBJECTIVE}", forbidden=True),
     ),
     required=True,
     description="What to search, how, and within which limits.",

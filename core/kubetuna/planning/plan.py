@@ -13,7 +13,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from kubetuna.experiment.units import SECONDS_PER_HOUR
-from kubetuna.planning.stopping import StopDecision, stop_decision
+from kubetuna.planning.stopping import StopDecision, stop_decision, trials_allowed
 from kubetuna.trials.attempts import AttemptKey, ExitFacts
 from kubetuna.trials.outcome import (
     DISPLACED_REASONS,
@@ -333,8 +333,8 @@ def _asks(snapshot: Snapshot, end: StopDecision | None) -> Iterator[Action]:
         if end.retesting and all(t.retest for t in snapshot.trials):
             yield from (Retest(of) for of in snapshot.retests_due[: max(0, room)])
         return
-    if spec.max_trials is not None:
-        room = min(room, spec.max_trials - snapshot.tally.numbered)
+    if (allowed := trials_allowed(snapshot)) is not None:
+        room = min(room, allowed - snapshot.tally.numbered)
     yield from (Ask(snapshot.tally.numbered + i) for i in range(max(0, room)))
 
 

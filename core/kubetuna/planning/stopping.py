@@ -119,11 +119,18 @@ def _stagnation(snapshot: Snapshot) -> StopDecision | None:
 
 
 def _counts(snapshot: Snapshot) -> StopDecision | None:
-    limit, tally = snapshot.spec.max_trials, snapshot.tally
+    limit, tally = trials_allowed(snapshot), snapshot.tally
     if limit is not None and tally.numbered >= limit:
-        return StopDecision(
-            "ExperimentMaxTrialsReached", f"{count(tally.numbered, 'trial')} made", stop_running=False
-        )
+        aside = (snapshot.spec.max_trials or 0) - limit
+        text = f"{count(tally.numbered, 'trial')} made{f', {aside} set aside for a re-test' if aside else ''}"
+        return StopDecision("ExperimentMaxTrialsReached", text, stop_running=False)
     if snapshot.exhausted:
         return StopDecision("SearchSpaceExhausted", "every point of the search space was tried", stop_running=False)
     return None
+
+
+def trials_allowed(snapshot: Snapshot) -> int | None:
+    """How many trials the search may make: less what a re-test may cost, until noise is known to be low."""
+    spec = snapshot.spec
+    aside = 0 if snapshot.noisy is False else spec.set_aside
+    return None if spec.max_trials is None else spec.max_trials - aside

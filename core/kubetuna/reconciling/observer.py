@@ -43,7 +43,7 @@ class Observer:
         self, spec: Experiment, study: Study, world: tuple[Executor, LogSource, Clock], around: Circumstances
     ) -> None:
         self._spec, self._study, self._around = spec, study, around
-        self._executor, self._source, clock = world
+        self._executor, self._source, self._clock = world
         self._logs: dict[int, TrialLog] = {}
         self.seen: dict[AttemptKey, AttemptFacts] = {}
         self.stop_sent: dict[AttemptKey, float] = {}
@@ -51,7 +51,7 @@ class Observer:
         self._missing: dict[AttemptKey, ExitFacts | None] = {}
         # Of what was ordered and is not seen: whether nothing of it is there, likewise.
         self._absent: dict[AttemptKey, bool] = {}
-        self._ends = EndTimes(clock)
+        self._ends = EndTimes(self._clock)
         # Whether some log may hold more than was read of it: then there is no time to wait.
         self.behind = False
         self._requests: Mapping[str, str] = {}
@@ -74,7 +74,7 @@ class Observer:
         seen = self.seen
         views = tuple(self._view(trial, seen, read) for trial in list(self._study.open.values()))
         open_keys, steering = self._open_keys(), self._study.steering
-        return Snapshot(
+        snapshot = Snapshot(
             spec=self._spec,
             trials=views,
             tally=self._study.tally,
@@ -91,6 +91,7 @@ class Observer:
             answers=steering.answers,
             queued=len(steering.queue),
         )
+        return self._study.weighed(snapshot, self._clock.now())
 
     def _open_keys(self) -> set[AttemptKey]:
         return {a.key(t.number) for t in self._study.open.values() for a in t.attempts}

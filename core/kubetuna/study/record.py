@@ -18,6 +18,7 @@ from kubetuna.planning.status import Moment, render, state_word
 from kubetuna.search.space import space_of
 from kubetuna.store.reader import Others, ReadStudy
 from kubetuna.study.begun import as_begun
+from kubetuna.study.choosing import weighed, with_choice
 from kubetuna.study.decoding import decode_trial
 from kubetuna.study.foreign import UNNAMED, adopt, foreign_experiment
 from kubetuna.study.replay import decision_of, snapshot_of
@@ -203,7 +204,6 @@ def status_of(
     steering = Steering(attrs)
     replaced = steering.retries.union(t.retry_of for t in trials if t.retry_of is not None)
     now, progress = SystemClock().now(), progress_of(spec, trials, replaced)
-    results = progress.results(open_steps(trials), open_cut(trials))
     snapshot = snapshot_of(spec, trials, started, resource_units(spec), progress, replaced)
     snapshot = replace(
         snapshot,
@@ -212,8 +212,12 @@ def status_of(
         answers=steering.answers,
         queued=len(steering.queue),
     )
-    end = decision_of(snapshot, results.ended_at, now)
-    return render(snapshot, end, results, Moment(now, unit=resource_unit(spec)))
+    ended = progress.results().ended_at
+    counting = [t for t in trials if t.own and t.number not in replaced]
+    snapshot = weighed(snapshot, ended or now, progress, lambda: counting)
+    results = progress.results(open_steps(trials), open_cut(trials))
+    status = render(snapshot, decision_of(snapshot, ended, now), results, Moment(now, unit=resource_unit(spec)))
+    return with_choice(spec, status, counting)
 
 
 def value_in(one: StudyRecord, trial: TrialRecord, metric: str) -> float | None:

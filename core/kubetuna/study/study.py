@@ -21,6 +21,7 @@ from kubetuna.experiment.model import Experiment
 from kubetuna.search.catalogue import build_pruner
 from kubetuna.search.samplers import Proposer
 from kubetuna.search.space import identity, point_of, space_of, stored
+from kubetuna.study.choosing import weighed
 from kubetuna.study.decoding import decode_trial, epoch_seconds
 from kubetuna.study.edited_space import PresentSpace, edit_note, edited
 from kubetuna.study.open_trial import OpenTrial
@@ -31,7 +32,7 @@ from kubetuna.trials.outcome import RULES, Classified, Outcome
 from kubetuna.trials.progress import Progress, Results
 from kubetuna.trials.records import AttemptRecord, TrialRecord, means
 from kubetuna.trials.requests import Answer
-from kubetuna.trials.snapshot import Tally
+from kubetuna.trials.snapshot import Snapshot, Tally
 
 # Pruners look at every step of a curve for each new one; what is printed beyond this only updates the metrics.
 CURVE_LIMIT = 10_000
@@ -166,6 +167,13 @@ class Study:
     def retests_due(self) -> tuple[int, ...]:
         """The best trials so far that no re-test has been made of."""
         return self._progress.due()
+
+    def weighed(self, snapshot: Snapshot, now: float) -> Snapshot:
+        """A snapshot of this study with what is known of its noise."""
+        return weighed(snapshot, now, self._progress, self._counting)
+
+    def _counting(self) -> list[TrialRecord]:
+        return [r for r in self.records() if r.own and r.number not in self._replaced]
 
     @property
     def ended_seconds(self) -> float:

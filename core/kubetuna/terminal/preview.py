@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubetuna.experiment.automatic import search_sentence
+from kubetuna.experiment.automatic import retest_sentence, search_sentence
 from kubetuna.experiment.model import Experiment, Parameter
 from kubetuna.experiment.resources import (
     accelerators,
@@ -41,7 +41,7 @@ def preview(spec: Experiment) -> Preview:
         "trials": spec.max_trials,
         "parallel": spec.parallel,
         "repeats": spec.repeats,
-        "retest": None if spec.retest is None else {"top": spec.retest.top, "repeats": spec.retest.repeats},
+        "retest": _retest(spec),
         "budget": {
             "gpuHours": spec.budget.gpu_hours,
             "wallClockSeconds": spec.budget.wall_clock,
@@ -52,6 +52,13 @@ def preview(spec: Experiment) -> Preview:
         "onThisMachine": list(differences(spec)),
     }
     return Preview(shown)
+
+
+def _retest(spec: Experiment) -> dict[str, Any] | None:
+    if (again := spec.retest) is None:
+        return None
+    shown: dict[str, Any] = {"top": again.top, "repeats": again.repeats}
+    return shown | ({"when": "auto", "text": retest_sentence(spec)} if again.auto else {})
 
 
 def _few_points(spec: Experiment) -> list[str]:
@@ -102,7 +109,8 @@ def _cost(spec: Experiment) -> dict[str, Any]:
     if spec.budget.gpu_hours is not None:
         bounds.append(spec.budget.gpu_hours)
     if spec.budget.trial_timeout is not None and spec.max_trials is not None:
-        runs = spec.max_trials * spec.repeats + (spec.retest.top * spec.retest.repeats if spec.retest else 0)
+        again = 0 if spec.retest is None or spec.retest.auto else spec.retest.top * spec.retest.repeats
+        runs = spec.max_trials * spec.repeats + again
         bounds.append(runs * (1 + spec.retry_limit) * spec.budget.trial_timeout * units / SECONDS_PER_HOUR)
     if spec.budget.wall_clock is not None:
         bounds.append(spec.budget.wall_clock * spec.parallel * units / SECONDS_PER_HOUR)
@@ -148,6 +156,8 @@ def _pruner_words(shown: dict[str, Any]) -> str:
 
 def _runs_line(shown: dict[str, Any]) -> str:
     retest = shown["retest"]
+    if retest and "text" in retest:
+        return f"{count(shown['repeats'], 'run')} of each trial; re-test {retest['text']}"
     again = f"; then the best {retest['top']} again, {retest['repeats']} seeds each" if retest else ""
     return f"{count(shown['repeats'], 'run')} of each trial{again}"
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.units import SECONDS_PER_HOUR, count, duration, unit_of
 from kubetuna.planning.status import state_word
+from kubetuna.study.choosing import choice_line
 from kubetuna.trials.attempts import LINE_LIMIT
 from kubetuna.trials.constraints import why_no_best
 from kubetuna.trials.environment import feasible, short
@@ -75,8 +76,10 @@ def status_rows(spec: Experiment, status: Mapping[str, Any]) -> list[tuple[str, 
     ]
     if "search" in status:
         rows.insert(1, ("search", status["search"]))
-    if "trialsRetested" in status and spec.retest is not None:
-        rows.insert(-3, ("re-tests", f"{status['trialsRetested']} of {spec.retest.top} done"))
+    if spec.retest is not None and (status.get("trialsRetested") or not spec.retest.auto):
+        rows.insert(-3, ("re-tests", f"{status.get('trialsRetested', 0)} of {spec.retest.top} done"))
+    if "choice" in status:
+        rows.insert(-2, ("choice", choice_line(status)))
     if cut := status.get("linesCut"):
         rows.append(
             ("long lines", f"{count(cut, 'line')} of more than {LINE_LIMIT:,} bytes: only the end was read")

@@ -15,6 +15,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from kubetuna.experiment.model import Experiment, Objective
+from kubetuna.trials.choice import Verdict
 from kubetuna.trials.outcome import DISPLACED_REASONS, RULES, Outcome, has_started
 from kubetuna.trials.records import AttemptRecord, TrialRecord, outcome_of
 from kubetuna.trials.snapshot import Tally
@@ -51,6 +52,8 @@ class Progress:
         self._ended: dict[Outcome, int] = {}
         self._front: list[TrialRecord] = []
         self._candidates: list[TrialRecord] = []
+        # Of a re-test of its own accord: found by whoever weighs the trials.
+        self.verdict = Verdict()
         self._taken: set[int] = set()
         self._retests: list[TrialRecord] = []
         self._retested = self._infeasible = 0
@@ -139,7 +142,10 @@ class Progress:
 
     def due(self) -> tuple[int, ...]:
         """The candidates that are not re-tested yet, the best first."""
-        return tuple(r.number for r in self._candidates if r.number not in self._taken)
+        again = self._spec.retest
+        auto = again is not None and again.auto
+        candidates = self.verdict.nominated if auto else tuple(r.number for r in self._candidates)
+        return tuple(number for number in candidates if number not in self._taken)
 
     def tally(self, numbered: int) -> Tally:
         """The counts now, with how many trials were numbered so far."""
@@ -166,7 +172,7 @@ class Progress:
         mean_steps, mean_seconds = self._complete.means()
         several = self._spec.multi_objective
         return Results(
-            best=None if several else next(iter(self._retests or self._front), None),
+            best=None if several else self.verdict.elected or next(iter(self._retests or self._front), None),
             front=tuple(sorted(self._front, key=lambda r: r.number)) if several else (),
             failures=tuple(self._failures),
             metrics_unavailable=self._unavailable,

@@ -109,7 +109,8 @@ class Snapshot:
     """The whole observed state of one experiment.
 
     ``requests`` are what people ask of trials and have no answer for yet, as pairs of an ID and a line; ``answers``
-    the latest that were given; ``queued`` points wait to be tried before the search proposes any.
+    the latest that were given; ``queued`` points wait to be tried before the search proposes any. ``noisy``: the
+    best are to be run again for their noise; None where that is not known yet, or nobody asked.
     """
 
     spec: Experiment
@@ -124,6 +125,7 @@ class Snapshot:
     deleted: bool = False
     unsearchable: str = ""
     retests_due: tuple[int, ...] = ()
+    noisy: bool | None = None
     blocked: tuple[str, ...] = field(default=())
     requests: tuple[tuple[str, str], ...] = ()
     answers: tuple[Answer, ...] = ()

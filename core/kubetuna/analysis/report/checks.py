@@ -19,6 +19,7 @@ from kubetuna.analysis.report.text import cut, esc, finite, number, span
 from kubetuna.analysis.report.view import View, value_of
 from kubetuna.experiment.model import Parameter, Value
 from kubetuna.experiment.units import count
+from kubetuna.study.choosing import choice_line
 from kubetuna.study.edited_space import edit_note
 from kubetuna.trials.attempts import LINE_LIMIT
 
@@ -180,8 +181,12 @@ def _noise(view: View) -> Iterator[Check]:
     found = runs_of(view)
     if found:
         yield _repeated(view, found)
-    elif view.best is not None:
+    elif view.best is not None and "choice" not in view.status:
         text = "Each configuration ran once, so the noise in its value is unknown; kubetuna retest measures it."
         yield Check("note", text)
+    if choice := view.status.get("choice"):
+        text = choice_line(view.status)
+        unsure = choice["noise"] == "high" and len(choice["alike"]) > 1
+        yield Check("care" if unsure else "good", f"{text[0].upper()}{text[1:]}.")
     if foreign := sum(1 for t in view.trials if not t.own):
         yield Check("note", f"{count(foreign, 'trial')} in the study came from another program.")

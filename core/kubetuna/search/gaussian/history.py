@@ -43,7 +43,8 @@ def history_of(study: Study, trial: FrozenTrial, encoding: Encoding) -> History:
     """What is known when ``trial`` is to be proposed."""
     trials = study.get_trials(deepcopy=False)
     signs = np.array([-1.0 if d is StudyDirection.MAXIMIZE else 1.0 for d in study.directions])
-    done = _latest_and_best([t for t in trials if _is_done(t)], signs)
+    ended = [t for t in trials if _is_done(t)]
+    done = [ended[i] for i in best_and_latest([_worth(t, signs) for t in ended])]
     placed = [(t, p) for t in done if (p := encoding.point(t.params)) is not None]
     scored = [(t, p) for t, p in placed if _score(t, signs) is not None]
     running = [t for t in trials if t.state is TrialState.RUNNING and t.number != trial.number]
@@ -87,15 +88,17 @@ def _score(trial: FrozenTrial, signs: Array) -> Array | None:
     return None if np.isnan(values).any() or (values == -math.inf).any() else values
 
 
-def _latest_and_best(done: Sequence[FrozenTrial], signs: Array) -> Sequence[FrozenTrial]:
-    if len(done) <= SEEN:
-        return done
-    scores = [_score(t, signs) for t in done]
-    worth = [math.inf if s is None else float(s.sum()) for s in scores]
-    best = sorted(range(len(done)), key=lambda i: (worth[i], i))[: SEEN // 2]
+def _worth(trial: FrozenTrial, signs: Array) -> float:
+    score = _score(trial, signs)
+    return math.inf if score is None else float(score.sum())
+
+
+def best_and_latest(worth: Sequence[float], limit: int = SEEN) -> list[int]:
+    """Which of many trials are learned from, by what they are worth, smaller is better: places in their order."""
+    best = sorted(range(len(worth)), key=lambda i: (worth[i], i))[: limit // 2]
     chosen = set(best)
-    latest = [i for i in range(len(done) - 1, -1, -1) if i not in chosen][: SEEN - len(best)]
-    return [done[i] for i in sorted((*best, *latest))]
+    latest = [i for i in range(len(worth) - 1, -1, -1) if i not in chosen][: limit - len(best)]
+    return sorted((*best, *latest))
 
 
 def _is_feasible(trial: FrozenTrial) -> bool:

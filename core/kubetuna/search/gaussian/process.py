@@ -93,6 +93,13 @@ class Process:
         variance = self.kernel.height - ((covariance @ self._inverse) * covariance).sum(axis=1)
         return covariance @ self._explained, np.sqrt(np.maximum(variance, 1e-12))
 
+    def together(self, points: Array) -> tuple[Array, Array]:
+        """Expectations of the noiseless values at some points, and their covariances."""
+        features = self.kernel.features(points)
+        covariance = self.kernel.between(features, self._features)
+        own = self.kernel.between(features, features)
+        return covariance @ self._explained, own - covariance @ self._inverse @ covariance.T
+
     def slopes(self, point: Array, along: Any) -> tuple[float, float, Array, Array]:
         """Expectation and deviation at one point, and how each changes along some numeric axes."""
         apart = self.kernel.features(point[None, :]) - self._features

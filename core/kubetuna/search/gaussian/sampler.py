@@ -21,7 +21,7 @@ from kubetuna.search.gaussian.history import History, completed, history_of, one
 from kubetuna.search.gaussian.improvement import Promise
 from kubetuna.search.gaussian.process import Process, fitted
 from kubetuna.search.gaussian.threads import one_thread
-from kubetuna.search.gaussian.warp import warps
+from kubetuna.search.gaussian.warp import Warped, warps
 
 # Points around which a better one is looked for.
 GOOD = 5
@@ -71,7 +71,7 @@ class GaussianProcessSampler(BaseSampler):
 
     def _point(self, encoding: Encoding, history: History, rng: np.random.Generator) -> Array | None:
         values = one_value(history, rng.dirichlet(np.ones(history.values.shape[1])))
-        objective = self._objective(encoding, history, values)
+        _, objective = explained(encoding, history.points, values, history.pending, self._exact)
         allowed = self._allowed(encoding, history)
         expected = objective.posterior(history.points)[0]
         feasible = history.feasible if history.feasible.any() else np.ones(len(expected), dtype=bool)
@@ -80,12 +80,6 @@ class GaussianProcessSampler(BaseSampler):
         taken = {p.tobytes() for p in (*history.points, *history.judged, *history.pending)}
         promise, good = Promise(objective, best, allowed), history.points[order[:GOOD]]
         return most_promising(promise, encoding, good, lambda p: p.tobytes() in taken, rng)
-
-    def _objective(self, encoding: Encoding, history: History, values: Array) -> Process:
-        """Of the values as they are and bent, whichever are explained better."""
-        fits = [(w, *fitted(history.points, w.values, encoding.choices, self._exact)) for w in warps(values)]
-        chosen, kernel, _ = max(fits, key=lambda one: round(one[2] + one[0].stretch, 2))
-        return Process(kernel, history.points, chosen.values, history.pending)
 
     def _allowed(self, encoding: Encoding, history: History) -> Process | None:
         if not len(history.judged):
@@ -98,3 +92,12 @@ class GaussianProcessSampler(BaseSampler):
     ) -> Any:
         """A value at random."""
         return self._random.sample_independent(study, trial, param_name, param_distribution)
+
+
+def explained(
+    encoding: Encoding, points: Array, values: Array, pending: Array, exact: bool = False
+) -> tuple[Warped, Process]:
+    """A process of values as they are or bent, whichever are explained better, and those values."""
+    fits = [(w, *fitted(points, w.values, encoding.choices, exact)) for w in warps(values)]
+    chosen, kernel, _ = max(fits, key=lambda one: round(one[2] + one[0].stretch, 2))
+    return chosen, Process(kernel, points, chosen.values, pending)

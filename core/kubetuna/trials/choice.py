@@ -1,0 +1,38 @@
+"""How sure the choice of a winner is: what chance alone could have changed about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kubetuna.trials.records import TrialRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What all runs together say of trials. Several objectives have none, nor have trials that all have one value.
+
+    ``ranked``: the candidates, the best by its ``expected`` value first, as far as anyone asks for them; the first
+    ``alike`` of them cannot be told apart. ``observed`` has the best value seen. ``noisy``: chance moves a trial's
+    value so far that the order of the best is mostly luck.
+    """
+
+    ranked: tuple[int, ...]
+    expected: float
+    observed: int
+    alike: int
+    noisy: bool
+
+    @property
+    def winner(self) -> int:
+        """The trial that is best on average, as far as that is known."""
+        return self.ranked[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What ``retest: auto`` came to when so much was ``told``: who runs again, if noise is high, and who wins."""
+
+    told: object = None
+    noisy: bool | None = None
+    nominated: tuple[int, ...] = ()
+    elected: TrialRecord | None = None
