@@ -15,6 +15,7 @@ from tests.chart.charts import CHART, DEMO, call, program
 from tests.cluster.conftest import Cluster
 
 SECRET = "kubetuna-database"
+OURS = "kubetuna.dev/v1alpha1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Space:
         found: dict[str, Any] = json.loads(self.kubectl("get", *words, "-n", self.namespace, "-o", "json"))
         return found
 
-    def run(self, name: str, script: str, kind: str = "Pod", **container_fields: Any) -> None:
+    def run(self, name: str, script: str, kind: str = "Pod", version: str = OURS, **container_fields: Any) -> None:
         """Apply an experiment of two trials that run a Python script, as Pods or as Jobs."""
         container = {"name": "trial", "image": self.cluster.image, "command": ["python3", "-u", "-c", script]}
         container |= container_fields
@@ -48,7 +49,7 @@ class Space:
         if kind == "Job":
             job = {"backoffLimit": 0, "template": {"spec": pod}}
             spec["trialTemplate"] = {"trialSpec": {"apiVersion": "batch/v1", "kind": "Job", "spec": job}}
-        head = {"apiVersion": "kubetuna.dev/v1alpha1", "kind": "Experiment", "metadata": {"name": name}}
+        head = {"apiVersion": version, "kind": "Experiment", "metadata": {"name": name}}
         document = json.dumps({**head, "spec": spec})
         words = ("apply", "-n", self.namespace, "-f", "-")
         call("kubectl", *words, stdin=document, kubeconfig=self.cluster.kubeconfig)

@@ -12,6 +12,7 @@ import sqlalchemy
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
+from kubetuna.parsing.parse import KATIB
 from tests.chart.charts import CHART, call
 from tests.chart.release import SECRET, Release
 
@@ -134,3 +135,27 @@ def test_what_people_made_survives_the_release(release: Release) -> None:
     assert release.get("secret", SECRET)["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
     with release.forwarded("kubetuna-dashboard", 8080) as port:
         assert [name for name in studies(port) if name.startswith(f"{release.namespace}/lasting")]
+
+
+def test_katibs_experiments_are_served_with_the_rights_that_the_chart_gives(release: Release) -> None:
+    """And only where Katib itself is not: its definitions are another controller's."""
+    crds = [str(path) for path in sorted((CHART / "crds-katib").glob("*.yaml"))]
+    for path in crds:
+        release.kubectl("create", "-f", path)
+    served = ("--set", "katib.enabled=true")
+    with pytest.raises(AssertionError, match="two controllers cannot serve one kind"):
+        release.install(*served)
+    for path in crds:
+        release.kubectl("delete", "-f", path)
+    try:
+        release.install(*served)
+        release.run("theirs", TRIAL, version=KATIB)
+        theirs = "experiments.kubeflow.org/theirs"
+        release.kubectl("-n", release.namespace, "wait", "--for=condition=Succeeded", theirs, "--timeout", "120s")
+        assert release.get(theirs)["status"]["trialsSucceeded"] == 2
+        assert len(release.get("trials.kubeflow.org")["items"]) == 2
+        release.kubectl("-n", release.namespace, "delete", theirs)
+    finally:
+        for path in crds:
+            release.kubectl("delete", "-f", path, "--ignore-not-found")
+        release.install()
