@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubetuna.trials.records import ORDINAL
+from kubetuna.trials.records import ANSWERS, ORDINAL, QUEUE, RETRY
 from kubetuna_operator import ANNOTATION_EXPERIMENT, LABEL_TOLD
 from kubetuna_operator.experiment.opened import study_name
+from kubetuna_operator.experiment.requests import requests_of
 from kubetuna_operator.experiment.status_renderer import BEHIND
 from kubetuna_operator.kube.objects import Owner, mapping
 from kubetuna_operator.pods.status import view
@@ -27,6 +28,7 @@ from tests.sim.bounds import SECRETS, leak, overshoot, overtime
 from tests.sim.database import Database
 from tests.sim.nodes import Nodes, Run
 from tests.sim.people import Fate
+from tests.sim.scripts import loss
 
 STATUS_LIMIT = 100_000
 OVER = ("Succeeded", "Failed")
@@ -55,7 +57,16 @@ class Known:
     done: int = 0
     # When its spec was last changed.
     edited: float = 0.0
+    # Requests that were accepted, as its status tells of them.
+    heeded: set[str] = field(default_factory=set)
     gone: bool = False
+
+    def heed(self, request: str, verb: str) -> None:
+        """What has ended goes on for one more trial; one that is run again counts no more."""
+        self.heeded.add(request)
+        self.done -= verb == "retry"
+        if verb != "stop":
+            self.ended_at_generation = None
 
 
 class Oracles:
@@ -108,6 +119,9 @@ class Oracles:
         if size > STATUS_LIMIT:
             self.report(f"the status of {known.name} has {size} bytes")
         over, generation = status.get("state") in OVER, status.get("observedGeneration")
+        for answer in status.get("requests") or ():
+            if answer["accepted"] and answer["id"] not in known.heeded:
+                known.heed(answer["id"], answer["request"].split()[0])
         if known.ended_at_generation == generation and not over:
             self.report(f"{known.name} had ended and its status says {status.get('state')} again")
         if over:
@@ -189,6 +203,8 @@ class Oracles:
             status = obj.get("status") or {}
             if obj["metadata"].get("deletionTimestamp"):
                 return f"{obj['metadata']['name']} is being deleted"
+            if requests := requests_of(obj):
+                return f"{obj['metadata']['name']} is asked for {requests}"
             if status.get("state") not in OVER or status.get("observedGeneration") != obj["metadata"]["generation"]:
                 return f"{obj['metadata']['name']} is {status.get('state')}"
             if mapping(status.get("study")).get(BEHIND):
@@ -241,10 +257,11 @@ class Oracles:
             if not foreign and [t.number for t in trials] != list(range(len(trials))):
                 self.report(f"trials of {known.name} are missing: {[t.number for t in trials]}")
             most = max(spec["maxTrialCount"] for spec in known.specs)
-            if len(trials) > most:
+            if len(trials) - len(self._uncounted(known)) > most:
                 self.report(f"{known.name} made {len(trials)} trials, maxTrialCount was {most} at most")
             if not known.gone:
                 self._check_status(known, trials)
+                self._check_requests(known, trials)
             if not known.gone and not foreign:
                 self._check_result(known, trials, expected(known.name))
 
@@ -257,11 +274,63 @@ class Oracles:
         shown = next(iter((obj["status"].get("currentOptimalTrial") or {}).get("values") or ()), None)
         if (best is None) != (shown is None) or (best is not None and abs(float(shown) - best) > 1e-9):
             self.report(f"the best of {known.name} is {best}, its status says {shown}")
-        if known.done != len(trials):
-            self.report(f"{known.name} has {len(trials)} ended trials, its status says {known.done}")
+        counted = len(trials) - len(self._uncounted(known))
+        if known.done != counted:
+            self.report(f"{known.name} has {counted} ended trials, its status says {known.done}")
+
+    def _uncounted(self, known: Known) -> set[int]:
+        """The trials that were run again by hand, or wait for it: these count no more."""
+        waiting = {point["retry_of"] for point in self._kept(known, QUEUE)}
+        return {*self._retried(known), *waiting} - {None}
+
+    def _retried(self, known: Known) -> list[int]:
+        """The numbers of trials that were run again by hand."""
+        rows = self._database.ask(
+            "SELECT a.value_json FROM trial_system_attributes a JOIN trials t USING (trial_id) "
+            "JOIN studies s USING (study_id) WHERE a.key = ? AND s.study_name = ?",
+            RETRY, study_name(Owner(NAMESPACE, known.name, known.uid)),
+        )  # fmt: skip
+        return [int(json.loads(number)) for (number,) in rows]
+
+    def _kept(self, known: Known, key: str) -> list[Mapping[str, Any]]:
+        """A list among a study's attributes."""
+        rows = self._database.ask(
+            "SELECT a.value_json FROM study_system_attributes a JOIN studies s USING (study_id) "
+            "WHERE a.key = ? AND s.study_name = ?",
+            key, study_name(Owner(NAMESPACE, known.name, known.uid)),
+        )  # fmt: skip
+        return [one for (found,) in rows for one in json.loads(found)]
+
+    def _check_requests(self, known: Known, trials: list[Trial]) -> None:
+        """What was asked of a trial has one answer, in words, and took effect once where it was accepted."""
+        answers = {answer["id"]: answer for answer in self._kept(known, ANSWERS)}
+        waiting = [point["request"] for point in self._kept(known, QUEUE)]
+        retried, asked = self._retried(known), [a for a in self._fate.asked if a.uid == known.uid]
+        for one in asked:
+            answer, (verb, *words) = answers.get(one.key), one.line.split()
+            if answer is None or answer["request"] != one.line or not answer["message"]:
+                self.report(f"{known.name} was asked to {one.line}, the answer is {answer}")
+                continue
+            same = [a.key for a in asked if a.line == one.line]
+            if verb == "retry":
+                made = retried.count(int(words[0]))
+            elif verb == "add":
+                made = sum(t.params.get("x") == float(words[0].removeprefix("x=")) for t in trials)
+            else:
+                continue
+            made += sum(key in waiting for key in same)
+            accepted = sum(answers[key]["accepted"] for key in same if key in answers)
+            if made != accepted:
+                self.report(f"{known.name} was asked to {one.line}: accepted {accepted} times, done {made} times")
 
     def _check_result(self, known: Known, trials: list[Trial], expected: Mapping[int, Trial]) -> None:
         """What nobody changed on purpose ends as it would have undisturbed."""
+        if any(asked.uid == known.uid for asked in self._fate.asked):
+            # Then trials have other numbers, but each still has the value of its point.
+            for trial in trials:
+                if trial.state == "COMPLETE" and trial.value != loss(trial.params):
+                    self.report(f"trial {trial.number} of {known.name} ended as {trial}")
+            return
         cut = known.name in self._fate.cut_short
         lost = {run.trial[:2] for run in self._nodes.runs.values() if run.uid in self._fate.lost_ends}
         if not cut and known.name not in self._fate.edited and len(trials) != len(expected):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from kubetuna_operator import ANNOTATION_REQUEST
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure
 from tests.apiserver.kubelet import is_new, name_of
@@ -47,6 +48,15 @@ class Deed:
     do: Callable[[], str]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What someone asked of a trial: in which Experiment, by its UID, under which ID, in which words."""
+
+    uid: str
+    key: str
+    line: str
+
+
 class Fate:
     """Draws a timeline and carries it out. ``touched``: names of Experiments whose results people changed."""
 
@@ -65,6 +75,7 @@ class Fate:
         self._timeline: list[Deed] = []
         self.names: list[str] = []
         self.edited: set[str] = set()
+        self.asked: list[Asked] = []
         self.cut_short: set[str] = set()
         self.done: tuple[Moment, ...] = ()
         # Whether anything was done that keeps an operator from its work.
@@ -84,18 +95,27 @@ class Fate:
         for index in range(count):
             # Sooner rather than later: most Experiments do not take that long.
             at = begin + 1.0 + (seconds - 1.0) * self._random.random() ** 2
-            self._plan(at, Moment("deed", index), self._random.choice(DEEDS))
+            kind = self._random.choice(DEEDS)
+            self._plan(at, Moment("deed", index), kind, random.Random(self._random.getrandbits(64)))
+        if count:
+            self._draw_requests(begin, seconds)
         self._timeline.sort(key=lambda deed: deed.at)
         self.quiet_at = max([begin + seconds, *(deed.at for deed in self._timeline)])
 
-    def _plan(self, at: float, moment: Moment, kind: str) -> None:
+    def _draw_requests(self, begin: float, seconds: float) -> None:
+        """In some worlds people also ask something of single trials."""
+        draw = self._draws.stream("requests")
+        for index in range(draw.choice(REQUESTS)):
+            at = begin + 1.0 + (seconds - 1.0) * draw.random() ** 2
+            self._plan(at, Moment("request", index), "ask of a trial", draw)
+
+    def _plan(self, at: float, moment: Moment, kind: str, chance: random.Random) -> None:
         """Drawn whole, whether or not it will happen, so that leaving one out leaves the others as they are."""
-        chance = random.Random(self._random.getrandbits(64))
         until = at + chance.uniform(2.0, LONGEST_TROUBLE)
-        if not self._draws.happens(moment):
-            return
         name = kind.replace(" ", "_")
         begin, end = (getattr(self, f"_{name}", None) or getattr(self.admin, name))(chance)
+        if not self._draws.happens(moment):
+            return
         self._timeline.append(Deed(at, moment, kind, begin))
         if end is not None:
             self._timeline.append(Deed(until, moment, f"end of: {kind}", end))
@@ -133,6 +153,22 @@ class Fate:
         def begin() -> str:
             self.edited.add(name)
             return self._merge(name, changed)
+
+        return begin, None
+
+    def _ask_of_a_trial(self, chance: random.Random) -> Any:
+        name, key, number = chance.choice(self.names), f"{chance.getrandbits(32):08x}", chance.randint(0, 3)
+        point = f"add x={chance.uniform(-1.0, 1.0)!r} n={chance.randint(1, 4)}"
+        line = chance.choice([f"stop {number}", f"retry {number}", point])
+
+        def begin() -> str:
+            found = self._cluster.server.objects.get(EXPERIMENTS, (NAMESPACE, name))
+            if found is None:
+                return f"{name} is gone"
+            written = {"metadata": {"annotations": {ANNOTATION_REQUEST + key: line}}}
+            self._cluster.server.writes.merge(Target(EXPERIMENTS, NAMESPACE, name), written, {})
+            self.asked.append(Asked(found["metadata"]["uid"], key, line))
+            return f"{name} {key} {line}"
 
         return begin, None
 
@@ -344,7 +380,9 @@ class Fate:
         return begin, None
 
 
-HARMLESS = ("edit counts", "lower budget", "suspend", "end of: suspend", "shut down")
+# How many things are asked of trials, in one world after the other.
+REQUESTS = (0, 0, 0, 0, 1, 3)
+HARMLESS = ("ask of a trial", "edit counts", "lower budget", "suspend", "end of: suspend", "shut down")
 DEEDS = (
     "edit counts", "edit counts", "lower budget", "lower budget", "suspend", "suspend", "shut down",
     "delete", "delete", "delete namespace", "delete trial object", "delete pod", "delete pod", "force pod",
