@@ -161,16 +161,17 @@ class Fate:
         point = f"add x={chance.uniform(-1.0, 1.0)!r} n={chance.randint(1, 4)}"
         line = chance.choice([f"stop {number}", f"retry {number}", point])
 
-        def begin() -> str:
-            found = self._cluster.server.objects.get(EXPERIMENTS, (NAMESPACE, name))
-            if found is None:
-                return f"{name} is gone"
-            written = {"metadata": {"annotations": {ANNOTATION_REQUEST + key: line}}}
-            self._cluster.server.writes.merge(Target(EXPERIMENTS, NAMESPACE, name), written, {})
-            self.asked.append(Asked(found["metadata"]["uid"], key, line))
-            return f"{name} {key} {line}"
+        return lambda: self.ask(name, key, line), None
 
-        return begin, None
+    def ask(self, name: str, key: str, line: str) -> str:
+        """Write a request for a trial down at its Experiment."""
+        found = self._cluster.server.objects.get(EXPERIMENTS, (NAMESPACE, name))
+        if found is None:
+            return f"{name} is gone"
+        written = {"metadata": {"annotations": {ANNOTATION_REQUEST + key: line}}}
+        self._cluster.server.writes.merge(Target(EXPERIMENTS, NAMESPACE, name), written, {})
+        self.asked.append(Asked(found["metadata"]["uid"], key, line))
+        return f"{name} {key} {line}"
 
     def _lower_budget(self, chance: random.Random) -> Any:
         name, hours = chance.choice(self.names), round(chance.uniform(0.002, 0.05), 4)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kubetuna.study.steering import Steering
 from tests.sim.__main__ import judged
 from tests.sim.database import FOREIGN_STUDY, Database
 from tests.sim.draws import Moment
@@ -79,6 +80,14 @@ def test_what_is_left_running_is_seen() -> None:
     world = World(0, CALM, shapes=(0,))
     world.processes.clear()
     assert "exp0 is None" in world.run(world.stored).wrong[0]
+    world.close()
+
+
+def test_a_request_that_takes_effect_twice_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(0, CALM, shapes=(0,))
+    world.fate.ask("exp0", "mine", "add x=0.25 n=1")
+    monkeypatch.setattr(Steering, "take", lambda steering: steering.queue[0] if steering.queue else None)
+    assert "asked to add x=0.25 n=1: accepted 1 times, done" in world.run(world.stored).wrong[0]
     world.close()
 
 
