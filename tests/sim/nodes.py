@@ -113,7 +113,9 @@ class Nodes:
                 self._starts[uid] = self._now + self._trouble(pod) + self._random.uniform(0.1, 0.5)
         elif self._now >= self._starts[uid] and self.reachable(pod["spec"]["nodeName"]) and uid not in self.runs:
             self._start(pod)
-        self._look_at(self._starts.get(uid, self._now + LOOK))
+        due, later = self._starts.get(uid, self._now + LOOK), self._now + LOOK
+        # What is due on a node that is away waits for it.
+        self._look_at(due if is_new(pod) or self.reachable(pod["spec"]["nodeName"]) else max(due, later))
 
     def _schedule(self, pod: Object) -> None:
         needs = _gpus(pod)
