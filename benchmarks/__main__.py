@@ -21,8 +21,8 @@ NAMES = (
     *("store", "control", "turns", "logs", "market", "news", "pruning", "pruners", "results", "concurrency"),
     "search",
 )
-# These need a cluster or a GPU, so they run only when they are named.
-ON_REQUEST = ("cluster", "gpu")
+# These need a cluster, a GPU or others' data, so they run only when they are named.
+ON_REQUEST = ("cluster", "gpu", "choosing")
 
 
 def main() -> None:

@@ -119,6 +119,8 @@ GOOD: dict[str, Mapping[str, Any]] = {
     },
     "repeats and a re-test": {"spec.repeats": 3, "spec.retest": {"top": 2, "repeats": 4}},
     "a re-test by its defaults": {"spec.retest": {}},
+    "an end by the noise": {"spec.stopWhen": {"regret": "auto"}},
+    "an end by what is left to gain": {"spec.stopWhen": {"regret": "1e-3"}},
     "a re-test where noise is high": {"spec.maxTrialCount": 100, "spec.retest": "auto"},
     "a re-test always": {"spec.retest": {"when": "always", "top": 4}},
     "a re-test of a list of one objective": {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL[:1], "spec.retest": {}},
@@ -206,6 +208,14 @@ BAD: dict[str, Bad] = {
     "repeats in words": Bad({"spec.repeats": "three"}, "spec.repeats"),
     "a re-test of one run": Bad({"spec.retest": {"repeats": 1}}, "spec.retest.repeats", server=False),
     "a re-test of too many": Bad({"spec.retest": {"top": 51}}, "spec.retest.top", server=False),
+    "an end by no gain": Bad({"spec.stopWhen": {"regret": 0}}, "spec.stopWhen.regret", server=False),
+    "an end by a word": Bad({"spec.stopWhen": {"regret": "soon"}}, "spec.stopWhen.regret", server=False),
+    "an end by a list": Bad({"spec.stopWhen": {"regret": ["auto"]}}, "spec.stopWhen.regret", server=False),
+    "an end by one noise of several": Bad(
+        {OBJECTIVE: ABSENT, "spec.objectives": SEVERAL, "spec.stopWhen": {"regret": "auto"}},
+        "spec.stopWhen.regret",
+        server=False,
+    ),
     "a re-test sometimes": Bad({"spec.retest": "sometimes"}, "spec.retest.when", server=False),
     "a re-test that is a list": Bad({"spec.retest": ["auto"]}, "spec.retest", server=False),
     "a re-test of so many where noise is high": Bad(

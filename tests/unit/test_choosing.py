@@ -12,7 +12,7 @@ import pytest
 
 from kubetuna.experiment.automatic import retest_within
 from kubetuna.parsing.parse import parse_file_text
-from kubetuna.search.gaussian.belief import choice_of
+from kubetuna.search.gaussian.belief import choice_of, outlook_of
 from kubetuna.store.reader import read_study
 from kubetuna.study.choosing import choice_line
 from kubetuna.study.record import study_record
@@ -230,3 +230,52 @@ def test_what_is_not_sure_is_said_with_its_price() -> None:
     text = choice_line(shown)
     assert "cannot be told apart; retest: {top: 5, repeats: 3} would cost about" in text and "slot-hours" in text
     run.close()
+
+
+def test_a_search_ends_where_the_noise_hides_what_is_left_to_gain() -> None:
+    run = world(0.3, maxTrialCount=90, retest=None, stopWhen={"regret": "auto"})
+    end = run.finish()
+    done = sum(t.state == "COMPLETE" for t in run.stored())
+    assert end.reason == "LittleToGain" and 20 <= done < 90
+    shown = status_of(run)
+    assert "another one is expected to gain" in shown["message"] and "0.1 of the noise" in shown["message"]
+    assert shown["state"] == "Succeeded"
+    run.start()
+    assert run.engine.observe().outlook is not None, "who starts again finds the same end"
+    assert run.finish() == end
+    run.close()
+
+
+def test_a_search_goes_on_while_there_is_more_to_gain_than_was_asked() -> None:
+    small, large = (world(0.3, retest=None, stopWhen={"regret": limit}) for limit in (1e-9, 5))
+    assert small.finish().reason == "ExperimentMaxTrialsReached"
+    assert large.finish().message.endswith("less than spec.stopWhen.regret 5")
+    small.close()
+    large.close()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [[], list(trials([2.0] * 20)), list(trials(rough(), feasible=False)), list(trials([float("nan")] * 20))],
+)
+def test_where_nothing_was_learned_more_is_expected(made: list[TrialRecord]) -> None:
+    assert outlook_of(SPEC, made).share == outlook_of(SPEC, made).gain == float("inf")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        list(trials([1e300, *rough()])),
+        list(trials(rough(), params={"x": 0.5})),
+        list(trials([*rough(), float("nan")])),
+        list(trials(rough(2000))),
+    ],
+)
+def test_an_outlook_is_finite_and_the_same_again(made: list[TrialRecord]) -> None:
+    found = outlook_of(SPEC, made)
+    assert found == outlook_of(SPEC, made) and 0 <= found.share < float("inf") and 0 <= found.gain <= 1e301
+
+
+def test_a_plan_says_when_a_search_ends() -> None:
+    text = repr(preview(parse_file_text(experiment("", stopWhen={"regret": "auto"}))))
+    assert "ends once another trial is expected to gain less than 0.1 of the noise" in text

@@ -20,6 +20,10 @@ WIDEST = 30
 RETEST_SHARE = 15
 LEAST_RETEST, MOST_CANDIDATES, FEW_RUNS = 4, 10, 3
 
+# When it is asked what further trials may gain, and of the noise what they must promise; smaller than that no gain
+# would be seen.
+FIRST_OUTLOOK, OUTLOOK_EVERY, NOISE_SHARE = 20, 10, 0.1
+
 
 def retest_within(runs: int) -> Retest:
     """A re-test that takes its share of so many runs: three each of up to ten trials, then more; perhaps none."""
@@ -60,6 +64,18 @@ def search_sentence(spec: Experiment) -> str | None:
     if any(c.over == "metrics" for c in spec.constraints):
         reasons.append("what violates a constraint over metrics is avoided")
     return f"{_stages(spec)}: {', '.join(reasons)}"
+
+
+def regret_sentence(spec: Experiment) -> str | None:
+    """When ``stopWhen.regret`` ends the search; None where it was not asked for."""
+    limit = spec.stop_when.regret
+    if limit is None:
+        return None
+    than = f"{NOISE_SHARE:g} of the noise" if isinstance(limit, str) else f"{limit:g}"
+    return (
+        f"once another trial is expected to gain less than {than}, asked after {FIRST_OUTLOOK} complete trials and "
+        f"every {OUTLOOK_EVERY} more"
+    )
 
 
 def _out_of_reach(spec: Experiment) -> str:

@@ -139,10 +139,14 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class StopWhen:
-    """Early ends: ``no_improvement`` ended trials without a better best; ``goal`` like the objective's."""
+    """Early ends: ``no_improvement`` ended trials without a better best; ``goal`` like the objective's.
+
+    ``regret``: another trial is expected to gain less than this; text, "auto", where noise says how much.
+    """
 
     goal: float | None = None
     no_improvement: int | None = None
+    regret: float | str | None = None
     terminator: bool = False
 
 

@@ -165,9 +165,11 @@ def _integer(node: Integer, value: Any) -> str | None:
 
 
 def _number(node: Number, value: Any) -> str | None:
+    if isinstance(value, str) and value in node.words:
+        return None
     found = quantities.number(value)
     if found is None:
-        return invalid(value, "must be a finite number")
+        return invalid(value, " or ".join(("must be a finite number", *node.words)))
     if node.above is not None and found <= node.above:
         return invalid(value, f"should be greater than {node.above:g}")
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kubetuna.experiment.automatic import AUTO
 from kubetuna.experiment.field_errors import forbidden, invalid, not_above, required, unsupported
 from kubetuna.experiment.model import Budget, Objective, StopWhen
 from kubetuna.parsing.fields import Fields
@@ -68,18 +69,19 @@ def _stop_when(spec: Fields) -> StopWhen:
     fields = spec.child("stopWhen")
     if fields.flag("terminator"):
         fields.problem("terminator", forbidden("not supported yet; use noImprovement"))
-    return StopWhen(fields.real("goal"), fields.count("noImprovement"))
+    regret = AUTO if fields.value("regret") == AUTO else fields.real("regret")
+    return StopWhen(fields.real("goal"), fields.count("noImprovement"), regret)
 
 
 def check_ends(spec: Fields, limits: Limits, objectives: Sequence[Objective], finite: bool) -> None:
     """Refuse an experiment that nothing would ever end; ``finite``: its search comes to an end by itself."""
     budget, stop = limits.budget, limits.stop_when
     if len(objectives) > 1:
-        for field, value in (("goal", stop.goal), ("noImprovement", stop.no_improvement)):
-            if value is not None:
-                spec.problem(
-                    f"stopWhen.{field}", forbidden("for one objective only; give each of several its own goal")
-                )
+        rules = {"goal": stop.goal, "noImprovement": stop.no_improvement, "regret": stop.regret}
+        for field in (name for name, value in rules.items() if value is not None):
+            spec.problem(
+                f"stopWhen.{field}", forbidden("for one objective only; give each of several its own goal")
+            )
     ends: tuple[object, ...] = (limits.max_trials, budget.gpu_hours, budget.wall_clock)
     if len(objectives) == 1:
         ends = (*ends, stop.goal, stop.no_improvement)

@@ -57,9 +57,13 @@ class Decimal(Node):
 
 @dataclass(frozen=True, slots=True)
 class Number(Node):
-    """A finite number, or the text of one as Katib has it: in OpenAPI without a type, and so unseen by CEL."""
+    """A finite number, or the text of one as Katib has it: in OpenAPI without a type, and so unseen by CEL.
+
+    ``words`` may stand in its place.
+    """
 
     above: float | None = None
+    words: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,12 @@ STOP_WHEN = Object(
     {
         "goal": Number(description="Like the objective's goal."),
         "noImprovement": Integer(low=1, high=_COUNT, description="After that many trials without a better one."),
+        "regret": Number(
+            above=0,
+            words=("auto",),
+            description="Once another trial is expected to gain less than this, or with auto less than a tenth of "
+            "the noise.",
+        ),
         "terminator": Flag(description="Optuna's terminator."),
     },
     editable=True,

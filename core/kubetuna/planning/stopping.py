@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from kubetuna.experiment.automatic import NOISE_SHARE
 from kubetuna.experiment.units import SECONDS_PER_HOUR, count, duration
 from kubetuna.trials.snapshot import Snapshot, TrialView
 
@@ -59,6 +60,7 @@ def _first(snapshot: Snapshot, now: float) -> StopDecision | None:
         or _failures(snapshot)
         or _budget(snapshot, now)
         or _stagnation(snapshot)
+        or _regret(snapshot)
         or _counts(snapshot)
     )
 
@@ -116,6 +118,18 @@ def _stagnation(snapshot: Snapshot) -> StopDecision | None:
     if limit is not None and tally.since_improvement >= limit:
         return StopDecision("NoImprovement", f"no better value in {limit} trials", stop_running=True)
     return None
+
+
+def _regret(snapshot: Snapshot) -> StopDecision | None:
+    limit, seen = snapshot.spec.stop_when.regret, snapshot.outlook
+    if limit is None or seen is None:
+        return None
+    if isinstance(limit, str):
+        little, than = seen.share < NOISE_SHARE, f"{NOISE_SHARE:g} of the noise, which is {seen.noise:.3g}"
+    else:
+        little, than = seen.gain < limit, f"spec.stopWhen.regret {limit:g}"
+    text = f"after {seen.trials} complete trials another one is expected to gain {seen.gain:.3g}, less than {than}"
+    return StopDecision("LittleToGain", text, stop_running=True) if little else None
 
 
 def _counts(snapshot: Snapshot) -> StopDecision | None:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from kubetuna.experiment.automatic import FIRST_OUTLOOK, OUTLOOK_EVERY
 from kubetuna.experiment.model import Experiment, Retest
 from kubetuna.experiment.units import unit_of
 from kubetuna.planning.status import OVER
 from kubetuna.planning.stopping import stop_decision, trials_allowed
-from kubetuna.search.gaussian.belief import choice_of
+from kubetuna.search.gaussian.belief import choice_of, outlook_of
 from kubetuna.trials.choice import Choice, Verdict
 from kubetuna.trials.progress import OPEN_STATES, Progress
 from kubetuna.trials.records import TrialRecord
@@ -30,13 +31,25 @@ def weighed(
     snapshot: Snapshot, now: float, progress: Progress, trials: Callable[[], Sequence[TrialRecord]]
 ) -> Snapshot:
     """The snapshot with what the trials say of their noise; ``progress`` keeps the verdict until another ends."""
-    again = snapshot.spec.retest
+    snapshot, again = _looked_ahead(snapshot, progress, trials), snapshot.spec.retest
     if again is None or not again.auto or stop_decision(snapshot, now) is None:
         return snapshot
     told = (snapshot.tally, len(snapshot.trials), again)
     if progress.verdict.told != told:
         progress.verdict = _verdict(snapshot, told, trials())
     return replace(snapshot, noisy=progress.verdict.noisy, retests_due=progress.due())
+
+
+def _looked_ahead(snapshot: Snapshot, progress: Progress, trials: Callable[[], Sequence[TrialRecord]]) -> Snapshot:
+    """With what further trials may gain, by those that completed first: the cost of asking is bounded."""
+    complete = snapshot.tally.complete // OUTLOOK_EVERY * OUTLOOK_EVERY
+    if snapshot.spec.stop_when.regret is None or complete < FIRST_OUTLOOK:
+        return snapshot
+    if progress.outlook.trials != complete:
+        done = [t for t in trials() if t.state == "COMPLETE" and t.retest_of is None]
+        first = sorted(done, key=lambda t: (t.ended or 0.0, t.number))[:complete]
+        progress.outlook = outlook_of(snapshot.spec, first)
+    return replace(snapshot, outlook=progress.outlook)
 
 
 def _verdict(snapshot: Snapshot, told: object, trials: Sequence[TrialRecord]) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubetuna.experiment.automatic import retest_sentence, search_sentence
+from kubetuna.experiment.automatic import regret_sentence, retest_sentence, search_sentence
 from kubetuna.experiment.model import Experiment, Parameter
 from kubetuna.experiment.resources import (
     accelerators,
@@ -42,6 +42,7 @@ def preview(spec: Experiment) -> Preview:
         "parallel": spec.parallel,
         "repeats": spec.repeats,
         "retest": _retest(spec),
+        "stopWhenRegret": regret_sentence(spec),
         "budget": {
             "gpuHours": spec.budget.gpu_hours,
             "wallClockSeconds": spec.budget.wall_clock,
@@ -135,6 +136,7 @@ def preview_text(shown: dict[str, Any]) -> str:
         f"  sampler {shown['algorithm']['name']}, pruner {pruner}, {trials} trials, {shown['parallel']} at a time",
         *([f"  search: {shown['search']}"] if shown["search"] else []),
         *([f"  {_runs_line(shown)}"] if shown["repeats"] > 1 or shown["retest"] else []),
+        *([f"  ends {shown['stopWhenRegret']}"] if shown["stopWhenRegret"] else []),
         f"  space ({points}):",
         *(f"    {_space_line(p)}" for p in shown["space"]),
         f"  budget: {_budget_line(shown['budget'], _unit(shown))}",

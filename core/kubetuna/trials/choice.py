@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from kubetuna.trials.records import TrialRecord
@@ -26,6 +27,19 @@ class Choice:
     def winner(self) -> int:
         """The trial that is best on average, as far as that is known."""
         return self.ranked[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What another trial is expected to gain after so many complete ``trials``, and the ``noise`` of its value.
+
+    Both are in the objective's unit, about the best; ``share``: the gain in noises.
+    """
+
+    trials: int
+    gain: float = math.inf
+    noise: float = 0.0
+    share: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from kubetuna.experiment.model import Experiment, Objective
-from kubetuna.trials.choice import Verdict
+from kubetuna.trials.choice import Outlook, Verdict
 from kubetuna.trials.outcome import DISPLACED_REASONS, RULES, Outcome, has_started
 from kubetuna.trials.records import AttemptRecord, TrialRecord, outcome_of
 from kubetuna.trials.snapshot import Tally
@@ -54,6 +54,7 @@ class Progress:
         self._candidates: list[TrialRecord] = []
         # Of a re-test of its own accord: found by whoever weighs the trials.
         self.verdict = Verdict()
+        self.outlook = Outlook(0)
         self._taken: set[int] = set()
         self._retests: list[TrialRecord] = []
         self._retested = self._infeasible = 0

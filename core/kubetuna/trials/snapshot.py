@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey
+from kubetuna.trials.choice import Outlook
 from kubetuna.trials.outcome import Outcome, Reading, has_started
 from kubetuna.trials.requests import Answer
 
@@ -110,7 +111,8 @@ class Snapshot:
 
     ``requests`` are what people ask of trials and have no answer for yet, as pairs of an ID and a line; ``answers``
     the latest that were given; ``queued`` points wait to be tried before the search proposes any. ``noisy``: the
-    best are to be run again for their noise; None where that is not known yet, or nobody asked.
+    best are to be run again for their noise; ``outlook``: what further trials may gain. Both are None where that is
+    not known yet, or nobody asked.
     """
 
     spec: Experiment
@@ -126,6 +128,7 @@ class Snapshot:
     unsearchable: str = ""
     retests_due: tuple[int, ...] = ()
     noisy: bool | None = None
+    outlook: Outlook | None = None
     blocked: tuple[str, ...] = field(default=())
     requests: tuple[tuple[str, str], ...] = ()
     answers: tuple[Answer, ...] = ()

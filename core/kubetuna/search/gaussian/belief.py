@@ -14,13 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from kubetuna.experiment.model import Experiment
+from kubetuna.search.gaussian.ascent import most_promising
 from kubetuna.search.gaussian.encoding import Array, Encoding
 from kubetuna.search.gaussian.history import SEEN, best_and_latest
+from kubetuna.search.gaussian.improvement import Promise
 from kubetuna.search.gaussian.process import Process
-from kubetuna.search.gaussian.sampler import explained
+from kubetuna.search.gaussian.sampler import GOOD, explained
 from kubetuna.search.gaussian.threads import one_thread
 from kubetuna.search.space import space_of, stored
-from kubetuna.trials.choice import Choice
+from kubetuna.trials.choice import Choice, Outlook
 from kubetuna.trials.records import TrialRecord
 
 # Of the spread of all values: where chance moves a trial's value further, the best value seen is mostly luck. Of
@@ -74,8 +76,7 @@ def choice_of(spec: Experiment, trials: Sequence[TrialRecord]) -> Choice | None:
     """Who wins: of those that were re-tested, where there are any; else of all that are complete and allowed."""
     if spec.multi_objective:
         return None
-    done = [t for t in trials if t.state == "COMPLETE" and t.values and all(map(math.isfinite, t.values))]
-    sound = _seen(spec, done)
+    sound = _seen(spec, _sound(trials))
     belief = believed(spec, sound)
     if belief is None:
         return None
@@ -101,6 +102,31 @@ def choice_of(spec: Experiment, trials: Sequence[TrialRecord]) -> Choice | None:
         len(alike) if alike.all() else int(alike.argmin()),
         bool(belief.noise > HIGH_NOISE * math.sqrt(spec.repeats)),
     )
+
+
+def outlook_of(spec: Experiment, trials: Sequence[TrialRecord]) -> Outlook:
+    """What one more trial is expected to gain over what is expected of the best, wherever that is most."""
+    done = _seen(spec, _sound(trials))
+    belief = believed(spec, done)
+    allowed = [t for t in done if t.feasible and belief and _place(belief.encoding, t) is not None]
+    if belief is None or not allowed:
+        return Outlook(len(trials))
+    means, _ = belief.of(allowed)
+    best = float(means.min())
+    order = np.argsort(np.round(means, 6), kind="stable")[:GOOD]
+    good = np.array([_place(belief.encoding, allowed[i]) for i in order])
+    promise, taken = Promise(belief.process, best), {p.tobytes() for p in belief.process.points}
+    with one_thread():
+        rng = np.random.default_rng(len(trials))
+        point = most_promising(promise, belief.encoding, good, lambda p: p.tobytes() in taken, rng)
+        gain = 0.0 if point is None else float(np.exp(promise.of(point[None, :])[0]))
+    noise = belief.noise / math.sqrt(spec.repeats)
+    above = [belief.value(best + step) - belief.value(best) for step in (gain, noise)]
+    return Outlook(len(trials), above[0], above[1], gain / noise)
+
+
+def _sound(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    return [t for t in trials if t.state == "COMPLETE" and t.values and all(map(math.isfinite, t.values))]
 
 
 def _of_runs(runs: Sequence[Sequence[float]]) -> tuple[Array, Array]:
