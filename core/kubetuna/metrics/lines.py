@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubetuna.metrics.earlier_lines import MAY_GO_ON, EarlierLines
 from kubetuna.metrics.filters import FILTERED_LENGTH, compile_filter, default_filter, marks_of
 from kubetuna.metrics.numbers import finite, step_of
 from kubetuna.metrics.objects import objects
-from kubetuna.metrics.surroundings import MAY_GO_ON, Surroundings
 from kubetuna.metrics.tables import head_of, row_of
 from kubetuna.metrics.terminal import shown
 from kubetuna.trials.attempts import LINE_LIMIT
@@ -87,16 +87,16 @@ class LineReader:
         self._marks = (*_written((*metrics, *marks_of(filters))), b"outcome", b"series", b"protocol", b"\\u")
         self._default = default_filter(metrics)
         self._filters = tuple(compile_filter(text) for text in filters)
-        self.around = Surroundings()
+        self.earlier = EarlierLines()
 
     @property
-    def around(self) -> Surroundings:
+    def earlier(self) -> EarlierLines:
         """What the lines so far say of the next one."""
-        return self._around
+        return self._earlier
 
-    @around.setter
-    def around(self, around: Surroundings) -> None:
-        self._around, self._open = around, around.open
+    @earlier.setter
+    def earlier(self, earlier: EarlierLines) -> None:
+        self._earlier, self._open = earlier, earlier.open
 
     def read(self, line: bytes) -> Record | None:
         """What the line reports, or None. Never raises, whatever the bytes."""
@@ -105,15 +105,15 @@ class LineReader:
         quoted, whole = False, None
         # Of most lines it is enough to see how they end.
         if self._open or line[-1:] in MAY_GO_ON or b"Warning: " in line or b'", line ' in line:
-            quoted, whole = self._around.quoted(line), self._around.joined(line)
-            self._open = self._around.open
+            quoted, whole = self._earlier.quoted(line), self._earlier.joined(line)
+            self._open = self._earlier.open
             if whole and (report := self._report(whole)):
                 return self._from_object(report)
         for mark in self._marks:
             if mark in line:
                 return self._parse(line.decode("utf-8", "replace"), quoted, whole is not None)
-        if self._around.columns:
-            return self._reported(row_of(line.decode("utf-8", "replace"), self._around.columns, self._known))
+        if self._earlier.columns:
+            return self._reported(row_of(line.decode("utf-8", "replace"), self._earlier.columns, self._known))
         return None
 
     def _parse(self, text: str, quoted: bool, nested: bool) -> Record | None:
@@ -122,7 +122,7 @@ class LineReader:
             return self._from_object(report)
         record = None if quoted else self._from_filters(text)
         if record is None and not (quoted or self._filters):
-            self._around.columns = head_of(text, self._known) or self._around.columns
+            self._earlier.columns = head_of(text, self._known) or self._earlier.columns
         return record
 
     def _report(self, text: str) -> Mapping[str, Any] | None:

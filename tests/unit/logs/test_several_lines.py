@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from kubetuna.metrics.earlier_lines import EarlierLines
 from kubetuna.metrics.lines import LineReader, MetricLine
-from kubetuna.metrics.surroundings import Surroundings
 
 
 def values(*lines: str, filters: tuple[str, ...] = ()) -> list[float | str]:
@@ -16,9 +16,9 @@ def values(*lines: str, filters: tuple[str, ...] = ()) -> list[float | str]:
     state, found = {}, []
     for line in lines:
         reader = LineReader(("loss",), filters)
-        reader.around = Surroundings.from_state(json.loads(json.dumps(state)))
+        reader.earlier = EarlierLines.from_state(json.loads(json.dumps(state)))
         record = reader.read(line.encode())
-        state = reader.around.to_state()
+        state = reader.earlier.to_state()
         if isinstance(record, MetricLine):
             found += [*record.values.values(), *record.invalid.values()]
     return found
@@ -66,4 +66,4 @@ def test_what_never_ends_is_bounded(line: str) -> None:
         reader.read(b"{")
         reader.read(line.encode())
     assert time.process_time() - began < 5.0
-    assert len(json.dumps(reader.around.to_state())) < 50_000
+    assert len(json.dumps(reader.earlier.to_state())) < 50_000

@@ -20,7 +20,7 @@ _CONTINUES = (" ", "\t", '"', "'", "}", "]", ")")
 
 
 @dataclass(slots=True)
-class Surroundings:
+class EarlierLines:
     """Mutable. ``quotes``: the next line is one of the program; ``sets``: it lies in an object of settings.
 
     ``block``: the lines so far of an object that is not closed, and ``prefix`` what stands before it; ``columns``:
@@ -34,7 +34,7 @@ class Surroundings:
     columns: Sequence[str] = ()
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Surroundings:
+    def from_state(cls, state: Mapping[str, Any]) -> EarlierLines:
         """As it was stored."""
         return cls(**state)
 
