@@ -134,13 +134,13 @@ class ClusterBackend:
         """Write a request down in the Experiment's annotations.
 
         Raises:
-            SpecError: it adds a point outside the space.
+            SpecError: it names a point outside the space.
             StudyNotFound: there is no such Experiment.
         """
         space = namespace or _current_namespace()
         obj = self._experiment(space, name)
         asked = parse_request(line)
-        if asked.verb == "add":
+        if asked.point:
             named_point(parse_experiment({k: v for k, v in obj.items() if k != "status"}), asked.point)
         metadata = {"uid": obj["metadata"]["uid"], "annotations": {ANNOTATION_REQUEST + request: line}}
         self._merge(space, name, {"metadata": metadata})

@@ -89,7 +89,8 @@ def told(trial: TrialRecord) -> tuple[Any, ...]:
 @pytest.mark.parametrize(
     "line",
     ["", "stop", "stop x", "stop -1", "stop 1.5", "stop NaN", "stop 1e9", f"stop {'9' * 5000}", "retry",
-     "retry 1 2", "add", "add x", "add =1", "add x=1 x=2", "add 'x=1", "kill 3", "stop ٣", f"add x={'1' * 20_000}"],
+     "retry 1 2", "add", "add x", "add =1", "add x=1 x=2", "add 'x=1", "kill 3", "stop ٣", f"add x={'1' * 20_000}",
+     "withdraw", "withdraw 3"],
 )  # fmt: skip
 def test_what_is_no_request_is_refused_in_words(line: str) -> None:
     with pytest.raises(RequestRefused) as refused:
@@ -389,6 +390,32 @@ def test_no_point_is_tried_twice(worlds: Any) -> None:
         "trial 1 (Succeeded) is at this point already; no point is tried twice"
         in answer(world, "add x=0.5").message
     )
+
+
+def test_a_point_that_waits_is_withdrawn(worlds: Any) -> None:
+    world = worlds(maxTrialCount=2)
+    world.request("add x=0.25")
+    world.request("add x=0.5")
+    found = answer(world, "withdraw x=0.5")
+    assert found.accepted and found.message == "the point is not tried"
+    again = answer(world, "withdraw x=0.5")
+    assert not again.accepted and "does not wait to be tried" in again.message
+    assert "x: Invalid value" in answer(world, "withdraw x=2000").message
+    world.finish()
+    points = [trial.params["x"] for trial in world.stored()]
+    assert 0.25 in points and 0.5 not in points and world.study.steering.queue == ()
+
+
+def test_a_retry_that_waits_is_withdrawn_and_its_trial_counts_again(worlds: Any) -> None:
+    world = worlds(lambda launch: CRASH if launch.key.trial == 0 else ENDLESS, maxTrialCount=3)
+    while len(world.stored()) < 2:
+        world.turn()
+    first = world.stored()[0]
+    assert answer(world, "retry 0").accepted and world.study.tally.failed == 0
+    (queued,) = world.study.steering.queue
+    assert queued.retry_of == 0
+    assert answer(world, f"withdraw x={first.params['x']!r}").accepted
+    assert world.study.tally.failed == 1 and world.study.steering.queue == ()
 
 
 # The way of a request.

@@ -27,7 +27,7 @@ PointArgument = Annotated[
     list[str], typer.Argument(help="The point; the sampler draws what it leaves out.", metavar="NAME=VALUE …")
 ]
 
-trial = typer.Typer(no_args_is_help=True, help="Stop one trial, run it again, or add one.")
+trial = typer.Typer(no_args_is_help=True, help="Stop one trial, run it again, add one or take it back.")
 
 
 @trial.command()
@@ -49,6 +49,13 @@ def retry(study: Study, number: NumberArgument, json: JsonOption = False) -> Non
 def add(study: Study, point: PointArgument, json: JsonOption = False) -> None:
     """Try a point before what the search proposes."""
     _ask(study, json, "add", *point)
+
+
+@trial.command()
+@of_study
+def withdraw(study: Study, point: PointArgument, json: JsonOption = False) -> None:
+    """Take back a point that waits to be tried."""
+    _ask(study, json, "withdraw", *point)
 
 
 def _ask(study: Study, json: bool, *words: str) -> None:
@@ -77,7 +84,10 @@ def _ask_here(study: Study, request: str, line: str) -> Mapping[str, Any] | None
     from kubetuna.trials.requests import parse_request
 
     seen = study.read()
-    decide(parse_request(line), known_trials(seen.spec, seen.trials))
+    asked = parse_request(line)
+    if asked.verb != "withdraw":
+        # What waits may itself be a request that nobody has done yet.
+        decide(asked, known_trials(seen.spec, seen.trials))
     engine, name = open_engine(store_url(study.store)), study_name(study.target)
     write_request(engine, name, request, line)
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.metrics.curve import Curve, Point, joined
+from kubetuna.metrics.earlier_lines import EarlierLines
 from kubetuna.metrics.lines import Announcement, LineReader, MetricLine, Protocol, Record, SeriesPart
 from kubetuna.metrics.nearest import Nearest
 from kubetuna.metrics.terminal import is_cut
@@ -43,7 +44,9 @@ class TrialLog:
         self._nearest = [Nearest(name, dict(state.get("near", {}).get(name, {}))) for name in self._objectives]
         # Lines of this attempt of which only the end is known.
         self._cut = self._settled_cut = int(state.get("cut", 0))
-        self._reader.quotes_next = self._settled_quote = bool(state.get("quote", False))
+        # An earlier version kept only whether the program is quoted.
+        self._settled_earlier = state.get("earlier", {"quotes": True} if state.get("quote") else {})
+        self._reader.earlier = EarlierLines.from_state(self._settled_earlier)
         self.series: dict[str, list[float]] = {}
         self.series_changed = False
 
@@ -66,7 +69,7 @@ class TrialLog:
         self._curve.begin_attempt()
         self._waiting.clear()
         self._announced = None
-        self.cursor, self._cut, self._reader.quotes_next = "", 0, False
+        self.cursor, self._cut, self._reader.earlier = "", 0, EarlierLines()
         self._nearest = [Nearest(name) for name in self._objectives]
         self._settle()
         self.drained = self._lost = False
@@ -106,7 +109,7 @@ class TrialLog:
     def _settle(self) -> None:
         """Nothing waits: all up to the cursor was taken, or is left out."""
         self._taken_cursor, self._taken, self._again = self.cursor, 0, 0
-        self._settled_cut, self._settled_quote = self._cut, self._reader.quotes_next
+        self._settled_cut, self._settled_earlier = self._cut, self._reader.earlier.to_state()
 
     def _apply(self, record: Record, known_steps: Mapping[int, float]) -> Point | None:
         match record:
@@ -149,7 +152,7 @@ class TrialLog:
         """What to store so that another process reads on from here."""
         state = {"attempt": self._attempt, "cursor": self._taken_cursor, "curve": self._curve.to_state()}
         spoken: dict[str, Any] = {"announced": self._announced, "protocol": self.protocol, "repeat": self.repeat}
-        spoken |= {"taken": self._taken, "cut": self._settled_cut, "quote": self._settled_quote}
+        spoken |= {"taken": self._taken, "cut": self._settled_cut, "earlier": self._settled_earlier}
         wanted = (near for near in self._nearest if near.found and near.metric not in self._curve.latest)
         spoken["near"] = {near.metric: near.found for near in wanted}
         return state | {name: value for name, value in spoken.items() if value}

@@ -86,7 +86,7 @@ class Curve:
         step = self._step(heard)
         self._ordinal += 1
         if heard.text:
-            self._text = max(self._text, step + 1)
+            self._text = max(self._text, self._ordinal)
         placed = heard.step is not None or heard.position is not None
         void = self._text if not heard.text and (again or placed) else 0
         taken = step in known_steps and step >= void

@@ -15,6 +15,7 @@ from kubetuna.metrics.lines import Announcement, LineReader, MetricLine, Protoco
 from kubetuna.metrics.nearest import Nearest
 from kubetuna.metrics.numbers import STEP_LIMIT
 from kubetuna.metrics.objects import objects
+from kubetuna.metrics.settings import names_settings
 from kubetuna.metrics.terminal import is_cut, shown
 from kubetuna.trials.masking import masked
 
@@ -94,7 +95,7 @@ def _other(record: Record | None, line: bytes, metrics: Sequence[str]) -> tuple[
 
 
 def _why_nothing(text: str, metrics: Sequence[str]) -> str:
-    found = [name for mapping in objects(text) for name in mapping.values]
+    found = [name for mapping in objects(text) for name in mapping]
     named = [name for name in metrics if name in text]
     words = {
         word for name in named for word in re.findall(rf"[\w./-]{{0,60}}{re.escape(name)}[\w./-]{{0,60}}", text)
@@ -107,6 +108,8 @@ def _why_nothing(text: str, metrics: Sequence[str]) -> str:
         return f"an object without {' or '.join(metrics)}; it has {', '.join(found)[:TEXT_LIMIT]}"
     if named and not words & set(named):
         return f"it has {', '.join(sorted(words))[:TEXT_LIMIT]}, which is not {' or '.join(named)}"
+    if named and names_settings(text, text.index(named[0])):
+        return f"{named[0]} stands in settings there, which are no report"
     if named and "{" in text:
         return f"{named[0]} stands in it, but it is neither JSON nor a dict of literals, and no filter reads it"
     return f"{named[0]} stands in it, but no filter reads a value there" if named else "no metric in it"

@@ -28,7 +28,8 @@ Pairs = Iterator[tuple[str, str]]
 # A word is taken whole whether an assignment follows or not, so no character starts a second search.
 # "/" and "." join words here, and Katib's reading is the part after the last of them.
 # A number may stand in quotes, and a scalar as its library shows it: loss="0.5", loss=tensor(0.5, grad_fn=…).
-_WRAPPED = rf"(?:{SCALAR}(?=[\"']?[+-]?[\d.]))?+(?:[\"'](?=[+-]?[\d.,_]{{1,40}}(?:[Ee][+-]?\d{{1,4}})?[\"']))?+"
+_CALLED = rf"(?:(?=[a-zA-Z<]){SCALAR}(?=[\"']?[+-]?[\d.]))?+"
+_WRAPPED = rf"{_CALLED}(?:[\"'](?=[+-]?[\d.,_]{{1,40}}(?:[Ee][+-]?\d{{1,4}})?[\"']))?+"
 _VALUE = rf"\s*+=\s*+{_WRAPPED}([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)(?=([^\s,;]{{0,20}}))"
 _ASSIGNMENT = re.compile(rf"([\w|./-]++)(?:{_VALUE})?", re.ASCII)
 _JOINT = re.compile(r"[./]")
@@ -67,17 +68,22 @@ def default_filter(known: Collection[str]) -> Callable[[str], Pairs]:
         return sorted([*assignments(text), *odd_ones], key=lambda pair: pair[1].start())
 
     def pairs(text: str) -> Pairs:
-        around = Parentheses(text)
+        around = Parentheses(text) if "(" in text else None
         found = [
             (name, match)
             for name, match in in_order(text)
-            if not (_NO_REPORT.match(text, match.end(2)) or around.in_settings(match.start()))
+            if _tells(match) and not (around and around.in_settings(match.start()))
         ]
         if len(found) > 1:
             found.sort(key=lambda pair: _is_other(pair[1]), reverse=True)
         return ((name, _given(match)) for name, match in found)
 
     return pairs
+
+
+def _tells(match: re.Match[str]) -> bool:
+    end = match.end(2)
+    return match.string[end : end + 4].lstrip()[:1] not in "=.-→⇒➜" or not _NO_REPORT.match(match.string, end)
 
 
 def _is_other(match: re.Match[str]) -> bool:

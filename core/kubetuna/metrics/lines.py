@@ -1,10 +1,10 @@
 r"""From one line of a trial's log to what it reports.
 
-JSON objects and Python dicts are always read, behind any prefix; any other line goes through Katib's default
-filter, or the filters that replace it. A report says which of the two it came from: JSON beats text. Everything
-here is hostile input: what counts is what a terminal would show of a line, only ``\n`` ends one, sizes are bounded,
-and nothing but finite numbers of known metrics leaves. What the reports add up to over a trial's attempts is
-``kubetuna.metrics.curve``.
+JSON objects and Python dicts are always read, behind any prefix and over several lines; any other line goes through
+Katib's default filter and is looked at as a row of a table, or goes through the filters that replace both. A report
+says which of the two it came from: JSON beats text. Everything here is hostile input: what counts is what a
+terminal would show of a line, only ``\n`` ends one, sizes are bounded, and nothing but finite numbers of known
+metrics leaves. What the reports add up to over a trial's attempts is ``kubetuna.metrics.curve``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubetuna.metrics.earlier_lines import MAY_GO_ON, EarlierLines
 from kubetuna.metrics.filters import FILTERED_LENGTH, compile_filter, default_filter, marks_of
 from kubetuna.metrics.numbers import finite, step_of
-from kubetuna.metrics.objects import Found, objects
+from kubetuna.metrics.objects import objects
+from kubetuna.metrics.tables import head_of, row_of
 from kubetuna.metrics.terminal import shown
 from kubetuna.trials.attempts import LINE_LIMIT
 from kubetuna.trials.masking import LONGEST, masked
@@ -36,7 +38,7 @@ class MetricLine:
     """One line's metrics. ``step`` is None where it gives none; ``invalid`` holds what is no finite number.
 
     ``position``: in place of a step, where the report stands between two: half an epoch. ``text``: found in a line
-    by a filter, perhaps by chance, or rounded by a library, rather than given as JSON on purpose.
+    by a filter, perhaps by chance, rather than given as JSON on purpose.
     """
 
     step: int | None
@@ -85,33 +87,55 @@ class LineReader:
         self._marks = (*_written((*metrics, *marks_of(filters))), b"outcome", b"series", b"protocol", b"\\u")
         self._default = default_filter(metrics)
         self._filters = tuple(compile_filter(text) for text in filters)
-        # Whether the last line announced one of the program, which tells what it does and not what came of it.
-        self.quotes_next = False
+        self.earlier = EarlierLines()
+
+    @property
+    def earlier(self) -> EarlierLines:
+        """What the lines so far say of the next one."""
+        return self._earlier
+
+    @earlier.setter
+    def earlier(self, earlier: EarlierLines) -> None:
+        self._earlier, self._open = earlier, earlier.open
 
     def read(self, line: bytes) -> Record | None:
         """What the line reports, or None. Never raises, whatever the bytes."""
         if b"\r" in line or b"\x1b" in line or b"\b" in line or len(line) > LINE_LIMIT:
             line = shown(line)
-        quoted, self.quotes_next = self.quotes_next and line[:2] == b"  ", _quotes_next(line)
+        quoted, whole = False, None
+        # Of most lines it is enough to see how they end.
+        if self._open or line[-1:] in MAY_GO_ON or b"Warning: " in line or b'", line ' in line:
+            quoted, whole = self._earlier.quoted(line), self._earlier.joined(line)
+            self._open = self._earlier.open
+            if whole and (report := self._report(whole)):
+                return self._from_object(report)
         for mark in self._marks:
             if mark in line:
-                return self._parse(line.decode("utf-8", "replace"), quoted)
+                return self._parse(line.decode("utf-8", "replace"), quoted, whole is not None)
+        if self._earlier.columns:
+            return self._reported(row_of(line.decode("utf-8", "replace"), self._earlier.columns, self._known))
         return None
 
-    def _parse(self, text: str, quoted: bool) -> Record | None:
+    def _parse(self, text: str, quoted: bool, nested: bool) -> Record | None:
+        report = None if nested or "{" not in text else self._report(text)
+        if report is not None:
+            return self._from_object(report)
+        record = None if quoted else self._from_filters(text)
+        if record is None and not (quoted or self._filters):
+            self._earlier.columns = head_of(text, self._known) or self._earlier.columns
+        return record
+
+    def _report(self, text: str) -> Mapping[str, Any] | None:
+        """The last object that speaks."""
         report = None
-        if "{" in text:
-            for found in objects(text):
-                report = found if self._speaks(found.values) else report
-        if report is None:
-            return None if quoted else self._from_filters(text)
-        return self._from_object(report)
+        for found in objects(text):
+            report = found if self._speaks(found) else report
+        return report
 
     def _speaks(self, found: Mapping[str, Any]) -> bool:
         return not _SPOKEN.isdisjoint(found) or not self._known.isdisjoint(found)
 
-    def _from_object(self, report: Found) -> Record | None:
-        found = report.values
+    def _from_object(self, found: Mapping[str, Any]) -> Record | None:
         if found.get("outcome") == OUT_OF_MEMORY and "outcome" not in self._known:
             return Announcement(OUT_OF_MEMORY)
         if isinstance(found.get("series"), str) and "series" not in self._known:
@@ -124,10 +148,10 @@ class LineReader:
                 continue
             place = step_of(found[key])
             if place is not None:
-                return _metric_line(place, present, not report.literal)
+                return _metric_line(place, present)
             if key == "step":
                 return None
-        return _metric_line(None, present, not report.literal)
+        return _metric_line(None, present)
 
     def _from_filters(self, text: str) -> Record | None:
         if not self._filters:
@@ -137,11 +161,6 @@ class LineReader:
     def _reported(self, pairs: Iterable[tuple[str, str]]) -> Record | None:
         known = [(name, value) for name, value in pairs if name in self._known]
         return _metric_line(None, known, text=True) if known else None
-
-
-def _quotes_next(line: bytes) -> bool:
-    """Whether a warning or a traceback quotes the program on the line after this one."""
-    return b"Warning: " in line or (b'", line ' in line and b'File "' in line)
 
 
 def _written(names: Iterable[str]) -> Iterable[bytes]:

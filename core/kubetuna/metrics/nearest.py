@@ -65,6 +65,7 @@ class Nearest:
         fresh = (pair for pair in pairs if pair[1].group(1) not in self.found)
         near, match = max(fresh, key=lambda pair: pair[0], default=(0.0, None))
         if match is None or near < ALIKE:
+            self._name_itself(text)
             return
         if len(self.found) == KEPT:
             farthest = min(self.found, key=lambda kept: self.found[kept][0])
@@ -72,6 +73,12 @@ class Nearest:
                 return
             del self.found[farthest]
         self.found[match.group(1)] = (near, _around(text, match))
+
+    def _name_itself(self, text: str) -> None:
+        """Where there is room, keep a line that has the very name, and a number somewhere."""
+        match = re.search(rf"(?<!\w){re.escape(self.metric)}(?!\w)", text)
+        if match and len(self.found) < KEPT and self.metric not in self.found and any(map(str.isdigit, text)):
+            self.found[self.metric] = (ALIKE, _around(text, match))
 
     def hint(self) -> str:
         """What to say of the nearest lines: what they are, and what would read one of them; empty without any."""

@@ -24,7 +24,7 @@ _HEXADECIMAL = re.compile(r"[+-]?0[xX][0-9a-fA-F]+")
 _MORE = re.compile(
     r"(?:[/-]\d[\d./-]{0,20}|\s?[x×*·]\s?10(?:\^|\*\*|[⁻⁰¹²³⁴-⁹])\S{0,6}|[kKMGTB](?![\w%/]))", re.ASCII
 )
-_MORE_BEGINS = "/- x×*·kKMGTB"
+_MORE_BEGINS = "/-x×*·kKMGTB"
 
 # How libraries print one number: tensor(0.5, …), np.float64(0.5), Array(0.5, …), Decimal('0.5'), a tf.Tensor.
 SCALAR = (
@@ -64,7 +64,9 @@ def number_in(text: str, start: int, end: int) -> str:
     found = text[start:end]
     if end >= len(text) or not found[-1:].isdigit():
         return found
-    if text[end] in _MORE_BEGINS and (more := _MORE.match(text, end)):
+    if (text[end] if text[end] != " " else text[end + 1 : end + 2]) in _MORE_BEGINS and (
+        more := _MORE.match(text, end)
+    ):
         return found + more.group()
     if end + 1 == len(text):
         return found

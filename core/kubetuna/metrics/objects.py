@@ -2,9 +2,8 @@
 
 Launchers, loggers and log drivers put a rank, a time or a level before what a trainer prints. A dict is read token
 by token into JSON, so nothing is ever evaluated: strings, numbers, True, False, None, nan, inf and brackets, and
-one number as NumPy, PyTorch, JAX and TensorFlow show it (``tensor(0.5)``, which may be rounded, so it says no more
-than text); anything else (a call, a name) makes it no dict. An object that does not parse hides what is nested in
-it, and settings are no report.
+one number as NumPy, PyTorch, JAX and TensorFlow show it (``tensor(0.5)``); anything else (a call, a name) makes it
+no dict. An object that does not parse hides what is nested in it, and settings are no report.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from kubetuna.metrics.numbers import SCALAR
 from kubetuna.metrics.settings import is_settings
@@ -51,40 +50,32 @@ _CLOSING = {"}": "}", "]": "]", ")": "]"}
 _decode = json.JSONDecoder().raw_decode
 
 
-class Found(NamedTuple):
-    """A mapping. ``literal``: it is JSON or a dict of literals; else it holds numbers as a library shows them."""
-
-    values: Mapping[str, Any]
-    literal: bool
-
-
-def objects(text: str) -> Iterator[Found]:
+def objects(text: str) -> Iterator[Mapping[str, Any]]:
     """The mappings on a line, in order, outermost ones only. Never raises, in linear time."""
     at = failures = 0
     for _ in range(OBJECTS_PER_LINE):
         begin = _BEGIN.search(text, at)
         if begin is None or failures == FAILURES_PER_LINE:
             return
-        found, literal, at = _object(text, begin.start())
+        found, at = _object(text, begin.start())
         if found is None:
             failures += 1
         elif not is_settings(text, begin.start()):
-            yield Found(found, literal)
+            yield found
 
 
-def _object(text: str, start: int) -> tuple[Mapping[str, Any] | None, bool, int]:
-    """The mapping that begins here, or None; whether it is all literals; and where the next one may begin."""
+def _object(text: str, start: int) -> tuple[Mapping[str, Any] | None, int]:
+    """The mapping that begins here, or None, and where the next one may begin."""
     try:
-        found, end = _decode(text, start)
-        return found, True, end
+        return _decode(text, start)
     except (ValueError, RecursionError):
         # No JSON; it may be a dict as Python prints it.
         pass
     try:
-        translated, literal, end = _as_json(text, start)
-        return json.loads(translated), literal, end
+        translated, end = _as_json(text, start)
+        return json.loads(translated), end
     except (ValueError, RecursionError):
-        return None, True, _closed(text, start)
+        return None, _closed(text, start)
 
 
 def _closed(text: str, start: int) -> int:
@@ -96,25 +87,23 @@ def _closed(text: str, start: int) -> int:
     return len(text)
 
 
-def _as_json(text: str, start: int) -> tuple[str, bool, int]:
-    """A Python dict as JSON, whether it is all literals, and where it ends.
+def _as_json(text: str, start: int) -> tuple[str, int]:
+    """A Python dict as JSON, and where it ends.
 
     Raises:
         ValueError: it is none, or larger or deeper than anybody prints one.
     """
     parts: list[str] = []
-    literal = True
     depth, at, limit = 0, start, start + DICT_LENGTH
     while token := _TOKEN.match(text, at, limit):
         at, kind, shown = token.end(), token.lastgroup, token.group(token.lastgroup or 0)
         if kind != "mark":
             parts.append(_scalar(kind or "", shown))
-            literal = literal and kind != "scalar"
             continue
         depth += (shown in _OPENING) - (shown in _CLOSING)
         _join(parts, shown)
         if not depth:
-            return " ".join(parts), literal, at
+            return " ".join(parts), at
         if depth > DICT_DEPTH:
             break
     raise ValueError("no dict")

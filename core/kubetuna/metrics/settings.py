@@ -33,13 +33,18 @@ def is_settings(text: str, start: int) -> bool:
     return start > 0 and _LABEL.search(text, max(0, start - _BEFORE), start) is not None
 
 
+def names_settings(text: str, place: int) -> bool:
+    """Whether a place lies in settings of either form."""
+    return Parentheses(text).in_settings(place) or is_settings(text, text.rfind("{", 0, place))
+
+
 class Parentheses:
     """The parentheses that are open, from the left of a text to its right."""
 
     def __init__(self, text: str) -> None:
         # For each whether it holds settings; one without a name is what the one around it is.
         self._open: list[bool] = []
-        self._found = _PARENTHESIS.finditer(text) if "(" in text else iter(())
+        self._found = _PARENTHESIS.finditer(text)
         self._next = next(self._found, None)
 
     def in_settings(self, place: int) -> bool:

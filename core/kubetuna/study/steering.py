@@ -52,10 +52,10 @@ class KnownTrials:
         number = self.points.get(identity(self.spec.parameters, point))
         return None if number is None else self.record(number)
 
-    def waits(self, point: Mapping[str, Value]) -> bool:
-        """Whether a point is in the queue."""
+    def waits(self, point: Mapping[str, Value]) -> QueuedPoint | None:
+        """A point as it stands in the queue, if it does."""
         wanted = identity(self.spec.parameters, point)
-        return any(identity(self.spec.parameters, queued.point) == wanted for queued in self.queue)
+        return next((one for one in self.queue if identity(self.spec.parameters, one.point) == wanted), None)
 
 
 def known_trials(spec: Experiment, records: Sequence[TrialRecord]) -> KnownTrials:
@@ -67,12 +67,13 @@ def known_trials(spec: Experiment, records: Sequence[TrialRecord]) -> KnownTrial
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is done about a request, if anything: a trial to stop, or a point to queue; and what is said."""
+    """What is done about a request, if anything: a trial to stop, a point to queue or one to take from there."""
 
     message: str
     stop: int | None = None
     point: Mapping[str, Value] | None = None
     retry_of: int | None = None
+    withdrawn: QueuedPoint | None = None
 
 
 def decide(request: TrialRequest, known: KnownTrials) -> Decision:
@@ -84,6 +85,8 @@ def decide(request: TrialRequest, known: KnownTrials) -> Decision:
     """
     if request.verb == "add":
         return _add(request, known)
+    if request.verb == "withdraw":
+        return _withdraw(request, known)
     trial = _own_trial(request.number, known)
     return _stop(trial, known) if request.verb == "stop" else _retry(trial, known)
 
@@ -158,6 +161,15 @@ def _add(request: TrialRequest, known: KnownTrials) -> Decision:
     ahead = len(known.queue)
     behind = f" after {ahead} other{'s' * (ahead > 1)} that wait{'s' * (ahead == 1)}" if ahead else ""
     return Decision(f"the point is tried next{behind}", point=point)
+
+
+def _withdraw(request: TrialRequest, known: KnownTrials) -> Decision:
+    point = named_point(known.spec, request.point)
+    queued = known.waits(point)
+    if queued is None:
+        waiting = f"{len(known.queue)} others do" if known.queue else "none does"
+        raise RequestRefused(f"this point does not wait to be tried; {waiting}")
+    return Decision("the point is not tried", withdrawn=queued)
 
 
 def _refuse_tried(point: Mapping[str, Value], known: KnownTrials) -> None:
@@ -239,6 +251,8 @@ class Steering:
             # Those to be run again first: a place is free for each of them.
             queue = (*self.queue, QueuedPoint(request, decision.point, decision.retry_of))
             self._queue(tuple(sorted(queue, key=lambda queued: queued.retry_of is None)))
+        if decision is not None and decision.withdrawn is not None:
+            self._queue(tuple(queued for queued in self.queue if queued is not decision.withdrawn))
         return answer, decision
 
     def take(self) -> QueuedPoint | None:

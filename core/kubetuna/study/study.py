@@ -264,6 +264,8 @@ class Study:
         if decision is not None and decision.retry_of is not None:
             self._replaced.add(decision.retry_of)
             self._progress = self._counted()
+        if decision is not None and decision.withdrawn is not None:
+            self._count(decision.withdrawn.retry_of)
         return answer
 
     def _count(self, number: int | None) -> None:

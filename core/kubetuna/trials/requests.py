@@ -1,7 +1,8 @@
 """What a person asks of one trial, as one line: the same in a shell, in the store and in an annotation.
 
 ``stop 3`` ends a trial, ``retry 3`` runs a failed one again, ``add lr=0.01`` puts a point before those that the
-search proposes. What becomes of a request is decided in ``kubetuna.study.steering``.
+search proposes, ``withdraw lr=0.01`` takes one that waits back. What becomes of a request is decided in
+``kubetuna.study.steering``.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from kubetuna.errors import RequestRefused
 from kubetuna.experiment.field_errors import duplicate, invalid
 from kubetuna.trials.records import bounded, timestamp
 
-Verb = Literal["stop", "retry", "add"]
+Verb = Literal["stop", "retry", "add", "withdraw"]
 
 LINE_LIMIT = 10_000
 # Of an answer that a status shows.
 SHOWN_LIMIT = 300
-ALLOWED = "must be 'stop N', 'retry N' or 'add NAME=VALUE …', with N a trial's number"
+ALLOWED = "must be 'stop N', 'retry N', 'add NAME=VALUE …' or 'withdraw NAME=VALUE …', with N a trial's number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ def parse_request(line: str) -> TrialRequest:
     match _words(line):
         case ["stop" | "retry" as verb, number] if re.fullmatch(r"\d{1,18}", number, re.ASCII):
             return TrialRequest(verb, int(number))
-        case ["add", *pairs] if pairs:
-            return TrialRequest("add", point=_point(pairs))
+        case ["add" | "withdraw" as verb, *pairs] if pairs:
+            return TrialRequest(verb, point=_point(pairs))
         case _:
             raise RequestRefused(invalid(line, ALLOWED))
 

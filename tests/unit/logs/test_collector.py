@@ -75,6 +75,7 @@ def test_a_line_of_which_only_the_end_is_known_is_counted_and_said() -> None:
         ),
         ("val_loss=0.25", "val_loss=0.25", "(read with the metric's name val_loss)"),
         ("{'loss': round(0.25)}", "{'loss': round(0.25)}", "; print e.g."),
+        ("Epoch 3: loss improved from 0.5 to 0.4", "Epoch 3: loss improved from 0.5 to 0.4", "; print e.g."),
         ("| loss | 0.25 |", "| loss | 0.25 |", "(read with metricsFormat: [lightning])"),
     ],
 )

@@ -28,6 +28,8 @@ def explained(*lines: str) -> tuple[list[ExplainedLine], Explanation]:
         ('{"lr": 0.1, "x": 2}', {}, None, "an object without loss or acc; it has lr, x"),
         ('{"step": -1, "loss": 0.5}', {}, None, "its step is no number from 0 to 2147483647"),
         ("{'loss': open(0.5)}", {}, None, "neither JSON nor a dict of literals"),
+        ("Config(lr=0.1, loss=0.0)", {}, None, "loss stands in settings there, which are no report"),
+        ("args: {'loss': 0.0}", {}, None, "loss stands in settings there, which are no report"),
         ('{"outcome": "OutOfMemory"}', {"outcome": "OutOfMemory"}, None, ""),
         ('{"series": "r", "values": [1, 2]}', {"series": "r"}, None, "2 values, stored with the trial"),
         ('{"protocol": "abc"}', {"protocol": "abc"}, None, ""),

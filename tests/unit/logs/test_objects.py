@@ -39,7 +39,7 @@ def test_a_report_is_found_behind_its_prefix(prefix: str, report: str) -> None:
     ],
 )
 def test_a_dict_as_python_prints_it(line: str, found: dict[str, Any]) -> None:
-    assert list(objects(line)) == [(found, True)]
+    assert list(objects(line)) == [found]
 
 
 @given(
@@ -55,8 +55,8 @@ def test_a_dict_as_python_prints_it(line: str, found: dict[str, Any]) -> None:
 )
 def test_what_python_and_json_print_is_read_back(value: dict[str, Any]) -> None:
     if str(value).isprintable():
-        assert list(objects(f"rank 0: {value}")) == [(value, True)]
-    assert list(objects(f"rank 0: {json.dumps(value)}")) == [(value, True)]
+        assert list(objects(f"rank 0: {value}")) == [value]
+    assert list(objects(f"rank 0: {json.dumps(value)}")) == [value]
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,10 @@ def test_what_is_no_literal_is_no_report(line: str) -> None:
         ("Decimal('0.25')", 0.25),
     ],
 )
-def test_a_number_in_a_dict_as_its_library_shows_it_says_as_much_as_text(shown: str, value: float) -> None:
+def test_a_number_in_a_dict_as_its_library_shows_it(shown: str, value: float) -> None:
     line = f"{{'ok': np.True_, 'loss': {shown}, 'epoch': 3, 'more': {{'x': {shown}}}}}"
-    assert list(objects(line)) == [({"ok": True, "loss": value, "epoch": 3, "more": {"x": value}}, False)]
-    assert LineReader(("loss",)).read(line.encode()) == MetricLine(3, {"loss": value}, text=True)
+    assert list(objects(line)) == [{"ok": True, "loss": value, "epoch": 3, "more": {"x": value}}]
+    assert LineReader(("loss",)).read(line.encode()) == MetricLine(3, {"loss": value})
 
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e999"])
