@@ -13,20 +13,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubetuna.trials.records import ORDINAL
-from kubetuna_operator import ANNOTATION_EXPERIMENT, LABEL_TOLD
+from kubetuna_operator import (
+    ANNOTATION_EXPERIMENT,
+    ANNOTATION_REQUEST,
+    LABEL_ATTEMPT,
+    LABEL_REPEAT,
+    LABEL_TOLD,
+    LABEL_TRIAL,
+)
 from kubetuna_operator.experiment.opened import study_name
 from kubetuna_operator.experiment.status_renderer import BEHIND
+from kubetuna_operator.kube.leader import DURATION, NAME
 from kubetuna_operator.kube.objects import Owner, mapping
 from kubetuna_operator.pods.status import view
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.objects import Change, key_of
 from tests.apiserver.pod_rules import ENDED
 from tests.apiserver.programs import params_of
-from tests.apiserver.resources import EVENTS, EXPERIMENTS, NAMESPACES, PODS, TRIALS, Object
+from tests.apiserver.resources import EVENTS, EXPERIMENTS, LEASES, NAMESPACES, PODS, TRIALS, Object
+from tests.sim.administration import OWN_NAMESPACE
 from tests.sim.bounds import SECRETS, leak, overshoot, overtime
 from tests.sim.database import Database
-from tests.sim.nodes import Nodes, Run
-from tests.sim.people import Fate
+from tests.sim.nodes import Nodes, Run, is_worker
+from tests.sim.people import COPY, Fate
+from tests.sim.scripts import loss
 
 STATUS_LIMIT = 100_000
 OVER = ("Succeeded", "Failed")
@@ -68,6 +78,10 @@ class Oracles:
         # While a request is carried out whose sender was frozen since it sent it: nothing can call that back.
         self.too_late = False
         self._late: set[str] = set()
+        self._lease_deleted = float("-inf")
+        self._attempts: set[tuple[Any, ...]] = set()
+        # By the UID of a study that of its Experiment.
+        self._studies: dict[str, str] = {}
         self._started: set[str] = set()
         self._requests: dict[str, deque[float]] = defaultdict(deque)
         cluster.server.objects.listen(self._changed)
@@ -80,6 +94,10 @@ class Oracles:
         shown = change.after if change.resource in (EVENTS, TRIALS, EXPERIMENTS) else None
         if shown is not None and (found := leak(json.dumps({**shown, "spec": None}))):
             self.report(f"{change.resource.kind} {change.key[1]} shows {found!r}")
+        if change.resource == LEASES and change.after is None:
+            self._lease_deleted = self._cluster.clock.now()
+        if change.before is None and change.after is not None and change.resource not in (TRIALS, EVENTS):
+            self._attempt_made(change.after)
         if change.resource == EXPERIMENTS:
             self._experiment(change)
         elif change.resource == PODS and change.before is None and change.after is not None:
@@ -95,6 +113,8 @@ class Oracles:
         known = self.known.setdefault(metadata["uid"], Known(metadata["name"], metadata["uid"]))
         known.gone = change.after is None
         if change.after is None:
+            if known.ended_at_generation is None and known.name not in self._fate.cut_short:
+                self.report(f"{known.name} is gone before it ended, and nobody deleted it")
             return
         if not known.specs or known.specs[-1] != change.after["spec"]:
             known.specs.append(change.after["spec"])
@@ -107,6 +127,9 @@ class Oracles:
         size = len(json.dumps(status))
         if size > STATUS_LIMIT:
             self.report(f"the status of {known.name} has {size} bytes")
+        told = mapping(status.get("study")).get("uid")
+        if told is not None and self._studies.setdefault(told, known.uid) != known.uid:
+            self.report(f"the status of {known.name} is of the study of another object of that name")
         over, generation = status.get("state") in OVER, status.get("observedGeneration")
         if known.ended_at_generation == generation and not over:
             self.report(f"{known.name} had ended and its status says {status.get('state')} again")
@@ -117,24 +140,40 @@ class Oracles:
             self.report(f"the status of {known.name} told of {known.done} ended trials and now of {done}")
         known.done = max(known.done, done)
 
+    def _attempt_made(self, obj: Object) -> None:
+        """A Pod, or what makes one: an attempt comes after the one before it."""
+        labels, notes = (obj["metadata"].get(part) or {} for part in ("labels", "annotations"))
+        if LABEL_ATTEMPT not in labels or obj["metadata"]["name"].startswith(COPY):
+            return
+        of = (notes.get(ANNOTATION_EXPERIMENT), *(labels[n] for n in (LABEL_TRIAL, LABEL_REPEAT)))
+        number = int(labels[LABEL_ATTEMPT])
+        if number and (*of, number - 1) not in self._attempts:
+            self.report(f"{obj['metadata']['name']} is made although there was no attempt {number - 1}")
+        self._attempts.add((*of, number))
+
     def _pod_made(self, pod: Object) -> None:
         owner = (pod["metadata"].get("annotations") or {}).get(ANNOTATION_EXPERIMENT)
-        if owner not in self.known or pod["metadata"]["name"].startswith("copy-of-"):
+        if owner not in self.known or pod["metadata"]["name"].startswith(COPY):
             return
         known, key = self.known[owner], view(pod).key
         stored = {t.number: t for t in self.trials(known)}.get(key.trial)
         if stored is None or stored.params != {n: float(v) for n, v in params_of(pod).items()}:
             self.report(f"Pod {pod['metadata']['name']} was made before its parameters were stored: {stored}")
-        elif stored.state != "RUNNING":
+        elif stored.state != "RUNNING" and not is_worker(pod):
             self.report(f"Pod {pod['metadata']['name']} was made for a trial that is {stored.state}")
         trial = (owner, key.trial, key.repeat)
-        for run in self._nodes.runs.values():
-            if run.trial == trial and run.finished and run.uid not in self._fate.taken | self._fate.copies:
+        for run in self._nodes.runs.values() if not is_worker(pod) else ():
+            if (
+                run.trial == trial
+                and run.primary
+                and run.finished
+                and run.uid not in self._fate.taken | self._fate.copies
+            ):
                 self.report(f"Pod {pod['metadata']['name']} trains again what {run.pod} had finished")
         self._check_parallel(known, owner)
 
     def _check_parallel(self, known: Known, owner: str) -> None:
-        pods = [p for p in self._cluster.kubelet.pods() if p["status"]["phase"] not in ENDED]
+        pods = [p for p in self._cluster.kubelet.pods() if p["status"]["phase"] not in ENDED and not is_worker(p)]
         own = [p for p in pods if (p["metadata"].get("annotations") or {}).get(ANNOTATION_EXPERIMENT) == owner]
         trials = {view(p).key.trial for p in own if p["metadata"]["uid"] not in self._fate.copies | self._late}
         most = max(spec["parallelTrialCount"] for spec in known.specs)
@@ -148,12 +187,16 @@ class Oracles:
             if run.uid not in self._fate.copies | self._late:
                 live[run.trial].append(run)
         for runs in live.values():
-            hit = [r for r in runs if r.forced or not self._nodes.reachable(r.node)]
-            if len(runs) - len(hit) > 1:
+            free = [r for r in runs if not r.forced and self._nodes.reachable(r.node)]
+            if sum(r.primary for r in free) > 1 or len({r.attempt for r in free}) > 1:
                 self.report(f"{' and '.join(r.pod for r in runs)} run at the same time")
 
-    def requested(self, process: str) -> None:
+    def requested(self, process: str, method: str, path: str) -> None:
         """A process asks the API server for something."""
+        if method != "GET" and "/leases" not in path:
+            self._check_leads(process, f"{method} {path}")
+        if method != "GET" and f"/pods/{COPY}" in path:
+            self.report(f"{process} sends {method} {path}, which is a person's")
         now, times = self._cluster.clock.now(), self._requests[process]
         times.append(now)
         while times[0] < now - STORM_SECONDS:
@@ -161,6 +204,13 @@ class Oracles:
         if len(times) > STORM:
             self.report(f"{process} makes {len(times)} requests in {STORM_SECONDS:.0f} s")
             times.clear()
+
+    def _check_leads(self, process: str, request: str) -> None:
+        lease = self._cluster.server.objects.get(LEASES, (OWN_NAMESPACE, NAME))
+        holder = lease["spec"]["holderIdentity"] if lease is not None else process
+        # Who had renewed one that was deleted since cannot know that it is another's.
+        if holder != process and self._cluster.clock.now() > self._lease_deleted + DURATION:
+            self.report(f"{process} sends {request} while {holder} holds the Lease")
 
     # At rest.
 
@@ -189,6 +239,8 @@ class Oracles:
             status = obj.get("status") or {}
             if obj["metadata"].get("deletionTimestamp"):
                 return f"{obj['metadata']['name']} is being deleted"
+            if asked := [a for a in obj["metadata"].get("annotations") or () if a.startswith(ANNOTATION_REQUEST)]:
+                return f"{asked} of {obj['metadata']['name']} are not answered"
             if status.get("state") not in OVER or status.get("observedGeneration") != obj["metadata"]["generation"]:
                 return f"{obj['metadata']['name']} is {status.get('state')}"
             if mapping(status.get("study")).get(BEHIND):
@@ -200,7 +252,7 @@ class Oracles:
         for pod in self._cluster.kubelet.pods():
             if pod["metadata"]["uid"] in self._fate.copies:
                 continue
-            told = LABEL_TOLD in (pod["metadata"].get("labels") or {})
+            told = LABEL_TOLD in (pod["metadata"].get("labels") or {}) or is_worker(pod)
             if pod["metadata"].get("deletionTimestamp") or pod["status"]["phase"] not in ENDED or not told:
                 return f"Pod {pod['metadata']['name']} is there: {pod['status']['phase']}"
         return self._unsettled_trials()
@@ -218,7 +270,7 @@ class Oracles:
         """What ran beyond a hard limit after ``since``, by more than is ``allowed`` for each attempt."""
         for known in self.known.values():
             runs = [r for r in self._nodes.runs.values() if r.trial[0] == known.uid and r.ended is not None]
-            runs = [r for r in runs if r.uid not in self._fate.copies | self._late]
+            runs = [r for r in runs if r.primary and r.uid not in self._fate.copies | self._late]
             asked = (known.specs[-1], runs, max(since, known.edited), allowed)
             for what in (*overtime(*asked), *overshoot(*asked)):
                 self.report(f"{known.name}: {what}")
@@ -240,12 +292,16 @@ class Oracles:
             foreign = known.uid in self._fate.admin.foreign
             if not foreign and [t.number for t in trials] != list(range(len(trials))):
                 self.report(f"trials of {known.name} are missing: {[t.number for t in trials]}")
-            most = max(spec["maxTrialCount"] for spec in known.specs)
+            # A trial that is run again comes in the place of the one before.
+            most = max(spec["maxTrialCount"] for spec in known.specs) + self._fate.retried[known.name]
+            for trial in trials:
+                if trial.state == "COMPLETE" and trial.value != loss(trial.params):
+                    self.report(f"trial {trial.number} of {known.name} reached {loss(trial.params)}: {trial}")
             if len(trials) > most:
                 self.report(f"{known.name} made {len(trials)} trials, maxTrialCount was {most} at most")
             if not known.gone:
                 self._check_status(known, trials)
-            if not known.gone and not foreign:
+            if not known.gone and not foreign and known.name not in self._fate.steered:
                 self._check_result(known, trials, expected(known.name))
 
     def _check_status(self, known: Known, trials: list[Trial]) -> None:
