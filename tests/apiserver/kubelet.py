@@ -20,6 +20,7 @@ from tests.apiserver.server import Server
 SIGTERM, SIGKILL = 143, 137
 NO_NODE = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
 LATE = "Pod was active on the node longer than the specified deadline"
+SHUT_DOWN = "Pod was terminated in response to imminent node shutdown."
 EVICTED = "The node was low on resource: memory."
 MESSAGE_LIMIT = 4096
 
@@ -125,6 +126,11 @@ class Kubelet:
         self.disrupt(name, "TerminationByKubelet", message)
         self.exit(name, SIGKILL)
         self._edit(name, lambda pod: pod["status"].update(phase="Failed", reason="Evicted", message=message))
+
+    def shut_down(self, name: str) -> None:
+        """The node is shut down, and ends its Pods before."""
+        self._edit(name, lambda pod: pod["status"].update(reason="Terminated", message=SHUT_DOWN))
+        self.exit(name, SIGTERM)
 
     def disrupt(self, name: str, reason: str, message: str = "") -> None:
         """Kubernetes marks a Pod that it is about to take away."""

@@ -12,6 +12,7 @@ from tests.apiserver.resources import Object
 from tests.apiserver.watches import Stream
 
 NANOSECONDS = 1_000_000_000
+UNREADABLE = b"unable to retrieve container logs for containerd://4f2c"
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Logs:
 
     def __init__(self) -> None:
         self._logs: dict[tuple[str, str], Log] = {}
+        # UIDs of Pods whose files their nodes cannot read any more.
+        self.lost: set[str] = set()
 
     def add(self, uid: str, container: str, at: float, line: bytes) -> None:
         """A container prints a line; one without a newline is what it says last."""
@@ -66,6 +69,8 @@ class Logs:
             why = (state.get("waiting") or {}).get("reason", "ContainerCreating")
             raise bad_request(f'container "{name}" in pod "{pod["metadata"]["name"]}" is waiting to start: {why}')
         key = (pod["metadata"]["uid"], name)
+        if key[0] in self.lost:
+            return UNREADABLE
         log = self._logs.setdefault(key, Log())
         said, stamped = _asked(log, query), query.get("timestamps") == "true"
         if query.get("follow") != "true" or "terminated" in state:

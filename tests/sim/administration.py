@@ -14,6 +14,7 @@ from kubetuna_operator.kube.objects import Owner
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure, forbidden
 from tests.apiserver.resources import (
+    CLAIM_TEMPLATES,
     EVENTS,
     EXPERIMENTS,
     JOBS,
@@ -26,6 +27,7 @@ from tests.apiserver.resources import (
     Target,
 )
 from tests.sim.database import FOREIGN, Database
+from tests.sim.experiments import CLAIM
 
 OWN_NAMESPACE = "kubetuna"
 WEBHOOK = 'admission webhook "policy.example" denied the request: every image needs a signature'
@@ -46,6 +48,9 @@ class Administration:
         self._server = cluster.server
         self.forbidden = self.down = self.database_down = False
         self.foreign: set[str] = set()
+        device = {"name": "gpu", "exactly": {"deviceClassName": "gpu.nvidia.com", "count": 1}}
+        claim = {"metadata": {"name": CLAIM}, "spec": {"spec": {"devices": {"requests": [device]}}}}
+        self._server.writes.create(Target(CLAIM_TEMPLATES, NAMESPACE), claim, {})
 
     def _remove(self, resource: Resource, namespace: str, name: str) -> str:
         found = self._server.objects.get(resource, (namespace, name))

@@ -6,10 +6,15 @@ import random
 from typing import Any
 
 from kubetuna_operator import GROUP, VERSION
-from tests.sim.nodes import GPU
 
 GRACE = 10
-SHAPES = 24
+GPU = "nvidia.com/gpu"
+# The last ones are of one kind each.
+SHAPES = 29
+KINDS = {24: "PyTorchJob", 25: "JobSet", 26: "Workflow", 27: "claim", 28: "short-lived"}
+CLAIM = "one-gpu"
+TTL_SECONDS = 20
+WORKER = {"name": "ROLE", "value": "worker"}
 
 
 def experiment(name: str, shape: int) -> dict[str, Any]:
@@ -28,12 +33,18 @@ def experiment(name: str, shape: int) -> dict[str, Any]:
             {"name": "x", "parameterType": "double", "feasibleSpace": {"min": -1, "max": 1}},
             {"name": "n", "parameterType": "int", "feasibleSpace": {"min": 1, "max": 4}},
         ],
-        "trialTemplate": _template("Job" if draw.random() < 0.2 else "Pod"),
+        "trialTemplate": _template(KINDS.get(shape, "Job" if draw.random() < 0.2 else "Pod")),
     }
     if draw.random() < 0.5:
         spec["budget"] = {"trialTimeout": "60s"}
     if draw.random() < 0.3:
         spec["retryPolicy"] = {"limit": 1}
+    if draw.random() < 0.7:
+        # More than any one obstacle lasts.
+        spec["startTimeout"] = "125s"
+    if KINDS.get(shape) == "short-lived":
+        spec |= {"ttlSecondsAfterFinished": TTL_SECONDS, "queueName": "team-a"}
+        spec["checkpoint"] = {"volume": {"persistentVolumeClaim": {"claimName": "checkpoints"}}}
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "Experiment",
@@ -48,11 +59,38 @@ def study_of(shape: int) -> str:
 
 
 def _template(kind: str) -> dict[str, Any]:
-    container = {"name": "trial", "image": "registry.example/trial:1", "resources": {"limits": {GPU: 1}}}
-    pod = {"terminationGracePeriodSeconds": GRACE, "containers": [container]}
-    if kind == "Pod":
-        trial = {"apiVersion": "v1", "kind": "Pod", "spec": pod}
-    else:
-        job = {"template": {"spec": {**pod, "restartPolicy": "Never"}}}
-        trial = {"apiVersion": "batch/v1", "kind": "Job", "spec": job}
-    return {"primaryContainerName": "trial", "trialSpec": trial}
+    pod, alone = _pod({"resources": {"limits": {GPU: 1}}}), {"restartPolicy": "Never"}
+    worker = _pod({"env": [WORKER]})
+    match kind:
+        case "Job":
+            trial = {"apiVersion": "batch/v1", "spec": {"template": {"spec": {**pod, **alone}}}}
+        case "PyTorchJob":
+            roles = {"Master": {"template": {"spec": pod}}, "Worker": {"template": {"spec": worker}}}
+            trial = {"apiVersion": "kubeflow.org/v1", "spec": {"pytorchReplicaSpecs": roles}}
+        case "JobSet":
+            jobs = [
+                {"name": name, "template": {"spec": {"template": {"spec": {**spec, **alone}}}}}
+                for name, spec in (("leader", pod), ("workers", worker))
+            ]
+            trial = {"apiVersion": "jobset.x-k8s.io/v1alpha2", "spec": {"replicatedJobs": jobs}}
+        case "Workflow":
+            trial = {"apiVersion": "example.org/v1", "spec": {"steps": [{"spec": pod}]}}
+        case "claim":
+            claims = [{"name": "gpu", "resourceClaimTemplateName": CLAIM}]
+            pod = {**_pod({"resources": {"claims": [{"name": "gpu"}]}}), "resourceClaims": claims}
+            trial = {"apiVersion": "v1", "spec": pod}
+        case _:
+            trial = {"apiVersion": "v1", "spec": pod}
+    made = {"primaryContainerName": "trial", "trialSpec": {**trial, "kind": kind if kind[0].isupper() else "Pod"}}
+    return {**made, **(_CONDITIONS if kind == "Workflow" else {})}
+
+
+_CONDITIONS = {
+    f"{name}Condition": f'status.[@this].#(phase=="{phase}")#'
+    for name, phase in (("success", "Succeeded"), ("failure", "Failed"))
+}
+
+
+def _pod(container: dict[str, Any]) -> dict[str, Any]:
+    made = {"name": "trial", "image": "registry.example/trial:1", **container}
+    return {"terminationGracePeriodSeconds": GRACE, "containers": [made]}

@@ -13,7 +13,9 @@ from typing import Protocol
 
 from kubetuna_operator.kube.api_client import ANSWER_SECONDS
 from kubetuna_operator.kube.leader import ANSWER_SECONDS as ELECTION_PATIENCE
+from tests.apiserver.cluster import NAMESPACE
 from tests.apiserver.failures import Failure
+from tests.apiserver.logs import UNREADABLE
 from tests.apiserver.pod_rules import ENDED
 from tests.apiserver.resources import PODS, find_target
 from tests.apiserver.server import Query, Response, Server
@@ -24,13 +26,13 @@ from tests.sim.draws import Draws, Fault
 # How a request can go wrong, with weights. "lost" is a connection that breaks; "after": it was carried out.
 ANY = {
     "429": 2.0, "429 wait": 1.5, "404": 0.7, "500": 1.0, "503": 2.0, "504 after": 1.0, "403": 0.5,
-    "cut error": 0.5, "slow": 3.0,
+    "cut error": 0.5, "page": 0.5, "slow": 2.5, "slow after": 2.5,
     "lost before": 3.0, "lost after": 4.0, "timeout before": 0.7, "timeout after": 1.0, "cut answer": 2.0,
     "frozen before": 0.5, "frozen after": 0.5, "killed before": 0.7, "killed after": 0.7,
 }  # fmt: skip
 WRITES = {**ANY, "409": 1.0}
-LOGS = {**ANY, "no log": 2.0, "half log": 2.0, "late log": 2.0}
-WATCHES = {**ANY, "gone": 1.0, "silent": 1.0, "late": 3.0, "cut": 4.0}
+LOGS = {**ANY, "no log": 2.0, "half log": 2.0, "late log": 2.0, "odd line": 1.0}
+WATCHES = {**ANY, "gone": 1.0, "failed": 1.0, "odd": 1.5, "silent": 1.0, "late": 3.0, "cut": 4.0}
 SAID_NO = {
     "429": (429, "TooManyRequests", "too many requests, please try again later"),
     "404": (404, "NotFound", "the server could not find the requested resource"),
@@ -39,10 +41,18 @@ SAID_NO = {
     "403": (403, "Forbidden", "not yet ready to handle request"),
     "409": (409, "Conflict", "please apply your changes to the latest version and try again"),
 }
+# What a watch tells as its last event.
+ENDS = {
+    "gone": (410, "Expired", "too old resource version"),
+    "failed": (500, "InternalError", "etcdserver: no leader"),
+}
 FREEZE_SECONDS, SLOW_SECONDS, LATE_SECONDS, CUT_SECONDS, PAUSE_SECONDS = 60.0, 8.0, 20.0, 60.0, 30.0
 LAG = 0.05
-NO_LOG = b"unable to retrieve container logs for containerd://4f2c"
-_KIND = re.compile(r"/(experiments|trials|pods|events|leases|jobs)\b(/[^/]+)?(/\w+)?")
+PAGE = b"<html><body>The proxy has no answer.</body></html>"
+ODD_LINE = b"2026-13-40T25:61:61Z a line of no time\n"
+_KIND = re.compile(
+    r"/(experiments|trials|pods|events|leases|jobs|jobsets|pytorchjobs|workflows|resourceclaimtemplates)\b(/[^/]+)?(/\w+)?"
+)
 
 
 class Killed(BaseException):
@@ -155,7 +165,9 @@ class Network:
             answer = Response(200, _late(answer.body, fault.share), answer.content_type)
         answer = self._after(fault, answer, kind) if fault else answer
         if isinstance(answer.body, Watch):
-            self.streams[kind.split()[1]] = stream = self._deliver(answer.body, fault)
+            self.streams[kind.split()[1]] = stream = self._deliver(
+                answer.body, fault, query.get("resourceVersion", "")
+            )
             answer = Response(answer.status, stream, answer.content_type)
         return answer
 
@@ -201,6 +213,8 @@ class Network:
         match fault.kind:
             case "504 after":
                 answer = refusal(504, "Timeout", "request did not complete within the requested timeout")
+            case "slow after":
+                self._host.rest(SLOW_SECONDS * fault.share, frozen=False)
             case "lost after":
                 raise ConnectionResetError(f"{API_SERVER}: connection reset by peer")
             case "timeout after":
@@ -212,7 +226,9 @@ class Network:
             case "cut answer" | "half log" if isinstance(answer.body, bytes):
                 answer = Response(answer.status, _cut(answer.body, fault.share), answer.content_type)
             case "no log":
-                answer = Response(200, NO_LOG, "text/plain")
+                answer = Response(200, UNREADABLE, "text/plain")
+            case "odd line" if answer.status == 200:
+                answer = Response(200, _begun_with(ODD_LINE, answer.body), answer.content_type)
         self._check()
         return answer
 
@@ -221,16 +237,18 @@ class Network:
         self._check()
         raise TimeoutError("timed out")
 
-    def _deliver(self, watch: Watch, fault: Fault | None) -> Stream:
-        if fault is not None and fault.kind == "gone":
+    def _deliver(self, watch: Watch, fault: Fault | None, revision: str) -> Stream:
+        if fault is not None and fault.kind in ENDS:
             watch.close()
             stream = Stream()
-            gone = Failure(410, "Expired", "too old resource version").body()
-            stream.push(json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n")
+            stream.push(_event("ERROR", Failure(*ENDS[fault.kind]).body()))
             stream.close()
             return stream
         delivery = Delivery(watch, self._server.clock.now, fault)
         self._deliveries.append(delivery)
+        if fault is not None and fault.kind == "odd":
+            odd = {"metadata": {"name": "odd", "namespace": NAMESPACE, "resourceVersion": revision, "labels": 7}}
+            delivery.stream.push(_event("MODIFIED", odd))
         return delivery.stream
 
     def due(self) -> float:
@@ -271,6 +289,8 @@ def _kinds(kind: str) -> Mapping[str, float]:
 
 
 def _said_no(kind: str) -> Response | None:
+    if kind == "page":
+        return Response(502, PAGE, "text/html")
     if kind == "cut error":
         return Response(500, _cut(b'{"kind": "Status", "message": "rpc error: code = Unavail', 0.9))
     found = SAID_NO.get(kind)
@@ -280,6 +300,14 @@ def _said_no(kind: str) -> Response | None:
 def refusal(code: int, reason: str, message: str) -> Response:
     """The server says no."""
     return Response(code, json.dumps(Failure(code, reason, message).body()).encode())
+
+
+def _event(kind: str, obj: object) -> bytes:
+    return json.dumps({"type": kind, "object": obj}).encode() + b"\n"
+
+
+def _begun_with(line: bytes, body: bytes | Stream) -> bytes | Stream:
+    return line + body if isinstance(body, bytes) else body
 
 
 def _late(body: bytes | Stream, share: float) -> bytes | Stream:

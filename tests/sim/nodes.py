@@ -7,23 +7,35 @@ reached containers run on, and nobody hears of it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_TIMEOUT
 from kubetuna_operator.pods.status import primary_container, view
 from tests.apiserver.cluster import Cluster
+from tests.apiserver.failures import Failure
 from tests.apiserver.kubelet import is_new, name_of
 from tests.apiserver.objects import Change
 from tests.apiserver.pod_rules import ENDED
 from tests.apiserver.programs import params_of
-from tests.apiserver.resources import PODS, Object
+from tests.apiserver.resources import EVENTS, PODS, Object, Target
 from tests.sim.draws import Draws
-from tests.sim.scripts import Script, habit_of, pace, script
+from tests.sim.experiments import GPU, WORKER
+from tests.sim.scripts import Script, companion, habit_of, pace, script
 
-GPU = "nvidia.com/gpu"
 SOON, LOOK = 0.05, 1.0
-START_TROUBLES = {"slow pull": 3.0, "pull fails for a while": 2.0, "node refuses it": 2.0, "out of gpu": 1.0}
+START_TROUBLES = {
+    "slow pull": 3.0,
+    "slow mount": 1.0,
+    "two obstacles": 2.0,
+    "pull fails for a while": 2.0,
+    "node refuses it": 2.0,
+    "out of gpu": 1.0,
+}
+# For so long one obstacle keeps a container from starting: less than `startTimeout`, of which two are more.
+OBSTACLE_SECONDS = 70.0
+NEVER = float("inf")
 TrialId = tuple[str, int, int]
 
 
@@ -43,6 +55,8 @@ class Run:
     ended: float | None = None
     done: bool = False
     forced: bool = False
+    # Whether it is the one of its attempt that is read.
+    primary: bool = True
 
     @property
     def finished(self) -> bool:
@@ -57,6 +71,8 @@ class Nodes:
         self._cluster, self._draws, self._gpus, self._study = cluster, draws, gpus, study
         self._random = draws.stream("nodes")
         self._starts: dict[str, float] = {}
+        # When what keeps a Pod from starting is followed by something else.
+        self._next_obstacle: dict[str, float] = {}
         self.runs: dict[str, Run] = {}
         self.checkpoints: dict[TrialId, int] = {}
         self.due = cluster.clock.now()
@@ -111,11 +127,15 @@ class Nodes:
         elif uid not in self._starts:
             if self.reachable(pod["spec"]["nodeName"]):
                 self._starts[uid] = self._now + self._trouble(pod) + self._random.uniform(0.1, 0.5)
+        elif self._now >= self._next_obstacle.get(uid, NEVER):
+            del self._next_obstacle[uid]
+            self._cluster.kubelet.hold_up(name_of(pod), "ErrImagePull", "registry.example: 503")
         elif self._now >= self._starts[uid] and self.reachable(pod["spec"]["nodeName"]) and uid not in self.runs:
             self._start(pod)
-        due, later = self._starts.get(uid, self._now + LOOK), self._now + LOOK
+        upcoming = self._next_obstacle.get(uid, self._starts.get(uid, self._now + LOOK))
         # What is due on a node that is away waits for it.
-        self._look_at(due if is_new(pod) or self.reachable(pod["spec"]["nodeName"]) else max(due, later))
+        waits = not is_new(pod) and not self.reachable(pod["spec"]["nodeName"])
+        self._look_at(self._now + LOOK if waits or upcoming <= self._now else upcoming)
 
     def _schedule(self, pod: Object) -> None:
         needs = _gpus(pod)
@@ -136,6 +156,13 @@ class Nodes:
         match fault.kind if fault else "":
             case "slow pull":
                 return 20.0 * fault.share if fault else 0.0
+            case "slow mount":
+                self._warn(pod, "FailedMount", "MountVolume.SetUp failed: secret not found")
+                return 30.0 + 90.0 * fault.share if fault else 0.0
+            case "two obstacles":
+                kubelet.hold_up(name, "CreateContainerConfigError", "secret not found")
+                self._next_obstacle[pod["metadata"]["uid"]] = self._now + OBSTACLE_SECONDS
+                return 2 * OBSTACLE_SECONDS
             case "pull fails for a while":
                 kubelet.hold_up(name, "ErrImagePull", "registry.example: 503")
                 return 30.0 * fault.share if fault else 0.0
@@ -145,6 +172,14 @@ class Nodes:
                 kubelet.reject(name, "OutOfnvidia.com/gpu", "Node didn't have enough resource")
         return 0.0
 
+    def _warn(self, pod: Object, reason: str, message: str) -> None:
+        """What a kubelet says in Events alone."""
+        about = {"kind": "Pod", "uid": pod["metadata"]["uid"], "name": name_of(pod)}
+        told = {"involvedObject": about, "type": "Warning", "reason": reason, "message": message}
+        target = Target(EVENTS, pod["metadata"]["namespace"])
+        with suppress(Failure):
+            self._cluster.server.writes.create(target, {"metadata": {"name": f"{name_of(pod)}.mount"}, **told}, {})
+
     def _start(self, pod: Object) -> None:
         seen, name = view(pod), name_of(pod)
         owner = pod["metadata"]["annotations"][ANNOTATION_EXPERIMENT]
@@ -153,8 +188,11 @@ class Nodes:
         study = self._study(owner)
         habit = habit_of(study, seen.key.trial, may_hang)
         made = script(habit, params_of(pod), self.checkpoints.get(trial, 0), pace(study, seen.key.trial))
-        container, node = primary_container(pod["spec"]), pod["spec"]["nodeName"]
-        self.runs[seen.uid] = Run(seen.uid, name, container, trial, seen.key.attempt, node, made, self._now)
+        container, node, primary = primary_container(pod["spec"]), pod["spec"]["nodeName"], not is_worker(pod)
+        made = made if primary else companion(made)
+        self.runs[seen.uid] = Run(
+            seen.uid, name, container, trial, seen.key.attempt, node, made, self._now, primary=primary
+        )
         self._cluster.kubelet.start(name)
         self._cluster.kubelet.heed(name, made.heed.code, *made.heed.lines)
         self._advance(self.runs[seen.uid])
@@ -181,6 +219,11 @@ class Nodes:
     def live(self) -> list[Run]:
         """What really runs now."""
         return [run for run in self.runs.values() if run.ended is None]
+
+
+def is_worker(pod: Object) -> bool:
+    """Whether it is another Pod of its attempt than the one that is read."""
+    return any(WORKER in (c.get("env") or []) for c in pod["spec"]["containers"])
 
 
 def _is_ending(pod: Object) -> bool:

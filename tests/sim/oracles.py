@@ -13,21 +13,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubetuna.trials.records import ANSWERS, ORDINAL, QUEUE, RETRY
-from kubetuna_operator import ANNOTATION_EXPERIMENT, LABEL_TOLD
+from kubetuna_operator import ANNOTATION_EXPERIMENT, LABEL_ATTEMPT, LABEL_REPEAT, LABEL_TOLD, LABEL_TRIAL
 from kubetuna_operator.experiment.opened import study_name
 from kubetuna_operator.experiment.requests import requests_of
 from kubetuna_operator.experiment.status_renderer import BEHIND
+from kubetuna_operator.kube.leader import DURATION, NAME
 from kubetuna_operator.kube.objects import Owner, mapping
 from kubetuna_operator.pods.status import view
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.objects import Change, key_of
 from tests.apiserver.pod_rules import ENDED
 from tests.apiserver.programs import params_of
-from tests.apiserver.resources import EVENTS, EXPERIMENTS, NAMESPACES, PODS, TRIALS, Object
+from tests.apiserver.resources import EVENTS, EXPERIMENTS, LEASES, NAMESPACES, PODS, TRIALS, Object
+from tests.sim.administration import OWN_NAMESPACE
 from tests.sim.bounds import SECRETS, leak, overshoot, overtime
 from tests.sim.database import Database
-from tests.sim.nodes import Nodes, Run
-from tests.sim.people import Fate
+from tests.sim.nodes import Nodes, Run, is_worker
+from tests.sim.people import COPY, Fate
 from tests.sim.scripts import loss
 
 STATUS_LIMIT = 100_000
@@ -79,6 +81,10 @@ class Oracles:
         # While a request is carried out whose sender was frozen since it sent it: nothing can call that back.
         self.too_late = False
         self._late: set[str] = set()
+        self._lease_deleted = float("-inf")
+        self._attempts: set[tuple[Any, ...]] = set()
+        # By the UID of a study that of its Experiment.
+        self._studies: dict[str, str] = {}
         self._started: set[str] = set()
         self._requests: dict[str, deque[float]] = defaultdict(deque)
         cluster.server.objects.listen(self._changed)
@@ -91,6 +97,10 @@ class Oracles:
         shown = change.after if change.resource in (EVENTS, TRIALS, EXPERIMENTS) else None
         if shown is not None and (found := leak(json.dumps({**shown, "spec": None}))):
             self.report(f"{change.resource.kind} {change.key[1]} shows {found!r}")
+        if change.resource == LEASES and change.after is None:
+            self._lease_deleted = self._cluster.clock.now()
+        if change.before is None and change.after is not None and change.resource not in (TRIALS, EVENTS):
+            self._attempt_made(change.after)
         if change.resource == EXPERIMENTS:
             self._experiment(change)
         elif change.resource == PODS and change.before is None and change.after is not None:
@@ -106,6 +116,8 @@ class Oracles:
         known = self.known.setdefault(metadata["uid"], Known(metadata["name"], metadata["uid"]))
         known.gone = change.after is None
         if change.after is None:
+            if known.ended_at_generation is None and known.name not in self._fate.cut_short:
+                self.report(f"{known.name} is gone before it ended, and nobody deleted it")
             return
         if not known.specs or known.specs[-1] != change.after["spec"]:
             known.specs.append(change.after["spec"])
@@ -118,6 +130,9 @@ class Oracles:
         size = len(json.dumps(status))
         if size > STATUS_LIMIT:
             self.report(f"the status of {known.name} has {size} bytes")
+        told = mapping(status.get("study")).get("uid")
+        if told is not None and self._studies.setdefault(told, known.uid) != known.uid:
+            self.report(f"the status of {known.name} is of the study of another object of that name")
         over, generation = status.get("state") in OVER, status.get("observedGeneration")
         for answer in status.get("requests") or ():
             if answer["accepted"] and answer["id"] not in known.heeded:
@@ -131,24 +146,40 @@ class Oracles:
             self.report(f"the status of {known.name} told of {known.done} ended trials and now of {done}")
         known.done = max(known.done, done)
 
+    def _attempt_made(self, obj: Object) -> None:
+        """A Pod, or what makes one: an attempt comes after the one before it."""
+        labels, notes = (obj["metadata"].get(part) or {} for part in ("labels", "annotations"))
+        if LABEL_ATTEMPT not in labels or obj["metadata"]["name"].startswith(COPY):
+            return
+        of = (notes.get(ANNOTATION_EXPERIMENT), *(labels[n] for n in (LABEL_TRIAL, LABEL_REPEAT)))
+        number = int(labels[LABEL_ATTEMPT])
+        if number and (*of, number - 1) not in self._attempts:
+            self.report(f"{obj['metadata']['name']} is made although there was no attempt {number - 1}")
+        self._attempts.add((*of, number))
+
     def _pod_made(self, pod: Object) -> None:
         owner = (pod["metadata"].get("annotations") or {}).get(ANNOTATION_EXPERIMENT)
-        if owner not in self.known or pod["metadata"]["name"].startswith("copy-of-"):
+        if owner not in self.known or pod["metadata"]["name"].startswith(COPY):
             return
         known, key = self.known[owner], view(pod).key
         stored = {t.number: t for t in self.trials(known)}.get(key.trial)
         if stored is None or stored.params != {n: float(v) for n, v in params_of(pod).items()}:
             self.report(f"Pod {pod['metadata']['name']} was made before its parameters were stored: {stored}")
-        elif stored.state != "RUNNING":
+        elif stored.state != "RUNNING" and not is_worker(pod):
             self.report(f"Pod {pod['metadata']['name']} was made for a trial that is {stored.state}")
         trial = (owner, key.trial, key.repeat)
-        for run in self._nodes.runs.values():
-            if run.trial == trial and run.finished and run.uid not in self._fate.taken | self._fate.copies:
+        for run in self._nodes.runs.values() if not is_worker(pod) else ():
+            if (
+                run.trial == trial
+                and run.primary
+                and run.finished
+                and run.uid not in self._fate.taken | self._fate.copies
+            ):
                 self.report(f"Pod {pod['metadata']['name']} trains again what {run.pod} had finished")
         self._check_parallel(known, owner)
 
     def _check_parallel(self, known: Known, owner: str) -> None:
-        pods = [p for p in self._cluster.kubelet.pods() if p["status"]["phase"] not in ENDED]
+        pods = [p for p in self._cluster.kubelet.pods() if p["status"]["phase"] not in ENDED and not is_worker(p)]
         own = [p for p in pods if (p["metadata"].get("annotations") or {}).get(ANNOTATION_EXPERIMENT) == owner]
         trials = {view(p).key.trial for p in own if p["metadata"]["uid"] not in self._fate.copies | self._late}
         most = max(spec["parallelTrialCount"] for spec in known.specs)
@@ -162,12 +193,16 @@ class Oracles:
             if run.uid not in self._fate.copies | self._late:
                 live[run.trial].append(run)
         for runs in live.values():
-            hit = [r for r in runs if r.forced or not self._nodes.reachable(r.node)]
-            if len(runs) - len(hit) > 1:
+            free = [r for r in runs if not r.forced and self._nodes.reachable(r.node)]
+            if sum(r.primary for r in free) > 1 or len({r.attempt for r in free}) > 1:
                 self.report(f"{' and '.join(r.pod for r in runs)} run at the same time")
 
-    def requested(self, process: str) -> None:
+    def requested(self, process: str, method: str, path: str) -> None:
         """A process asks the API server for something."""
+        if method != "GET" and "/leases" not in path:
+            self._check_leads(process, f"{method} {path}")
+        if method != "GET" and f"/pods/{COPY}" in path:
+            self.report(f"{process} sends {method} {path}, which is a person's")
         now, times = self._cluster.clock.now(), self._requests[process]
         times.append(now)
         while times[0] < now - STORM_SECONDS:
@@ -175,6 +210,13 @@ class Oracles:
         if len(times) > STORM:
             self.report(f"{process} makes {len(times)} requests in {STORM_SECONDS:.0f} s")
             times.clear()
+
+    def _check_leads(self, process: str, request: str) -> None:
+        lease = self._cluster.server.objects.get(LEASES, (OWN_NAMESPACE, NAME))
+        holder = lease["spec"]["holderIdentity"] if lease is not None else process
+        # Who had renewed one that was deleted since cannot know that it is another's.
+        if holder != process and self._cluster.clock.now() > self._lease_deleted + DURATION:
+            self.report(f"{process} sends {request} while {holder} holds the Lease")
 
     # At rest.
 
@@ -216,7 +258,7 @@ class Oracles:
         for pod in self._cluster.kubelet.pods():
             if pod["metadata"]["uid"] in self._fate.copies:
                 continue
-            told = LABEL_TOLD in (pod["metadata"].get("labels") or {})
+            told = LABEL_TOLD in (pod["metadata"].get("labels") or {}) or is_worker(pod)
             if pod["metadata"].get("deletionTimestamp") or pod["status"]["phase"] not in ENDED or not told:
                 return f"Pod {pod['metadata']['name']} is there: {pod['status']['phase']}"
         return self._unsettled_trials()
@@ -234,7 +276,7 @@ class Oracles:
         """What ran beyond a hard limit after ``since``, by more than is ``allowed`` for each attempt."""
         for known in self.known.values():
             runs = [r for r in self._nodes.runs.values() if r.trial[0] == known.uid and r.ended is not None]
-            runs = [r for r in runs if r.uid not in self._fate.copies | self._late]
+            runs = [r for r in runs if r.primary and r.uid not in self._fate.copies | self._late]
             asked = (known.specs[-1], runs, max(since, known.edited), allowed)
             for what in (*overtime(*asked), *overshoot(*asked)):
                 self.report(f"{known.name}: {what}")
@@ -256,6 +298,14 @@ class Oracles:
             foreign = known.uid in self._fate.admin.foreign
             if not foreign and [t.number for t in trials] != list(range(len(trials))):
                 self.report(f"trials of {known.name} are missing: {[t.number for t in trials]}")
+            lost = self._lost_ends()
+            for trial in trials:
+                if (
+                    trial.state == "COMPLETE"
+                    and trial.value != loss(trial.params)
+                    and (known.uid, trial.number) not in lost
+                ):
+                    self.report(f"trial {trial.number} of {known.name} reached {loss(trial.params)}: {trial}")
             most = max(spec["maxTrialCount"] for spec in known.specs)
             if len(trials) - len(self._uncounted(known)) > most:
                 self.report(f"{known.name} made {len(trials)} trials, maxTrialCount was {most} at most")
@@ -277,6 +327,10 @@ class Oracles:
         counted = len(trials) - len(self._uncounted(known))
         if known.done != counted:
             self.report(f"{known.name} has {counted} ended trials, its status says {known.done}")
+
+    def _lost_ends(self) -> set[tuple[str, int]]:
+        """Trials of whose logs someone took the end away: their values are of what could be read."""
+        return {run.trial[:2] for run in self._nodes.runs.values() if run.uid in self._fate.lost_ends}
 
     def _uncounted(self, known: Known) -> set[int]:
         """The trials that were run again by hand, or wait for it: these count no more."""
@@ -332,7 +386,7 @@ class Oracles:
                     self.report(f"trial {trial.number} of {known.name} ended as {trial}")
             return
         cut = known.name in self._fate.cut_short
-        lost = {run.trial[:2] for run in self._nodes.runs.values() if run.uid in self._fate.lost_ends}
+        lost = self._lost_ends()
         if not cut and known.name not in self._fate.edited and len(trials) != len(expected):
             self.report(f"{known.name} made {len(trials)} trials, undisturbed {len(expected)}")
         for trial in trials:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from kubetuna_operator import ANNOTATION_REQUEST
+from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_REQUEST, ANNOTATION_TIMEOUT, LABEL_TRIAL
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure
 from tests.apiserver.kubelet import is_new, name_of
@@ -22,6 +22,11 @@ from tests.sim.draws import Draws, Moment
 from tests.sim.nodes import Nodes
 
 LONGEST_TROUBLE = 60.0
+COPY = "copy-of-"
+# For longer than a deletion waits for a node.
+LONG = (80.0, 120.0)
+# By these the Pods of one trial are told from others.
+_ATTEMPT = (("annotations", ANNOTATION_EXPERIMENT), ("labels", LABEL_TRIAL))
 
 
 class Machine(Protocol):
@@ -111,7 +116,8 @@ class Fate:
 
     def _plan(self, at: float, moment: Moment, kind: str, chance: random.Random) -> None:
         """Drawn whole, whether or not it will happen, so that leaving one out leaves the others as they are."""
-        until = at + chance.uniform(2.0, LONGEST_TROUBLE)
+        long = LONG if kind == "delete for good" else (2.0, LONGEST_TROUBLE)
+        until = at + chance.uniform(*long)
         name = kind.replace(" ", "_")
         begin, end = (getattr(self, f"_{name}", None) or getattr(self.admin, name))(chance)
         if not self._draws.happens(moment):
@@ -197,6 +203,19 @@ class Fate:
 
         return begin, None
 
+    def _misspell(self, chance: random.Random) -> Any:
+        """Edit a spec into one that cannot be, and back."""
+        name = chance.choice(self.names)
+
+        def named(algorithm: str) -> Callable[[], str]:
+            def edit() -> str:
+                found = self._cluster.server.writes.find(Target(EXPERIMENTS, NAMESPACE, name))
+                return self._merge(name, {"algorithm": {**found["spec"]["algorithm"], "algorithmName": algorithm}})
+
+            return edit
+
+        return named("randon"), named("random")
+
     def _delete(self, chance: random.Random) -> Any:
         name, again = chance.choice(self.names), chance.random() < 0.6
 
@@ -258,12 +277,19 @@ class Fate:
         found = [p for p in pods if not open_only or p["status"]["phase"] not in ENDED]
         return chance.choice(found) if found else None
 
+    def _take(self, pod: Object) -> None:
+        """A Pod is taken away, and with it its whole attempt."""
+        owner, trial = ((pod["metadata"].get(part) or {}).get(key) for part, key in _ATTEMPT)
+        for other in self._cluster.kubelet.pods():
+            if [(other["metadata"].get(part) or {}).get(key) for part, key in _ATTEMPT] == [owner, trial]:
+                self.taken.add(other["metadata"]["uid"])
+
     def _take_pod(self, chance: random.Random, **options: Any) -> Any:
         def begin() -> str:
             pod = self._pod(chance, open_only=False)
             if pod is None:
                 return "there is none"
-            self.taken.add(pod["metadata"]["uid"])
+            self._take(pod)
             return self._remove(PODS, name_of(pod), **options)
 
         return begin, None
@@ -281,7 +307,7 @@ class Fate:
                 return "there is none"
             made = copy.deepcopy({k: v for k, v in pod.items() if k != "status"})
             made["metadata"] = {n: made["metadata"].get(n, {}) for n in ("labels", "annotations")}
-            made["metadata"]["name"] = f"copy-of-{name_of(pod)}"
+            made["metadata"]["name"] = f"{COPY}{name_of(pod)}"
             made["spec"].pop("nodeName", None)
             stored = self._cluster.server.writes.create(Target(PODS, NAMESPACE), made, {})
             self.copies.add(stored["metadata"]["uid"])
@@ -290,7 +316,8 @@ class Fate:
         return begin, None
 
     def _evict(self, chance: random.Random) -> Any:
-        return self._disrupt(chance, lambda name: self._cluster.kubelet.evict(name))
+        end = chance.choice([self._cluster.kubelet.evict, self._cluster.kubelet.shut_down])
+        return self._disrupt(chance, lambda name: end(name))
 
     def _preempt(self, chance: random.Random) -> Any:
         def preempt(name: str) -> None:
@@ -306,7 +333,7 @@ class Fate:
             pod = self._pod(chance)
             if pod is None or is_new(pod) or not self._nodes.reachable(pod["spec"]["nodeName"]):
                 return "there is none"
-            self.taken.add(pod["metadata"]["uid"])
+            self._take(pod)
             how(name_of(pod))
             return name_of(pod)
 
@@ -316,7 +343,7 @@ class Fate:
         """A kubelet does so where a container printed much; what was not read before is lost."""
 
         def begin() -> str:
-            running = [run for run in self._nodes.live() if self._nodes.reachable(run.node)]
+            running = [run for run in self._nodes.live() if run.primary and self._nodes.reachable(run.node)]
             if not running:
                 return "there is none"
             run = chance.choice(running)
@@ -324,6 +351,34 @@ class Fate:
             if run.printed == len(run.script.lines):
                 self.lost_ends.add(run.uid)
             return run.pod
+
+        return begin, None
+
+    def _lose_log(self, chance: random.Random) -> Any:
+        """A node's disk fails: nobody can read what a container printed."""
+
+        def begin() -> str:
+            running = [run for run in self._nodes.live() if run.primary]
+            if not running:
+                return "there is none"
+            run = chance.choice(running)
+            self._cluster.server.logs.lost.add(run.uid)
+            self.lost_ends.add(run.uid)
+            self.taken.add(run.uid)
+            return run.pod
+
+        return begin, None
+
+    def _scribble(self, chance: random.Random) -> Any:
+        """Someone writes an annotation of ours on a Pod that has none."""
+
+        def begin() -> str:
+            pod = self._pod(chance)
+            if pod is None or ANNOTATION_TIMEOUT in (pod["metadata"].get("annotations") or {}):
+                return "there is none"
+            noted = {"metadata": {"annotations": {ANNOTATION_TIMEOUT: chance.choice(["soon", "nan", "-1e400"])}}}
+            self._cluster.server.writes.merge(Target(PODS, NAMESPACE, name_of(pod)), noted, {})
+            return name_of(pod)
 
         return begin, None
 
@@ -337,7 +392,7 @@ class Fate:
             silent.add(node)
             if gives_up:
                 for pod in [p for p in self._cluster.kubelet.pods() if p["spec"].get("nodeName") == node]:
-                    self.taken.add(pod["metadata"]["uid"])
+                    self._take(pod)
                     self._cluster.kubelet.disrupt(name_of(pod), "DeletionByTaintManager", "node is unreachable")
                     self._remove(PODS, name_of(pod))
             return node
@@ -346,6 +401,23 @@ class Fate:
             silent.discard(node)
             self._nodes.due = self._cluster.clock.now()
             return node
+
+        return begin, end
+
+    def _delete_for_good(self, chance: random.Random) -> Any:
+        """Of an Experiment whose Pods are on nodes that cannot be reached for long."""
+        name, silent = chance.choice(self.names), self._cluster.kubelet.silent
+        nodes = {"node-1", "node-2"}
+
+        def begin() -> str:
+            self.cut_short.add(name)
+            silent.update(nodes)
+            return self._remove(EXPERIMENTS, name)
+
+        def end() -> str:
+            silent.difference_update(nodes)
+            self._nodes.due = self._cluster.clock.now()
+            return name
 
         return begin, end
 
@@ -383,11 +455,21 @@ class Fate:
 
 # How many things are asked of trials, in one world after the other.
 REQUESTS = (0, 0, 0, 0, 1, 3)
-HARMLESS = ("ask of a trial", "edit counts", "lower budget", "suspend", "end of: suspend", "shut down")
+HARMLESS = (
+    "ask of a trial",
+    "misspell",
+    "end of: misspell",
+    "edit counts",
+    "lower budget",
+    "suspend",
+    "end of: suspend",
+    "shut down",
+)
 DEEDS = (
-    "edit counts", "edit counts", "lower budget", "lower budget", "suspend", "suspend", "shut down",
+    "edit counts", "edit counts", "lower budget", "lower budget", "suspend", "suspend", "shut down", "misspell",
     "delete", "delete", "delete namespace", "delete trial object", "delete pod", "delete pod", "force pod",
-    "copy pod", "evict", "preempt", "rotate log", "fill quota", "deny", "deny", "mutate", "write into study",
-    "write into study", "lose node", "lose node", "compact", "stop api server", "stop database", "take role",
-    "delete lease", "kill operator", "kill operator", "cut operator off", "shift clock",
+    "copy pod", "copy pod", "evict", "preempt", "rotate log", "lose log", "scribble", "fill quota", "deny",
+    "deny", "mutate", "write into study", "write into study", "lose node", "lose node", "delete for good",
+    "compact", "stop api server", "stop database", "take role", "delete lease", "kill operator",
+    "kill operator", "cut operator off", "shift clock",
 )  # fmt: skip

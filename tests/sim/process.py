@@ -175,9 +175,9 @@ class Process:
 
     def _handle(self, network: Network) -> Callable[..., Response]:
         def handle(*request: Any) -> Response:
-            if network is not self._network:
+            if network is not self._network or not self.alive:
                 raise Killed
-            self._world.oracles.requested(self.name)
+            self._world.oracles.requested(self.name, *request[:2])
             if self._world.fate.admin.down:
                 raise ConnectionRefusedError(f"{API_SERVER}: connection refused")
             if self._world.fate.admin.forbidden and f"/namespaces/{NAMESPACE}/" in request[1]:

@@ -83,5 +83,11 @@ def script(habit: str, params: Mapping[str, Any], resumed: int, pace: float) -> 
     return Script(habit, reports, end)
 
 
+def companion(main: Script) -> Script:
+    """What runs beside it in another Pod of its attempt: it ends once that has ended well, and else never."""
+    ends = main.ends + 0.3 if main.ends is not None and main.code == 0 else None
+    return Script("worker", (), ends)
+
+
 def _report(step: int, final: float) -> str:
     return json.dumps({"step": step, "loss": round(final + 0.1 * (STEPS - step), 6)})

@@ -20,7 +20,7 @@ from tests.sim.story import shorten, tell
 from tests.sim.world import CALM, Profile, World, simulate, undisturbed
 
 PROJECT = Path(__file__).resolve().parents[2]
-FIRST, SEEDS, POSTGRES_SEEDS = 100, 120, 6
+FIRST, SEEDS, POSTGRES_SEEDS = 100, 300, 6
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

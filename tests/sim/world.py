@@ -127,7 +127,8 @@ class World:
         """The Job controller, the garbage collector, the server's own timers."""
         self._dirty = self.clock.time + 10.0
         self.cluster.server.tick()
-        if self.cluster.jobs.tick() | self.cluster.server.deletion.collect():
+        cluster = self.cluster
+        if cluster.workloads.tick() | cluster.jobs.tick() | cluster.server.deletion.collect():
             self._dirty = self.clock.time + 0.1
 
     def _all(self) -> Iterator[Actor]:

@@ -61,6 +61,8 @@ class PodExecutor:
         # Attempts that a fresh look did not find, and who was seen taking one away.
         self._gone: set[AttemptKey] = set()
         self._disruptions: dict[AttemptKey, ExitFacts] = {}
+        # What another Pod than the primary one ended, though that one still runs, and how.
+        self._doomed: dict[AttemptKey, ExitFacts] = {}
         self._look_at = 0.0
         self._seen_facts: Sequence[AttemptFacts] = ()
         self._held = 0
@@ -73,6 +75,7 @@ class PodExecutor:
         """Create the Pod, or what makes it; until the Pod is there the attempt is pending, with the reason."""
         self._gone.discard(request.key)
         self._disruptions.pop(request.key, None)
+        self._doomed.pop(request.key, None)
         if self._hashes.get(request.key) != request.params_hash:
             self._hashes[request.key], self._version = request.params_hash, -1
         self._launches.launch(request)
@@ -120,6 +123,7 @@ class PodExecutor:
         self._pods_by_key.pop(key, None)
         self._hashes.pop(key, None)
         self._disruptions.pop(key, None)
+        self._doomed.pop(key, None)
         failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and not pod.stopping
         OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
         if not (self._spec.template.retain or failed):
@@ -189,6 +193,8 @@ class PodExecutor:
             self._note_rivals()
         self._disruptions.update((key, pod.disruption) for key, pod in own.items() if pod.disruption is not None)
         found = {key: self._explained(pod, self._facts(pod, now), now) for key, pod in own.items()}
+        for key in [key for key in self._doomed if key in found and found[key].phase != "ended"]:
+            self.stop(key, self._doomed[key].message or "another Pod of it failed")
         self._warnings.keep({pod.uid for key, pod in own.items() if found[key].phase == "pending"})
         for key, pod in own.items():
             self._watch_deadline(pod, found[key], now)
@@ -211,7 +217,7 @@ class PodExecutor:
             return None
         if key not in self._gone and (now >= self._look_at or now < self._look_at - RETRY_SECONDS):
             self._look_for(key, now)
-        return self._disruptions.get(key, GONE) if key in self._gone else None
+        return (self._doomed.get(key) or self._disruptions.get(key, GONE)) if key in self._gone else None
 
     def absent(self, key: AttemptKey) -> bool:
         """Ask for its Pod, and where something else makes that, for what makes it."""
@@ -236,11 +242,25 @@ class PodExecutor:
                 self._disruptions.setdefault(key, exit_of(seen.cause))
 
     def _facts(self, pod: PodView, now: float) -> AttemptFacts:
-        """The attempt by its primary Pod, and by the others where it has some."""
-        members = self._members.get(pod.key, Members(pod))
+        """The attempt by its primary Pod, and by the others where it has some.
+
+        What another Pod has ended is over once the primary Pod has ended too: the next attempt would run beside it.
+        """
         seen = facts(pod, now, self._is_stuck(pod, now), self._lost_after)
         if not self._wanted:
             return seen
+        whole = self._whole(pod, seen, now)
+        doom = self._doomed.get(pod.key)
+        if whole.phase == "ended" and seen.phase != "ended" and (doom is None or doom.exit_code is None):
+            # The workload may say that it failed before the Pod's own end is seen, which explains it.
+            doom = self._doomed[pod.key] = whole.exit or ExitFacts()
+        if doom is None or seen.phase != "ended":
+            return whole if doom is None else seen
+        return replace(whole, phase="ended", exit=doom, ended=whole.ended or seen.ended)
+
+    def _whole(self, pod: PodView, seen: AttemptFacts, now: float) -> AttemptFacts:
+        """The attempt, where ``seen`` is its primary Pod."""
+        members = self._members.get(pod.key, Members(pod))
         stuck = next((p for p in members.others if self._is_stuck(p, now)), None)
         if stuck is not None and seen.phase != "ended":
             end = ExitFacts(reason="StartError", message=f"Pod {stuck.name}: {stuck.waiting}"[:300])

@@ -159,9 +159,11 @@ def test_a_leader_that_its_job_takes_away_after_a_worker_failed_was_not_deleted(
         works.kubelet.heed(leader, None)
     works.kubelet.exit(worker, 3, message="ValueError: no such file")
     works.cluster.step()
-    end = (
-        works.ended().exit if seen else works.cluster.until(lambda: works.facts() is None and works.place.gone(KEY))
-    )
+    if seen:
+        facts = works.until(lambda f: KEY in works.place._doomed and works.place._doomed[KEY].exit_code == 3)
+        assert facts.phase == "running", "until it has ended too"
+        works.cluster.advance(60.0)
+    end = works.cluster.until(lambda: works.facts() is None and works.place.gone(KEY))
     assert end.exit_code == 3 and "ValueError" in end.message and worker in end.message
 
 
@@ -401,8 +403,11 @@ def test_a_worker_that_does_not_start_is_said_and_waited_for_only_so_long(make: 
     works.until(lambda f: f.waiting and OTHER in f.waiting)
     assert "no such image" in works.place.stalled()
     works.cluster.clock.time += 61
-    assert (facts := works.facts()) and facts.exit and facts.exit.reason == "StartError"
-    assert "no such image" in facts.exit.message
+    # The others are ended first: the next attempt would run beside them.
+    assert (facts := works.facts()) and facts.phase == "running"
+    facts = works.ended()
+    assert facts.exit and facts.exit.reason == "StartError" and "no such image" in facts.exit.message
+    assert {p["status"]["phase"] for n, p in works.pods(3).items() if n == LEADER} <= {"Failed", "Succeeded"}
 
 
 def test_every_pod_is_labelled_as_the_attempts_and_only_one_as_primary(make: Any) -> None:
