@@ -100,14 +100,3 @@ def _sentence(spec: Experiment, status: Mapping[str, Any], found: Choice) -> str
     unit, top = unit_of(spent), min(found.alike, OFFERED.top)
     hours = unit.amount(spent[unit.hours] / runs * top * OFFERED.repeats)
     return f"{text}; retest: {{top: {top}, repeats: {OFFERED.repeats}}} would cost about {hours}"
-
-
-def choice_line(status: Mapping[str, Any]) -> str:
-    """The same for people, with the trials beside it that another rule would name."""
-    found, best = status["choice"], status.get("currentOptimalTrial") or {}
-    named, words = best.get("retestOf", best.get("number")), [found["text"]]
-    if found["trial"] != named:
-        words.append(f"all runs together are for trial {found['trial']}, with {found['expected']:.6g} expected")
-    if found["observedBest"] != named:
-        words.append(f"the best value seen is that of trial {found['observedBest']}")
-    return "; ".join(words)

@@ -17,8 +17,8 @@ from rich.text import Text
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.units import SECONDS_PER_HOUR, count, duration, unit_of
 from kubetuna.planning.status import state_word
-from kubetuna.study.choosing import choice_line
 from kubetuna.trials.attempts import LINE_LIMIT
+from kubetuna.trials.choice import choice_line
 from kubetuna.trials.constraints import why_no_best
 from kubetuna.trials.environment import feasible, short
 from kubetuna.trials.records import TrialRecord, dumps

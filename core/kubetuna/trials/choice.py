@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kubetuna.trials.records import TrialRecord
 
@@ -50,3 +52,14 @@ class Verdict:
     noisy: bool | None = None
     nominated: tuple[int, ...] = ()
     elected: TrialRecord | None = None
+
+
+def choice_line(status: Mapping[str, Any]) -> str:
+    """How sure the choice of a status is, for people, with the trials beside it that another rule would name."""
+    found, best = status["choice"], status.get("currentOptimalTrial") or {}
+    named, words = best.get("retestOf", best.get("number")), [found["text"]]
+    if found["trial"] != named:
+        words.append(f"all runs together are for trial {found['trial']}, with {found['expected']:.6g} expected")
+    if found["observedBest"] != named:
+        words.append(f"the best value seen is that of trial {found['observedBest']}")
+    return "; ".join(words)

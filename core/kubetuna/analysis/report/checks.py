@@ -19,9 +19,9 @@ from kubetuna.analysis.report.text import cut, esc, finite, number, span
 from kubetuna.analysis.report.view import View, value_of
 from kubetuna.experiment.model import Parameter, Value
 from kubetuna.experiment.units import count
-from kubetuna.study.choosing import choice_line
 from kubetuna.study.edited_space import edit_note
 from kubetuna.trials.attempts import LINE_LIMIT
+from kubetuna.trials.choice import choice_line
 
 # Random search finds one of the best 5 % with probability 0.95 after 59 trials (0.95 ** 59 < 0.05).
 MANY_TRIALS = 59
