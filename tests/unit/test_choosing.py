@@ -14,11 +14,10 @@ from kubetuna.experiment.automatic import retest_within
 from kubetuna.parsing.parse import parse_file_text
 from kubetuna.search.gaussian.belief import choice_of, outlook_of
 from kubetuna.store.reader import read_study
-from kubetuna.study.choosing import choice_line
 from kubetuna.study.record import study_record
 from kubetuna.terminal.preview import preview
 from kubetuna.trials.attempts import AttemptRequest
-from kubetuna.trials.choice import Choice
+from kubetuna.trials.choice import Choice, choice_line
 from kubetuna.trials.records import TrialRecord
 from tests.fakes import Run
 from tests.local.runs import experiment
