@@ -88,3 +88,9 @@ def _finite(values: Sequence[float] | None) -> tuple[float, ...] | None:
 
 def _finite_steps(values: Mapping[int, float]) -> list[tuple[int, float]]:
     return [(s, v) for s, v in values.items() if v == v and abs(v) != float("inf")]
+
+
+def told_order(trial: FrozenTrial) -> tuple[bool, float, int]:
+    """By which trials are in the order in which they were told, those that are open last."""
+    ended = epoch_seconds(trial.datetime_complete)
+    return (ended is None, ended or 0.0, trial.number)

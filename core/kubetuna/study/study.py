@@ -22,7 +22,7 @@ from kubetuna.search.catalogue import build_pruner
 from kubetuna.search.samplers import Proposer
 from kubetuna.search.space import identity, point_of, space_of, stored
 from kubetuna.study.choosing import weighed
-from kubetuna.study.decoding import decode_trial, epoch_seconds
+from kubetuna.study.decoding import decode_trial, told_order
 from kubetuna.study.edited_space import PresentSpace, edit_note, edited
 from kubetuna.study.open_trial import OpenTrial
 from kubetuna.study.pruning import OtherPruning, Pruning
@@ -121,7 +121,7 @@ class Study:
     def _own_trials(self) -> list[FrozenTrial]:
         """Our trials in the order in which they were told, those that are open last."""
         trials = self._storage.get_all_trials(self._journal.study_id, deepcopy=False)
-        return sorted((t for t in trials if records.is_own(t.system_attrs)), key=_told_order)
+        return sorted((t for t in trials if records.is_own(t.system_attrs)), key=told_order)
 
     def _counted(self) -> Progress:
         """What our trials add up to so far."""
@@ -170,10 +170,9 @@ class Study:
 
     def weighed(self, snapshot: Snapshot, now: float) -> Snapshot:
         """A snapshot of this study with what is known of its noise."""
-        return weighed(snapshot, now, self._progress, self._counting)
-
-    def _counting(self) -> list[TrialRecord]:
-        return [r for r in self.records() if r.own and r.number not in self._replaced]
+        return weighed(
+            snapshot, now, self._progress, lambda: [r for r in self.records() if self._progress.counts(r)]
+        )
 
     @property
     def ended_seconds(self) -> float:
@@ -399,8 +398,3 @@ class Study:
     def confirm(self) -> None:
         """Make sure that no other writer has taken the study over, before something is done about its trials."""
         self._journal.confirm()
-
-
-def _told_order(trial: FrozenTrial) -> tuple[bool, float, int]:
-    ended = epoch_seconds(trial.datetime_complete)
-    return (ended is None, ended or 0.0, trial.number)

@@ -71,6 +71,10 @@ class Progress:
         # From start to end of every attempt that ended.
         self.attempt_seconds = 0.0
 
+    def counts(self, trial: TrialRecord) -> bool:
+        """Whether a trial is the experiment's own and stands for itself."""
+        return trial.own and trial.number not in self._replaced
+
     def add(self, record: TrialRecord) -> None:
         """Take in a trial that has ended."""
         outcome = outcome_of(record.outcome) or Outcome.CRASHED
