@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -403,10 +404,12 @@ class Errors(logging.Handler):
 
     def __init__(self, oracles: Oracles) -> None:
         super().__init__(logging.INFO)
-        self._oracles = oracles
+        self._oracles, self._thread = oracles, threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note it."""
+        """Note it. A world has one thread: what others log is not of it."""
+        if record.thread != self._thread:
+            return
         if found := leak(record.getMessage(), SECRETS):
             self._oracles.report(f"the log shows {found!r}: {record.getMessage()}")
         if record.exc_info and record.levelno >= logging.ERROR:
