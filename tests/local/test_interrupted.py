@@ -52,7 +52,7 @@ def test_an_experiment_that_nothing_runs_says_so_and_how_it_goes_on() -> None:
         interrupted, row, page = said(look(str(file), url))
         assert not interrupted and row == "Running" and "Interrupted" not in page
     made.finish()
-    assert said(look(str(file), url))[:2] == (False, "Succeeded: 4 trials made")
+    assert said(look(str(file), url))[:2] == (False, "Succeeded: 4 trials were made")
 
 
 def test_a_suspended_experiment_stays_suspended_and_says_what_resumes_it() -> None:

@@ -71,9 +71,20 @@ def test_the_same_seed_is_the_same_world() -> None:
 
 
 def test_beside_others_a_seed_is_the_same_world() -> None:
-    with judged(range(FIRST, FIRST + 4), jobs=2, profile=Profile()) as verdicts:
+    """In a process of its own, since one that has threads must not be forked."""
+    told = subprocess.run(
+        [sys.executable, "-c", f"from tests.sim.test_sim import beside_others; beside_others({FIRST}, 4)"],
+        cwd=PROJECT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+def beside_others(first: int, count: int) -> None:
+    """Raises where a seed is another world in a process beside another one."""
+    seeds = range(first, first + count)
+    with judged(seeds, jobs=2, profile=Profile()) as verdicts:
         beside = list(verdicts)
-    assert beside == [simulate(seed, Profile()) for seed in range(FIRST, FIRST + 4)]
+    assert len(beside) == count and beside == [simulate(seed, Profile()) for seed in seeds]
 
 
 def test_what_is_left_running_is_seen() -> None:

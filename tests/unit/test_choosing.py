@@ -64,7 +64,7 @@ def test_where_noise_is_low_the_search_goes_on() -> None:
     assert [t.retest_of for t in run.stored()] == [None] * 40
     shown = status_of(run)
     assert shown["currentOptimalTrial"]["number"] == shown["choice"]["trial"]
-    assert (shown["choice"]["noise"], shown["message"]) == ("low", "40 trials made")
+    assert (shown["choice"]["noise"], shown["message"]) == ("low", "40 trials were made")
     run.close()
 
 

@@ -60,7 +60,7 @@ def test_a_search_whose_every_trial_is_infeasible_has_failed_and_says_so() -> No
     seen = look_by_name("small", f"sqlite:///{world.folder.name}/study.db")
     why = "4 completed, none satisfies 'latency <= 50'"
     assert (seen.status["state"], code_of(dict(seen.status))) == ("Failed", 1)
-    assert seen.status["message"] == f"4 trials made; {why}"
+    assert seen.status["message"] == f"4 trials were made; {why}"
     rows = dict(status_rows(seen.spec, seen.status))
     assert why in rows["best"] and "4 done (4 infeasible)" in rows["trials"]
     assert rows["saved by pruning"] == "nothing: the experiment has no pruner"

@@ -129,6 +129,6 @@ def test_while_the_best_are_run_again_the_experiment_is_not_over() -> None:
     end = stop_decision(seen, world.clock.now())
     shown = render(seen, end, progress_of(world.spec, world.stored()).results(), Moment(world.clock.now()))
     assert shown["state"] == "Running" and "completionTime" not in shown
-    assert shown["message"] == "4 trials made; the best are run again"
+    assert shown["message"] == "4 trials were made; the best are run again"
     world.finish()
     world.close()

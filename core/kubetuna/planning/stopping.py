@@ -136,7 +136,8 @@ def _counts(snapshot: Snapshot) -> StopDecision | None:
     limit, tally = trials_allowed(snapshot), snapshot.tally
     if limit is not None and tally.numbered >= limit:
         aside = (snapshot.spec.max_trials or 0) - limit
-        text = f"{count(tally.numbered, 'trial')} made{f', {aside} set aside for a re-test' if aside else ''}"
+        made = f"{count(tally.numbered, 'trial')} {'was' if tally.numbered == 1 else 'were'} made"
+        text = f"{made}{f', {aside} set aside for a re-test' if aside else ''}"
         return StopDecision("ExperimentMaxTrialsReached", text, stop_running=False)
     if snapshot.exhausted:
         return StopDecision("SearchSpaceExhausted", "every point of the search space was tried", stop_running=False)
