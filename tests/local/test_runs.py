@@ -346,7 +346,7 @@ def test_what_a_template_has_and_this_machine_has_not_is_said_once(small: Runner
 
 def test_a_crash_says_why_and_where_the_log_is(small: Runner) -> None:
     script = "import os; x = os.environ['KUBETUNA_PARAM_X']; print('loading', x); os.environ['DATA_URL' + x]"
-    told = small.call("run", str(small.write(experiment(script, maxTrialCount=20))), code=1)
+    told = small.call("run", str(small.write(experiment(script, maxTrialCount=20, parallelTrialCount=1))), code=1)
     trials = [t for t in small.trials() if t["outcome"] == "Crashed"]
     assert all(t["message"].startswith("exit code 1: KeyError: 'DATA_URL0.") for t in trials)
     # Alike but for the numbers that each quotes: the template is broken, and no twentieth trial shows it again.
