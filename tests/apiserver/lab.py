@@ -63,6 +63,11 @@ class Lab:
         self.operators.append(made)
         return made
 
+    def close(self) -> None:
+        """End every operator."""
+        for operator in self.operators:
+            operator.kill()
+
     def apply(self, **spec: Any) -> None:
         self.put(json.loads(experiment("", **spec)))
 

@@ -43,8 +43,8 @@ class KatibController:
         self._context, self._api = context, context.api
         self._queue: WorkQueue[Key] = WorkQueue("katib", context.monotonic)
         self._watches = [_Watches(context, namespace, self._queue) for namespace in namespaces or (None,)]
-        # What was written of each Trial, so that it is written once.
-        self._written: dict[Key, tuple[str, ShownTrial]] = {}
+        # What was written of each Trial of an Experiment that is there, so that it is written once.
+        self._written: dict[Key, dict[str, tuple[str, ShownTrial]]] = {}
 
     def run(self, stopped: threading.Event) -> None:
         """Give turns in a thread of its own until ``stopped``."""
@@ -64,10 +64,12 @@ class KatibController:
 
     def _turn(self, key: Key) -> None:
         """One Experiment of Katib's. Raises to be called again later."""
-        for watches in self._watches:
-            found = watches.theirs.get(key) if all(w.synced.is_set() for w in watches.all) else None
-            if found is not None and not found["metadata"].get("deletionTimestamp"):
-                self._carry_out(key, found, watches)
+        known = (w for w in self._watches if all(watch.synced.is_set() for watch in w.all))
+        watches, found = next(((w, obj) for w in known if (obj := w.theirs.get(key))), (None, None))
+        if watches is None or found is None or found["metadata"].get("deletionTimestamp"):
+            self._written.pop(key, None)
+        else:
+            self._carry_out(key, found, watches)
 
     def _carry_out(self, key: Key, theirs: Object, watches: _Watches) -> None:
         owner = Owner(*key, theirs["metadata"]["uid"], KATIB)
@@ -97,13 +99,13 @@ class KatibController:
 
     def _mirror(self, theirs: Object, ours: Object, owner: Owner, watches: _Watches) -> None:
         trials = sorted(watches.trials_of(ours), key=lambda t: t.number)
+        written = self._written.setdefault((owner.namespace, owner.name), {})
         for seen in trials:
-            name = (owner.namespace, seen.name)
-            if self._written.get(name) != (owner.uid, seen):
+            if written.get(seen.name) != (owner.uid, seen):
                 path = f"{collection(TRIALS, owner.namespace)}/{seen.name}"
                 objective = mapping(theirs["spec"]).get("objective")
                 self._api.apply(path, trial(seen, owner, objective), MANAGER, low_priority=True)
-                self._written[name] = (owner.uid, seen)
+                written[seen.name] = (owner.uid, seen)
         self._show(theirs, experiment_status(ours["status"], trials))
 
     def _show(self, theirs: Object, status: dict[str, Any]) -> None:

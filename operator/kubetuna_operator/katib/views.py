@@ -32,7 +32,7 @@ LISTS = {
     "EarlyStopped": "earlyStoppedTrialList",
     "MetricsUnavailable": "metricsUnavailableTrialList",
 }
-WORDS = {
+WORDS: Mapping[str, str] = {
     Outcome.PRUNED: "EarlyStopped",
     Outcome.STOPPED: "Killed",
     Outcome.METRICS_UNAVAILABLE: "MetricsUnavailable",
@@ -79,12 +79,8 @@ def _word(status: Mapping[str, Any]) -> str:
     if state == "COMPLETE":
         return "Succeeded"
     if state in ("PRUNED", "FAIL"):
-        return WORDS.get(Outcome(text(status.get("outcome"))), "Failed") if _is_outcome(status) else "Failed"
+        return WORDS.get(text(status.get("outcome")), "Failed")
     return "Running" if status.get("started") else "Pending"
-
-
-def _is_outcome(status: Mapping[str, Any]) -> bool:
-    return text(status.get("outcome")) in tuple(Outcome)
 
 
 def _metrics(status: Mapping[str, Any]) -> Iterable[Mapping[str, str]]:

@@ -75,8 +75,7 @@ class KatibLab(Lab):
 def lab(tmp_path: Path) -> Iterator[KatibLab]:
     made = KatibLab(tmp_path)
     yield made
-    for operator in made.operators:
-        operator.kill()
+    made.close()
 
 
 def test_an_experiment_of_katibs_is_carried_out_and_shown_as_katib_shows_it(lab: KatibLab) -> None:

@@ -14,5 +14,4 @@ from tests.apiserver.lab import Lab
 def lab(tmp_path: Path) -> Iterator[Lab]:
     made = Lab(tmp_path)
     yield made
-    for operator in made.operators:
-        operator.kill()
+    made.close()

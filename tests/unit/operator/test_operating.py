@@ -230,8 +230,7 @@ def lab_without_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     made.apply(maxTrialCount=1, parallelTrialCount=1)
     made.until(lambda: made.conditions().get("StoreReady", ("", ""))[0] == "False")
     yield made
-    for operator in made.operators:
-        operator.kill()
+    made.close()
 
 
 def test_nothing_is_started_before_the_database_answers(lab_without_store: Lab, tmp_path: Path) -> None:
