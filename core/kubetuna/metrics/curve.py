@@ -1,10 +1,11 @@
 """The curve of a trial over all of its attempts, and the values that stand for it.
 
-The first accepted value per step counts, over all attempts; lines without a step are numbered per attempt by
-those that carry the objective; a step below the last one is kept and never pruned on. Once a report stands between
-two steps (half an epoch), reports are counted in the order of their places, and one that is repeated is known. A
+The first accepted value per step counts, over all attempts; lines without a step are numbered per attempt by those
+that carry the objective; a step below the last one is kept and never pruned on. Once a report stands between two
+steps (half an epoch), reports are counted in the order of their places, and one that is repeated is known. A
 trial's value of a metric is the last that the latest attempt with any printed, unless its strategy is ``min`` or
-``max``. The state is small and JSON, so it is stored with the values that it led to.
+``max``; where every rank of a distributed trainer prints it, one speaks. The state is small and JSON, so it is
+stored with the values that it led to.
 
 JSON beats text, metric by metric, over all of a trial's attempts, since they run the same program. From a metric's
 first JSON report on, no text line speaks for it (a progress bar, ``patience=5 loss=99``), whatever filter found it,
@@ -24,6 +25,7 @@ from typing import Any
 
 from kubetuna.metrics.lines import SERIES_POINTS, MetricLine, SeriesPart
 from kubetuna.metrics.numbers import STEP_LIMIT
+from kubetuna.metrics.ranks import Ranks
 
 SERIES_NAMES = 4
 # No number, also none that is not finite, and no null, as which JSON writes a NaN.
@@ -59,6 +61,9 @@ class Curve:
         self._text: int = state.get("text", 0)
         # The last place between two steps, once there was one: from then on places are counted, in their order.
         self._position: float | None = state.get("position")
+        self._ranks = Ranks(state.get("ranks", {}))
+        # What the last line said and another rank speaks for.
+        self.left_out: AbstractSet[str] = frozenset()
         self.latest: dict[str, float] = dict(state.get("latest", {}))
         self.invalid: dict[str, str] = dict(state.get("invalid", {}))
         self.lowest: dict[str, float] = dict(state.get("lowest", {}))
@@ -70,8 +75,9 @@ class Curve:
         return self._json
 
     def begin_attempt(self) -> None:
-        """Number lines without a step from 0 again."""
+        """Number lines without a step from 0 again; its ranks speak anew."""
         self._ordinal = 0
+        self._ranks = Ranks({})
 
     def accept(self, line: MetricLine, known_steps: Mapping[int, float]) -> Point | None:
         """Take a line in. Returns the new point of the curve, if it makes one.
@@ -79,7 +85,7 @@ class Curve:
         ``known_steps`` are the steps that the study holds already.
         """
         again = self._objective in self._json
-        heard = self._without_words(self._heard(line))
+        heard = self._of_one_rank(self._without_words(self._heard(line)))
         self._keep(heard)
         if self._objective not in heard.values and self._objective not in heard.invalid:
             return None
@@ -145,6 +151,12 @@ class Curve:
                 self.invalid.setdefault(name, text)
         return without_invalid(line, words) if words else line
 
+    def _of_one_rank(self, line: MetricLine) -> MetricLine:
+        place = line.position if line.step is None else line.step
+        said = (*line.values, *line.invalid)
+        self.left_out = {n for n in said if not self._ranks.count(n, place, line.rank, line.unique)}
+        return without(line, self.left_out)
+
     def _keep(self, line: MetricLine) -> None:
         for name, value in line.values.items():
             self.invalid.pop(name, None)
@@ -171,6 +183,8 @@ class Curve:
             state["text"] = self._text
         if self._position is not None:
             state["position"] = self._position
+        if ranks := self._ranks.to_state():
+            state["ranks"] = ranks
         if self.invalid:
             state["invalid"] = dict(self.invalid)
         if "min" in self._strategies.values():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.metrics.curve import Curve, Point, without
@@ -67,8 +68,11 @@ class Explanation:
             self.curve = {step: value for step, value in self.curve.items() if step >= point.void_below}
         if point is not None:
             self.curve[point.step] = point.value
-        counts = without(record, curve.reported_by_json) if record.text else record
-        why = _why_not_all(record, counts, point, curved)
+        heard = without(record, curve.left_out)
+        counts = without(heard, curve.reported_by_json) if record.text else heard
+        why = _why_not_all(heard, counts, point, curved)
+        if curve.left_out:
+            why = chain([f"another rank speaks for {', '.join(sorted(curve.left_out))}"], why)
         return None if point is None else point.step, {**counts.values, **counts.invalid}, "; ".join(why)
 
 

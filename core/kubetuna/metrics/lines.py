@@ -18,6 +18,7 @@ from kubetuna.metrics.earlier_lines import MAY_GO_ON, EarlierLines
 from kubetuna.metrics.filters import FILTERED_LENGTH, compile_filter, default_filter, marks_of
 from kubetuna.metrics.numbers import finite, step_of
 from kubetuna.metrics.objects import objects
+from kubetuna.metrics.ranks import rank_before, rank_in
 from kubetuna.metrics.tables import head_of, row_of
 from kubetuna.metrics.terminal import shown
 from kubetuna.trials.attempts import LINE_LIMIT
@@ -38,7 +39,8 @@ class MetricLine:
     """One line's metrics. ``step`` is None where it gives none; ``invalid`` holds what is no finite number.
 
     ``position``: in place of a step, where the report stands between two: half an epoch. ``text``: found in a line
-    by a filter, perhaps by chance, rather than given as JSON on purpose.
+    by a filter, perhaps by chance, rather than given as JSON on purpose. ``rank``: that of the process that speaks;
+    ``unique``: the step is one, and no epoch, so a process reports it once.
     """
 
     step: int | None
@@ -46,6 +48,8 @@ class MetricLine:
     invalid: Mapping[str, str] = field(default_factory=dict)
     text: bool = False
     position: float | None = None
+    rank: int | None = None
+    unique: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +112,19 @@ class LineReader:
             quoted, whole = self._earlier.quoted(line), self._earlier.joined(line)
             self._open = self._earlier.open
             if whole and (report := self._report(whole)):
-                return self._from_object(report)
+                return self._from_object(report, rank_before(whole))
         for mark in self._marks:
             if mark in line:
                 return self._parse(line.decode("utf-8", "replace"), quoted, whole is not None)
         if self._earlier.columns:
-            return self._reported(row_of(line.decode("utf-8", "replace"), self._earlier.columns, self._known))
+            row = line.decode("utf-8", "replace")
+            return self._reported(row_of(row, self._earlier.columns, self._known), row)
         return None
 
     def _parse(self, text: str, quoted: bool, nested: bool) -> Record | None:
         report = None if nested or "{" not in text else self._report(text)
         if report is not None:
-            return self._from_object(report)
+            return self._from_object(report, rank_before(text))
         record = None if quoted else self._from_filters(text)
         if record is None and not (quoted or self._filters):
             self._earlier.columns = head_of(text, self._known) or self._earlier.columns
@@ -135,7 +140,7 @@ class LineReader:
     def _speaks(self, found: Mapping[str, Any]) -> bool:
         return not _SPOKEN.isdisjoint(found) or not self._known.isdisjoint(found)
 
-    def _from_object(self, found: Mapping[str, Any]) -> Record | None:
+    def _from_object(self, found: Mapping[str, Any], rank: int | None) -> Record | None:
         if found.get("outcome") == OUT_OF_MEMORY and "outcome" not in self._known:
             return Announcement(OUT_OF_MEMORY)
         if isinstance(found.get("series"), str) and "series" not in self._known:
@@ -143,24 +148,25 @@ class LineReader:
         present = [(name, found[name]) for name in self._metrics if name in found]
         if not present:
             return _protocol(found)
+        rank = rank_in(found, rank)
         for key in STEP_KEYS:
             if found.get(key) is None or key in self._known:
                 continue
             place = step_of(found[key])
             if place is not None:
-                return _metric_line(place, present)
+                return _metric_line(place, present, rank=rank, unique=key != "epoch")
             if key == "step":
                 return None
-        return _metric_line(None, present)
+        return _metric_line(None, present, rank=rank)
 
     def _from_filters(self, text: str) -> Record | None:
         if not self._filters:
-            return self._reported(self._default(text))
-        return self._reported(pair for pairs in self._filters for pair in pairs(text[-FILTERED_LENGTH:]))
+            return self._reported(self._default(text), text)
+        return self._reported((p for pairs in self._filters for p in pairs(text[-FILTERED_LENGTH:])), text)
 
-    def _reported(self, pairs: Iterable[tuple[str, str]]) -> Record | None:
+    def _reported(self, pairs: Iterable[tuple[str, str]], text: str) -> Record | None:
         known = [(name, value) for name, value in pairs if name in self._known]
-        return _metric_line(None, known, text=True) if known else None
+        return _metric_line(None, known, text=True, rank=rank_before(text)) if known else None
 
 
 def _written(names: Iterable[str]) -> Iterable[bytes]:
@@ -169,7 +175,13 @@ def _written(names: Iterable[str]) -> Iterable[bytes]:
     return dict.fromkeys(form.encode() for written in forms for form in written)
 
 
-def _metric_line(place: int | float | None, pairs: Iterable[tuple[str, Any]], text: bool = False) -> MetricLine:
+def _metric_line(
+    place: int | float | None,
+    pairs: Iterable[tuple[str, Any]],
+    text: bool = False,
+    rank: int | None = None,
+    unique: bool = False,
+) -> MetricLine:
     values: dict[str, float] = {}
     invalid: dict[str, str] = {}
     for name, raw in pairs:
@@ -181,8 +193,8 @@ def _metric_line(place: int | float | None, pairs: Iterable[tuple[str, Any]], te
             invalid.pop(name, None)
             values[name] = value
     if isinstance(place, float):
-        return MetricLine(None, values, invalid, text, position=place)
-    return MetricLine(place, values, invalid, text)
+        return MetricLine(None, values, invalid, text, place, rank, unique)
+    return MetricLine(place, values, invalid, text, None, rank, unique)
 
 
 def _protocol(found: Mapping[str, Any]) -> Protocol | None:

@@ -3,7 +3,8 @@
 Launchers, loggers and log drivers put a rank, a time or a level before what a trainer prints. A dict is read token
 by token into JSON, so nothing is ever evaluated: strings, numbers, True, False, None, nan, inf and brackets, and
 one number as NumPy, PyTorch, JAX and TensorFlow show it (``tensor(0.5)``); anything else (a call, a name) makes it
-no dict. An object that does not parse hides what is nested in it, and settings are no report.
+no dict. An object that does not parse hides what is nested in it, as a pair (``('segm', {…})``) does; settings are
+no report.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ DICT_LENGTH = 16 * 1024
 DICT_DEPTH = 16
 
 _BEGIN = re.compile(r"\{\s*+[\"']")
+# What stands before the value of a pair, as in ``OrderedDict([('segm', {…})])``.
+_PAIR = re.compile(r"""\(\s{0,3}(?:'[^']*+'|"[^"]*+"),\s{0,3}\Z""")
+_PAIR_LENGTH = 100
 _BRACE = re.compile(r"[{}]")
 _TOKEN = re.compile(
     r"""\s*+(?:
@@ -60,8 +64,12 @@ def objects(text: str) -> Iterator[Mapping[str, Any]]:
         found, at = _object(text, begin.start())
         if found is None:
             failures += 1
-        elif not is_settings(text, begin.start()):
+        elif not (is_settings(text, begin.start()) or _is_paired(text, begin.start())):
             yield found
+
+
+def _is_paired(text: str, start: int) -> bool:
+    return _PAIR.search(text, max(0, start - _PAIR_LENGTH), start) is not None
 
 
 def _object(text: str, start: int) -> tuple[Mapping[str, Any] | None, int]:

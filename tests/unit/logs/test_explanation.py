@@ -65,3 +65,10 @@ def test_a_log_without_the_objective_ends_with_the_nearest_lines() -> None:
 def test_a_line_is_shown_short_and_printable() -> None:
     ((found,), _) = explained("a\tb\x07" * 500)
     assert len(found.text) == 160 and found.text.isprintable()
+
+
+def test_a_line_of_another_rank_says_so() -> None:
+    lines, whole = explained('[rank0]: {"step": 1, "loss": 0.5}', '[rank1]: {"step": 1, "loss": 0.6, "acc": 0.9}')
+    assert (lines[1].read, lines[1].step) == ({"acc": 0.9}, None)
+    assert lines[1].why == "another rank speaks for loss"
+    assert dict(whole.values) == {"loss": 0.5, "acc": 0.9}
