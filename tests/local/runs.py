@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 KUBETUNA = Path(sys.executable).parent / "kubetuna"
 
@@ -59,11 +59,12 @@ class Runner:
         path.write_text(text)
         return path
 
-    def start(self, *words: str, **changes: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, stdin: TextIO | None = None, **changes: str) -> subprocess.Popen[str]:
         """Start ``kubetuna`` with these words."""
         return subprocess.Popen(
             [KUBETUNA, *words],
             cwd=self.folder,
+            stdin=stdin,
             env={**os.environ, "KUBETUNA_STORE": self.store, **changes},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

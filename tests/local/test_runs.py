@@ -245,6 +245,9 @@ def test_a_log_is_explained_line_by_line(small: Runner) -> None:
     told = json.loads(small.call("logs", "--explain", "--json", "--spec", str(file), str(log)))
     assert [line["step"] for line in told["lines"]] == [0, 1, None]
     assert (told["values"], told["curve"]) == ({"loss": 0.5}, [{"step": 1, "value": 0.5}])
+    with log.open() as piped:
+        process = small.start("logs", "--explain", "--json", "--spec", str(file), "-", stdin=piped)
+        assert json.loads(process.communicate(timeout=60)[0]) == told
     for words in (["small"], ["--spec", str(file), str(log)], ["--explain", "--spec", str(file), "none.log"]):
         assert small.call("logs", *words, code=1 if "none.log" in words else 2)
 

@@ -155,6 +155,15 @@ def test_plan_status_report_budget_and_forecast_agree(
     assert most == pytest.approx(5 * spent)
 
 
+def test_no_more_trials_are_foretold_than_the_space_has_points() -> None:
+    """Two trials of 30 seconds each have ended, of four points."""
+    few = {"name": "x", "parameterType": "int", "feasibleSpace": {"min": 1, "max": 4}}
+    text = document({}, None, parameters=[few], budget={"trialTimeout": 30}, maxTrialCount=10)
+    of = study([trial(0), trial(1)], json.dumps(text))
+    assert of.status()["forecast"]["slotHours"] == pytest.approx(4 * 30 / 3600, abs=1e-6)
+    assert preview(of.spec)["cost"]["maxSlotHours"] == pytest.approx(4 * 30 / 3600)
+
+
 @pytest.mark.parametrize("amount", ["9" * 5000, "9" * 10, "2.5", "-1"])
 def test_more_devices_than_there_can_be_are_refused(amount: str) -> None:
     init = {"initContainers": [{"name": "a", "resources": {"limits": {"nvidia.com/gpu": amount}}}]}

@@ -141,7 +141,7 @@ def logs(
     explain: Annotated[bool, typer.Option("--explain", help="Say what was read from each line, and why.")] = False,
     spec: Annotated[
         str | None,
-        typer.Option("--spec", help="With --explain: STUDY is a log, read for this experiment.", metavar="FILE"),
+        typer.Option("--spec", help="With --explain: STUDY is a log, or - for standard input.", metavar="FILE"),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -162,6 +162,8 @@ def logs(
 
 
 def _opened(path: str) -> BinaryIO:
+    if path == "-":
+        return sys.stdin.buffer
     try:
         return Path(path).open("rb")
     except OSError as error:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from decimal import ROUND_FLOOR, Context, Decimal
 from typing import overload
 
-from kubetuna.experiment.model import Parameter, Value
+from kubetuna.experiment.model import Experiment, Parameter, Value
 
 # More digits than two exact integers multiplied have, and exponents beyond those of floats.
 PAPER = Context(prec=50)
@@ -73,3 +73,20 @@ def written(parameter: Parameter, value: Value) -> Value:
     """A value of a parameter as it would be written, whatever floating-point arithmetic made of it."""
     steps = steps_of(parameter)
     return value if steps is None or not isinstance(value, int | float) else steps.nearest(value)
+
+
+def upper_bound(experiment: Experiment) -> int | None:
+    """How many points the space has before conditions and constraints; None where there is no end of them."""
+    total = 1
+    for parameter in experiment.parameters:
+        values = values_of(parameter)
+        if values is None:
+            return None
+        total *= len(values)
+    return total
+
+
+def most_trials(experiment: Experiment) -> int | None:
+    """How many trials there can be: no point of a finite space is tried twice; None: no limit."""
+    bounds = (experiment.max_trials, upper_bound(experiment))
+    return min((bound for bound in bounds if bound is not None), default=None)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from kubetuna.experiment.field_errors import forbidden, invalid, required, too_many
 from kubetuna.experiment.model import Experiment
-from kubetuna.experiment.steps import values_of
+from kubetuna.experiment.steps import upper_bound, values_of
 from kubetuna.parsing.shape import PRUNING_NEEDS_ONE_METRIC
 from kubetuna.search.grid import size
-from kubetuna.search.space import EFFORT_LIMIT, GRID_LIMIT, effort, limits, upper_bound
+from kubetuna.search.space import EFFORT_LIMIT, GRID_LIMIT, effort, limits
 
 SINGLE_OBJECTIVE = ("cmaes",)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from kubetuna.experiment.automatic import search_sentence
 from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.steps import most_trials
 from kubetuna.experiment.units import SECONDS_PER_HOUR, SLOT, Unit
 from kubetuna.planning.stopping import StopDecision, is_over
 from kubetuna.trials.constraints import why_no_best
@@ -208,7 +209,7 @@ def _spent(snapshot: Snapshot, results: Results, moment: Moment, until: float) -
 
 
 def _forecast(snapshot: Snapshot, moment: Moment) -> dict[str, Any] | None:
-    tally, limit = snapshot.tally, snapshot.spec.max_trials
+    tally, limit = snapshot.tally, most_trials(snapshot.spec)
     if not tally.ended or limit is None:
         return None
     per_trial = snapshot.resource_seconds / tally.ended

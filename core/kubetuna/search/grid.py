@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from typing import overload
 
 from kubetuna.experiment.model import Experiment, Value
-from kubetuna.experiment.steps import values_of
-from kubetuna.search.space import exists, limits, ordered, ranked, upper_bound
+from kubetuna.experiment.steps import upper_bound, values_of
+from kubetuna.search.space import exists, limits, ordered, ranked
 
 Point = dict[str, Value]
 

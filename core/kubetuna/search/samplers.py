@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from kubetuna.errors import EveryPointTried, SearchExhausted
 from kubetuna.experiment.automatic import sampler_of
 from kubetuna.experiment.model import Experiment, Parameter, Value
-from kubetuna.experiment.steps import written
+from kubetuna.experiment.steps import upper_bound, written
 from kubetuna.search.catalogue import SAMPLERS
 from kubetuna.search.gaussian.sampler import GaussianProcessSampler
 from kubetuna.search.grid import Grid
@@ -42,7 +42,6 @@ from kubetuna.search.space import (
     satisfies,
     space_of,
     stored,
-    upper_bound,
 )
 
 REDRAWS = 20

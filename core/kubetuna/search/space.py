@@ -21,7 +21,7 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial
 
 from kubetuna.experiment.model import Experiment, Parameter, Value
-from kubetuna.experiment.steps import Steps, values_of, written
+from kubetuna.experiment.steps import Steps, upper_bound, values_of, written
 
 # Beyond this it is no grid that anyone finishes.
 GRID_LIMIT = 1_000_000
@@ -126,17 +126,6 @@ def satisfies(experiment: Experiment, values: Mapping[str, Value]) -> str | None
         if constraint.over == "parameters" and expression.applies(values) and not expression.evaluate(values):
             return constraint.text
     return None
-
-
-def upper_bound(experiment: Experiment) -> int | None:
-    """How many points the space has before conditions and constraints; None where there is no end of them."""
-    total = 1
-    for parameter in experiment.parameters:
-        values = values_of(parameter)
-        if values is None:
-            return None
-        total *= len(values)
-    return total
 
 
 def limits(experiment: Experiment) -> list[str]:

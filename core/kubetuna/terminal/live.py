@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.steps import most_trials
 from kubetuna.experiment.units import duration
 from kubetuna.local import runner
 from kubetuna.terminal.differences import differences
@@ -111,7 +112,7 @@ class LiveView:
 
     def _time_left(self, snapshot: Snapshot) -> str:
         done = snapshot.tally.ended - self._ended_before
-        limit = snapshot.spec.max_trials
+        limit = most_trials(snapshot.spec)
         if done <= 0 or limit is None:
             return ""
         each = (time.monotonic() - self._began) / done
@@ -130,7 +131,7 @@ class LiveView:
         progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total}")
         )
-        total = snapshot.spec.max_trials
+        total = most_trials(snapshot.spec)
         left = self._time_left(snapshot).removeprefix("; ")
         progress.add_task(left or "trials", total=total, completed=snapshot.tally.ended)
         return progress

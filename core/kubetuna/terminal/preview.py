@@ -13,6 +13,7 @@ from kubetuna.experiment.resources import (
     resource_units,
     uncounted_claims,
 )
+from kubetuna.experiment.steps import most_trials
 from kubetuna.experiment.units import GPU, SECONDS_PER_HOUR, SLOT, Unit, count, duration
 from kubetuna.search.space import cardinality
 from kubetuna.terminal.differences import differences
@@ -109,9 +110,9 @@ def _cost(spec: Experiment) -> dict[str, Any]:
     bounds = []
     if spec.budget.gpu_hours is not None:
         bounds.append(spec.budget.gpu_hours)
-    if spec.budget.trial_timeout is not None and spec.max_trials is not None:
+    if spec.budget.trial_timeout is not None and (trials := most_trials(spec)) is not None:
         again = 0 if spec.retest is None or spec.retest.auto else spec.retest.top * spec.retest.repeats
-        runs = spec.max_trials * spec.repeats + again
+        runs = trials * spec.repeats + again
         bounds.append(runs * (1 + spec.retry_limit) * spec.budget.trial_timeout * units / SECONDS_PER_HOUR)
     if spec.budget.wall_clock is not None:
         bounds.append(spec.budget.wall_clock * spec.parallel * units / SECONDS_PER_HOUR)
@@ -130,7 +131,7 @@ def preview_text(shown: dict[str, Any]) -> str:
     goals = ", ".join(f"{o['direction']} {o['metric']}" for o in shown["objectives"])
     trials = "no limit" if shown["trials"] is None else shown["trials"]
     pruner = _pruner_words(shown)
-    points = "unbounded" if shown["points"] is None else f"{shown['points']} points"
+    points = "unbounded" if shown["points"] is None else count(shown["points"], "point")
     lines = [
         f"{shown['name']}: {goals}",
         f"  sampler {shown['algorithm']['name']}, pruner {pruner}, {trials} trials, {shown['parallel']} at a time",
