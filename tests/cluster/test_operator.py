@@ -133,7 +133,9 @@ def test_the_command_line_works_with_a_kubeconfig_and_no_database(world: World) 
     world.operator()
     call = partial(called, world)
     here = Runner(world.logs, "sqlite:///nowhere.db")
-    file = here.write(world.document(CURVE, maxTrialCount=4, parallelTrialCount=1))
+    document = json.loads(world.document(CURVE, maxTrialCount=4, parallelTrialCount=1))
+    document["spec"]["trialTemplate"]["retain"] = True
+    file = here.write(json.dumps(document))
     assert "submitted" in call("submit", str(file), "-n", world.namespace)
     target = f"{world.namespace}/small"
     call("suspend", target)
@@ -150,6 +152,11 @@ def test_the_command_line_works_with_a_kubeconfig_and_no_database(world: World) 
         }
     assert json.loads(call("best", target, "--json"))["params"] == status["currentOptimalTrial"]["params"]
     assert "Report" in call("report", target)
+    explained = json.loads(call("logs", "--explain", "--json", target, "0"))
+    assert [line["text"] for line in explained["lines"]] == call("logs", target, "0").splitlines()
+    assert [(point["step"], point["value"]) for point in explained["curve"]] == [
+        tuple(s) for s in stored[0]["steps"]
+    ]
 
 
 def test_trials_are_steered_by_the_command_line_and_by_annotations_also_while_the_operator_is_down(

@@ -13,6 +13,21 @@ from collections.abc import Sequence
 
 IMMUTABLE = "field is immutable; give metadata.name another value to start afresh"
 _SHOWN = 60
+# What other tuners call the same.
+_OTHER_WORDS = {
+    "float": "double",
+    "real": "double",
+    "uniform": "double",
+    "loguniform": "double",
+    "integer": "int",
+    "choice": "categorical",
+    "enum": "categorical",
+    "string": "categorical",
+    "bool": "categorical",
+    "boolean": "categorical",
+    "min": "minimize",
+    "max": "maximize",
+}
 
 
 def shown(value: object) -> str:
@@ -83,5 +98,6 @@ def not_above(other: str) -> str:
 
 
 def _near(value: object, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(value), known, n=1)
+    other = _OTHER_WORDS.get(str(value).lower())
+    near = [other] if other in known else difflib.get_close_matches(str(value), known, n=1)
     return f"; did you mean {shown(near[0])}?" if near else ""

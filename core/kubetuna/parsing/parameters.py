@@ -45,9 +45,18 @@ def warn_of_normal(experiment: Experiment) -> tuple[str, ...]:
 
 def declared_names(spec: Fields) -> frozenset[str]:
     """The names of all parameters, those with faults of their own included, so that one fault is told once."""
+    return frozenset(name for name in _names(spec) or () if isinstance(name, str))
+
+
+def is_any_unnamed(spec: Fields) -> bool:
+    """Whether a parameter has no name that can be read, so that nobody knows which names there are."""
+    names = _names(spec)
+    return names is None or not all(isinstance(name, str) for name in names)
+
+
+def _names(spec: Fields) -> list[object] | None:
     items = spec.raw("parameters")
-    named = (i.get("name") for i in items if isinstance(i, dict)) if isinstance(items, list) else ()
-    return frozenset(name for name in named if isinstance(name, str))
+    return [i.get("name") if isinstance(i, dict) else None for i in items] if isinstance(items, list) else None
 
 
 def _parameter(fields: Fields, taken: dict[str, str], names: frozenset[str]) -> Parameter | None:

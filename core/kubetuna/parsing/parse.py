@@ -6,13 +6,14 @@ Katib's ``v1beta1`` Experiments are read as they are; ours are the same shape an
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kubetuna.errors import Problem, SpecError
 from kubetuna.experiment.automatic import AUTO, RETEST_SHARE, retest_within
-from kubetuna.experiment.field_errors import forbidden, invalid, required, unsupported
+from kubetuna.experiment.field_errors import forbidden, invalid, printable, required, unsupported
 from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Retest
 from kubetuna.parsing import left_out
@@ -23,6 +24,7 @@ from kubetuna.parsing.katib_hyperband import is_hyperband, parse_hyperband
 from kubetuna.parsing.limits import check_ends, parse_limits
 from kubetuna.parsing.overrides import with_metric, with_sets
 from kubetuna.parsing.parameters import declared_names, parse_parameters, warn_of_normal
+from kubetuna.parsing.placeholders import unfilled
 from kubetuna.parsing.schema import Duration
 from kubetuna.parsing.shape import DOCUMENT, NAME, NEEDS_ONE_OBJECTIVE, SPEC
 from kubetuna.parsing.template import parse_template
@@ -32,6 +34,7 @@ from kubetuna.parsing.yaml_text import load_documents
 
 KATIB = "kubeflow.org/v1beta1"
 VERSIONS = ("kubetuna.dev/v1alpha1", KATIB)
+KIND = "Experiment"
 GRIDS = ("grid", "bruteforce")
 ON_LAPTOP = "has an effect in a cluster only; for a run on this machine leave it out: --set {}=null"
 
@@ -101,6 +104,8 @@ def parse_experiment(
     """
     if not isinstance(document, Mapping):
         raise SpecError((Problem("file", invalid(document, "must be an Experiment")),))
+    if strange := _no_experiment(document):
+        raise SpecError((strange,))
     faults = Faults()
     changed = with_metric(with_sets(document, sets, faults.problems), metric, faults.problems)
     top = Fields(changed, "", faults)
@@ -109,6 +114,18 @@ def parse_experiment(
     if faults.problems or experiment is None:
         raise SpecError(tuple(dict.fromkeys(faults.problems)) or (Problem("spec", "cannot be read"),))
     return experiment
+
+
+def _no_experiment(document: Mapping[Any, Any]) -> Problem | None:
+    """Why an object is another thing: of such a one no field is worth a word."""
+    kind, begins = document.get("kind"), f"apiVersion: {VERSIONS[0]} and kind: {KIND}"
+    if kind is None and document.get("apiVersion") is None and "spec" not in document:
+        names = ", ".join(map(str, list(document)[:5]))
+        return Problem("file", printable(f"is no Experiment, which begins with {begins}; it has {names[:200]}"))
+    if isinstance(kind, str) and kind != KIND and not difflib.get_close_matches(kind, (KIND,), cutoff=0.8):
+        hint = "; take one Experiment out of its items" if kind.endswith("List") else ""
+        return Problem("kind", unsupported(kind, (KIND,), hint))
+    return None
 
 
 def _experiment(top: Fields, preset: str | None) -> Experiment | None:
@@ -196,6 +213,7 @@ def _checked(spec: Fields, experiment: Experiment) -> Experiment:
     warnings = (*experiment.warnings, *warn_of_conditions(experiment), *warn_of_normal(experiment))
     warnings += tuple(() if is_hyperband(spec) else ignored(_settings(spec.child("algorithm"))))
     warnings += (*left_out.notes(experiment), *_without_effect(spec), *workload_notes(experiment.template))
+    warnings += tuple(unfilled(experiment))
     return replace(experiment, warnings=warnings + _cluster_only(spec))
 
 
@@ -244,8 +262,10 @@ def refuse_on_laptop(experiment: Experiment) -> None:
 
 
 def _identity(top: Fields) -> tuple[str, str]:
-    for field, supported in (("apiVersion", VERSIONS), ("kind", ("Experiment",))):
-        if top.raw(field) not in supported:
+    for field, supported in (("apiVersion", VERSIONS), ("kind", (KIND,))):
+        if field not in top:
+            top.problem(field, required(f"one of {', '.join(supported)}"))
+        elif top.raw(field) not in supported:
             top.problem(field, unsupported(top.raw(field), supported))
     metadata = top.child("metadata")
     metadata.need("name", NAME.says)

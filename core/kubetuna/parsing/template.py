@@ -13,6 +13,7 @@ from kubetuna.experiment.kinds.template_kind import PodSet, TemplateKind, as_tex
 from kubetuna.experiment.model import Template
 from kubetuna.parsing.checking import below
 from kubetuna.parsing.fields import Fields
+from kubetuna.parsing.parameters import is_any_unnamed
 from kubetuna.parsing.pod_fields import check_container, check_names, check_pod
 from kubetuna.parsing.template_shape import NEEDS_CONDITIONS
 from kubetuna.trials.substitution import PLACEHOLDER
@@ -34,7 +35,7 @@ def parse_template(spec: Fields, names: frozenset[str]) -> Template | None:
     if trial.text("apiVersion") not in (None, kind.api_version):
         trial.problem("apiVersion", invalid(trial.raw("apiVersion"), kind.version_rule))
     primary = _primary(fields, _pods(fields, trial, kind))
-    substitutions = _substitutions(fields, names, trial.raw_all())
+    substitutions = _substitutions(fields, names, is_any_unnamed(spec), trial.raw_all())
     return Template(
         kind=kind.name,
         trial_spec=trial.raw_all(),
@@ -139,11 +140,13 @@ def _primary(fields: Fields, pod: Fields) -> str:
     return wanted
 
 
-def _substitutions(fields: Fields, names: frozenset[str], trial: Mapping[str, Any]) -> dict[str, str]:
+def _substitutions(
+    fields: Fields, names: frozenset[str], unnamed: bool, trial: Mapping[str, Any]
+) -> dict[str, str]:
     found_in = (match for text in leaves(trial) for match in PLACEHOLDER.finditer(text))
     used = {match["name"] for match in found_in if match["name"] is not None}
     if "trialParameters" not in fields:
-        for name in sorted(used - names):
+        for name in () if unnamed else sorted(used - names):
             fields.problem("trialSpec", invalid(f"${{trialParameters.{name}}}", f"{name!r} is no parameter"))
         return {name: name for name in used & names}
     found: dict[str, str] = {}

@@ -7,6 +7,7 @@ depth and aliases before it becomes objects.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -26,6 +27,8 @@ _SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
 _TRUE = frozenset(("y", "Y", "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"))
 _FALSE = frozenset(("n", "N", "false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"))
 _HALF = re.compile("[\ud800-\udfff]")
+_CHART = re.compile(r"\{\{.{1,200}?\}\}")
+RENDER_FIRST = "; {{ }} is a chart's: render it first, with helm template"
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 
 _TAG = "tag:yaml.org,2002:"
@@ -173,6 +176,9 @@ def load_documents(text: str) -> list[Any]:
     """
     if len(text) > SIZE_LIMIT:
         raise SpecError((Problem("file", f"is larger than {SIZE_LIMIT} characters"),))
+    if "\t" in text and _is_json(text):
+        # Blanks to JSON, between tokens only; an error to YAML.
+        text = text.replace("\t", " ")
     try:
         found = [document for document in yaml.load_all(text, _Loader) if document is not None]
         for document in found:
@@ -180,11 +186,20 @@ def load_documents(text: str) -> list[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise SpecError((Problem("file", f"is no YAML: {where}{error.problem or error.context}"),)) from error
+        hint = RENDER_FIRST if _CHART.search(text) else ""
+        raise SpecError((Problem("file", f"is no YAML: {where}{error.problem or error.context}{hint}"),)) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0]
         raise SpecError((Problem("file", f"is no YAML: {reason}"),)) from error
     return found
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _check_size(document: Any) -> None:
