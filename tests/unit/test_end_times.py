@@ -49,7 +49,7 @@ def test_what_is_gone_is_forgotten() -> None:
     clock = FakeClock(100.0)
     ends = EndTimes(clock)
     ends.dated(seen())
-    ends.keep({KEY})
+    ends.keep(lambda: {KEY})
     assert ends.first_seen(KEY) == 100.0
-    ends.keep(set())
+    ends.keep(set)
     assert ends.first_seen(KEY) is None

@@ -272,6 +272,14 @@ def test_a_step_proposes_as_much_as_it_may_and_says_what_it_left() -> None:
     world.close()
 
 
+def test_a_launch_costs_no_question_whether_it_has_been_made() -> None:
+    """In a cluster each would be a request, of a thousand Pods a thousand."""
+    world = World(experiment("", maxTrialCount=3, parallelTrialCount=3), curve)
+    world.place.absent = lambda key: pytest.fail(f"asked of {key}")  # type: ignore[method-assign]
+    assert world.finish().reason == "ExperimentMaxTrialsReached"
+    world.close()
+
+
 def test_a_turn_whose_effects_take_long_leaves_the_rest_to_the_next() -> None:
     """And nothing is lost of it, nor done twice."""
     world = World(experiment("", maxTrialCount=5, parallelTrialCount=5), curve)

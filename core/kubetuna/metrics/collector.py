@@ -77,16 +77,20 @@ class TrialLog:
 
     def take(self, chunk: LogChunk) -> None:
         """Parse the lines of a chunk."""
-        found = list(self._read(chunk.lines))
-        self._waiting.extend(found[self._again :])
-        self._again = max(0, self._again - len(found))
+        found = self._take_lines(chunk.lines) if chunk.lines else []
         self.cursor = chunk.cursor
         self.drained = chunk.drained
         self.gaps += chunk.gap
-        self._cut += sum(map(is_cut, chunk.lines))
         said = {name for r in found if isinstance(r, MetricLine) for name in r.values}
         # What the place says itself comes last, so it makes up for what was not read before it.
         self._lost = chunk.lost and not said.issuperset(self._objectives)
+
+    def _take_lines(self, lines: Sequence[bytes]) -> list[Record]:
+        found = list(self._read(lines))
+        self._waiting.extend(found[self._again :])
+        self._again = max(0, self._again - len(found))
+        self._cut += sum(map(is_cut, lines))
+        return found
 
     def _read(self, lines: Iterable[bytes]) -> Iterator[Record]:
         """What the lines report. Those without an objective that has no value yet are looked at more closely."""

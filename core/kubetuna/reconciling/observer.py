@@ -37,7 +37,10 @@ class Circumstances:
 
 
 class Observer:
-    """Looks at one experiment. ``stop_sent`` says when the executor was last asked to end an attempt."""
+    """Looks at one experiment.
+
+    ``stop_sent`` says when the executor was last asked to end an attempt, ``withdrawn`` which must not start.
+    """
 
     def __init__(
         self, spec: Experiment, study: Study, world: tuple[Executor, LogSource, Clock], around: Circumstances
@@ -49,11 +52,14 @@ class Observer:
         self.stop_sent: dict[AttemptKey, float] = {}
         # Of what is not seen: whether it is gone, asked once a turn.
         self._missing: dict[AttemptKey, ExitFacts | None] = {}
-        # Of what was ordered and is not seen: whether nothing of it is there, likewise.
+        self.withdrawn: set[AttemptKey] = set()
+        # Of these: whether nothing is there that may yet start, likewise.
         self._absent: dict[AttemptKey, bool] = {}
         self._ends = EndTimes(self._clock)
         # Whether some log may hold more than was read of it: then there is no time to wait.
         self.behind = False
+        # Whether so much waits to be written that nothing more is read.
+        self._full = False
         self._requests: Mapping[str, str] = {}
 
     def observe(self) -> Snapshot:
@@ -63,7 +69,8 @@ class Observer:
         self._requests = self._around.requests()
         self._study.steering.see(self._requests)
         self.seen = {facts.key: self._ends.dated(facts) for facts in self._executor.observe()}
-        self._ends.keep({*self.seen, *self._open_keys()})
+        self._ends.keep(lambda: {*self.seen, *self._open_keys()})
+        self._full = self._study.pending > PENDING_LIMIT
         return self._look(read=True)
 
     def look_again(self) -> Snapshot:
@@ -152,6 +159,9 @@ class Observer:
         )
 
     def _is_absent(self, key: AttemptKey) -> bool:
+        if key not in self.withdrawn:
+            # Nobody needs to know, and to ask costs a request.
+            return False
         if key not in self._absent:
             self._absent[key] = self._executor.absent(key)
         return self._absent[key]
@@ -177,7 +187,7 @@ class Observer:
         if facts.phase == "pending" or (pruned and facts.phase == "running"):
             return
         log.turn_to(key.attempt, key.repeat)
-        if not log.drained and self._study.pending <= PENDING_LIMIT:
+        if not (log.drained or self._full):
             before = log.cursor
             log.take(self._source.read(key, before))
             self.behind = self.behind or (log.cursor != before and not log.drained)
@@ -185,4 +195,5 @@ class Observer:
     def forget(self, number: int) -> None:
         """Drop what is kept of a trial that was told."""
         self._logs.pop(number, None)
+        self.withdrawn = {key for key in self.withdrawn if key.trial != number}
         self.stop_sent = {key: at for key, at in self.stop_sent.items() if key.trial != number}

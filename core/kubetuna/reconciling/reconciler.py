@@ -234,6 +234,7 @@ class Reconciler:
             case Tell(number, classified):
                 self._tell(number, classified, now)
             case Delete(key):
+                self._world.withdrawn.add(key)
                 return [lambda: executor.delete(key)]
             case Publish() | Wait():
                 pass

@@ -7,7 +7,7 @@ what waits for a while after the end (``kubetuna.planning.plan``) would wait for
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import replace
 
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, Clock
@@ -23,7 +23,8 @@ class EndTimes:
     def dated(self, facts: AttemptFacts) -> AttemptFacts:
         """The same facts, an end with its time. An attempt that goes on after all will end anew."""
         if facts.phase != "ended" or facts.ended is not None:
-            self._first.pop(facts.key, None)
+            if self._first:
+                self._first.pop(facts.key, None)
             return facts
         uid, first = self._first.get(facts.key, (facts.uid, None))
         if first is None or uid != facts.uid:
@@ -35,6 +36,8 @@ class EndTimes:
         """When the end of this attempt was first seen, where it has no time of its own."""
         return self._first[key][1] if key in self._first else None
 
-    def keep(self, keys: Container[AttemptKey]) -> None:
+    def keep(self, keys: Callable[[], Container[AttemptKey]]) -> None:
         """Forget all attempts but these."""
-        self._first = {key: first for key, first in self._first.items() if key in keys}
+        if self._first:
+            kept = keys()
+            self._first = {key: first for key, first in self._first.items() if key in kept}

@@ -65,6 +65,7 @@ class PodExecutor:
         self._doomed: dict[AttemptKey, ExitFacts] = {}
         self._look_at = 0.0
         self._seen_facts: Sequence[AttemptFacts] = ()
+        self._over: set[AttemptKey] = set()
         self._held = 0
         # The failures that stay, the oldest first; those of earlier processes are looked up with the first new one.
         self._failed: list[PodView] | None = None
@@ -199,7 +200,8 @@ class PodExecutor:
         for key, pod in own.items():
             self._watch_deadline(pod, found[key], now)
         self._launches.forget(own)
-        held = sum(1 for seen in found.values() if seen.phase != "ended")
+        self._over = {key for key, seen in found.items() if seen.phase == "ended"}
+        held = len(found) - len(self._over)
         if held < self._held:
             self._launches.hurry()
         self._held = held
@@ -324,7 +326,7 @@ class PodExecutor:
 
     def over(self, pod: PodView) -> bool:
         """Whether the plan is told that this Pod has ended."""
-        return self._facts(pod, self._clock.now()).phase == "ended"
+        return pod.key in self._over
 
     def read_interval(self) -> float:
         """Seconds between two reads of a Pod, so that those of all experiments get theirs."""
