@@ -3,13 +3,17 @@
 Kubernetes writes to fixed places (/var/lib/kubelet, /run/containerd, /var/log/pods ...). In this room those are
 folders of the cluster's state, so the machine's own stay untouched, and every mount of every container vanishes
 with the last process. The machine's /sys stays visible as it is: `ip netns exec` would hide the cgroups in it.
-Only the mount points must exist outside; those that were made for it are listed, and removed by `leave_no_trace`.
+Only the mount points must exist outside. Those that were made for a room are listed, for all clusters of the cache
+together, and the last of them to go removes them: a folder that is removed takes with it whatever another mount
+namespace has mounted there.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hack.cluster import cgroups, processes
@@ -58,11 +62,10 @@ def _wait_for_setup(layout: Layout) -> None:
 
 
 def _make_places(layout: Layout) -> None:
-    made = set(_made_places(layout))
-    for name, place in PLACES.items():
-        (layout.node / name).mkdir(parents=True, exist_ok=True)
-        made.update(_make_folder(Path(place)))
-    _list_file(layout).write_text(json.dumps(sorted(made)))
+    with _made_places(layout) as made:
+        for name, place in PLACES.items():
+            (layout.node / name).mkdir(parents=True, exist_ok=True)
+            made.update(_make_folder(Path(place)))
 
 
 def _make_folder(folder: Path) -> list[str]:
@@ -72,27 +75,53 @@ def _make_folder(folder: Path) -> list[str]:
     return [str(path) for path in missing]
 
 
-def _list_file(layout: Layout) -> Path:
-    return layout.state / "made-folders.json"
-
-
-def _made_places(layout: Layout) -> list[str]:
-    try:
-        return list(json.loads(_list_file(layout).read_text()))
-    except (FileNotFoundError, ValueError):
-        return []
+@contextmanager
+def _made_places(layout: Layout) -> Iterator[set[str]]:
+    """The folders that were made for rooms; what the caller makes of them is kept. One caller at a time."""
+    layout.cache.mkdir(parents=True, exist_ok=True)
+    with (layout.cache / "made-folders.json").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        made = set(json.loads(file.read() or "[]"))
+        yield made
+        file.truncate(0)
+        file.write(json.dumps(sorted(made)))
 
 
 def remove_places(layout: Layout) -> int:
-    """Remove the mount points that were made for the room and that nobody has used since; return how many."""
-    removed = 0
-    for place in sorted(_made_places(layout), key=len, reverse=True):
+    """Remove the mount points that were made for rooms and that nobody uses; return how many."""
+    removed = set()
+    with _made_places(layout) as made:
+        used = _mount_points()
+        for place in sorted(made, key=len, reverse=True):
+            if not Path(place).exists() or (not _holds_any(place, used) and _remove_empty(Path(place))):
+                removed.add(place)
+        made -= removed
+    return len(removed)
+
+
+def _holds_any(place: str, used: set[str]) -> bool:
+    return any(Path(point).is_relative_to(place) for point in used)
+
+
+def _remove_empty(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+def _mount_points() -> set[str]:
+    """Where something is mounted, in any mount namespace of the machine."""
+    found = set()
+    for file in Path("/proc").glob("[0-9]*/mountinfo"):
         try:
-            Path(place).rmdir()
-            removed += 1
+            found.update(line.split()[4] for line in file.read_text().splitlines())
         except OSError:
+            # It has ended.
             continue
-    return removed
+    return found
 
 
 def holder_pid(layout: Layout) -> int | None:

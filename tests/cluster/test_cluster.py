@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hack.cluster import gpus, images, network, processes
+from hack.cluster import gpus, images, network, processes, room
 from hack.cluster.base_image import REFERENCE
 from hack.cluster.down import down, leftovers
 from hack.cluster.gpus import RESOURCE
@@ -136,6 +138,23 @@ def test_down_leaves_nothing_behind(second: Layout) -> None:
     assert leftovers(second) == []
     assert network_devices() == before
     assert str(second.state) not in Path("/proc/self/mountinfo").read_text()
+
+
+def test_the_end_of_one_cluster_takes_nothing_from_another(tmp_path: Path) -> None:
+    """A folder that is removed would take along what another mount namespace has mounted there."""
+    layout, place = Layout(tmp_path / "third", tmp_path), tmp_path / "place"
+    place.mkdir()
+    (tmp_path / "made-folders.json").write_text(json.dumps([str(place)]))
+    script = f"mount --bind {tmp_path} {place} && exec sleep 600"
+    other = subprocess.Popen(["unshare", "--mount", "sh", "-c", script])
+    try:
+        wait_for("the mount", lambda: str(place) in Path(f"/proc/{other.pid}/mountinfo").read_text())
+        assert room.remove_places(layout) == 0
+        assert str(place) in Path(f"/proc/{other.pid}/mountinfo").read_text()
+    finally:
+        other.kill()
+        other.wait()
+    assert room.remove_places(layout) == 1 and not place.exists()
 
 
 def network_devices() -> list[str]:
