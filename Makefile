@@ -75,8 +75,9 @@ sim: install
 cluster-down:
 	$(BIN)/python -m hack.cluster down
 
+# GROUP=cluster, chart, chaos or controllers: only those.
 test-cluster: install
-	@$(BIN)/python -m tests --cluster-only
+	@$(BIN)/python -m tests --cluster-only $(if $(GROUP),--group $(GROUP))
 
 # All tests but those that need a cluster.
 test-local: install

@@ -10,7 +10,7 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,8 @@ from tests.cluster.standing import paused_operators
 PROJECT = Path(__file__).resolve().parents[1]
 # Not the cluster of `make cluster`: a person's operator there would run the tests' experiments too.
 STATE = PROJECT / ".cluster-test"
-PLACES = ("tests/cluster", "tests/chart", "tests/chaos")
+PLACES = ("tests/cluster", "tests/chart", "tests/chaos", "tests/controllers")
+GROUPS = [place.removeprefix("tests/") for place in PLACES]
 NOT_RUN = f"""
 NOT RUN: the tests that need a Kubernetes cluster, in {", ".join(PLACES)}: {{reason}}
 KUBETUNA_TEST_KUBECONFIG=FILE names a cluster to run them on, such as the one of `make kind`."""
@@ -38,15 +39,17 @@ def main() -> int:
     half = parser.add_mutually_exclusive_group()
     half.add_argument("--cluster-only", action="store_true", help="leave out those that need no cluster")
     half.add_argument("--without-cluster", action="store_true", help="leave out those that need one")
+    parser.add_argument("--group", choices=GROUPS, help="of those that need a cluster, only these")
     chosen = parser.parse_args()
+    places = [f"tests/{chosen.group}"] if chosen.group else PLACES
     failed = not chosen.cluster_only and _fails("-n", "2", "--dist", "loadfile", "-m", "not cluster")
-    return int(failed if chosen.without_cluster else _fails_on_a_cluster() or failed)
+    return int(failed if chosen.without_cluster else _fails_on_a_cluster(places) or failed)
 
 
-def _fails_on_a_cluster() -> bool:
+def _fails_on_a_cluster(places: Sequence[str]) -> bool:
     try:
         with _cluster():
-            return _fails(*PLACES, "-m", "cluster", "-rs", "--durations", "5")
+            return _fails(*places, "-m", "cluster", "-rs", "--durations", "5")
     except Unsupported as reason:
         print(NOT_RUN.format(reason=reason), flush=True)
         return os.environ.get("CI") == "true"

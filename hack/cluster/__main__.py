@@ -1,4 +1,4 @@
-"""The command line: `python -m hack.cluster up|down|status|kubeconfig|images|image|install|env`."""
+"""The command line: `python -m hack.cluster up|down|status|kubeconfig|images|image|install|controller|env`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hack.cluster import images, install, project_images, room
+from hack.cluster import controllers, images, install, project_images, room
 from hack.cluster.commands import say
 from hack.cluster.down import down
 from hack.cluster.errors import ClusterError
@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         "images": lambda: _images(layout, arguments.tar),
         "image": lambda: _image(layout, arguments.target, arguments.build_arg),
         "install": lambda: _install(layout, arguments.without_trial),
+        "controller": lambda: _controller(layout, arguments.name),
         "env": lambda: _print_environment(layout),
     }
     try:
@@ -59,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     installing = commands.add_parser("install", help="install kubetuna with helm: operator, database, dashboard")
     installing.add_argument("--without-trial", action="store_true", help="leave out the trial image (6 GB)")
+    controlling = commands.add_parser("controller", help="install a controller of others' workloads")
+    controlling.add_argument("name", choices=sorted(controllers.CONTROLLERS))
     commands.add_parser("env", help="print shell lines that set KUBECONFIG and PATH")
     return parser
 
@@ -117,6 +120,11 @@ def _install(layout: Layout, without_trial: bool) -> None:
         say("now the trial image, 6 GB; the operator works meanwhile, and Ctrl-C leaves just Task 1 out")
         _image(layout, ["trial"], [])
     say(install.NEXT)
+
+
+def _controller(layout: Layout, name: str) -> None:
+    require_up(layout)
+    controllers.install(layout, controllers.CONTROLLERS[name])
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def install(layout: Layout) -> None:
     """Bring every program that is missing, and link the ones that people use."""
     install_packages()
     for module in MODULES:
-        _build(layout, module)
+        build(layout, module)
     _link_commands(layout)
 
 
@@ -122,7 +122,8 @@ def _exists(command: str) -> bool:
     return bool(shutil.which(command)) or Path(command).exists()
 
 
-def _build(layout: Layout, module: Module) -> None:
+def build(layout: Layout, module: Module) -> None:
+    """Build a module's programs unless the cache holds them as they are pinned."""
     if _is_built(layout, module):
         return
     if not shutil.which("go"):

@@ -17,6 +17,7 @@ from hack.cluster.processes import Daemon
 
 PAUSE = "localhost/kubetuna/pause:1"
 CNI_PROGRAMS = "/usr/lib/cni"
+BRIDGE = "pods"
 CONFIG = """\
 version = 2
 root = "/var/lib/containerd"
@@ -63,7 +64,7 @@ def _write_config(layout: Layout) -> Daemon:
 def _write_network(layout: Layout) -> None:
     bridge = {
         "type": "bridge",
-        "bridge": "pods",
+        "bridge": BRIDGE,
         "isGateway": True,
         "ipMasq": True,
         "ipam": {

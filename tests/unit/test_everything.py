@@ -25,7 +25,11 @@ def test_the_last_lines_name_what_did_not_run(
     monkeypatch.setattr(sys, "argv", ["tests"])
     assert everything.main() == status
     *_, what, how = capsys.readouterr().out.splitlines()
-    assert what.startswith("NOT RUN") and "tests/cluster, tests/chart, tests/chaos" in what and "needs root" in what
+    assert (
+        what.startswith("NOT RUN")
+        and "tests/cluster, tests/chart, tests/chaos, tests/controllers" in what
+        and "needs root" in what
+    )
     assert "KUBETUNA_TEST_KUBECONFIG" in how
 
 

@@ -1,0 +1,104 @@
+"""Controllers of others' workloads: built from their modules as Kubernetes is, installed by their own manifests.
+
+They make their own certificates and ask for webhooks, which the API server calls from the node. What the node sends
+to a service's address would leave by the uplink and be refused there, so it is led to the Pods' bridge.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copy2
+from typing import Any
+
+import yaml
+
+from hack.cluster import images, ocitar, room
+from hack.cluster.api import wait_until
+from hack.cluster.binaries import Module, build
+from hack.cluster.commands import run, say
+from hack.cluster.containerd import BRIDGE
+from hack.cluster.layout import SERVICE_SUBNET, Layout
+
+WITHIN = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """One of them: its module, and the folder of its manifests and the Deployment in them."""
+
+    name: str
+    module: Module
+    manifests: str
+    namespace: str
+    deployment: str
+
+    @property
+    def image(self) -> str:
+        """What it is called on the node."""
+        return f"localhost/kubetuna/{self.name}:{self.module.version()}"
+
+
+CONTROLLERS = {
+    "jobset": Controller(
+        "jobset",
+        Module("jobset", "sigs.k8s.io/jobset", {"jobset": "sigs.k8s.io/jobset"}, "", 5),
+        "config/default",
+        "jobset-system",
+        "jobset-controller-manager",
+    ),
+}
+
+
+def install(layout: Layout, controller: Controller) -> None:
+    """Build it where the cache lacks it, apply its manifests, and return when it answers."""
+    build(layout, controller.module)
+    images.load_image(layout, _archive(layout, controller))
+    say(f"installing {controller.name} {controller.module.version()}")
+    _kubectl(layout, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifests(layout, controller))
+    wait_until(f"{controller.name} is ready", WITHIN, lambda: _is_ready(layout, controller))
+    # The bridge is there from the first Pod on.
+    room.run_inside(layout, ["ip", "route", "replace", SERVICE_SUBNET, "dev", BRIDGE])
+
+
+def remove(layout: Layout, controller: Controller) -> None:
+    """Take all of it away again, and whatever is of its kinds."""
+    text = manifests(layout, controller)
+    _kubectl(layout, "delete", "--ignore-not-found", "--timeout", f"{WITHIN:g}s", "-f", "-", stdin=text)
+
+
+def _archive(layout: Layout, controller: Controller) -> Path:
+    """The image: the program and nothing else."""
+    target = layout.images / f"{controller.name}-{controller.module.version()}.tar"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=layout.cache) as folder:
+            copy2(layout.program(controller.name), Path(folder, "manager"))
+            config = {"Entrypoint": ["/manager"], "User": "65532:65532"}
+            ocitar.pack(Path(folder), controller.image, config, target)
+    return target
+
+
+def manifests(layout: Layout, controller: Controller) -> str:
+    """Its own, with the image that is on the node."""
+    where = run(["go", "list", "-m", "-f", "{{.Dir}}", controller.module.pinned], cwd=controller.module.path)
+    found = run([layout.program("kubectl"), "kustomize", str(Path(where.strip(), controller.manifests))])
+    return yaml.safe_dump_all(_with_image(yaml.safe_load_all(found), controller.image))
+
+
+def _with_image(objects: Iterator[dict[str, Any]], image: str) -> Iterator[dict[str, Any]]:
+    for one in objects:
+        if one["kind"] == "Deployment":
+            for container in one["spec"]["template"]["spec"]["containers"]:
+                container |= {"image": image, "imagePullPolicy": "IfNotPresent"}
+        yield one
+
+
+def _is_ready(layout: Layout, controller: Controller) -> bool:
+    path = f"deployment/{controller.deployment}"
+    return _kubectl(layout, "get", "-n", controller.namespace, path, "-o", "jsonpath={.status.readyReplicas}") > "0"
+
+
+def _kubectl(layout: Layout, *words: str, stdin: str = "") -> str:
+    return run([layout.program("kubectl"), "--kubeconfig", str(layout.kubeconfig), *words], stdin=stdin)

@@ -1,0 +1,1 @@
+"""Trials made by others' controllers, the real ones, on the test cluster."""

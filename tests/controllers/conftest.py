@@ -1,0 +1,25 @@
+"""The cluster of the other tests, with one more controller while a test needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hack.cluster.controllers import CONTROLLERS, Controller, install, remove
+from hack.cluster.layout import find_layout
+
+from tests.cluster.conftest import Cluster, cluster, namespace, world
+
+__all__ = ["cluster", "namespace", "world"]
+
+
+@pytest.fixture(scope="session")
+def jobset(cluster: Cluster) -> Iterator[Controller]:
+    """JobSet's controller; of a given cluster what stands there is used."""
+    controller = CONTROLLERS["jobset"]
+    if not cluster.ours:
+        yield controller
+        return
+    install(find_layout(), controller)
+    yield controller
+    remove(find_layout(), controller)
