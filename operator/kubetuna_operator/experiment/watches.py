@@ -81,7 +81,7 @@ class NamespaceWatches:
     def _changed(self, key: Key, before: Object | None, after: Object | None) -> None:
         """Not for each status of our own: it would ask for as many turns again."""
         if (obj := after or before) is not None:
-            self._tell(obj)
+            self._pass_on(obj)
         if _task(before) != _task(after):
             self._look(key)
 
@@ -95,9 +95,9 @@ class NamespaceWatches:
                 log.info("%s can be read", self._name)
         for key, obj in self._experiments.items().items():
             self._look(key)
-            self._tell(obj)
+            self._pass_on(obj)
 
-    def _tell(self, obj: Object) -> None:
+    def _pass_on(self, obj: Object) -> None:
         for follower in self._followers:
             follower(obj)
 
