@@ -145,25 +145,24 @@ def scalars(summary: bytes, folder: str, metrics: Sequence[str]) -> Iterator[tup
     for number, one in fields(summary):
         if number == 1 and isinstance(one, bytes):
             found = dict(fields(one))
-            tag = found.get(1, b"")
-            name = metric_of(tag.decode("utf-8", "replace"), folder, metrics) if isinstance(tag, bytes) else None
+            tag = found.get(1)
             value = plain(found.get(2), "<f") if 2 in found else scalar(found.get(8))
-            if name is not None and value is not None:
-                yield name, value
+            if isinstance(tag, bytes) and value is not None:
+                for name in metrics_of(tag.decode("utf-8", "replace"), folder, metrics):
+                    yield name, value
 
 
-def metric_of(tag: str, folder: str, metrics: Sequence[str]) -> str | None:
-    """The metric of a tag: itself; else its last part, in a folder of the name before that, as Katib has it.
+def metrics_of(tag: str, folder: str, metrics: Sequence[str]) -> Iterator[str]:
+    """The metrics of a tag: itself; and those whose last part it is, in a folder of the name before, as in Katib.
 
     TensorFlow numbers tags that are there already: ``accuracy_1``.
     """
-    if tag in metrics:
-        return tag
+    bare = tag if tag in metrics else re.sub(r"_\d+\Z", "", tag)
     for metric in metrics:
         place, _, name = metric.rpartition("/")
-        if ("/" + folder).endswith("/" + place if place else "") and re.match(re.escape(name) + r"(_\d+)?\Z", tag):
-            return metric
-    return None
+        here = not place or f"/{folder}".endswith(f"/{place}")
+        if tag == metric or (here and name in (tag, bare)):
+            yield metric
 
 
 def scalar(tensor: int | bytes | None) -> float | None:

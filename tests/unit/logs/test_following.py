@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubetuna.metrics import following
-from kubetuna.metrics.following import EventFiles, FileTail, metric_of, report
+from kubetuna.metrics.following import EventFiles, FileTail, metrics_of, report
 from tests.event_files import block, event, record, simple, tensor, varint, whole
 
 FILE = "events.out.tfevents.1"
@@ -71,7 +71,7 @@ def test_what_is_not_finite_is_no_number_to_the_reader() -> None:
     ],
 )
 def test_a_tag_is_its_metric(tag: str, folder: str, metric: str) -> None:
-    assert metric_of(tag, folder, [metric]) == metric
+    assert list(metrics_of(tag, folder, [metric, "other", "train/other"])) == [metric]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,12 @@ def test_a_tag_is_its_metric(tag: str, folder: str, metric: str) -> None:
     ],
 )
 def test_another_tag_is_not(tag: str, folder: str, metric: str) -> None:
-    assert metric_of(tag, folder, [metric]) is None
+    assert not list(metrics_of(tag, folder, [metric]))
+
+
+def test_a_tag_may_be_several_metrics() -> None:
+    assert list(metrics_of("loss", "train", ["loss", "train/loss", "test/loss"])) == ["loss", "train/loss"]
+    assert list(metrics_of("loss_1", "", ["loss", "loss_1"])) == ["loss_1"]
 
 
 def test_event_files_are_read_on_from_where_reading_stopped(tmp_path: Path) -> None:
