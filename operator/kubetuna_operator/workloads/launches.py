@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kubetuna.experiment.kinds import kind_of
-from kubetuna.experiment.kinds.template_kind import Conclusion
+from kubetuna.experiment.kinds.template_kind import Conclusion, is_primary
 from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts, attempt_name
 from kubetuna.trials.records import bounded
@@ -27,11 +27,11 @@ from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import ANSWER_SECONDS, Api, Refused, Unreachable, collection
 from kubetuna_operator.kube.objects import mapping, mappings
 from kubetuna_operator.kube.work_queue import wait_after
-from kubetuna_operator.pods.status import view
+from kubetuna_operator.pods.status import facts, view
 from kubetuna_operator.workloads.collection import Collection
 from kubetuna_operator.workloads.manifest import accounts, attempt_manifest, primary_labels
 from kubetuna_operator.workloads.members import Members, grouped
-from kubetuna_operator.workloads.ownership import find_pods, uid_of
+from kubetuna_operator.workloads.ownership import find_pods, is_own, uid_of
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Launches:
 
     def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> None:
         self._api, self._pods, self._clock = context.api, context.pods, context.clock
-        self._background = context.deferred
+        self._background, self._lost_after = context.deferred, context.lost_after
         # Refused here and nowhere else: only the operator knows its own.
         self._own_account = context.account[1] if context.account[0] == ref.owner.namespace else None
         self._spec, self._about, self._owner = spec, ref, ref.owner
@@ -122,6 +122,9 @@ class Launches:
             self._try(request, self._api)
 
     def _try(self, request: AttemptRequest, api: Api) -> None:
+        if why := self._why_not_yet(request.key):
+            self._refuse(request, why)
+            return
         failpoint("launching")
         try:
             self._create(request, api)
@@ -134,6 +137,17 @@ class Launches:
             if known is None or not known.why:
                 self._gate.open()
         failpoint("launched")
+
+    def _why_not_yet(self, key: AttemptKey) -> str:
+        """An attempt may end with one of its Pods: the others hold GPUs, and write what the next one reads."""
+        now, wanted = self._clock.now(), primary_labels(self._spec)
+        for pod in self._pods.of(self._owner.uid) if wanted and key.attempt else ():
+            earlier = pod.key.trial == key.trial and pod.key.attempt < key.attempt
+            if not earlier or is_primary(pod.labels, wanted) or not is_own(pod, self._owner, self._kind):
+                continue
+            if facts(pod, now, lost_after=self._lost_after).phase != "ended":
+                return f"Pod {pod.name} of an earlier attempt has not ended yet"
+        return ""
 
     def _create(self, request: AttemptRequest, api: Api) -> None:
         manifest = attempt_manifest(self._spec, self._owner, request)
