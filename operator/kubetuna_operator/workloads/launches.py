@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kubetuna.experiment.kinds import kind_of
-from kubetuna.experiment.kinds.template_kind import Conclusion, is_primary
+from kubetuna.experiment.kinds.template_kind import Conclusion
 from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts, attempt_name
 from kubetuna.trials.records import bounded
@@ -27,13 +27,14 @@ from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import ANSWER_SECONDS, Api, Refused, Unreachable, collection
 from kubetuna_operator.kube.objects import mapping, mappings
 from kubetuna_operator.kube.work_queue import wait_after
-from kubetuna_operator.pods.status import facts, view
+from kubetuna_operator.pods.status import view
 from kubetuna_operator.workloads.collection import Collection
 from kubetuna_operator.workloads.manifest import accounts, attempt_manifest, primary_labels
-from kubetuna_operator.workloads.members import Members, grouped
+from kubetuna_operator.workloads.members import Members, grouped, left_over
 from kubetuna_operator.workloads.ownership import find_pods, is_own, uid_of
 
 log = logging.getLogger(__name__)
+_Object = Mapping[str, Any]
 
 # A launch that is not taken is tried again after this many seconds, then after twice as many.
 RETRY_SECONDS, RETRY_LIMIT = 5.0, 60.0
@@ -140,14 +141,14 @@ class Launches:
 
     def _why_not_yet(self, key: AttemptKey) -> str:
         """An attempt may end with one of its Pods: the others hold GPUs, and write what the next one reads."""
-        now, wanted = self._clock.now(), primary_labels(self._spec)
-        for pod in self._pods.of(self._owner.uid) if wanted and key.attempt else ():
-            earlier = pod.key.trial == key.trial and pod.key.attempt < key.attempt
-            if not earlier or is_primary(pod.labels, wanted) or not is_own(pod, self._owner, self._kind):
-                continue
-            if facts(pod, now, lost_after=self._lost_after).phase != "ended":
-                return f"Pod {pod.name} of an earlier attempt has not ended yet"
-        return ""
+        wanted = primary_labels(self._spec)
+        own = [p for p in self._pods.of(self._owner.uid) if is_own(p, self._owner, self._kind)] if wanted else []
+        left = left_over(own, key, wanted, self._clock.now(), self._lost_after)
+        if left is None:
+            return ""
+        path = f"{self._pod_path}/{left.name}"
+        self._background.later(("pod", left.uid), lambda: self._api.delete(path, uid=left.uid, low_priority=True))
+        return f"Pod {left.name} of an earlier attempt has not ended yet"
 
     def _create(self, request: AttemptRequest, api: Api) -> None:
         manifest = attempt_manifest(self._spec, self._owner, request)
@@ -189,21 +190,19 @@ class Launches:
             self._accept(request, found)
 
     def _make_again(
-        self,
-        request: AttemptRequest,
-        found: Mapping[str, Any] | None,
-        conclusion: Conclusion | None,
-        members: Members,
+        self, request: AttemptRequest, found: _Object | None, conclusion: Conclusion | None, members: Members
     ) -> None:
         """It came to its end, or went, without a Pod that could be read."""
-        kind, end = self._kind.name, None
-        if members.others:
+        kind, end, template = self._kind.name, None, self._spec.template
+        well = conclusion is not None and conclusion.succeeded
+        # Our own mark is on a Pod of each kind that we know: then it was there, and someone took it away.
+        if members.others and (template.success_condition or template.primary_pod_labels):
             labels = ", ".join(f"{name}={value}" for name, value in primary_labels(self._spec).items())
             text = f"none of the {len(members.others)} Pods of its {kind} has the labels {labels} and the index 0"
             end = ExitFacts(reason="StartError", message=text)
-        elif conclusion is not None and conclusion.succeeded:
-            text = f"its {kind} succeeded, and its Pod was gone before it was read"
-            end = ExitFacts(reason="Deleted", message=text)
+        elif members.others or well:
+            way = "succeeded" if well else "ended"
+            end = ExitFacts(reason="Deleted", message=f"its {kind} {way}, and its Pod was gone before it was read")
         if end is not None:
             now, maker = self._clock.now(), uid_of(found) if found is not None else None
             self._open[request.key] = _Awaited(request, now, now, why=end.message, end=end, maker=maker)

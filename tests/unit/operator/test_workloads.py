@@ -13,6 +13,7 @@ import pytest
 
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey
+from kubetuna_operator import LABEL_PRIMARY
 from kubetuna_operator.backend import ClusterBackend
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import collection
@@ -310,6 +311,23 @@ def test_what_succeeded_before_its_pod_was_seen_is_run_again_as_what_was_deleted
     assert "succeeded, and its Pod was gone before it was read" in facts.exit.message
     works.place.delete(KEY)
     works.cluster.until(lambda: not works.cluster.server.objects.of(resource))
+
+
+@pytest.mark.parametrize("name", ["a JobSet", "a PyTorchJob"])
+def test_a_leader_that_someone_deletes_before_it_starts_says_nothing_of_the_template(make: Any, name: str) -> None:
+    works = make(name)
+    works.cluster.until(lambda: works.kubelet.pods())
+    leader = next(p for p in works.kubelet.pods() if p["metadata"]["labels"].get(LABEL_PRIMARY))
+    works.cluster.workloads.asleep = True
+    works.kubelet.lose(leader["metadata"]["name"])
+    resource = JOBSETS if name == "a JobSet" else PYTORCH_JOBS
+    (made,) = works.cluster.server.objects.of(resource)
+    bad = {"conditions": [{"type": "Failed", "status": "True"}]}
+    works.cluster.server.change(made, lambda o: o.update(status=bad), resource)
+    place = works.take_over()
+    place.launch(order())
+    facts = next(f for f in look(place) if f.key == KEY)
+    assert facts.exit is not None and facts.exit.reason == "Deleted", facts
 
 
 def test_an_object_that_fails_again_and_again_without_a_pod_ends_the_attempt(make: Any) -> None:
