@@ -171,7 +171,11 @@ class OpenExperiment:
         return not behind
 
     def abandon(self) -> None:
-        """Tell its open trials: it is being deleted, and what has become of their Pods will never be known."""
+        """Tell its open trials: it is being deleted, and what has become of their Pods will never be known.
+
+        Raises:
+            StoreError: that is not stored.
+        """
         self._reconciler.abandon(Classified(Outcome.DELETED, "the Experiment was deleted"))
 
     def close(self) -> None:
