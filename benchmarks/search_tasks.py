@@ -170,3 +170,6 @@ FUNCTIONS = (
         _branches,
     ),
 )
+
+# Which samplers of finite spaces need; 256 points.
+GRIDDED = Function("branin, on a grid", (_int("x", -5, 10), _int("y", 0, 15)), _branin)
