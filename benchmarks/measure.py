@@ -57,7 +57,12 @@ def medians(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[
 
 
 def geometric_mean(groups: Sequence[Sequence[float]]) -> tuple[float, float, float]:
-    """Of logarithms, each group as heavy as another, with the ends of a 95 % bootstrap interval."""
+    """Of logarithms, each group as heavy as another, with the ends of a 95 % bootstrap interval.
+
+    Of a single value in a group the spread is unknown, so the interval has no ends.
+    """
+    if min(map(len, groups)) < 2:
+        return float(np.exp(np.mean([np.mean(g) for g in groups]))), 0.0, float("inf")
     draw = np.random.default_rng(0)
     drawn = [np.array(g)[draw.integers(len(g), size=(RESAMPLES, len(g)))].mean(axis=1) for g in groups]
     low, high = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975))

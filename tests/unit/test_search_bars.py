@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from benchmarks.contenders import DEFAULT, KATIB, RANDOM
+from benchmarks.measure import geometric_mean
 from benchmarks.search import judgement
 
 
@@ -24,3 +25,12 @@ def test_a_bar_is_met_or_missed_and_by_how_much(
     contender: str, budget: int, interval: tuple[float, float, float], said: str
 ) -> None:
     assert judgement(contender, budget, *interval) == said
+
+
+def test_one_pair_has_no_interval() -> None:
+    assert geometric_mean([[0.0], [0.0, 0.0]]) == (1.0, 0.0, float("inf"))
+
+
+def test_the_interval_of_several_pairs_lies_around_their_mean() -> None:
+    mean, low, high = geometric_mean([[-1.0, 0.0, 1.0]])
+    assert 0 < low < mean < high < float("inf")
