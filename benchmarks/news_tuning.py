@@ -61,7 +61,7 @@ def searched(trials: int = 0) -> Params:
 def random_points(count: int) -> list[Params]:
     """Of the example's whole space."""
     proposer, study = Proposer(parse_file_text(EXAMPLE.read_text(), sets=RANDOM), 1), optuna.create_study()
-    found = []
+    found: list[Params] = []
     for number in range(count):
         study.ask()
         found.append(dict(proposer.propose(study, study.trials[-1], number)))
