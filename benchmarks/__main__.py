@@ -19,7 +19,7 @@ from benchmarks.measure import Row, say
 # Each is a module with ``rows(quick) -> list[Row]``.
 NAMES = (
     *("store", "control", "turns", "logs", "market", "news", "pruning", "pruners", "results", "concurrency"),
-    "search",
+    *("search", "samplers"),
 )
 # These need a cluster, a GPU or others' data, so they run only when they are named.
 ON_REQUEST = ("cluster", "gpu", "choosing")

@@ -42,7 +42,7 @@ def rows(quick: bool) -> list[Row]:
     note = f"{trials} random points, {size:,} rows, signal {WEAK:g}, {updates} updates, {ORDERS} orders"
     last = [curve[-1] for curve in curves]
     agree = [float(spearmanr([c[step] for c in curves], last).statistic) for step in range(REPORTS - 1)]
-    found = [_replayed(spec, curves, seed) for seed in range(ORDERS)]
+    found = [replayed(spec, curves, seed) for seed in range(ORDERS)]
     return [
         *(Row(f"pruning: report {n} ranks as the last", value, "ρ", note=note) for n, value in enumerate(agree, 1)),
         Row(
@@ -69,7 +69,7 @@ def _curves(trials: int, size: int, updates: int) -> list[list[float]]:
     return found
 
 
-def _replayed(spec: Experiment, curves: Sequence[Sequence[float]], seed: int) -> tuple[float, float]:
+def replayed(spec: Experiment, curves: Sequence[Sequence[float]], seed: int) -> tuple[float, float]:
     """Shares of the steps saved and of the best trials stopped, with the curves in another order."""
     drawn = random.Random(seed).sample(range(len(curves)), min(20, len(curves)))
     best = sorted(drawn, key=lambda i: -curves[i][-1])[:TOP]

@@ -1,56 +1,43 @@
-"""What a search finds in so many trials, against random points, Optuna's default and Optuna's Gaussian process.
+"""What a search finds in so many trials, against what others search with where nobody chose.
 
 Pairs: the same task and seed, four trials at a time, the one that began first ending first. Judged is the true
-value of the trial with the best seen value. Beside it the processor time of one proposal, without which a better
-one is no gain.
+excess of the trial with the best seen value; on tables of trainings that is its rank. Beside it the processor time
+of one proposal, without which a better one is no gain.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import optuna
 import torch
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import RandomSampler
 
-from benchmarks.measure import Row, say
-from benchmarks.search_tasks import TASKS, Task
-from kubetuna.experiment.model import Experiment
-from kubetuna.parsing.parse import parse_file_text
+from benchmarks import contenders, tables
+from benchmarks.contenders import AT_A_TIME, DEFAULT, KATIB, OURS, RANDOM, SLOW, Ask, asker, spec_of
+from benchmarks.measure import Row, geometric_mean, say
+from benchmarks.search_picture import Curves, draw
+from benchmarks.search_tasks import FUNCTIONS, Function, Task
 from kubetuna.search.gaussian import process
 from kubetuna.search.gaussian.threads import one_thread
-from kubetuna.search.optuna_internals import suggest
 from kubetuna.search.samplers import Proposer
-from kubetuna.search.space import distribution, exists, identity, ordered, restored
+from kubetuna.search.space import distribution
 
-AT_A_TIME = 4
-BUDGETS = (20, 50, 100)
+BUDGETS = (20, 40, 50, 100)
 SEEDS, QUICK_SEEDS = 20, 1
-RESAMPLES = 2000
+SLOW_TRIALS, SLOW_SEEDS = 20, 10
+# Of each kind of table, spread over its tables.
+SEARCHES = 48
 # Of what a random point is worth: what is nearer to the best than this counts as found.
 FOUND = 1e-4
-OURS, DEFAULT = "kubetuna auto", "Optuna's TPE"
-# Optuna's process takes some seconds a trial, so it gets fewer trials and seeds.
-SLOW, SLOW_TRIALS, SLOW_SEEDS = "Optuna's GPSampler", 20, 10
-
-OTHERS: dict[str, Callable[[int], BaseSampler]] = {
-    "random": lambda seed: RandomSampler(seed=seed),
-    DEFAULT: lambda seed: TPESampler(seed=seed),
-    SLOW: lambda seed: GPSampler(seed=seed),
-}
-CONTENDERS = (OURS, *OTHERS)
-
-
-Ask = tuple[dict[str, Any], Callable[[float], object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +45,71 @@ class Race:
     """One contender on one task with one seed."""
 
     contender: str
-    task: int
+    task: str
     seed: int
     trials: int
+    at_a_time: int = AT_A_TIME
+
+
+Found = Mapping[Race, Sequence[float]]
+_FUNCTIONS = {task.name: task for task in FUNCTIONS}
+GROUPS = {
+    "functions": tuple(_FUNCTIONS),
+    "tables, low noise": tuple(tables.TABLES["low"]),
+    "tables, high noise": tuple(tables.TABLES["high"]),
+}
+
+
+class Bar(NamedTuple):
+    """How many times better than a contender ours is to be."""
+
+    times: float
+    surely: bool = False
+
+
+# After so many trials; anywhere else it must not be shown to be worse than Optuna's default.
+BARS = {(DEFAULT, 20): Bar(1.5, surely=True), (KATIB, 40): Bar(3), (RANDOM, 100): Bar(10)}
 
 
 def rows(quick: bool) -> list[Row]:
-    """Every figure."""
+    """Every figure; a picture where there are tables."""
     races = _races(quick)
     with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
         found = {}
         for race, excess in zip(races, pool.map(run_race, races), strict=True):
             found[race] = excess
             if race.seed == 0:
-                say(f"  {TASKS[race.task].name}: {race.contender}")
-    budgets = BUDGETS[:1] if quick else BUDGETS
-    ratios = [row for budget in budgets for name in CONTENDERS for row in _ratios(found, name, budget)]
-    return [*_costs(1 if quick else 7), *ratios]
+                say(f"  {race.task}: {race.contender}")
+    if tables.installed() and not quick:
+        draw(curves(found))
+    return [*_costs(1 if quick else 7), *ratios(found)]
 
 
 def _races(quick: bool) -> list[Race]:
-    most = BUDGETS[0] if quick else BUDGETS[-1]
-    made = []
-    for task in range(len(TASKS)):
-        for name in CONTENDERS:
-            slow = name == SLOW
-            seeds = QUICK_SEEDS if quick else SLOW_SEEDS if slow else SEEDS
-            made += [Race(name, task, seed, min(most, SLOW_TRIALS) if slow else most) for seed in range(seeds)]
-    return made
+    names, groups = contenders.contenders(), tuple(GROUPS) if tables.installed() else ("functions",)
+    if KATIB not in names:
+        say(f"  {contenders.MISSING}")
+    if len(groups) == 1:
+        say(f"  {tables.MISSING}")
+    return [race for group in groups for name in names for race in races_of(group, name, quick)]
+
+
+def races_of(group: str, contender: str, quick: bool) -> list[Race]:
+    """One contender's races on the tasks of a group."""
+    tasks = GROUPS[group]
+    seeds = SEEDS if group == "functions" else SEARCHES // len(tasks)
+    if quick:
+        seeds, tasks = QUICK_SEEDS, tasks if group == "functions" else tasks[:1]
+    if contender == SLOW:
+        seeds = min(seeds, SLOW_SEEDS)
+    trials = BUDGETS[0] if quick or contender == SLOW else BUDGETS[-1]
+    able = [t for t in tasks if t not in _FUNCTIONS or contenders.can_search(contender, _FUNCTIONS[t])]
+    return [Race(contender, task, seed, trials) for seed in range(seeds) for task in able]
+
+
+def task_of(name: str) -> Task:
+    """A function or a table by its name."""
+    return _FUNCTIONS[name] if name in _FUNCTIONS else tables.table(name)
 
 
 def run_race(race: Race) -> list[float]:
@@ -93,14 +117,13 @@ def run_race(race: Race) -> list[float]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    task = TASKS[race.task]
-    noise = np.random.default_rng((race.seed, race.task))
+    task, noise = task_of(race.task), np.random.default_rng((race.seed, *race.task.encode()))
     with one_thread():
-        asked = _asker(race, task)
+        asked = asker(race.contender, task, race.seed, race.at_a_time)
         open_, best, excess = list[Ask](), float(np.inf), list[float]()
         for _ in range(race.trials):
             open_.append(asked())
-            if len(open_) == AT_A_TIME:
+            if len(open_) == race.at_a_time:
                 best, excess = _end(task, open_.pop(0), noise, best, excess)
         while open_:
             best, excess = _end(task, open_.pop(0), noise, best, excess)
@@ -111,104 +134,89 @@ def _end(
     task: Task, asked: Ask, noise: np.random.Generator, best: float, excess: list[float]
 ) -> tuple[float, list[float]]:
     params, tell = asked
-    true = task.excess(params)
-    seen = true + task.noise * float(noise.normal())
+    seen = task.seen(params, noise)
     tell(seen)
-    return (seen, [*excess, true]) if seen < best else (best, [*excess, excess[-1]])
+    return (seen, [*excess, task.excess(params)]) if seen < best else (best, [*excess, excess[-1]])
 
 
-def _asker(race: Race, task: Task) -> Callable[[], Ask]:
-    spec = _spec(task, "auto")
-    if race.contender in OTHERS:
-        return _theirs(spec, OTHERS[race.contender](race.seed))
-    return _ours(spec, race.seed)
-
-
-def _spec(task: Task, algorithm: str) -> Experiment:
-    container = {"name": "trial", "image": "none", "command": ["true"]}
-    document = {
-        "apiVersion": "kubetuna.dev/v1alpha1",
-        "kind": "Experiment",
-        "metadata": {"name": "search"},
-        "spec": {
-            "objective": {"type": "minimize", "objectiveMetricName": "loss"},
-            "algorithm": {"algorithmName": algorithm},
-            "parameters": list(task.parameters),
-            "maxTrialCount": BUDGETS[-1],
-            "trialTemplate": {
-                "trialSpec": {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [container]}}
-            },
-        },
+def curves(found: Found) -> Curves:
+    """How the rank on each kind of table falls with the trials, for each contender: mean and interval."""
+    return {
+        group: {name: _curve(found, tasks, name) for name in contenders.contenders()}
+        for group, tasks in GROUPS.items()
+        if group != "functions"
     }
-    return parse_file_text(json.dumps(document))
 
 
-def _ours(spec: Experiment, seed: int) -> Callable[[], Ask]:
-    study, proposer, tried = optuna.create_study(), Proposer(spec, seed), set[str]()
-    space = {p.name: distribution(p) for p in spec.parameters}
-
-    def ask() -> Ask:
-        number = study.ask().number
-        frozen = study.get_trials(deepcopy=False)[number]
-        params = proposer.propose(study, frozen, number, tried)
-        tried.add(identity(spec.parameters, params))
-        trial = optuna.Trial(study, number)
-        study.sampler = optuna.samplers.PartialFixedSampler(params, RandomSampler())
-        for name, value in params.items():
-            assert suggest(trial, name, space[name]) == value
-        return params, lambda value: study.tell(number, value)
-
-    return ask
+def _curve(found: Found, tasks: Sequence[str], name: str) -> list[tuple[float, float, float]]:
+    by_task = [[e for r, e in found.items() if (r.contender, r.task) == (name, task)] for task in tasks]
+    runs = [np.log(excess) for excess in by_task if excess]
+    return [geometric_mean([e[:, i].tolist() for e in runs]) for i in range(runs[0].shape[1])] if runs else []
 
 
-def _theirs(spec: Experiment, sampler: BaseSampler) -> Callable[[], Ask]:
-    study, parameters = optuna.create_study(sampler=sampler), ordered(spec)
-
-    def ask() -> Ask:
-        trial, params = study.ask(), dict[str, Any]()
-        for parameter in parameters:
-            if exists(parameter, params):
-                params[parameter.name] = restored(suggest(trial, parameter.name, distribution(parameter)))
-        return params, lambda value: study.tell(trial, value)
-
-    return ask
-
-
-def _ratios(found: dict[Race, list[float]], name: str, budget: int) -> list[Row]:
-    """Excess over that of Optuna's default, geometric means of pairs, with intervals; in all and by task."""
-    by_task = [_logs(found, name, task, budget) for task in range(len(TASKS))]
-    if name == DEFAULT or not any(len(logs) for logs in by_task):
-        return []
-    title = f"{name} over {DEFAULT} after {budget} trials"
-    made = [_row(title, by_task)]
-    return [*made, *(_row(f"… {TASKS[i].name}", [logs]) for i, logs in enumerate(by_task))]
-
-
-def _row(title: str, groups: Sequence[Sequence[float]]) -> Row:
-    mean = float(np.exp(np.mean([np.mean(g) for g in groups])))
-    draw = np.random.default_rng(0)
-    drawn = [np.array(g)[draw.integers(len(g), size=(RESAMPLES, len(g)))].mean(axis=1) for g in groups]
-    low, high = np.exp(np.quantile(np.mean(drawn, axis=0), (0.025, 0.975)))
-    pairs = sum(map(len, groups))
-    won = sum(x < 0 for g in groups for x in g)
-    note = f"95 % of resamples between {low:.2f} and {high:.2f}; {pairs} pairs, better in {won}"
-    return Row(title, mean, "x", note=note)
-
-
-def _logs(found: dict[Race, list[float]], name: str, task: int, budget: int) -> list[float]:
-    """Logarithms of the ratios of one task, a pair each."""
-    theirs = {r.seed: e for r, e in found.items() if (r.contender, r.task) == (DEFAULT, task)}
-    floor = FOUND * _random_worth(TASKS[task])
+def ratios(found: Found) -> list[Row]:
+    """Ours over each other, after each budget: over all tasks of a group, then by task."""
     return [
-        float(np.log(max(excess[budget - 1], floor) / max(theirs[race.seed][budget - 1], floor)))
-        for race, excess in found.items()
-        if (race.contender, race.task) == (name, task) and race.trials >= budget
+        row
+        for group, tasks in GROUPS.items()
+        for name in contenders.contenders()
+        if name != OURS
+        for budget in BUDGETS
+        for row in _ratios(found, group, tasks, name, budget)
     ]
 
 
-def _random_worth(task: Task) -> float:
-    ask = _theirs(_spec(task, "random"), RandomSampler(seed=0))
-    return statistics.median(task.excess(ask()[0]) for _ in range(200))
+def _ratios(found: Found, group: str, tasks: Sequence[str], name: str, budget: int) -> list[Row]:
+    by_task = {task: logs for task in tasks if (logs := _logs(found, name, task, budget))}
+    if not by_task:
+        return []
+    title = f"{OURS} over {name} after {budget} trials, {group}"
+    made = [_row(title, list(by_task.values()), name, budget)]
+    each = by_task.items() if group == "functions" else ()
+    return [*made, *(_row(f"… {task}", [logs]) for task, logs in each)]
+
+
+def _row(title: str, groups: Sequence[Sequence[float]], name: str = "", budget: int = 0) -> Row:
+    """A geometric mean of pairs with its interval, and the bar where there is one."""
+    mean, low, high = geometric_mean(groups)
+    pairs = sum(map(len, groups))
+    won = sum(x < 0 for g in groups for x in g)
+    note = f"95 % of resamples between {low:.2f} and {high:.2f}; {pairs} pairs, better in {won}"
+    judged = judgement(name, budget, mean, low, high)
+    return Row(title, mean, "x", note=f"{note}; {judged}" if judged else note)
+
+
+def judgement(name: str, budget: int, mean: float, low: float, high: float) -> str:
+    """Whether a bar is met, and by how much it is missed."""
+    bar = BARS.get((name, budget))
+    if bar is None and name != DEFAULT:
+        return ""
+    if bar is None:
+        return "bar: not worse beyond noise: " + ("met" if low <= 1 else f"missed, at least {low:.2f}x as far away")
+    text = f"bar: {bar.times:g}x better"
+    if mean > 1 / bar.times:
+        return f"{text}: missed, {1 / mean:.2f}x"
+    return f"{text}: missed, the interval holds 1" if bar.surely and high >= 1 else f"{text}: met, {1 / mean:.2f}x"
+
+
+def _logs(found: Found, name: str, task: str, budget: int) -> list[float]:
+    """Logarithms of the ratios of one task, a pair each."""
+    mine = {r.seed: e for r, e in found.items() if (r.contender, r.task) == (OURS, task)}
+    pairs = [
+        (mine[race.seed][budget - 1], excess[budget - 1])
+        for race, excess in found.items()
+        if (race.contender, race.task) == (name, task) and min(len(excess), len(mine[race.seed])) >= budget
+    ]
+    floor = floor_of(task_of(task)) if pairs else 0.0
+    return [float(np.log(max(a, floor) / max(b, floor))) for a, b in pairs]
+
+
+def floor_of(task: Task) -> float:
+    """What counts as the best; a rank is never nothing."""
+    if isinstance(task, tables.Table):
+        return 0.0
+    ask = contenders.theirs(spec_of(task, "random"), RandomSampler(seed=0))
+    return FOUND * statistics.median(task.excess(ask()[0]) for _ in range(200))
 
 
 def _costs(rounds: int) -> list[Row]:
@@ -224,12 +232,12 @@ def _costs(rounds: int) -> list[Row]:
 
 
 def _cost(trials: int, seed: int) -> float:
-    training = next(task for task in TASKS if task.name == "training")
+    training = _FUNCTIONS["training"]
     more = tuple({**one, "name": f"{one['name']}2"} for one in training.parameters[:5])
-    task = Task("cost", (*training.parameters, *more), training.excess)
-    ask = _theirs(_spec(task, "random"), RandomSampler(seed=seed))
+    task = Function("cost", (*training.parameters, *more), training.excess)
+    ask = contenders.theirs(spec_of(task, "random"), RandomSampler(seed=seed))
     study = optuna.create_study()
-    spec = _spec(task, "gp")
+    spec = spec_of(task, "gp")
     space = {p.name: distribution(p) for p in spec.parameters}
     for _ in range(trials):
         params, _tell = ask()

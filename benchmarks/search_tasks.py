@@ -10,21 +10,35 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 Params = Mapping[str, Any]
 
 
+class Task(Protocol):
+    """A space, what a point costs beyond the best, and what a trial sees of it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def parameters(self) -> tuple[dict[str, Any], ...]: ...
+    def excess(self, params: Params, /) -> float: ...
+    def seen(self, params: Params, draw: np.random.Generator) -> float: ...
+
+
 @dataclass(frozen=True, slots=True)
-class Task:
-    """A space, what a point costs beyond the best, and the standard deviation of what is seen of it."""
+class Function:
+    """A task whose values have normal noise of this deviation."""
 
     name: str
     parameters: tuple[dict[str, Any], ...]
     excess: Callable[[Params], float]
     noise: float = 0.0
+
+    def seen(self, params: Params, draw: np.random.Generator) -> float:
+        return self.excess(params) + self.noise * float(draw.normal())
 
 
 def _double(name: str, low: float, high: float, log: bool = False, **more: Any) -> dict[str, Any]:
@@ -130,19 +144,19 @@ _TRAINING = (
     _choice("clip", True, False),
 )
 
-TASKS = (
-    Task("branin", (_double("x", -5, 10), _double("y", 0, 15)), _branin),
-    Task("hartmann6", tuple(_double(f"x{i}", 0, 1) for i in range(6)), _hartmann),
-    Task("rosenbrock4", tuple(_double(f"x{i}", -2, 2) for i in range(4)), _rosenbrock),
-    Task(
+FUNCTIONS = (
+    Function("branin", (_double("x", -5, 10), _double("y", 0, 15)), _branin),
+    Function("hartmann6", tuple(_double(f"x{i}", 0, 1) for i in range(6)), _hartmann),
+    Function("rosenbrock4", tuple(_double(f"x{i}", -2, 2) for i in range(4)), _rosenbrock),
+    Function(
         "mixed-integer",
         (*(_double(f"x{i}", -5, 5) for i in range(3)), *(_int(f"n{i}", -10, 10) for i in range(3))),
         _ellipsoid,
     ),
-    Task("training", _TRAINING, _training),
+    Function("training", _TRAINING, _training),
     # As far apart as two good configurations are.
-    Task("training, noisy", _TRAINING, _training, noise=0.05),
-    Task(
+    Function("training, noisy", _TRAINING, _training, noise=0.05),
+    Function(
         "conditional",
         (
             _choice("method", "linear", "trees", "network"),
@@ -156,3 +170,6 @@ TASKS = (
         _branches,
     ),
 )
+
+# Which samplers of finite spaces need; 256 points.
+GRIDDED = Function("branin, on a grid", (_int("x", -5, 10), _int("y", 0, 15)), _branin)

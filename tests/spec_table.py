@@ -55,6 +55,15 @@ class Edit:
     before: Mapping[str, Any] = field(default_factory=dict)
 
 
+COLLECTOR = "spec.metricsCollectorSpec"
+METRICS_PATH = f"{COLLECTOR}.source.fileSystemPath.path"
+FILTER = {"filter": {"metricsFormat": ["([a-z]+)=([0-9.]+)"]}}
+
+
+def _collector(collector: str, **place: str) -> dict[str, Any]:
+    return {COLLECTOR: {"collector": {"kind": collector}, "source": {"fileSystemPath": place} if place else {}}}
+
+
 def document(edits: Mapping[str, Any], name: str = "small") -> dict[str, Any]:
     """A small good Experiment with some fields changed, or left out where the value is ABSENT."""
     found: dict[str, Any] = json.loads(experiment("pass", name))
@@ -165,6 +174,10 @@ GOOD: dict[str, Mapping[str, Any]] = {
         f"{TEMPLATE}.trialParameters": [{"name": "rate", "reference": "x", "description": "the rate"}],
         f"{TRIAL}.spec.containers[0].args": ["--rate=${trialParameters.rate}"],
     },
+    "a metrics file": {COLLECTOR: {"collector": {"kind": "File"}, "source": FILTER}},
+    "a metrics file of JSON": _collector("File", path="/katib/mnist.log", kind="File", format="JSON"),
+    "event files": _collector("TensorFlowEvent", path="/train/", kind="Directory"),
+    "event files at the usual place": {COLLECTOR: {"collector": {"kind": "TensorFlowEvent"}}},
     "points to try first": {"spec.warmStart": {"points": [{"x": 0.5}]}},
     "a volume for checkpoints": {"spec.checkpoint": {"volume": {"emptyDir": {}}, "mountPath": "/keep"}},
     "Katib's leftovers": {
@@ -368,12 +381,42 @@ BAD: dict[str, Bad] = {
         "spec.algorithm.algorithmSettings",
     ),
     "an unknown pruner": Bad(_settings("median2", "earlyStopping"), "spec.earlyStopping.algorithmName"),
-    "a collector other than the log": Bad(
-        {"spec.metricsCollectorSpec": {"collector": {"kind": "File"}}}, "spec.metricsCollectorSpec.collector.kind"
+    **{
+        f"a collector of kind {kind}": Bad(_collector(kind), f"{COLLECTOR}.collector.kind")
+        for kind in ("Custom", "PrometheusMetric", "Push", "file")
+    },
+    "a file to read metrics from, of a log": Bad(
+        {COLLECTOR: {"source": {"fileSystemPath": {"path": "/a/b"}}}},
+        f"{COLLECTOR}.source.fileSystemPath",
+        server=False,
     ),
-    "a file to read metrics from": Bad(
-        {"spec.metricsCollectorSpec": {"source": {"fileSystemPath": {"path": "/a"}}}},
-        "spec.metricsCollectorSpec.source.fileSystemPath",
+    "a metrics file by a relative path": Bad(_collector("File", path="logs/a"), METRICS_PATH),
+    "a metrics file by a path with a colon": Bad(_collector("File", path="/logs:/a"), METRICS_PATH),
+    "a metrics file at the root": Bad(_collector("File", path="/metrics"), METRICS_PATH, server=False),
+    "a metrics file that is a folder": Bad(_collector("File", path="/metrics/"), METRICS_PATH, server=False),
+    "a metrics file by a way back": Bad(_collector("File", path="/logs/../a"), METRICS_PATH, server=False),
+    "a metrics file without a path": Bad(_collector("File", path=""), METRICS_PATH),
+    "a metrics file of an unknown format": Bad(
+        _collector("File", format="XML"), f"{COLLECTOR}.source.fileSystemPath.format"
+    ),
+    "a metrics file that is a directory": Bad(
+        _collector("File", kind="Directory"), f"{COLLECTOR}.source.fileSystemPath.kind", server=False
+    ),
+    "event files that are a file": Bad(
+        _collector("TensorFlowEvent", kind="File"), f"{COLLECTOR}.source.fileSystemPath.kind", server=False
+    ),
+    "event files with a format": Bad(
+        _collector("TensorFlowEvent", format="TEXT"), f"{COLLECTOR}.source.fileSystemPath.format", server=False
+    ),
+    "a filter of JSON": Bad(
+        {COLLECTOR: {"collector": {"kind": "File"}, "source": {**FILTER, "fileSystemPath": {"format": "JSON"}}}},
+        f"{COLLECTOR}.source.filter",
+        server=False,
+    ),
+    "a filter of event files": Bad(
+        {COLLECTOR: {"collector": {"kind": "TensorFlowEvent"}, "source": FILTER}},
+        f"{COLLECTOR}.source.filter",
+        server=False,
     ),
     "too long a description": Bad({f"{X}.description": "x" * 1025}, f"{X}.description"),
     "too long a condition": Bad({f"{X}.when": "x > " + "1" * 1024}, f"{X}.when"),

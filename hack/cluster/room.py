@@ -90,7 +90,7 @@ def _made_places(layout: Layout) -> Iterator[set[str]]:
 
 def remove_places(layout: Layout) -> int:
     """Remove the mount points that were made for rooms and that nobody uses; return how many."""
-    removed = set()
+    removed: set[str] = set()
     with _made_places(layout) as made:
         used = _mount_points()
         for place in sorted(made, key=len, reverse=True):
@@ -114,7 +114,7 @@ def _remove_empty(folder: Path) -> bool:
 
 def _mount_points() -> set[str]:
     """Where something is mounted, in any mount namespace of the machine."""
-    found = set()
+    found: set[str] = set()
     for file in Path("/proc").glob("[0-9]*/mountinfo"):
         try:
             found.update(line.split()[4] for line in file.read_text().splitlines())

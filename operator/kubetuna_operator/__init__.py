@@ -17,3 +17,5 @@ ANNOTATION_EXPERIMENT = "kubetuna.dev/experiment-uid"
 # Before the ID of what a person asks of a trial.
 ANNOTATION_REQUEST = "request.kubetuna.dev/"
 ANNOTATION_TIMEOUT = "kubetuna.dev/trial-timeout-seconds"
+# Of a trial that writes its metrics into files: the container whose log is read in place of the trial's.
+METRICS_CONTAINER = "kubetuna-metrics"

@@ -101,7 +101,7 @@ def run(settings: Settings, stopped: threading.Event) -> int:
         context.deferred.start()
         context.store.watch()
         if settings.katib:
-            KatibController(context, settings.namespaces).run(stopped)
+            KatibController(context, controller.watches).run(stopped)
         controller.run(stopped)
     finally:
         server.shutdown()

@@ -46,7 +46,8 @@ class Deletion:
 
     def collect(self) -> bool:
         """Delete what has lost its owners or its namespace. Whether there was anything."""
-        orphans = [(r, o) for r, o in self._objects.all() if self._is_orphan(o) or self._is_homeless(o)]
+        ending = {space["metadata"]["name"] for space in self._ending()}
+        orphans = [(r, o) for r, o in self._objects.all() if key_of(o)[0] in ending or self._is_orphan(o)]
         began = [r for r, o in orphans if not o["metadata"].get("deletionTimestamp") and not self._gone(r, o)]
         return bool(began) | self._end_namespaces()
 
@@ -69,13 +70,12 @@ class Deletion:
         found = self._objects.get(resource, (namespace if resource.namespaced else "", owner["name"]))
         return found is not None and found["metadata"]["uid"] == owner["uid"]
 
-    def _is_homeless(self, obj: Object) -> bool:
-        space = self._objects.get(NAMESPACES, ("", obj["metadata"].get("namespace", "")))
-        return space is not None and "deletionTimestamp" in space["metadata"]
+    def _ending(self) -> list[Object]:
+        return [o for o in self._objects.of(NAMESPACES) if o["metadata"].get("deletionTimestamp")]
 
     def _end_namespaces(self) -> bool:
-        ending = [o for o in self._objects.of(NAMESPACES) if o["metadata"].get("deletionTimestamp")]
-        used = {key_of(obj)[0] for _, obj in self._objects.all()}
+        ending = self._ending()
+        used = {key_of(obj)[0] for _, obj in self._objects.all()} if ending else set()
         empty = [o for o in ending if o["metadata"]["name"] not in used]
         for space in empty:
             self._writes.remove(NAMESPACES, space)

@@ -7,7 +7,7 @@ it leaves with 143 unless it was told to ``heed`` it otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ class Kubelet:
         # When a Pod got SIGTERM, by UID.
         self._terminated: dict[str, float] = {}
 
-    def pods(self) -> list[Object]:
+    def pods(self) -> Sequence[Object]:
         """All Pods of the namespace."""
         return self._server.objects.of(PODS, self._namespace)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import uuid
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -37,6 +37,8 @@ class Objects:
     def __init__(self, clock: Clock, draw: random.Random) -> None:
         self._clock, self._draw = clock, draw
         self._all: dict[Resource, dict[Key, Object]] = {}
+        # What ``of`` said since anything changed.
+        self._listed: dict[tuple[Resource, str | None], list[Object]] = {}
         self._history: list[Change] = []
         self._listeners: list[Callable[[Change], None]] = []
         self.revision = self.compacted = 1
@@ -49,10 +51,14 @@ class Objects:
         """One object."""
         return self._all.get(resource, {}).get(key)
 
-    def of(self, resource: Resource, namespace: str | None = None) -> list[Object]:
+    def of(self, resource: Resource, namespace: str | None = None) -> Sequence[Object]:
         """All of a kind, in a namespace or everywhere, in the order of their keys."""
-        found = self._all.get(resource, {})
-        return [found[key] for key in sorted(found) if namespace in (None, key[0])]
+        # Whoever changes something meanwhile leaves this dict to what is said of the time before.
+        known, of = self._listed, (resource, namespace)
+        if of not in known:
+            found = self._all.get(resource, {})
+            known[of] = [found[key] for key in sorted(found) if namespace in (None, key[0])]
+        return known[of]
 
     def all(self) -> Iterator[tuple[Resource, Object]]:
         """Everything."""
@@ -81,6 +87,7 @@ class Objects:
         return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.revision)}}
 
     def _record(self, change: Change) -> None:
+        self._listed = {}
         self._history.append(change)
         for listener in self._listeners:
             listener(change)

@@ -44,7 +44,7 @@ class Pool:
         except OSError as error:
             raise urllib3.exceptions.ProtocolError("Connection aborted.", error) from error
         if isinstance(answer.body, bytes):
-            return _whole(answer, answer.body, method)
+            return cast(urllib3.HTTPResponse, _Whole(answer, answer.body))
         silence = timeout.read_timeout if timeout is not None else None
         socket = cast(Any, _Socket(self._wire(answer, answer.body, float(silence or 60.0)), answer.body))
         raw = http.client.HTTPResponse(socket, method=method)
@@ -73,9 +73,20 @@ class Pool:
         yield b"0\r\n\r\n"
 
 
-def _whole(answer: Response, body: bytes, method: str) -> urllib3.HTTPResponse:
-    head = {"Content-Type": answer.content_type, "Content-Length": str(len(body)), **answer.headers}
-    return urllib3.HTTPResponse(io.BytesIO(body), head, answer.status, preload_content=False, request_method=method)
+class _Whole:
+    """An answer that came whole: what the client and the transport ask of urllib3's, which takes long to make."""
+
+    def __init__(self, answer: Response, body: bytes) -> None:
+        self.status, self.data, self.reason = answer.status, body, None
+        self.headers: Mapping[str, str] = {"Content-Type": answer.content_type, **answer.headers}
+
+    def stream(self, _most: int, decode_content: bool = True) -> Iterator[bytes]:
+        """All of it in one piece."""
+        assert decode_content
+        yield from filter(None, [self.data])
+
+    def close(self) -> None:
+        """It has been read."""
 
 
 class _Socket:

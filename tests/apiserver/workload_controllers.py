@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.apiserver.failures import Failure
 from tests.apiserver.job_controller import make_pod, owns, reference
 from tests.apiserver.resources import (
     JOBS,
@@ -89,18 +90,22 @@ class WorkloadControllers:
             return self._end(jobset, JOBSETS, "Failed")
         if len(ends) == len(wanted):
             return self._end(jobset, JOBSETS, "Completed")
-        for job, one, index in missing:
-            self._make_job(jobset, job, one, index)
-        return bool(missing)
+        made = [self._make_job(jobset, job, one, index) for job, one, index in missing]
+        return any(made)
 
-    def _make_job(self, jobset: Object, name: str, one: Object, index: int) -> None:
+    def _make_job(self, jobset: Object, name: str, one: Object, index: int) -> bool:
+        """Make it; whether the server took it."""
         spec = {"completionMode": "Indexed", **one["template"]["spec"]}
         template = spec["template"]
         given = template.get("metadata") or {}
         own = {"jobset.sigs.k8s.io/replicatedjob-name": one["name"], "jobset.sigs.k8s.io/job-index": str(index)}
         spec["template"] = {**template, "metadata": {**given, "labels": {**(given.get("labels") or {}), **own}}}
         job = {"metadata": {"name": name, "ownerReferences": [reference(jobset)]}, "spec": spec}
-        self._server.writes.create(Target(JOBS, jobset["metadata"]["namespace"]), job, {})
+        try:
+            self._server.writes.create(Target(JOBS, jobset["metadata"]["namespace"]), job, {})
+        except Failure:
+            return False
+        return True
 
     def _workflows(self) -> list[bool]:
         """A kind of a phase and no conditions, whose Pods run one after another."""

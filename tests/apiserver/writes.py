@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import marshal
 from collections.abc import Callable
 
 from tests.apiserver import patches, pod_rules
@@ -152,7 +152,8 @@ class Writes:
 
     def change(self, resource: Resource, obj: Object, edit: Callable[[Object], None]) -> Object:
         """A component of the cluster changes an object, whatever part of it."""
-        after = copy.deepcopy(obj)
+        # Of what is JSON this is a deep copy that takes a fraction of the time.
+        after = marshal.loads(marshal.dumps(obj))
         edit(after)
         return obj if after == obj else self.store(resource, obj, after)
 

@@ -61,7 +61,7 @@ def test_what_is_printed_is_the_same_search(file: Path) -> None:
 
 
 def test_the_exit_code_tells_whether_something_was_lost(capsys: pytest.CaptureFixture[str]) -> None:
-    for name, code in (("random", 0), ("cmaes", 1), ("file-collector", 2), ("other-version", 2)):
+    for name, code in (("random", 0), ("cmaes", 1), ("custom-collector", 2), ("other-version", 2)):
         found, text, said = call("migrate", str(OWN / f"{name}.yaml"), capsys=capsys)
         assert found == code and said, name
         assert bool(text) == (code < 2)

@@ -13,7 +13,7 @@ import pytest
 from hack.cluster.layout import find_layout
 
 from kubetuna.parsing.parse import KATIB
-from kubetuna_operator.katib.controller import EXPERIMENTS
+from kubetuna_operator.katib.watches import EXPERIMENTS
 from kubetuna_operator.kube.api_client import collection
 from tests.cluster.operators import CRDS, World
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from kubetuna.store.database import open_engine
 from kubetuna.store.schema import ensure_schema
@@ -90,6 +91,25 @@ class _Connection(sqlite3.Connection):
             self.free.append(self)
 
 
+class _Pool(NullPool):
+    """Connections that are kept for the next transaction, as those to a server are."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._kept: list[ConnectionPoolEntry] = []
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        return self._kept.pop() if self._kept else super()._do_get()
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        self._kept.append(record)
+
+    def dispose(self) -> None:
+        """The process is gone."""
+        while self._kept:
+            self._kept.pop().close()
+
+
 class Database:
     """One world's database. It lives as long as this object. ``lost`` is its driver's error for a connection."""
 
@@ -108,7 +128,6 @@ class Database:
         engine = open_engine(f"sqlite:///{self._path}")
 
         def do_connect(dialect: Any, _record: Any, args: Any, named: Any) -> _Connection:
-            passing("connect")
             connection = (
                 self._free.pop()
                 if self._free
@@ -117,7 +136,9 @@ class Database:
             connection.passing = passing
             return connection
 
+        engine.pool = _Pool(engine.pool._creator, _dispatch=engine.pool.dispatch, dialect=engine.dialect)
         event.listen(engine, "do_connect", do_connect)
+        event.listen(engine, "checkout", lambda *_: passing("connect"))
         # To compile a statement takes longer than to carry it out, and each process would compile all of them anew.
         engine.dialect, engine._compiled_cache = self._known.dialect, self._known._compiled_cache
         return engine

@@ -59,9 +59,11 @@ class Draws:
     def fault(self, site: str, kinds: Mapping[str, float]) -> Fault | None:
         """The fault at this passing of a site, if there is one; ``kinds`` by their weights."""
         self._passed[site] += 1
+        if self.quiet or not self.rate:
+            return None
         moment = Moment(site, self._passed[site])
         drawn = number(f"{self.seed} {moment}")
-        if self.quiet or drawn >= self.rate or not kinds or not self.happens(moment):
+        if drawn >= self.rate or not kinds or not self.happens(moment):
             return None
         fault = Fault(_weighted(kinds, drawn / self.rate), number(f"{self.seed} {moment} share"))
         self.met[moment] = fault

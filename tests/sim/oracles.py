@@ -189,8 +189,11 @@ class Oracles:
 
     def check_runs(self) -> None:
         """Whether two attempts of one trial run at once, where that may not be."""
+        running = self._nodes.live()
+        if len(running) < 2:
+            return
         live: dict[Any, list[Run]] = defaultdict(list)
-        for run in self._nodes.live():
+        for run in running:
             if run.uid not in self._fate.copies | self._late:
                 live[run.trial].append(run)
         for runs in live.values():

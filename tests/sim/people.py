@@ -23,7 +23,7 @@ from tests.sim.nodes import Nodes
 
 LONGEST_TROUBLE = 60.0
 COPY = "copy-of-"
-# For longer than a deletion waits for a node.
+# For longer than a deletion waits for a node; for a database it waits.
 LONG = (80.0, 120.0)
 # By these the Pods of one trial are told from others.
 _ATTEMPT = (("annotations", ANNOTATION_EXPERIMENT), ("labels", LABEL_TRIAL))
@@ -101,7 +101,7 @@ class Fate:
             # Sooner rather than later: most Experiments do not take that long.
             at = begin + 1.0 + (seconds - 1.0) * self._random.random() ** 2
             kind = self._random.choice(DEEDS)
-            self._plan(at, Moment("deed", index), kind, random.Random(self._random.getrandbits(64)))
+            self.plan(at, Moment("deed", index), kind, random.Random(self._random.getrandbits(64)))
         if count:
             self._draw_requests(begin, seconds)
         self._timeline.sort(key=lambda deed: deed.at)
@@ -112,9 +112,9 @@ class Fate:
         draw = self._draws.stream("requests")
         for index in range(draw.choice(REQUESTS)):
             at = begin + 1.0 + (seconds - 1.0) * draw.random() ** 2
-            self._plan(at, Moment("request", index), "ask of a trial", draw)
+            self.plan(at, Moment("request", index), "ask of a trial", draw)
 
-    def _plan(self, at: float, moment: Moment, kind: str, chance: random.Random) -> None:
+    def plan(self, at: float, moment: Moment, kind: str, chance: random.Random) -> None:
         """Drawn whole, whether or not it will happen, so that leaving one out leaves the others as they are."""
         long = LONG if kind == "delete for good" else (2.0, LONGEST_TROUBLE)
         until = at + chance.uniform(*long)
@@ -405,17 +405,19 @@ class Fate:
         return begin, end
 
     def _delete_for_good(self, chance: random.Random) -> Any:
-        """Of an Experiment whose Pods are on nodes that cannot be reached for long."""
+        """Of an Experiment whose Pods are on nodes that cannot be reached for long, or without a database."""
         name, silent = chance.choice(self.names), self._cluster.kubelet.silent
-        nodes = {"node-1", "node-2"}
+        nodes = chance.choice([{"node-1", "node-2"}, set()])
 
         def begin() -> str:
             self.cut_short.add(name)
             silent.update(nodes)
+            self.admin.database_down = not nodes
             return self._remove(EXPERIMENTS, name)
 
         def end() -> str:
             silent.difference_update(nodes)
+            self.admin.database_down = False
             self._nodes.due = self._cluster.clock.now()
             return name
 

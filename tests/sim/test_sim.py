@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from contextlib import closing
@@ -15,9 +16,10 @@ from tests.sim.__main__ import judged
 from tests.sim.database import FOREIGN_STUDY, Database
 from tests.sim.draws import Moment
 from tests.sim.experiments import SHAPES
+from tests.sim.people import LONG
 from tests.sim.postgres import Postgres, served
 from tests.sim.story import shorten, tell
-from tests.sim.world import CALM, Profile, World, simulate, undisturbed
+from tests.sim.world import BEGIN, CALM, Profile, World, simulate, undisturbed
 
 PROJECT = Path(__file__).resolve().parents[2]
 FIRST, SEEDS, POSTGRES_SEEDS = 100, 300, 6
@@ -91,6 +93,15 @@ def test_what_is_left_running_is_seen() -> None:
     world = World(0, CALM, shapes=(0,))
     world.processes.clear()
     assert "exp0 is None" in world.run(world.stored).wrong[0]
+    world.close()
+
+
+@pytest.mark.parametrize("chance", range(4))
+def test_a_deletion_without_nodes_or_a_database_leaves_no_trial_open(chance: int) -> None:
+    world = World(0, CALM, shapes=(0,))
+    world.fate.plan(BEGIN + 20.0, Moment("deed", 0), "delete for good", random.Random(chance))
+    world.fate.quiet_at = BEGIN + 20.0 + LONG[1]
+    assert not world.run(world.stored).wrong
     world.close()
 
 

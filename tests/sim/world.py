@@ -131,10 +131,11 @@ class World:
         if cluster.workloads.tick() | cluster.jobs.tick() | cluster.server.deletion.collect():
             self._dirty = self.clock.time + 0.1
 
-    def _all(self) -> Iterator[Actor]:
-        yield from self._actors
+    def _all(self) -> list[Actor]:
+        found = [*self._actors]
         for process in self.processes:
-            yield from process.actors
+            found += process.actors
+        return found
 
     def _may(self, actor: Actor) -> bool:
         if actor.busy or actor.process in self._frozen:

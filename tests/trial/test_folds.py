@@ -115,7 +115,7 @@ def test_without_a_fold_nothing_changes() -> None:
     made = worlds.trial(worlds.plan())
     assert made.protocol.digest == "b00102e27e37cabe" and "fold" not in made.protocol.fields()
     assert configuration(made.plan, made.protocol).startswith("4b5213c1c3b84d41")
-    assert protocol_of(worlds2.market()).digest == "bf209652042b7089"
+    assert protocol_of(worlds2.market()).digest == "340e626ccf7253e4"
     assert "fold" not in protocol_of(worlds2.market()).fields()
 
 

@@ -155,10 +155,14 @@ def logs(
         raise typer.BadParameter("which trial? Add its number: kubetuna logs STUDY N", param_hint="TRIAL")
     if not explain:
         return _print_log(study, trial, attempt, follow, sys.stdout.buffer)
+    experiment = study.read().spec
+    if experiment.collector.folder:
+        how = "kubetuna logs FILE --explain --spec EXPERIMENT explains one that you have"
+        raise KubetunaError(f"metrics are read from {experiment.collector.path}, not from the log; {how}")
     with tempfile.TemporaryFile() as copy:
         _print_log(study, trial, attempt, False, copy)
         copy.seek(0)
-        _explain(study.read().spec, copy, json)
+        _explain(experiment, copy, json)
 
 
 def _opened(path: str) -> BinaryIO:

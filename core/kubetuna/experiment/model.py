@@ -7,6 +7,7 @@ check it again. Durations are seconds, counts are ints, numbers are floats unles
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -179,9 +180,19 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """How metrics are read from the log: ``filters`` replace the default ``name=value`` filter."""
+    """How metrics are read: from the log, from the file ``path``, or from the event files in the folder ``path``.
+
+    ``filters`` replace the default ``name=value`` filter.
+    """
 
     filters: tuple[str, ...] = ()
+    kind: Literal["StdOut", "File", "TensorFlowEvent"] = "StdOut"
+    path: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Where the trial writes; empty where it prints."""
+        return posixpath.dirname(self.path) if self.kind == "File" else self.path
 
 
 @dataclass(frozen=True, slots=True)

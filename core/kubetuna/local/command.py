@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,22 @@ class Command:
 
 
 def command_of(
-    rendered: Mapping[str, Any], primary: str, own: Mapping[str, str], home: Path | None = None
+    rendered: Mapping[str, Any],
+    primary: str,
+    own: Mapping[str, str],
+    home: Path | None = None,
+    moved: Callable[[str], str] = str,
 ) -> Command:
     """The command of a rendered template. ``own`` are kubetuna's variables, which nothing overrides.
 
-    ``home`` is the folder that it runs in where the template names none; by default the present one.
+    ``home`` is the folder that it runs in where the template names none; by default the present one. ``moved`` puts
+    a path of this machine in the place of one of the container's, in words and variables.
     """
     container = primary_of(rendered, primary)
-    variables = _variables(container.get("env") or [], own)
+    variables = _variables(container.get("env") or [], own, moved)
     words = [*(container.get("command") or []), *(container.get("args") or [])]
     environment = {**inherited(), **variables}
-    return Command(tuple(expand(word, variables) for word in words), environment, _folder(container, home))
+    return Command(tuple(moved(expand(word, variables)) for word in words), environment, _folder(container, home))
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
@@ -56,13 +61,21 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     return _REFERENCE.sub(value, text)
 
 
-def _variables(entries: list[Mapping[str, Any]], own: Mapping[str, str]) -> dict[str, str]:
+def moved_folder(there: str, here: Path) -> Callable[[str], str]:
+    """Puts one folder in the place of another, wherever it and what is in it is named."""
+    whole = re.compile(rf"(?<![\w./-]){re.escape(there)}(?![\w.-])")
+    return lambda text: whole.sub(lambda _: str(here), text)
+
+
+def _variables(
+    entries: list[Mapping[str, Any]], own: Mapping[str, str], moved: Callable[[str], str]
+) -> dict[str, str]:
     """Later entries may refer to earlier ones. A ``valueFrom`` has no meaning here and is left out."""
     found = dict(own)
     for entry in entries:
         name = entry.get("name")
         if name and name not in own and "valueFrom" not in entry:
-            found[str(name)] = expand(str(entry.get("value") or ""), found)
+            found[str(name)] = moved(expand(str(entry.get("value") or ""), found))
     return found
 
 

@@ -23,15 +23,17 @@ from typing import Any
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import grace_seconds
 from kubetuna.local import supervisor
-from kubetuna.local.command import Command, command_of
+from kubetuna.local.command import Command, command_of, moved_folder
 from kubetuna.local.folders import (
     EXIT,
     LOG,
+    METRICS,
     REQUEST,
     STATE,
     attempt_folder,
     checkpoint_folder,
     known_attempts,
+    metrics_path,
     read_json,
     write_json,
 )
@@ -78,7 +80,9 @@ class ProcessExecutor:
         given = self._slots.free(self._taken())
         rendered = self._render(request)
         own = self._own_variables(folder, request)
-        command = command_of(rendered, self._spec.template.primary_container, own, self._home)
+        folders = self._spec.collector.folder, folder / METRICS
+        moved = moved_folder(*folders) if folders[0] else str
+        command = command_of(rendered, self._spec.template.primary_container, own, self._home, moved)
         note = {"hash": request.params_hash, "created": self._clock.now(), "devices": list(given)}
         write_json(folder / REQUEST, note)
         self._notes[request.key] = note
@@ -90,9 +94,18 @@ class ProcessExecutor:
             path.mkdir(parents=True, exist_ok=True)
         return {
             **request.environment,
+            **self._metrics(request.key),
             "KUBETUNA_CHECKPOINT_DIR": str(checkpoint),
             "KUBETUNA_OUT": str(out),
         }
+
+    def _metrics(self, key: AttemptKey) -> dict[str, str]:
+        """Where it writes its metrics, if it does not print them: a folder that is there, as a mount would be."""
+        collector = self._spec.collector
+        if not collector.folder:
+            return {}
+        (attempt_folder(self._root, key) / METRICS).mkdir(exist_ok=True)
+        return {"KUBETUNA_METRICS": str(metrics_path(self._root, key, collector))}
 
     def _start(
         self, request: AttemptRequest, folder: Path, command: Command, grace: float, given: tuple[str, ...]
@@ -235,7 +248,8 @@ class ProcessExecutor:
         grown = False
         for key in self._notes:
             if key not in self._ended:
-                size = _size(attempt_folder(self._root, key) / LOG)
+                folder = attempt_folder(self._root, key)
+                size = sum(map(_size, (folder / LOG, *(folder / METRICS).rglob("*"))))
                 grown = grown or size != self._sizes.get(key, 0)
                 self._sizes[key] = size
         return grown

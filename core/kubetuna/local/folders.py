@@ -1,7 +1,8 @@
 """Where an attempt keeps its files, and how they are written: whole or not at all.
 
 ``ROOT/trial-N/attempt-A/`` holds ``order.json`` (what was asked; there while the attempt is known),
-``state.json`` and ``exit.json`` (what its supervisor saw), ``log`` and ``out/``. ``ROOT/trial-N/checkpoint/``
+``state.json`` and ``exit.json`` (what its supervisor saw), ``log``, ``out/`` and, where its metrics are not in the
+log, ``metrics/``. ``ROOT/trial-N/checkpoint/``
 is shared by all attempts of the trial.
 """
 
@@ -14,9 +15,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kubetuna.experiment.model import Collector
 from kubetuna.trials.attempts import AttemptKey
 
-REQUEST, STATE, EXIT, LOG = "order.json", "state.json", "exit.json", "log"
+REQUEST, STATE, EXIT, LOG, METRICS = "order.json", "state.json", "exit.json", "log", "metrics"
 
 _NAME = re.compile(r"trial-(\d+)/(?:repeat-(\d+)-)?attempt-(\d+)\Z")
 
@@ -31,6 +33,11 @@ def checkpoint_folder(root: Path, key: AttemptKey) -> Path:
     """The folder that all attempts of a trial (and repeat) share."""
     name = f"checkpoint-{key.repeat}" if key.repeat else "checkpoint"
     return root / f"trial-{key.trial}" / name
+
+
+def metrics_path(root: Path, key: AttemptKey, collector: Collector) -> Path:
+    """What stands in for the collector's path."""
+    return attempt_folder(root, key) / METRICS / Path(collector.path).relative_to(collector.folder)
 
 
 def known_attempts(root: Path) -> Iterator[AttemptKey]:

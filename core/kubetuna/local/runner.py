@@ -107,7 +107,13 @@ def _run_opened(
     executor = ProcessExecutor(folder, spec, _render(spec), clock, home=home)
     session = _Session(spec, opened.study, watchers, clock, held)
     ports = Ports(
-        executor, FileLogs(folder), clock, session.publish, session.unavailable, requests, session.answered
+        executor,
+        FileLogs(folder, spec.collector, spec.metric_names),
+        clock,
+        session.publish,
+        session.unavailable,
+        requests,
+        session.answered,
     )
     runner = Reconciler(spec, opened.study, ports, opened.started, resource_units(spec))
     watchers.started(spec, folder)

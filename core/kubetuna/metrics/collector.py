@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.model import Collector, Experiment
 from kubetuna.metrics.curve import Curve, Point, joined
 from kubetuna.metrics.earlier_lines import EarlierLines
 from kubetuna.metrics.lines import Announcement, LineReader, MetricLine, Protocol, Record, SeriesPart
@@ -28,6 +28,7 @@ class TrialLog:
         self._objectives = tuple(o.metric for o in spec.objectives)
         self._curved = spec.curve.metric
         self._reader = LineReader(spec.metric_names, spec.collector.filters)
+        self._source = _source(spec.collector)
         self._strategies = spec.strategies
         self._curve = Curve(self._curved, spec.strategies, state.get("curve", {}))
         self.repeat: int = state.get("repeat", 0)
@@ -147,6 +148,7 @@ class TrialLog:
             cut=self._cut,
             lost=self._lost,
             hint="; ".join(filter(None, self._hints(missing))) if self.drained else "",
+            source=self._source,
         )
 
     def _hints(self, missing: Sequence[str]) -> Iterator[str]:
@@ -160,6 +162,11 @@ class TrialLog:
         wanted = (near for near in self._nearest if near.found and near.metric not in self._curve.latest)
         spoken["near"] = {near.metric: near.found for near in wanted}
         return state | {name: value for name, value in spoken.items() if value}
+
+
+def _source(collector: Collector) -> str:
+    """What is read, where it is not the log."""
+    return f"the event files in {collector.path}" if collector.kind == "TensorFlowEvent" else collector.path
 
 
 def _missing(names: Sequence[str], values: Mapping[str, float], invalid: Mapping[str, str]) -> tuple[str, ...]:

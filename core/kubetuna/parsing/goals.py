@@ -1,4 +1,4 @@
-"""``spec.objective`` or ``spec.objectives``, the metrics, their strategies and the collector's filters."""
+"""``spec.objective`` or ``spec.objectives``, the metrics and their strategies."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import cast
 
 from kubetuna.experiment.field_errors import forbidden, invalid, unsupported
-from kubetuna.experiment.model import Collector, Direction, Objective, Strategy
-from kubetuna.metrics.filters import compile_filter
+from kubetuna.experiment.model import Direction, Objective, Strategy
 from kubetuna.parsing.fields import Fields
 from kubetuna.parsing.objective_shape import BELONGS_TO_ONE, BESIDE_SEVERAL, HOLDS_THE_OBJECTIVE
 
@@ -89,16 +88,3 @@ def parse_prune_on(
     elif name not in (*own, *ways):
         fields.problem("pruneOn", invalid(name, f"needs a direction in {_holder(spec).path}.metricDirections"))
     return name
-
-
-def parse_collector(spec: Fields) -> Collector:
-    """``spec.metricsCollectorSpec``: only what is read from a log can be had."""
-    fields = spec.child("metricsCollectorSpec").child("source").child("filter")
-    found = []
-    for index, text, _path in fields.items("metricsFormat"):
-        try:
-            compile_filter(text)
-            found.append(text)
-        except ValueError as error:
-            fields.problem(f"metricsFormat[{index}]", invalid(text, str(error)))
-    return Collector(tuple(found))

@@ -108,9 +108,14 @@ def _metadata(made: Migration) -> None:
         if not notes:
             del metadata["annotations"]
     was = metadata.get("name")
-    if isinstance(was, str) and list(check(NAME, was, "")) and object_name(was):
-        metadata["name"] = object_name(was)
+    if isinstance(was, str) and name_here(was) != was:
+        metadata["name"] = name_here(was)
         made.note("metadata.name", was, metadata["name"], f"{NAME.says}; at most {NAME.high} of them")
+
+
+def name_here(name: str) -> str:
+    """The name of ours: Katib's, unless that may not be."""
+    return (object_name(name) or name) if list(check(NAME, name, "")) else name
 
 
 def _unknown(made: Migration) -> None:

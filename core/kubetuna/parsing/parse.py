@@ -19,9 +19,10 @@ from kubetuna.experiment.model import Algorithm, Experiment, Objective, Paramete
 from kubetuna.parsing import left_out
 from kubetuna.parsing.conditions import parse_constraints, warn_of_conditions
 from kubetuna.parsing.fields import Faults, Fields
-from kubetuna.parsing.goals import parse_collector, parse_directions, parse_goals, parse_prune_on, usual_strategies
+from kubetuna.parsing.goals import parse_directions, parse_goals, parse_prune_on, usual_strategies
 from kubetuna.parsing.katib_hyperband import is_hyperband, parse_hyperband
 from kubetuna.parsing.limits import check_ends, parse_limits
+from kubetuna.parsing.metrics_source import collector_notes, parse_collector
 from kubetuna.parsing.overrides import with_metric, with_sets
 from kubetuna.parsing.parameters import declared_names, parse_parameters, warn_of_normal
 from kubetuna.parsing.placeholders import unfilled
@@ -213,7 +214,7 @@ def _checked(spec: Fields, experiment: Experiment) -> Experiment:
     warnings = (*experiment.warnings, *warn_of_conditions(experiment), *warn_of_normal(experiment))
     warnings += tuple(() if is_hyperband(spec) else ignored(_settings(spec.child("algorithm"))))
     warnings += (*left_out.notes(experiment), *_without_effect(spec), *workload_notes(experiment.template))
-    warnings += tuple(unfilled(experiment))
+    warnings += (*unfilled(experiment), *collector_notes(experiment.collector))
     return replace(experiment, warnings=warnings + _cluster_only(spec))
 
 

@@ -185,12 +185,23 @@ CHECKPOINT = Object(
     description="A volume for the checkpoints of every trial's attempts, each trial in a folder of its own.",
 )
 
-_NOT_FOR_STDOUT = "not for collector kind StdOut"
+METRICS_PATH = Text(
+    low=2,
+    high=1000,
+    pattern=r"^(/[^/:]+)+/?$",
+    says="an absolute path, with a folder, without a colon",
+    description="The file (/var/log/katib/metrics.log), or the folder of TensorBoard's event files "
+    "(/var/log/katib/tfevent).",
+)
 COLLECTOR = Object(
     {
         "collector": Object(
             {
-                "kind": Text(words=("StdOut",), description="StdOut; others are not supported."),
+                "kind": Text(
+                    words=("StdOut", "File", "TensorFlowEvent"),
+                    description="Whether metrics are read from the log (the default), a file, or TensorBoard's "
+                    "event files; others are not supported.",
+                ),
                 "customCollector": Free("object"),
             }
         ),
@@ -206,12 +217,19 @@ COLLECTOR = Object(
                         )
                     }
                 ),
-                "fileSystemPath": Forbidden(_NOT_FOR_STDOUT, description="Not for StdOut."),
-                "httpGet": Forbidden(_NOT_FOR_STDOUT, description="Not for StdOut."),
+                "fileSystemPath": Object(
+                    {
+                        "path": METRICS_PATH,
+                        "kind": Text(words=("File", "Directory"), description="As the collector wants it."),
+                        "format": Text(words=("TEXT", "JSON"), description="Of a File: lines, or JSON lines."),
+                    },
+                    description="For File and TensorFlowEvent: where the trial writes.",
+                ),
+                "httpGet": Forbidden("metrics are not asked for by HTTP; print them", description="Not supported."),
             }
         ),
     },
-    description="Katib's. Metrics are read from the trial's log.",
+    description="Katib's: where metrics are read, and how.",
 )
 
 SPEC = Object(

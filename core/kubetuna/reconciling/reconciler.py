@@ -306,10 +306,14 @@ class Reconciler:
         self._world.forget(number)
 
     def abandon(self, why: Classified) -> None:
-        """Tell whatever is open, since nobody will look at it any more."""
+        """Tell whatever is open, since nobody will look at it any more.
+
+        Raises:
+            StoreError: that is not stored.
+        """
         for number in list(self.study.open):
             self._tell(number, why, self.ports.clock.now())
-        self._make_durable(acts=False)
+        self.study.flush()
 
     def _close(self, trial: OpenTrial, classified: Classified, now: float) -> None:
         """Record the end of the latest attempt."""

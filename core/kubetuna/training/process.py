@@ -66,6 +66,9 @@ def _command(request: TrainingRequest) -> Command:
     spec = request.spec
     if not spec.template.trial_spec:
         raise ResultsError(f"{spec.name}: the study was made by another program; how to train is not known")
+    if spec.collector.folder:
+        where = f"its metrics are in {spec.collector.path}, and only what a trainer prints is read here"
+        raise ResultsError(f"{spec.name}: {where}; run it by hand, or have it print them")
     meta = {"name": f"{spec.name}-{request.trial}", "namespace": spec.namespace}
     rendered = substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta)
     own = {

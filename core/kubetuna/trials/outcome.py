@@ -113,7 +113,8 @@ class Reading:
     ``missing`` and ``invalid`` hold objective metrics without any value, or whose value is not finite. ``protocol``
     is the trial's protocol of evaluation where it is not the study's, whose values cannot be compared. ``cut``
     counts the lines that were too long to be read whole. ``lost``: what was printed last could not be read, so a
-    value may be an old one. ``hint`` says which lines look nearest to what is missing.
+    value may be an old one. ``hint`` says which lines look nearest to what is missing. ``source`` is what is read,
+    where it is not the log.
     """
 
     values: Mapping[str, float]
@@ -124,6 +125,7 @@ class Reading:
     lost: bool = False
     cut: int = 0
     hint: str = ""
+    source: str = ""
 
     @property
     def whole(self) -> bool:
@@ -211,7 +213,8 @@ def _by_metrics(reading: Reading) -> Classified:
         names = ", ".join(repr(name) for name in reading.missing)
         return Classified(
             Outcome.METRICS_UNAVAILABLE,
-            f"exit code 0, but no line of the log gives {names}{cut}{hint}; print e.g. "
+            f"exit code 0, but no line of {reading.source or 'the log'} gives {names}{cut}{hint}; "
+            f"{'write' if reading.source else 'print'} e.g. "
             f'{{"step": 1, "{reading.missing[0]}": 0.5}}',
         )
     return Classified(Outcome.SUCCEEDED, _cut_lines(reading))

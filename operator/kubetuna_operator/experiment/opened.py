@@ -22,6 +22,7 @@ from kubetuna.study.open import Opened, open_study
 from kubetuna.trials.outcome import Classified, Outcome
 from kubetuna.trials.records import EXPERIMENT
 from kubetuna.trials.snapshot import Snapshot
+from kubetuna_operator import METRICS_CONTAINER
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.experiment.claims import with_claims
 from kubetuna_operator.experiment.requests import AnsweredRequests
@@ -119,7 +120,8 @@ class OpenExperiment:
         self._store = context.store
         self.grace = grace_seconds(spec.template.trial_spec)
         executor = PodExecutor(context, spec, ref)
-        logs = PodLogs(context, ref, spec.template.primary_container, executor)
+        container = METRICS_CONTAINER if spec.collector.folder else spec.template.primary_container
+        logs = PodLogs(context, ref, container, executor)
         self._writer, self._ref, self._clock = writer, ref, context.clock
         self._publisher = Publisher(context, writer, spec, ref, opened.study, executor.stalled)
         self._publisher.problem = "\n".join(str(problem) for problem in problems)
@@ -169,7 +171,11 @@ class OpenExperiment:
         return not behind
 
     def abandon(self) -> None:
-        """Tell its open trials: it is being deleted, and what has become of their Pods will never be known."""
+        """Tell its open trials: it is being deleted, and what has become of their Pods will never be known.
+
+        Raises:
+            StoreError: that is not stored.
+        """
         self._reconciler.abandon(Classified(Outcome.DELETED, "the Experiment was deleted"))
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from kubetuna.errors import ForeignTrials, StoreError, StoreFenced
 from kubetuna.reconciling.reconciler import Step
 from kubetuna.trials.records import bounded
 from kubetuna_operator.context import ExperimentRef, OperatorContext
-from kubetuna_operator.experiment.opened import OpenExperiment, Refusal, open_experiment
+from kubetuna_operator.experiment.opened import OpenExperiment, Refusal, open_experiment, study_name
 from kubetuna_operator.experiment.status_renderer import failed_turn, refusal, unreachable_store
 from kubetuna_operator.experiment.status_writer import StatusWriter
 from kubetuna_operator.kube.objects import Owner
@@ -30,9 +30,16 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 LONGEST_STORE_WAIT = 10.0
 # Between two looks whether all Trial objects of what has ended are written.
 BEHIND_WAIT = 5.0
-# Deleting an Experiment must end although the database is gone, or a node that never answers again.
-DELETION_SECONDS = 60.0
+# A deletion waits for a node no longer than this: then the open trials are told without it. For a database it waits
+# as long as a failover or an upgrade takes, since nobody else ever opens the study of a deleted Experiment; not for
+# ever, since people take the database away first.
+DELETION_SECONDS, DELETION_STORE_SECONDS = 60.0, 600.0
 TEXT_LIMIT = 300
+NEVER = float("inf")
+_LEFT_OPEN = (
+    "cannot be written to: what is RUNNING in that study stays so until someone ends it with Optuna, "
+    "study.tell(NUMBER, state=TrialState.FAIL)"
+)
 
 
 class ExperimentRun:
@@ -54,7 +61,9 @@ class ExperimentRun:
         self._opened: OpenExperiment | None = None
         self._beside: Future[Step | None] | None = None
         self._failures, self._not_before = 0, 0.0
+        # Since when it is being deleted, and since when the database has not kept it from that.
         self._deleted_at: float | None = None
+        self._ending_since: float | None = None
         context.pods.changes(owner.uid).call = call
 
     @property
@@ -75,7 +84,8 @@ class ExperimentRun:
     def delete(self) -> None:
         """Stop everything from the next turn on: the Experiment is being deleted."""
         if self._deleted_at is None:
-            self._deleted_at, self._not_before = self._context.clock.now(), 0.0
+            self._deleted_at = self._ending_since = self._context.clock.now()
+            self._not_before = 0.0
 
     def turn(self) -> float | None:
         """Do what can be done now. Seconds until the next turn; None where one is asked for, or it is ``over``.
@@ -83,9 +93,10 @@ class ExperimentRun:
         Raises:
             StoreFenced: another operator took the study over.
         """
-        left = self._seconds_for_deletion()
-        if left is not None and left <= 0:
-            self._abandon()
+        if self._context.store.problem:
+            self._stood_still()
+        if self._left(DELETION_STORE_SECONDS, self._deleted_at) <= 0:
+            self._give_up()
             return None
         # Not even for a change, such as that of the status in which a failure was said.
         early = self._not_before - self._context.monotonic()
@@ -97,25 +108,31 @@ class ExperimentRun:
             self._close()
             wait = self._failed(error)
             self._not_before = self._context.monotonic() + wait
-        return wait if left is None or self.over else min(left, left if wait is None else wait)
+        left = (
+            self._left(DELETION_SECONDS, self._ending_since),
+            self._left(DELETION_STORE_SECONDS, self._deleted_at),
+        )
+        soonest = min([NEVER if wait is None else wait, *(seconds for seconds in left if seconds > 0)])
+        return None if self.over or soonest == NEVER else soonest
 
-    def _abandon(self) -> None:
-        """End for good; while the database can be reached no trial is left open in it."""
+    def _stood_still(self) -> None:
+        """While nothing can be stored no Pod is stopped and no end is told: a deletion has that ahead of it yet."""
+        if self._ending_since is not None:
+            self._ending_since = self._context.clock.now()
+
+    def _give_up(self) -> None:
+        """End a deletion although nothing can be stored."""
         self.over = True
-        if self._opened is None or self.busy:
-            return
-        try:
-            self._opened.abandon()
-        except StoreFenced:
-            raise
-        except StoreError as error:
-            log.warning("its open trials are not told: %s", error, extra=self.ref.extra)
+        text = f"{DELETION_STORE_SECONDS:.0f} s after its deletion {study_name(self.ref.owner)} {_LEFT_OPEN}"
+        log.warning("%s", text, extra=self.ref.extra)
+        self._context.events.emit(self.ref.owner, "StudyLeftOpen", text, warning=True)
 
-    def _seconds_for_deletion(self) -> float | None:
-        if self._deleted_at is None:
-            return None
+    def _left(self, patience: float, since: float | None) -> float:
+        """Of so many seconds for its deletion those that are left."""
+        if since is None:
+            return NEVER
         grace = self._opened.grace if self._opened is not None else 0.0
-        return self._deleted_at + DELETION_SECONDS + grace - self._context.clock.now()
+        return since + patience + grace - self._context.clock.now()
 
     def _turn(self) -> float | None:
         if self.busy:
@@ -126,6 +143,10 @@ class ExperimentRun:
             return None
         step = beside.result() if beside is not None else None
         if self._opened is None:
+            return None
+        if self._left(DELETION_SECONDS, self._ending_since) <= 0:
+            self._opened.abandon()
+            self.over = True
             return None
         step = step or self._opened.step()
         self._failures = 0
@@ -169,6 +190,7 @@ class ExperimentRun:
             return wait_after(self._failures, FIRST_WAIT / 8, LONGEST_WAIT)
         if isinstance(error, StoreError):
             STORE_ERRORS.inc()
+            self._stood_still()
             log.warning("%s", error, extra=self.ref.extra)
             self.writer.amend(unreachable_store(error, generation, now))
             return wait_after(self._failures, FIRST_WAIT, LONGEST_STORE_WAIT)

@@ -45,6 +45,9 @@ class Publisher:
         self._events, self._clock, self._store = context.events, context.clock, context.store
         self._writer, self._spec, self._ref, self._study, self._stalled = writer, spec, ref, study, stalled
         self._counted = 0
+        # What was seen when a status was rendered last, and what was to be shown from then on.
+        self._seen: tuple[object, ...] = ()
+        self._shown: Mapping[str, Any] = {}
         self._results = self._count(loaded=True)
         self.problem = ""
 
@@ -83,6 +86,10 @@ class Publisher:
         if not (fresh or force or self._writer.due()):
             return
         self._results = self._count()
+        seen = (snapshot, end, self._results, self._stalled(), self._store.problem, self.problem)
+        if not force and seen == self._seen and self._writer.shown is self._shown:
+            # To render it takes longer than to find that only time went by.
+            return
         status = self.status(snapshot, end)
         if behind:
             status["study"][BEHIND] = True
@@ -90,6 +97,7 @@ class Publisher:
             self._writer.write(status)
         else:
             self._writer.offer(status)
+        self._seen, self._shown = seen, self._writer.shown
 
     def status(self, snapshot: Snapshot, end: StopDecision | None) -> dict[str, Any]:
         """The status of a snapshot, with the cluster's own conditions."""

@@ -65,6 +65,11 @@ class StatusWriter:
         self._at = 0.0
         self._lock = threading.Lock()
 
+    @property
+    def shown(self) -> Mapping[str, Any]:
+        """What was last to be shown."""
+        return self._shown
+
     def due(self) -> bool:
         """Whether the last write lies long enough back."""
         return self._clock.now() >= self._at + SECONDS_BETWEEN

@@ -20,6 +20,8 @@ from kubetuna_operator.pods.status import PodView, view
 
 log = logging.getLogger(__name__)
 
+Object = Mapping[str, Any]
+
 
 class NamespaceWatches:
     """Experiments and Pods of a namespace (None: of all). ``look`` is told of each Experiment to look at."""
@@ -27,8 +29,9 @@ class NamespaceWatches:
     def __init__(self, context: OperatorContext, namespace: str | None, look: Callable[[Key], None]) -> None:
         self._name = f"namespace {namespace}" if namespace else "the cluster"
         self._look, self._lock, self._refused = look, threading.Lock(), False
+        self._followers: list[Callable[[Object], None]] = []
         shared = (self._turned, context.monotonic, context.chance)
-        self._experiments: Reflector[Mapping[str, Any]] = Reflector(
+        self._experiments: Reflector[Object] = Reflector(
             context.api, "experiments", namespace, experiment, self._changed, None, *shared
         )
         self._pods: Reflector[PodView] = Reflector(
@@ -67,12 +70,18 @@ class NamespaceWatches:
         for watch in self.both:
             watch.renew()
 
-    def experiment(self, key: Key) -> Mapping[str, Any] | None:
+    def experiment(self, key: Key) -> Object | None:
         """An Experiment as it is now; none where that cannot be known."""
         return self._experiments.get(key) if self.readable else None
 
-    def _changed(self, key: Key, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
+    def follow(self, follower: Callable[[Object], None]) -> None:
+        """Also tell of each Experiment as it is after each change, and of one that is gone as it was."""
+        self._followers.append(follower)
+
+    def _changed(self, key: Key, before: Object | None, after: Object | None) -> None:
         """Not for each status of our own: it would ask for as many turns again."""
+        if (obj := after or before) is not None:
+            self._pass_on(obj)
         if _task(before) != _task(after):
             self._look(key)
 
@@ -84,11 +93,16 @@ class NamespaceWatches:
                 log.warning("%s; it is tried again", refusal)
             elif before and not self._refused:
                 log.info("%s can be read", self._name)
-        for key in self._experiments.items():
+        for key, obj in self._experiments.items().items():
             self._look(key)
+            self._pass_on(obj)
+
+    def _pass_on(self, obj: Object) -> None:
+        for follower in self._followers:
+            follower(obj)
 
 
-def _task(obj: Mapping[str, Any] | None) -> tuple[object, ...]:
+def _task(obj: Object | None) -> tuple[object, ...]:
     """What of an Experiment a turn depends on."""
     if obj is None:
         return ()

@@ -2,7 +2,8 @@
 
 Ours is made from Katib's spec whenever that changes, and whatever ours shows is shown in Katib's as well, its
 Trials too. Everything else (pruning, budgets, deletion, faults) is that of ours. Nothing is kept: a turn compares
-what is wanted with what was seen, so another process goes on from there.
+what is wanted with what was seen, so another process goes on from there. Whoever refuses an edit (the parser, the
+API server, or the operator at ours), ours goes on and is shown, with what was refused.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from kubetuna.errors import SpecError
-from kubetuna.parsing.katib_migration import Migration, migrate
+from kubetuna.parsing.katib_migration import Migration, migrate, name_here
 from kubetuna.parsing.parse import KATIB
-from kubetuna_operator import LABEL_EXPERIMENT
 from kubetuna_operator.context import OperatorContext
-from kubetuna_operator.katib.views import ShownTrial, experiment_status, refusal, see, trial
+from kubetuna_operator.experiment.watches import NamespaceWatches
+from kubetuna_operator.katib.views import ShownTrial, experiment_status, refusal, trial
+from kubetuna_operator.katib.watches import EXPERIMENTS, KatibWatches, owners_of
 from kubetuna_operator.kube.api_client import Refused, collection
-from kubetuna_operator.kube.objects import Owner, experiment, mapping, mappings, text
-from kubetuna_operator.kube.reflector import Key, Reflector
+from kubetuna_operator.kube.objects import Owner, mapping
+from kubetuna_operator.kube.reflector import Key
 from kubetuna_operator.kube.threads import supervised
 from kubetuna_operator.kube.work_queue import WorkQueue
 
@@ -29,30 +32,57 @@ log = logging.getLogger(__name__)
 MANAGER = "kubetuna-katib"
 # What Katib's webhook writes into an Experiment that does not say how many.
 PARALLEL = 3
-EXPERIMENTS, TRIALS = f"{KATIB}/experiments", f"{KATIB}/trials"
+TRIALS = f"{KATIB}/trials"
 # Until a name that is taken, or what the API server refused, is looked at again.
 LATER = 10.0
+# Of all that is wrong with a spec, in a condition.
+MESSAGE_LIMIT = 4_000
 
 Object = Mapping[str, Any]
 
 
-class KatibController:
-    """Watches namespaces (none: all) for Katib's Experiments, for ours, and for our Trials."""
+@dataclass(slots=True)
+class _Done:
+    """What was done for an Experiment that is there: its Trials as they were written, what was said of an edit."""
 
-    def __init__(self, context: OperatorContext, namespaces: tuple[str, ...]) -> None:
+    written: dict[str, ShownTrial] = field(default_factory=dict)
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why a spec is not taken: one word, and the words of who refuses it."""
+
+    reason: str
+    text: str
+
+    @property
+    def message(self) -> str:
+        """For a condition."""
+        return self.text[:MESSAGE_LIMIT]
+
+
+class KatibController:
+    """Carries out Katib's Experiments in the namespaces that ``ours`` watches."""
+
+    def __init__(self, context: OperatorContext, ours: Mapping[str | None, NamespaceWatches]) -> None:
         self._context, self._api = context, context.api
         self._queue: WorkQueue[Key] = WorkQueue("katib", context.monotonic)
-        self._watches = [_Watches(context, namespace, self._queue) for namespace in namespaces or (None,)]
-        # What was written of each Trial of an Experiment that is there, so that it is written once.
-        self._written: dict[Key, dict[str, tuple[str, ShownTrial]]] = {}
+        self.watches = {n: KatibWatches(context, n, watches, self._queue.add) for n, watches in ours.items()}
+        # By UID, so that one made anew under the same name starts afresh.
+        self._done: dict[Key, tuple[str, _Done]] = {}
 
     def run(self, stopped: threading.Event) -> None:
         """Give turns in a thread of its own until ``stopped``."""
-        for watches in self._watches:
-            for watch in watches.all:
-                watch.start()
+        self.watch()
         self._queue.work(self._turn, 1)
         supervised("katib-end", self._end, stopped).start()
+
+    def watch(self) -> None:
+        """Begin to watch."""
+        for watches in self.watches.values():
+            for watch in watches.both:
+                watch.start()
 
     def _end(self, stopped: threading.Event) -> None:
         stopped.wait()
@@ -64,49 +94,77 @@ class KatibController:
 
     def _turn(self, key: Key) -> None:
         """One Experiment of Katib's. Raises to be called again later."""
-        known = (w for w in self._watches if all(watch.synced.is_set() for watch in w.all))
-        watches, found = next(((w, obj) for w in known if (obj := w.theirs.get(key))), (None, None))
-        if watches is None or found is None or found["metadata"].get("deletionTimestamp"):
-            self._written.pop(key, None)
+        watches = self.watches.get(key[0]) or self.watches[None]
+        theirs = watches.theirs(key)
+        if theirs is None or theirs["metadata"].get("deletionTimestamp"):
+            self._done.pop(key, None)
         else:
-            self._carry_out(key, found, watches)
+            self._carry_out(key, theirs, watches)
 
-    def _carry_out(self, key: Key, theirs: Object, watches: _Watches) -> None:
+    def _carry_out(self, key: Key, theirs: Object, watches: KatibWatches) -> None:
         owner = Owner(*key, theirs["metadata"]["uid"], KATIB)
-        try:
-            made = _migrated(theirs)
-        except SpecError as error:
-            self._show(theirs, refusal(theirs["status"], "SpecInvalid", str(error), self._context.clock.now()))
-            return
-        ours = watches.ours.get((key[0], made.name))
+        name = name_here(key[1])
+        ours = watches.ours((key[0], name))
         if ours is not None and owner not in owners_of(ours):
-            self._taken(key, theirs, made.name, ours)
+            self._taken(key, theirs, name, ours)
             return
-        try:
-            self._make(ours, made, owner)
-        except Refused as error:
-            self._refused(key, theirs, ours, error)
-            return
+        refused = self._make(theirs, ours, owner)
+        done = self._done_for(owner)
+        if refused is not None and refused.text != done.said:
+            log.warning("%s", refused.text, extra={"experiment": "/".join(key)})
+            self._context.events.emit(owner, refused.reason, refused.message, warning=True)
+        done.said = refused.text if refused is not None else ""
         if ours is not None:
-            self._mirror(theirs, ours, owner, watches)
+            self._mirror(theirs, ours, owner, watches.trials_of(ours), refused)
+        elif refused is not None:
+            self._fail(theirs, refused)
 
-    def _make(self, ours: Object | None, made: Migration, owner: Owner) -> None:
-        """Ours as the spec wants it; the API server leaves alone what is so already."""
-        body = made.document
+    def _done_for(self, owner: Owner) -> _Done:
+        key = (owner.namespace, owner.name)
+        uid, done = self._done.get(key, ("", _Done()))
+        if uid != owner.uid:
+            done = _Done()
+            self._done[key] = owner.uid, done
+        return done
+
+    def _make(self, theirs: Object, ours: Object | None, owner: Owner) -> _Refusal | None:
+        """Ours as the spec wants it, or why that cannot be; the API server leaves alone what is so already."""
+        try:
+            body = _migrated(theirs).document
+        except SpecError as error:
+            return _Refusal("SpecInvalid", str(error))
         body["metadata"] |= {"namespace": owner.namespace, "ownerReferences": [owner.reference()]}
-        if ours is None or not _within(body["spec"], ours["spec"]):
-            self._api.apply(f"{collection('experiments', owner.namespace)}/{made.name}", body, MANAGER)
+        if ours is not None and _within(body["spec"], ours["spec"]):
+            return None
+        path = f"{collection('experiments', owner.namespace)}/{body['metadata']['name']}"
+        try:
+            self._api.apply(path, body, MANAGER)
+        except Refused as error:
+            if error.code == 409:
+                raise
+            self._queue.add((owner.namespace, owner.name), LATER)
+            return _Refusal("SpecRefused", str(error))
+        return None
 
-    def _mirror(self, theirs: Object, ours: Object, owner: Owner, watches: _Watches) -> None:
-        trials = sorted(watches.trials_of(ours), key=lambda t: t.number)
-        written = self._written.setdefault((owner.namespace, owner.name), {})
+    def _mirror(
+        self,
+        theirs: Object,
+        ours: Object,
+        owner: Owner,
+        trials: list[ShownTrial],
+        refused: _Refusal | None,
+    ) -> None:
+        done = self._done_for(owner)
+        objective = mapping(theirs["spec"]).get("objective")
         for seen in trials:
-            if written.get(seen.name) != (owner.uid, seen):
+            if done.written.get(seen.name) != seen:
                 path = f"{collection(TRIALS, owner.namespace)}/{seen.name}"
-                objective = mapping(theirs["spec"]).get("objective")
                 self._api.apply(path, trial(seen, owner, objective), MANAGER, low_priority=True)
-                written[seen.name] = (owner.uid, seen)
-        self._show(theirs, experiment_status(ours["status"], trials))
+                done.written[seen.name] = seen
+        for name in done.written.keys() - {seen.name for seen in trials}:
+            del done.written[name]
+        why = f"the edit of the spec is refused and changes nothing: {refused.message}" if refused else ""
+        self._show(theirs, experiment_status(ours["status"], trials, why))
 
     def _show(self, theirs: Object, status: dict[str, Any]) -> None:
         metadata = theirs["metadata"]
@@ -125,59 +183,11 @@ class KatibController:
         """One that another made is not touched; one of an earlier Experiment of this name is going."""
         if not ours["metadata"].get("deletionTimestamp"):
             text = f"an Experiment of kubetuna.dev named {name} is there already; delete it, or choose another name"
-            self._show(theirs, refusal(theirs["status"], "NameTaken", text, self._context.clock.now()))
+            self._fail(theirs, _Refusal("NameTaken", text))
         self._queue.add(key, LATER)
 
-    def _refused(self, key: Key, theirs: Object, ours: Object | None, error: Refused) -> None:
-        """An edit that cannot be is said and changes nothing; so is what the API server refuses to make."""
-        if error.code == 409:
-            raise error
-        log.warning("%s", error, extra={"experiment": "/".join(key)})
-        owner = Owner(*key, theirs["metadata"]["uid"], KATIB)
-        self._context.events.emit(owner, "SpecRefused", error.message, warning=True)
-        if ours is None:
-            self._show(theirs, refusal(theirs["status"], "SpecRefused", str(error), self._context.clock.now()))
-        self._queue.add(key, LATER)
-
-
-class _Watches:
-    """The three kinds in one namespace; each change asks for a turn of Katib's Experiment."""
-
-    def __init__(self, context: OperatorContext, namespace: str | None, queue: WorkQueue[Key]) -> None:
-        def look(key: Key, *_: object) -> None:
-            queue.add(key)
-
-        def look_at_owner(_key: Key, before: Object | None, after: Object | None) -> None:
-            for one in filter(None, (before, after)):
-                for owner in owners_of(one):
-                    queue.add((one["metadata"]["namespace"], owner.name))
-
-        def look_at_experiment(key: Key, before: ShownTrial | None, after: ShownTrial | None) -> None:
-            seen = after or before
-            ours = self.ours.get((key[0], seen.experiment)) if seen is not None else None
-            if ours is not None:
-                look_at_owner(key, None, ours)
-
-        def turned() -> None:
-            for key in self.theirs.items():
-                queue.add(key)
-
-        api, more = context.api, (turned, context.monotonic, context.chance)
-        self.theirs: Reflector[Object] = Reflector(api, EXPERIMENTS, namespace, experiment, look, None, *more)
-        self.ours: Reflector[Object] = Reflector(
-            api, "experiments", namespace, experiment, look_at_owner, None, *more
-        )
-        self.trials: Reflector[ShownTrial] = Reflector(
-            api, "trials", namespace, lambda obj: see(obj, LABEL_EXPERIMENT), look_at_experiment, None, *more
-        )
-
-    @property
-    def all(self) -> tuple[Reflector[Any], ...]:
-        return self.theirs, self.ours, self.trials
-
-    def trials_of(self, ours: Object) -> list[ShownTrial]:
-        """Those of this very Experiment."""
-        return [t for t in self.trials.items().values() if t.owner == ours["metadata"]["uid"]]
+    def _fail(self, theirs: Object, why: _Refusal) -> None:
+        self._show(theirs, refusal(theirs["status"], why.reason, why.message, self._context.clock.now()))
 
 
 def _migrated(theirs: Object) -> Migration:
@@ -187,13 +197,6 @@ def _migrated(theirs: Object) -> Migration:
     if isinstance(spec, Mapping):
         spec = {"parallelTrialCount": PARALLEL, **spec}
     return migrate({**fields, "metadata": {"name": theirs["metadata"]["name"]}, "spec": spec})
-
-
-def owners_of(obj: Object) -> list[Owner]:
-    """The Experiments of Katib's that an object belongs to."""
-    metadata = obj["metadata"]
-    found = [o for o in mappings(metadata.get("ownerReferences")) if o.get("apiVersion") == KATIB]
-    return [Owner(metadata["namespace"], text(o.get("name")), text(o.get("uid")), KATIB) for o in found]
 
 
 def _within(wanted: object, found: object) -> bool:

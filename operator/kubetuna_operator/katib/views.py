@@ -14,7 +14,7 @@ from kubetuna.parsing.parse import KATIB
 from kubetuna.trials.environment import bare
 from kubetuna.trials.outcome import Outcome
 from kubetuna.trials.records import timestamp
-from kubetuna_operator.kube.objects import Owner, mapping, mappings, text, whole
+from kubetuna_operator.kube.objects import Owner, mapping, mappings, required, text, whole
 
 LABEL = "katib.kubeflow.org/experiment"
 CONDITIONS = ("Created", "Running", "Restarting", "Succeeded", "Failed")
@@ -44,6 +44,7 @@ class ShownTrial:
     """What of a Trial of ours Katib's shows. ``word`` is Katib's; ``owner`` the UID of our Experiment."""
 
     name: str
+    uid: str
     owner: str
     experiment: str
     number: int
@@ -61,7 +62,8 @@ def see(obj: object, label: str) -> ShownTrial:
     owners = mappings(metadata.get("ownerReferences"))
     params = mapping(status.get("params"))
     return ShownTrial(
-        text(metadata.get("name")),
+        required(metadata, "name"),
+        required(metadata, "uid"),
         text(owners[0].get("uid")) if owners else "",
         text(mapping(metadata.get("labels")).get(label)),
         whole(status.get("number")) or 0,
@@ -109,14 +111,14 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def experiment_status(ours: Mapping[str, Any], trials: Sequence[ShownTrial]) -> dict[str, Any]:
-    """Katib's status from ours, and from the Trials that are shown."""
+def experiment_status(ours: Mapping[str, Any], trials: Sequence[ShownTrial], refused: str = "") -> dict[str, Any]:
+    """Katib's status from ours, and from the Trials that are shown; ``refused``: why an edit changes nothing."""
     best = mapping(ours.get("currentOptimalTrial"))
     status = {
         "startTime": text(ours.get("startTime")),
         "completionTime": text(ours.get("completionTime")),
         "lastReconcileTime": text(ours.get("lastReconcileTime")),
-        "conditions": _conditions(ours),
+        "conditions": _conditions(ours, refused),
         **{name: whole(ours.get(name)) or 0 for name in COUNTS},
         **{where: [t.name for t in trials if t.word == word] for word, where in LISTS.items()},
         "currentOptimalTrial": _optimal(best, {t.name: t for t in trials}),
@@ -124,20 +126,22 @@ def experiment_status(ours: Mapping[str, Any], trials: Sequence[ShownTrial]) -> 
     return {name: value for name, value in status.items() if value}
 
 
-def _conditions(ours: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _conditions(ours: Mapping[str, Any], refused: str) -> list[dict[str, Any]]:
     """Those that Katib has; what ours refused has failed in Katib's words."""
     found = mappings(ours.get("conditions"))
     kept = [c for c in found if c.get("type") in CONDITIONS]
     if ours.get("state") == "Failed" and not any(c["type"] == "Failed" for c in kept):
         why = {"status": "True", "reason": "SpecInvalid", "message": text(ours.get("message"))}
         kept += [{**c, **why, "type": "Failed"} for c in found if c.get("type") == "Accepted"]
-    # What holds it up stands in our message; and Katib's columns take the last condition for the state.
-    told = [{**c, "message": text(ours.get("message")) or c.get("message")} if _runs(c) else c for c in kept]
-    return [_condition(c) for c in sorted(told, key=lambda c: c.get("status") == "True")]
-
-
-def _runs(condition: Mapping[str, Any]) -> bool:
-    return condition.get("type") == "Running" and condition.get("status") == "True"
+    # Katib's columns take the last condition for the state.
+    shown = sorted((_condition(c) for c in kept), key=lambda c: c["status"] == "True")
+    runs = [c for c in shown if c["type"] == "Running" and c["status"] == "True"]
+    for one in runs:
+        # What holds it up stands in our message.
+        one["message"] = text(ours.get("message")) or one["message"]
+    for one in (runs or shown)[-1:]:
+        one["message"] = "; ".join(filter(None, (one["message"], refused)))
+    return shown
 
 
 def _optimal(best: Mapping[str, Any], trials: Mapping[str, ShownTrial]) -> dict[str, Any] | None:
@@ -170,7 +174,7 @@ def refusal(before: Mapping[str, Any], reason: str, message: str, now: float) ->
 
 
 def trial(seen: ShownTrial, owner: Owner, objective: object) -> dict[str, Any]:
-    """A Trial of Katib's, which goes with its Experiment."""
+    """A Trial of Katib's, which goes with ours: with the Experiment, or once it is not among the latest."""
     return {
         "apiVersion": KATIB,
         "kind": "Trial",
@@ -178,7 +182,7 @@ def trial(seen: ShownTrial, owner: Owner, objective: object) -> dict[str, Any]:
             "name": seen.name,
             "namespace": owner.namespace,
             "labels": {LABEL: owner.name},
-            "ownerReferences": [owner.reference()],
+            "ownerReferences": [_reference(seen)],
         },
         "spec": {
             "objective": objective,
@@ -191,6 +195,10 @@ def trial(seen: ShownTrial, owner: Owner, objective: object) -> dict[str, Any]:
             **({"observation": {"metrics": list(seen.metrics)}} if seen.metrics else {}),
         },
     }
+
+
+def _reference(seen: ShownTrial) -> dict[str, Any]:
+    return {**Owner("", seen.name, seen.uid).reference(), "kind": "Trial"}
 
 
 def _trial_conditions(seen: ShownTrial) -> Iterable[dict[str, Any]]:

@@ -235,12 +235,12 @@ class Api:
         headers = {"Accept": "application/json", "Content-Type": content_type or "application/json"}
         timeout = (min(CONNECT_SECONDS, patience), patience)
         with _as_unreachable(f"{method} {path}", lambda: REQUESTS.labels(method, "error").inc()):
-            # This reads the token's file. It would copy a body, which is JSON already.
+            # This reads the token's file. It would copy a body, which is JSON already, and headers, which are text.
             verb, url, sent, _, form = self._client.param_serialize(
-                method, path, query_params=pairs, header_params=headers, auth_settings=["BearerToken"]
+                method, path, query_params=pairs, auth_settings=["BearerToken"]
             )
             with REQUEST_SECONDS.labels(method).time():
-                answer = self._client.call_api(verb, url, sent, body, form, _request_timeout=timeout)
+                answer = self._client.call_api(verb, url, sent | headers, body, form, _request_timeout=timeout)
         response: urllib3.HTTPResponse = answer.response
         REQUESTS.labels(method, str(response.status)).inc()
         if response.status >= 400:

@@ -47,6 +47,8 @@ class Leadership:
         self._term: int | None = None
         self._passed_on = False
         self._leases = collection("leases", namespace)
+        # As we wrote it last: it is renewed without being read; that is a conflict where anybody wrote to it since.
+        self._ours: dict[str, Any] | None = None
         self._seen: tuple[str, float] = ("", 0.0)
         self._ended = threading.Event()
 
@@ -121,6 +123,13 @@ class Leadership:
             self._tried = self._clock()
 
     def _take(self) -> bool:
+        ours, self._ours = self._ours, None
+        if ours is not None:
+            try:
+                return self._write(ours)
+            except Refused as error:
+                if error.code not in (404, 409):
+                    raise
         try:
             lease = self._api.get(f"{self._leases}/{NAME}")
         except Refused as error:
@@ -134,9 +143,12 @@ class Leadership:
             return False
         if holder not in ("", self._identity) and not self._expired(spec, holder):
             return False
-        lease["spec"] = self._spec(spec, self._term is None)
-        self._api.replace(f"{self._leases}/{NAME}", lease)
-        self._term = lease["spec"]["leaseTransitions"]
+        return self._write(lease)
+
+    def _write(self, lease: dict[str, Any]) -> bool:
+        spec = self._spec(lease.get("spec") or {}, self._term is None)
+        self._ours = self._api.replace(f"{self._leases}/{NAME}", {**lease, "spec": spec})
+        self._term = spec["leaseTransitions"]
         return True
 
     def _make(self) -> bool:
@@ -151,9 +163,12 @@ class Leadership:
         return True
 
     def _expired(self, spec: dict[str, Any], holder: str) -> bool:
-        mark = f"{holder} {spec.get('renewTime')}"
-        if mark != self._seen[0]:
+        (before, _), mark = self._seen, f"{holder} {spec.get('renewTime')}"
+        if mark != before:
             self._seen = (mark, self._clock())
+            if before:
+                # It was renewed since the last look, so its holder needs no look.
+                return False
         return self._clock() > self._seen[1] + DURATION or self._holder_is_gone(holder)
 
     def _holder_is_gone(self, holder: str) -> bool:

@@ -39,6 +39,7 @@ class WorkQueue(Generic[K]):
     ) -> None:
         self.name, self._clock, self._group, self._most = name, clock, group, most
         self._adds, self._depth = QUEUE_ADDS.labels(name), QUEUE_DEPTH.labels(name)
+        self._waited, self._worked = QUEUE_WAIT.labels(name), QUEUE_WORK.labels(name)
         self._condition = threading.Condition()
         self._ready: dict[K, float] = {}
         self._later: list[tuple[float, int, K]] = []
@@ -89,16 +90,16 @@ class WorkQueue(Generic[K]):
             if key is None:
                 return None
             now = self._clock()
-            QUEUE_WAIT.labels(self.name).observe(now - self._ready.pop(key))
+            self._waited.observe(now - self._ready.pop(key))
             self._depth.set(len(self._ready))
             self._working[key] = now
             return key
 
     def due(self) -> float | None:
         """Seconds until there is a key to take; None where none waits."""
+        if not (self._ready or self._later):
+            return None
         with self._condition:
-            if not (self._ready or self._later):
-                return None
             wait = self._promote()
             return wait if self._next() is None else 0.0
 
@@ -173,7 +174,7 @@ class WorkQueue(Generic[K]):
         except Exception as error:
             failed = True
             log.warning("%s %s: %s; it is tried again", self.name, key, error)
-        QUEUE_WORK.labels(self.name).observe(self._clock() - began)
+        self._worked.observe(self._clock() - began)
         RECONCILED.labels(self.name, "error" if failed else "success").inc()
         self.done(key, failed)
 

@@ -24,6 +24,7 @@ from kubetuna_operator import (
     LABEL_REPEAT,
     LABEL_TOLD,
     LABEL_TRIAL,
+    METRICS_CONTAINER,
 )
 from kubetuna_operator.kube.objects import mapping, mappings, required, seconds, text, whole
 
@@ -43,6 +44,9 @@ _OWN_STORAGE = re.compile(r"exceed(s|ed) (its local ephemeral storage|the total|
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _REVISION = re.compile(r"[0-9]{1,20}")
 LOST_SECONDS = 60.0
+# For how long after the trial its metrics container may read: Kubernetes tells it to leave only once every other
+# container of the Pod has ended too.
+FOLLOWING_SECONDS = 30.0
 # How we stop a Pod; no template has reason to say so.
 STOP_DEADLINE = 1
 
@@ -52,7 +56,7 @@ class PodView:
     """What the operator keeps of a Pod; times in seconds since the epoch.
 
     ``obstacle`` is what keeps it from starting, where another template may be the only help; ``disruption`` who
-    takes it away, before it has ended too.
+    takes it away, before it has ended too; ``following``: its metrics container still reads what the trial wrote.
     """
 
     namespace: str
@@ -76,6 +80,7 @@ class PodView:
     waiting: str | None
     obstacle: str
     last_word: str = ""
+    following: bool = False
     labels: Mapping[str, Any] = field(default_factory=dict)
     disruption: ExitFacts | None = None
     # No change by itself; only the order of what is known of one Pod.
@@ -121,6 +126,7 @@ def view(pod: Mapping[str, Any]) -> PodView:
         waiting=waiting,
         obstacle=obstacle,
         last_word=text(mapping(state.get("terminated")).get("message")),
+        following=_follows(status),
         labels=labels,
         disruption=_disruption(status),
         revision=_revision(metadata.get("resourceVersion")),
@@ -135,7 +141,7 @@ def facts(pod: PodView, now: float, stuck: bool = False, lost_after: float = LOS
     """
     phase: AttemptPhase = "pending" if pod.started is None else "running"
     exit_facts = None
-    if pod.phase in ("Succeeded", "Failed") or pod.exit is not None:
+    if pod.phase in ("Succeeded", "Failed") or (pod.exit is not None and not _may_say_more(pod, now)):
         phase, exit_facts = "ended", pod.exit or ExitFacts()
     elif pod.deleted is not None and now > pod.deleted + lost_after:
         phase, exit_facts = "ended", ExitFacts(reason="NodeLost", message="its node does not answer")
@@ -143,6 +149,17 @@ def facts(pod: PodView, now: float, stuck: bool = False, lost_after: float = LOS
         phase, exit_facts = "ended", ExitFacts(reason="StartError", message=pod.waiting or "")
     times = (pod.created, pod.started, pod.ended)
     return AttemptFacts(pod.key, phase, *times, exit_facts, pod.node, pod.waiting, pod.uid, pod.stopping)
+
+
+def _may_say_more(pod: PodView, now: float) -> bool:
+    """Whether what is read of a trial that has ended is still to come; not for ever, where others keep the Pod."""
+    return pod.following and pod.ended is not None and now < pod.ended + FOLLOWING_SECONDS
+
+
+def _follows(status: Mapping[str, Any]) -> bool:
+    found = (s for s in mappings(status.get("initContainerStatuses")) if s.get("name") == METRICS_CONTAINER)
+    running = any(mapping(s.get("state")).get("running") is not None for s in found)
+    return running and _phase(status) not in ("Failed", "Succeeded")
 
 
 def primary_container(spec: Mapping[str, Any]) -> str:

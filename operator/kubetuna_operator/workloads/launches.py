@@ -30,10 +30,11 @@ from kubetuna_operator.kube.work_queue import wait_after
 from kubetuna_operator.pods.status import view
 from kubetuna_operator.workloads.collection import Collection
 from kubetuna_operator.workloads.manifest import accounts, attempt_manifest, primary_labels
-from kubetuna_operator.workloads.members import Members, grouped
-from kubetuna_operator.workloads.ownership import find_pods, uid_of
+from kubetuna_operator.workloads.members import Members, grouped, left_over
+from kubetuna_operator.workloads.ownership import find_pods, is_own, uid_of
 
 log = logging.getLogger(__name__)
+_Object = Mapping[str, Any]
 
 # A launch that is not taken is tried again after this many seconds, then after twice as many.
 RETRY_SECONDS, RETRY_LIMIT = 5.0, 60.0
@@ -100,7 +101,7 @@ class Launches:
 
     def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> None:
         self._api, self._pods, self._clock = context.api, context.pods, context.clock
-        self._background = context.deferred
+        self._background, self._lost_after = context.deferred, context.lost_after
         # Refused here and nowhere else: only the operator knows its own.
         self._own_account = context.account[1] if context.account[0] == ref.owner.namespace else None
         self._spec, self._about, self._owner = spec, ref, ref.owner
@@ -122,6 +123,9 @@ class Launches:
             self._try(request, self._api)
 
     def _try(self, request: AttemptRequest, api: Api) -> None:
+        if why := self._why_not_yet(request.key):
+            self._refuse(request, why)
+            return
         failpoint("launching")
         try:
             self._create(request, api)
@@ -134,6 +138,17 @@ class Launches:
             if known is None or not known.why:
                 self._gate.open()
         failpoint("launched")
+
+    def _why_not_yet(self, key: AttemptKey) -> str:
+        """An attempt may end with one of its Pods: the others hold GPUs, and write what the next one reads."""
+        wanted = primary_labels(self._spec)
+        own = [p for p in self._pods.of(self._owner.uid) if is_own(p, self._owner, self._kind)] if wanted else []
+        left = left_over(own, key, wanted, self._clock.now(), self._lost_after)
+        if left is None:
+            return ""
+        path = f"{self._pod_path}/{left.name}"
+        self._background.later(("pod", left.uid), lambda: self._api.delete(path, uid=left.uid, low_priority=True))
+        return f"Pod {left.name} of an earlier attempt has not ended yet"
 
     def _create(self, request: AttemptRequest, api: Api) -> None:
         manifest = attempt_manifest(self._spec, self._owner, request)
@@ -175,21 +190,19 @@ class Launches:
             self._accept(request, found)
 
     def _make_again(
-        self,
-        request: AttemptRequest,
-        found: Mapping[str, Any] | None,
-        conclusion: Conclusion | None,
-        members: Members,
+        self, request: AttemptRequest, found: _Object | None, conclusion: Conclusion | None, members: Members
     ) -> None:
         """It came to its end, or went, without a Pod that could be read."""
-        kind, end = self._kind.name, None
-        if members.others:
+        kind, end, template = self._kind.name, None, self._spec.template
+        well = conclusion is not None and conclusion.succeeded
+        # Our own mark is on a Pod of each kind that we know: then it was there, and someone took it away.
+        if members.others and (template.success_condition or template.primary_pod_labels):
             labels = ", ".join(f"{name}={value}" for name, value in primary_labels(self._spec).items())
             text = f"none of the {len(members.others)} Pods of its {kind} has the labels {labels} and the index 0"
             end = ExitFacts(reason="StartError", message=text)
-        elif conclusion is not None and conclusion.succeeded:
-            text = f"its {kind} succeeded, and its Pod was gone before it was read"
-            end = ExitFacts(reason="Deleted", message=text)
+        elif members.others or well:
+            way = "succeeded" if well else "ended"
+            end = ExitFacts(reason="Deleted", message=f"its {kind} {way}, and its Pod was gone before it was read")
         if end is not None:
             now, maker = self._clock.now(), uid_of(found) if found is not None else None
             self._open[request.key] = _Awaited(request, now, now, why=end.message, end=end, maker=maker)

@@ -24,6 +24,7 @@ from kubetuna_operator import (
     LABEL_TRIAL,
 )
 from kubetuna_operator.kube.objects import Owner
+from kubetuna_operator.workloads.metrics_container import add_metrics_container
 
 USER, ROOT = 65532, 0
 SCRATCH, CHECKPOINT = "kubetuna-scratch", "kubetuna-checkpoint"
@@ -39,7 +40,9 @@ def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) ->
     made = _present(substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta))
     primary = kind.template_in(made, spec.template.primary_container)
     for one in kind.pod_sets(made):
-        _complete(one.template["spec"], spec, request)
+        trial = _complete(one.template["spec"], spec, request)
+        if one.template is primary:
+            add_metrics_container(one.template["spec"], trial, spec)
         if one.template is not made:
             one.template["metadata"] = _metadata(one.template.get("metadata") or {}, spec, owner, request)
     made["metadata"] = _metadata(made.get("metadata") or {}, spec, owner, request)
@@ -67,14 +70,16 @@ def has_several(spec: Experiment) -> bool:
     return kind.judged or kind.pods(spec.template.trial_spec) > 1
 
 
-def _complete(body: dict[str, Any], spec: Experiment, request: AttemptRequest) -> None:
-    """One Pod's spec. Its main container has the parameters: the one that is named so, else the first."""
+def _complete(body: dict[str, Any], spec: Experiment, request: AttemptRequest) -> dict[str, Any]:
+    """One Pod's spec. Returns its main container, which has the parameters: the one named so, else the first."""
     _default_pod(body, spec)
     _avoid(body, request.avoid)
     for container in [*(body.get("initContainers") or []), *body["containers"]]:
         _default_container(container)
     named = (c for c in body["containers"] if c["name"] == spec.template.primary_container)
-    _give_environment(next(named, body["containers"][0]), body, spec, request)
+    trial: dict[str, Any] = next(named, body["containers"][0])
+    _give_environment(trial, body, spec, request)
+    return trial
 
 
 def _present(value: Any) -> Any:
@@ -160,7 +165,7 @@ def _give_environment(
 ) -> None:
     """Our variables, with folders behind those that name one; what the template says of those wins."""
     written = {entry.get("name"): entry for entry in container.get("env") or []}
-    own = dict(request.environment)
+    own = {**request.environment, **({"KUBETUNA_METRICS": spec.collector.path} if spec.collector.folder else {})}
     for variable, mount, volume in (*_folders(spec, request), *_home(container, body)):
         if variable not in written:
             own[variable] = str(mount["mountPath"])

@@ -1,7 +1,8 @@
 """Run simulated worlds with one mutant after the other, each until a seed fails, and print which were caught.
 
-The seeds are run with the product as it is first: which lines each of them runs tells which seeds a mutant needs. A
-mutant is put into the functions that are loaded, in a process of its own that was forked for it.
+The seeds are run with the product as it is first: which lines each of them runs tells which seeds a mutant needs;
+those that run most of the product come first. A mutant is put into the functions that are loaded, in a process of
+its own that was forked for it. With ``--results`` what is found is kept, and a later call goes on from there.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from types import FunctionType
@@ -31,7 +33,9 @@ from tests.sim.mutants.mutant import PROJECT, Mutant
 from tests.sim.mutants.reached import Lines, Reached
 
 # Where `make test` begins too, and how many seeds it runs.
-FIRST, SEEDS = 100, 120
+FIRST, SEEDS = 100, 300
+# After so much processor time a mutant has survived: those that were caught took a tenth of it.
+PATIENCE = 150.0
 # Of processor time a seed takes about one second, so one that takes so much never ends; nor one that waits so long.
 MOST_WORK, MOST_SECONDS = 60.0, 1_800.0
 WORDS = 110
@@ -52,13 +56,23 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a mutant: how many seeds run it, which one failed, and what that said (nothing: survived)."""
+    """What became of a mutant, by its name: how many seeds run it, and how many of them were run with it.
 
-    mutant: Mutant
+    ``seed`` is the one that failed, and ``said`` what that said; it survived where nothing was.
+    """
+
+    what: str
     seeds: int
+    tried: int
     seed: int
     said: str
     seconds: float
+
+    def row(self) -> str:
+        """As one of a table."""
+        said = self.said.replace("|", "/").replace("\n", " ")[:WORDS]
+        caught = str(self.seed) if said else f"none of {self.tried} of {self.seeds}"
+        return f"| {self.what} | {caught} | {said} |"
 
 
 def main() -> int:
@@ -66,29 +80,55 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.sim.mutants", description=__doc__)
     parser.add_argument("words", nargs="*", help="only mutants with one of these in their name or file")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="after so many without a failure it has survived")
+    parser.add_argument("--seconds", type=float, default=PATIENCE, help="or after so much processor time")
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time")
     parser.add_argument("--survey", type=Path, help="a file for the first run of all seeds; read where it is there")
+    parser.add_argument("--results", type=Path, help="a file for what is found, and what is known already")
     chosen = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.disable(logging.WARNING)
     seeds = range(FIRST, FIRST + chosen.seeds)
-    surveyed = _kept(seeds, chosen.survey)
+    surveyed = _surveyed(seeds, chosen.survey)
+    _settle(surveyed)
     for seed in surveyed.failed:
         print(f"seed {seed} fails without any mutant")
     found: list[Result] = []
-    for title, mutants in (("Faults brought back", FIXES), ("Mistakes", MISTAKES)):
-        print(f"\n| {title} | caught by seed | what failed |\n|---|---|---|", flush=True)
-        found += _run([m for m in mutants if _is_meant(m, chosen.words)], seeds, chosen.jobs, surveyed)
+    kept = Kept(chosen.results)
+    with multiprocessing.get_context("fork").Pool(chosen.jobs, maxtasksperchild=1) as pool:
+        judge = partial(attempt, seeds=seeds, surveyed=surveyed, patience=chosen.seconds)
+        for title, mutants in (("Faults brought back", FIXES), ("Mistakes", MISTAKES)):
+            print(f"\n| {title} | caught by seed | what failed |\n|---|---|---|", flush=True)
+            meant = [mutant for mutant in mutants if _is_meant(mutant, chosen.words)]
+            unknown = pool.imap(judge, [m for m in meant if m.what not in kept.known], chunksize=1)
+            for mutant in meant:
+                found.append(kept.known.get(mutant.what) or kept.add(next(unknown)))
+                print(found[-1].row(), flush=True)
     caught = sum(bool(result.said) for result in found)
     print(f"\n{caught} of {len(found)} caught, in {sum(result.seconds for result in found):.0f} s")
     return int(caught < len(found))
+
+
+class Kept:
+    """What was found earlier and is found now, in a file where one is given."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        lines = file.read_text(encoding="utf-8").splitlines() if file is not None and file.exists() else []
+        self.known = {result.what: result for result in (Result(**json.loads(line)) for line in lines)}
+
+    def add(self, result: Result) -> Result:
+        """One more."""
+        if self._file is not None:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(result)) + "\n")
+        return result
 
 
 def _is_meant(mutant: Mutant, words: Sequence[str]) -> bool:
     return not words or any(word in mutant.what or word in mutant.file for word in words)
 
 
-def _kept(seeds: range, file: Path | None) -> Survey:
+def _surveyed(seeds: range, file: Path | None) -> Survey:
     if file is not None and file.exists():
         return Survey(**json.loads(file.read_text(encoding="utf-8")))
     surveyed = survey(seeds)
@@ -122,30 +162,35 @@ def _world() -> Any:
     return world
 
 
-def _run(mutants: Sequence[Mutant], seeds: range, jobs: int, surveyed: Survey) -> Iterable[Result]:
+def _settle(surveyed: Survey) -> None:
+    """Load all that a mutant changes, and take up what undisturbed trials reach: both are for every process."""
     world = _world()
     from tests.sim.oracles import Trial
 
     known = {int(shape): {t[0]: Trial(*t) for t in trials} for shape, trials in surveyed.undisturbed.items()}
     world.undisturbed = known.__getitem__
-    found = []
-    with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
-        for result in pool.imap(partial(attempt, seeds=seeds, surveyed=surveyed), mutants, chunksize=1):
-            found.append(result)
-            said = result.said.replace("|", "/").replace("\n", " ")[:WORDS]
-            caught = str(result.seed) if said else f"none; {result.seeds} run it"
-            print(f"| {result.mutant.what} | {caught} | {said} |", flush=True)
-    return found
 
 
-def attempt(mutant: Mutant, seeds: range, surveyed: Survey) -> Result:
+def attempt(mutant: Mutant, seeds: range, surveyed: Survey, patience: float) -> Result:
     """Run seeds with a mutant until one fails. For a process that does nothing else."""
-    began = time.monotonic()
+    began = time.process_time()
     put_in(mutant)
+    meant = _meant(mutant, seeds, surveyed)
+    tried, said = 0, ""
+    for seed in meant:
+        if said or time.process_time() > began + patience:
+            break
+        tried, said = tried + 1, _failure(seed)
+    caught = meant[tried - 1] if said else 0
+    return Result(mutant.what, len(meant), tried, caught, said, round(time.process_time() - began, 1))
+
+
+def _meant(mutant: Mutant, seeds: range, surveyed: Survey) -> list[int]:
+    """The seeds that run what the mutant changes, the eventful ones first."""
+    runs = Counter(seed for lines in surveyed.reached.values() for ran in lines.values() for seed in ran)
     ran = {seed for line in mutant.lines() for seed in surveyed.reached[mutant.file].get(str(line), [])}
     meant = [seed for seed in seeds if str(seed) in ran and seed not in surveyed.failed]
-    seed, said = _first_failure(meant)
-    return Result(mutant, len(meant), seed, said, time.monotonic() - began)
+    return sorted(meant, key=lambda seed: -runs[str(seed)])
 
 
 def put_in(mutant: Mutant) -> None:
@@ -160,17 +205,14 @@ def put_in(mutant: Mutant) -> None:
         raise ValueError(f"{mutant.what}: {', '.join(changed)} are not loaded")
 
 
-def _first_failure(seeds: Iterable[int]) -> tuple[int, str]:
+def _failure(seed: int) -> str:
+    world = _world()
     for number in (signal.SIGVTALRM, signal.SIGALRM):
         signal.signal(number, _end)
-    world = _world()
-    for seed in seeds:
-        _allow(MOST_WORK, MOST_SECONDS)
-        said = _judged(lambda seed=seed: world.simulate(seed, world.Profile()).wrong)  # type: ignore[misc]
-        _allow(0.0, 0.0)
-        if said:
-            return seed, said
-    return 0, ""
+    _allow(MOST_WORK, MOST_SECONDS)
+    said = _judged(lambda: world.simulate(seed, world.Profile()).wrong)
+    _allow(0.0, 0.0)
+    return said
 
 
 def _allow(work: float, seconds: float) -> None:

@@ -85,11 +85,6 @@ MISTAKES = (
     *within(
         f"{OPERATOR}/kube/reflector.py",
         (
-            "after a revision that is too old everything is listed",
-            '            if obj.get("code") == 410:\n                raise _Expired',
-            '            if obj.get("code") == 410:\n                return',
-        ),
-        (
             "a list takes away what is not there any more",
             "            for key in {**before, **found}:",
             "            for key in {**found}:",

@@ -99,19 +99,6 @@ FIXES = (
         ),
     ),
     *within(
-        f"{OPERATOR}/pods/index.py",
-        (
-            "a deleted Pod does not come back",
-            "        self._gone[uid] = None\n",
-            "",
-        ),
-        (
-            "a late answer does not overwrite a newer Pod",
-            "and known.revision > other.revision",
-            "and False",
-        ),
-    ),
-    *within(
         f"{OPERATOR}/pods/status.py",
         (
             "an annotation of ours may be any text",

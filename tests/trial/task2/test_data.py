@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kubetuna_trial.errors import InputError
+from kubetuna_trial.task2 import lexicon, planted
 from kubetuna_trial.task2.data import folder_market, folder_market_with_test, planted_market
 from kubetuna_trial.task2.planted import NEWS_COLUMNS, STOCK_COLUMNS, planted_world, write_contest_files
 from kubetuna_trial.task2.prompts import Prompts
@@ -108,6 +109,23 @@ def test_shuffled_news_is_the_same_news_at_other_places() -> None:
     assert [(a.date, a.ticker) for a in planted.news] == [(a.date, a.ticker) for a in control.news]
     moved = sum(a.title != b.title for a, b in zip(planted.news, control.news, strict=True))
     assert moved > 0.8 * len(planted.news)
+
+
+def test_in_a_storm_that_only_a_long_memory_holds_prices_go_far_against_the_news() -> None:
+    """What ``max_env_steps`` of the guide's range decides on: a third of 300 days are among them, none of 200."""
+    market = planted_market(7)
+    first, stop = (int(share * planted.DAYS) for share in planted.STORM)
+    good = np.zeros(market.opens.shape)
+    day_of = {date: day for day, date in enumerate(market.world.dates)}
+    for article in market.world.news:
+        tone = sum(words in article.title for words in lexicon.GOOD) - sum(w in article.title for w in lexicon.BAD)
+        good[market.world.tickers.index(article.ticker), day_of[article.date]] = tone
+    moves = market.future_return(np.arange(1, market.train.stop), 1).T
+    gained = (good[:, : moves.shape[1]] * moves).mean(axis=0)
+    before, within, since = gained[:first].mean(), gained[first:stop].mean(), gained[stop:].mean()
+    assert min(before, since) > 0.001 and within < -3 * max(before, since)
+    assert 90 <= sum(first <= day < stop for day in market.train[-300:]) <= 100
+    assert not any(first <= day < stop for day in market.train[-200:])
 
 
 def refused(folder: Path, tickers: list[str] | None = None) -> str:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kubetuna.parsing.parse import KATIB
-from kubetuna_operator.katib.controller import EXPERIMENTS, TRIALS, KatibController
+from kubetuna_operator.experiment import trial_objects
+from kubetuna_operator.katib.controller import LATER, TRIALS, KatibController
+from kubetuna_operator.katib.views import ShownTrial, see
+from kubetuna_operator.katib.watches import EXPERIMENTS, TrialIndex
 from kubetuna_operator.kube.api_client import collection
 from tests.apiserver.cluster import NAMESPACE
+from tests.apiserver.failures import Failure
 from tests.apiserver.lab import SMALL, Lab, curve, gone, hangs
 from tests.apiserver.operating import ByHand
 from tests.apiserver.programs import Program
 from tests.local.runs import experiment
 
 THEIRS = f"{collection(EXPERIMENTS, NAMESPACE)}/small"
-ENDED = ("Succeeded", "Failed")
 
 
 class KatibLab(Lab):
@@ -32,11 +35,9 @@ class KatibLab(Lab):
     def serve(self) -> ByHand:
         """Start one, by hand but for its watches."""
         operator = self.operator()
-        served = KatibController(operator.context, (NAMESPACE,))
-        for watches in served._watches:
-            for watch in watches.all:
-                watch.start()
-                operator._watches.append(watch)
+        served = KatibController(operator.context, operator.controller.watches)
+        served.watch()
+        operator._watches += [watch for watches in served.watches.values() for watch in watches.both]
         turns = operator.turns
 
         def both() -> None:
@@ -49,7 +50,7 @@ class KatibLab(Lab):
 
     def submit(self, **spec: Any) -> dict[str, Any]:
         """As Katib's SDK creates one."""
-        document = json.loads(experiment("", maxTrialCount=3, parallelTrialCount=2, **spec))
+        document = json.loads(experiment("", **{"maxTrialCount": 3, "parallelTrialCount": 2, **spec}))
         document["apiVersion"] = KATIB
         return self.api.create(collection(EXPERIMENTS, NAMESPACE), document)
 
@@ -69,6 +70,9 @@ class KatibLab(Lab):
     def their_trials(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.api.get(collection(TRIALS, NAMESPACE))["items"]
         return found
+
+
+Edit = Callable[[KatibLab], dict[str, Any]]
 
 
 @pytest.fixture
@@ -142,7 +146,11 @@ def test_one_made_anew_under_the_same_name_starts_afresh(lab: KatibLab) -> None:
     again = lab.submit()
     lab.until(lambda: lab.holds("Succeeded") and len(lab.shown_status().get("succeededTrialList", ())) == 3)
     assert lab.api.get(SMALL)["metadata"]["ownerReferences"][0]["uid"] == again["metadata"]["uid"]
-    assert {t["metadata"]["ownerReferences"][0]["uid"] for t in lab.their_trials()} == {again["metadata"]["uid"]}
+    assert owners(lab) == {t["metadata"]["uid"] for t in lab.shown()}
+
+
+def owners(lab: KatibLab) -> set[str]:
+    return {t["metadata"]["ownerReferences"][0]["uid"] for t in lab.their_trials()}
 
 
 def test_an_experiment_of_ours_by_that_name_is_not_touched(lab: KatibLab) -> None:
@@ -166,11 +174,102 @@ def test_an_operator_that_was_killed_is_followed_by_one_that_shows_the_same(lab:
     assert len(lab.made) == 3
 
 
-def test_an_edit_that_may_not_be_changes_nothing_and_is_said(lab: KatibLab) -> None:
+def no_parser(lab: KatibLab) -> dict[str, Any]:
+    return {"algorithm": {"algorithmName": "enas"}}
+
+
+def no_operator(lab: KatibLab) -> dict[str, Any]:
+    return {"objective": {"type": "maximize"}}
+
+
+def no_server(lab: KatibLab) -> dict[str, Any]:
+    def refuse(method: str, path: str) -> None:
+        if (method, path) == ("PATCH", SMALL):
+            raise Failure(422, "Invalid", "spec.maxTrialCount: a policy says no")
+
+    lab.operators[-1].before = refuse
+    return {"maxTrialCount": 5}
+
+
+REFUSALS = {
+    "the parser": (no_parser, "spec.algorithm.algorithmName"),
+    "the operator": (no_operator, "spec.objective"),
+    "the API server": (no_server, "spec.maxTrialCount"),
+}
+
+
+@pytest.mark.parametrize(("edit", "field"), REFUSALS.values(), ids=REFUSALS)
+def test_an_edit_that_is_refused_by(lab: KatibLab, edit: Edit, field: str) -> None:
+    """It changes nothing, and is said in the condition that holds; what goes on is shown on."""
     lab.program = hangs
     lab.submit()
     lab.until(lab.running(2))
     uid = lab.api.get(SMALL)["metadata"]["uid"]
-    lab.api.merge(THEIRS, {"spec": {"objective": {"type": "maximize"}}})
-    lab.until(lambda: "spec.objective" in lab.said())
+    lab.api.merge(THEIRS, {"spec": edit(lab)})
+    lab.until(lambda: field in lab.said())
+    assert lab.holds("Running") and not lab.holds("Failed")
     assert lab.api.get(SMALL)["metadata"]["uid"] == uid and len(lab.pods()) == 2
+    lab.until(lambda: any(field in said for said in lab.events().values()))
+    lab.program = curve
+    lab.until(lambda: lab.holds("Succeeded") and len(lab.shown_status().get("succeededTrialList", ())) == 3)
+
+
+@pytest.mark.parametrize("edit", [no_parser, no_server], ids=["the parser", "the API server"])
+def test_an_edit_after_the_end_that_is_refused_by(lab: KatibLab, edit: Edit) -> None:
+    """The end stands, and an edit taken back leaves nothing behind."""
+    lab.submit()
+    lab.until(lambda: lab.holds("Succeeded"))
+    before = lab.api.get(THEIRS)["spec"]
+    lab.api.merge(THEIRS, {"spec": edit(lab)})
+    lab.until(lambda: "changes nothing" in lab.said())
+    assert lab.holds("Succeeded") and not lab.holds("Failed") and lab.shown_status()["currentOptimalTrial"]
+    lab.api.replace(THEIRS, {**lab.api.get(THEIRS), "spec": before})
+    lab.until(lambda: "changes nothing" not in lab.said())
+    assert lab.holds("Succeeded")
+
+
+def test_a_refusal_is_told_once(lab: KatibLab) -> None:
+    lab.program = hangs
+    lab.submit()
+    lab.until(lab.running(2))
+    lab.api.merge(THEIRS, {"spec": no_server(lab)})
+    lab.until(lambda: "changes nothing" in lab.said())
+    at = lab.cluster.clock.now()
+    lab.until(lambda: lab.cluster.clock.now() > at + 3 * LATER)
+    told = [e for e in lab.api.get(collection("events", NAMESPACE))["items"] if e["reason"] == "SpecRefused"]
+    assert [e["count"] for e in told] == [1]
+
+
+def test_trials_are_forgotten_with_ours(lab: KatibLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial_objects, "LATEST", 2)
+    lab.submit(maxTrialCount=6)
+    lab.until(lambda: lab.holds("Succeeded") and len(lab.shown()) <= 3)
+    ours = {t["metadata"]["uid"] for t in lab.shown()}
+    lab.until(lambda: owners(lab) == ours and len(lab.their_trials()) == len(ours))
+    assert lab.shown_status()["trialsSucceeded"] == 6
+
+
+def test_ours_are_watched_once(lab: KatibLab) -> None:
+    lab.submit()
+    lab.until(lambda: lab.holds("Succeeded"))
+    asked = [path for method, path in lab.operators[-1].asked if method == "GET"]
+    shared, alone = collection("experiments", NAMESPACE), collection(EXPERIMENTS, NAMESPACE)
+    assert asked.count(shared) == asked.count(alone) == 2
+
+
+def test_the_index_of_trials_holds_what_there_is_and_nothing_else() -> None:
+    def seen(name: str, owner: str, number: int = 0) -> ShownTrial:
+        metadata = {"name": name, "uid": f"u-{name}", "ownerReferences": [{"uid": owner}]}
+        return see({"metadata": metadata, "status": {"number": number}}, "label")
+
+    index = TrialIndex()
+    first, moved, changed = seen("a-0", "one"), seen("a-0", "two"), seen("b-0", "two", 1)
+    index.update(("n", "a-0"), None, first)
+    index.update(("n", "b-0"), None, seen("b-0", "two"))
+    index.update(("n", "b-0"), seen("b-0", "two"), changed)
+    assert (index.of("one"), index.of("two")) == ([first], [changed])
+    index.update(("n", "a-0"), first, moved)
+    assert (index.of("one"), index.of("two")) == ([], [changed, moved])
+    index.update(("n", "a-0"), moved, None)
+    index.update(("n", "b-0"), changed, None)
+    assert not index._found

@@ -23,12 +23,14 @@ class Election:
     def __init__(self) -> None:
         self.cluster, self.cut_off = Cluster(), set[str]()
         self.ended: list[threading.Event] = []
+        self.asked: list[tuple[str, str, str]] = []
         self.candidates: list[Leadership] = []
 
     def candidate(self, identity: str) -> Leadership:
         def handle(*request: object) -> Response:
             if identity in self.cut_off:
                 raise ConnectionRefusedError("connection refused")
+            self.asked.append((identity, str(request[0]), str(request[1]).split("/")[-2]))
             return self.cluster.server.handle(*request)  # type: ignore[arg-type]
 
         self.candidates.append(Leadership(self.cluster.api(handle), NAMESPACE, identity))
@@ -68,6 +70,27 @@ def election(monkeypatch: pytest.MonkeyPatch) -> Iterator[Election]:
     made = Election()
     yield made
     made.close()
+
+
+def test_a_lease_is_renewed_with_one_request_and_its_holder_looked_at_only_where_it_is_silent(
+    election: Election,
+) -> None:
+    election.pod(OTHER)
+    first, second = election.candidate(OTHER), election.candidate("second")
+    assert first.look() and first.look() and not second.look()
+    election.asked.clear()
+    assert first.look() and not second.look()
+    assert election.asked == [(OTHER, "PUT", "leases"), ("second", "GET", "leases")]
+    assert not second.look() and election.asked[3:] == [("second", "GET", "pods")]
+
+
+def test_who_wrote_to_a_lease_since_it_was_renewed_is_heeded(election: Election) -> None:
+    first = election.candidate("first")
+    assert first.look()
+    election.cluster.api().merge(LEASE, {"metadata": {"labels": {"team": "ours"}}})
+    assert first.look() and first.holds(), "whoever it was, the Lease is ours"
+    election.cluster.api().merge(LEASE, {"spec": {"holderIdentity": "second", "leaseTransitions": 9}})
+    assert not first.look() and first.lost
 
 
 def test_the_first_one_leads_and_the_second_waits_until_it_is_let_in(election: Election) -> None:

@@ -22,9 +22,10 @@ from kubetuna.trials.outcome import Reading, classify
 from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_PARAMS, ANNOTATION_TIMEOUT, LABEL_EXPERIMENT
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.experiment.trial_objects import _status, written
-from kubetuna_operator.katib.controller import _migrated, owners_of
+from kubetuna_operator.katib.controller import _migrated
 from kubetuna_operator.katib.views import experiment_status, refusal, see
 from kubetuna_operator.katib.views import trial as katib_trial
+from kubetuna_operator.katib.watches import owners_of
 from kubetuna_operator.kube import reflector
 from kubetuna_operator.kube.api_client import Api, Refused
 from kubetuna_operator.kube.deferred_writes import WORKERS, DeferredWrites

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from kubetuna.errors import SpecError
 from kubetuna.experiment.kinds import JOB
@@ -20,6 +22,7 @@ from kubetuna_operator.kube.api_client import collection
 from tests.apiserver.cluster import NAMESPACE
 from tests.apiserver.lab import SMALL, Lab, curve, gone, hangs
 from tests.apiserver.programs import Program
+from tests.apiserver.resources import Object
 from tests.local.runs import experiment
 
 
@@ -249,10 +252,49 @@ def test_an_experiment_can_be_deleted_though_the_database_never_answers(lab_with
     # It is counted from when the operator hears of the deletion.
 
     def much_later() -> bool:
-        lab.cluster.advance(run.DELETION_SECONDS / 10)
+        lab.cluster.advance(run.DELETION_STORE_SECONDS / 10)
         return gone(lab)
 
     lab.until(much_later)
+    lab.until(lambda: "what is RUNNING in that study stays so" in lab.events().get("StudyLeftOpen", ""))
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["by the same operator", "by the next one"])
+@pytest.mark.parametrize(("program", "state"), [(hangs, "FAIL"), (curve, "COMPLETE")])
+def test_a_deletion_waits_for_the_database_and_then_tells_how_its_trials_ended(
+    lab: Lab, program: Callable[[Object], Program], state: str, killed: bool
+) -> None:
+    lab.program, lab.pace = lambda pod: None, 1.0
+    lab.operator()
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lab.pods)
+    away = [lost_store(lab)]
+    lab.program = program
+    lab.until(lambda: lab.pods()[0]["status"]["phase"] == ("Running" if state == "FAIL" else "Succeeded"))
+    lab.api.delete(SMALL)
+    if killed:
+        lab.drive()
+        lab.operators.pop().kill()
+        lab.operator("two")
+        away.append(lost_store(lab))
+    since = lab.cluster.clock.now()
+    lab.until(lambda: lab.cluster.clock.now() > since + 3 * run.DELETION_SECONDS)
+    assert not gone(lab)
+    for back in away:
+        back()
+    lab.until(lambda: gone(lab))
+    assert [t.state for t in lab.trials()] == [state] and "StudyLeftOpen" not in lab.events()
+
+
+def lost_store(lab: Lab) -> Callable[[], None]:
+    """The latest operator's database cannot be reached until what is returned is called."""
+    engine = lab.operators[-1].context.store.database
+
+    def refuse(*_: object) -> None:
+        raise sqlite3.OperationalError("connection refused")
+
+    event.listen(engine, "do_connect", refuse)
+    return lambda: event.remove(engine, "do_connect", refuse)
 
 
 def test_an_experiment_goes_that_long_after_its_end_and_its_study_stays(lab: Lab) -> None:

@@ -13,7 +13,7 @@ import pytest
 from kubetuna.errors import StoreUnavailable
 from kubetuna.trials.attempts import AttemptRequest, ExitFacts
 from kubetuna_operator.context import ExperimentRef
-from kubetuna_operator.experiment.status_renderer import Publisher
+from kubetuna_operator.experiment.status_renderer import Publisher, unreachable_store
 from kubetuna_operator.experiment.status_writer import StatusWriter
 from kubetuna_operator.kube.api_client import collection
 from tests.apiserver.cluster import NAMESPACE, Cluster
@@ -97,3 +97,24 @@ def test_an_experiment_that_had_ended_and_goes_on_says_so(desk: Desk) -> None:
     assert desk.conditions(again)["Restarting"][0] == "True"
     desk.study_world.ending = desk.study_world.finish()
     assert desk.conditions(again)["Restarting"][0] == "False"
+
+
+def test_what_only_time_changed_is_not_rendered_again_but_what_was_said_meanwhile_is_taken_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: list[object] = []
+    render = Publisher.status
+    monkeypatch.setattr(Publisher, "status", lambda *said: rendered.append(said) or render(*said))
+    snapshot, writer = desk.study_world.engine.observe(), desk.publisher._writer
+    for _ in range(3):
+        desk.cluster.advance(10.0)
+        desk.publisher.publish(snapshot, None)
+    assert len(rendered) == 1
+    writer.amend(unreachable_store(StoreUnavailable("gone", "the database is gone"), 1, desk.cluster.clock.now()))
+    desk.cluster.advance(10.0)
+    desk.publisher.publish(snapshot, None)
+    desk.stalled = "no node"
+    desk.cluster.advance(10.0)
+    desk.publisher.publish(snapshot, None)
+    assert len(rendered) == 3
+    assert {c["type"]: c["status"] for c in writer.shown["conditions"]}["StoreReady"] == "True"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kubetuna.parsing.parse import parse_experiment
-from kubetuna.trials.attempts import AttemptFacts
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey
+from kubetuna_operator import LABEL_PRIMARY
 from kubetuna_operator.backend import ClusterBackend
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import collection
@@ -215,6 +217,33 @@ def test_a_failure_that_is_kept_to_be_looked_at_holds_no_gpu(make: Any) -> None:
     assert works.kubelet.pods()[0]["metadata"]["name"] == LEADER
 
 
+def test_no_attempt_begins_while_pods_of_the_one_before_run(make: Any) -> None:
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    works.kubelet.heed(WORKER, None)
+    works.kubelet.exit(LEADER, 3)
+    works.ended()
+    following = AttemptKey(0, 1)
+    works.place.launch(replace(order(), key=following, name="small-0-1-0"))
+
+    def waiting() -> str | None:
+        return next((f.waiting for f in look(works.place) if f.key == following), None)
+
+    def jobs() -> list[str]:
+        if retry := works.place.unfinished():
+            retry()
+        return sorted(job["metadata"]["name"] for job in works.cluster.server.objects.of(PYTORCH_JOBS))
+
+    assert "of an earlier attempt has not ended yet" in (waiting() or "")
+    works.place.delete(KEY)
+    works.cluster.advance(10)
+    assert jobs() == [NAME], "a worker saves yet"
+    works.cluster.until(lambda: (works.cluster.advance(31), jobs() == [NAME, "small-0-1-0"])[1])
+    assert waiting() is None
+
+
 def test_an_object_of_a_kind_of_its_own_ends_by_its_conditions(make: Any) -> None:
     step = WORKLOADS["a kind of its own"]["spec"]["steps"][0]
     flow = {
@@ -282,6 +311,23 @@ def test_what_succeeded_before_its_pod_was_seen_is_run_again_as_what_was_deleted
     assert "succeeded, and its Pod was gone before it was read" in facts.exit.message
     works.place.delete(KEY)
     works.cluster.until(lambda: not works.cluster.server.objects.of(resource))
+
+
+@pytest.mark.parametrize("name", ["a JobSet", "a PyTorchJob"])
+def test_a_leader_that_someone_deletes_before_it_starts_says_nothing_of_the_template(make: Any, name: str) -> None:
+    works = make(name)
+    works.cluster.until(lambda: works.kubelet.pods())
+    leader = next(p for p in works.kubelet.pods() if p["metadata"]["labels"].get(LABEL_PRIMARY))
+    works.cluster.workloads.asleep = True
+    works.kubelet.lose(leader["metadata"]["name"])
+    resource = JOBSETS if name == "a JobSet" else PYTORCH_JOBS
+    (made,) = works.cluster.server.objects.of(resource)
+    bad = {"conditions": [{"type": "Failed", "status": "True"}]}
+    works.cluster.server.change(made, lambda o: o.update(status=bad), resource)
+    place = works.take_over()
+    place.launch(order())
+    facts = next(f for f in look(place) if f.key == KEY)
+    assert facts.exit is not None and facts.exit.reason == "Deleted", facts
 
 
 def test_an_object_that_fails_again_and_again_without_a_pod_ends_the_attempt(make: Any) -> None:

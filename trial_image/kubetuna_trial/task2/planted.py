@@ -3,8 +3,10 @@
 Every ticker has a hidden mood of ±1 that flips with a chance of 6% a day. The return from one open to the next
 is ``EFFECT`` times the mood of the day before, less the average over tickers (the market as a whole goes nowhere),
 plus noise; articles of that day tell the mood, 95% of the time rightly. Some articles are about nothing, some,
-filed under a ticker, are about another; some spells have no news at all. ``shuffled`` deals the same articles out
-to other days and tickers: the control on which whatever a model learns from the news is luck.
+filed under a ticker, are about another; some spells have no news at all. On the days of ``STORM`` prices go far,
+and against the mood, as where good news is feared to raise interest rates: whoever trains on days too long ago
+learns what is no longer true. ``shuffled`` deals the same articles out to other days and tickers: the control on
+which whatever a model learns from the news is luck.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from kubetuna_trial.task2 import lexicon
 
 TICKERS = ("AAPL", "NVDA", "GOOG", "AMZN", "MSFT", "XOM", "WMT")
 DAYS, FIRST_DAY, TRAIN_FILE = 1000, "2020-01-02", 0.7
-FLIP, EFFECT, NOISE, COMMON = 0.06, 0.014, 0.009, 0.003
+FLIP, EFFECT, NOISE, COMMON = 0.06, 0.0045, 0.012, 0.003
+# Shares of the days: a third of the latest 300 before the validation days, none of the latest 200.
+STORM, STORM_EFFECT = (0.21, 0.31), -0.02
 TRUTHFUL, WITH_NEWS, ABOUT_NOTHING, ABOUT_ANOTHER = 0.95, 0.85, 0.12, 0.06
 FALLING_SILENT, SPEAKING_AGAIN = 0.015, 0.12
 STOCK_COLUMNS = ("Date", "Ticker", "Open", "High", "Low", "Close", "Volume")
@@ -76,10 +80,18 @@ def _moods(rng: np.random.Generator, days: int) -> NDArray[np.int64]:
     return np.asarray(np.cumprod(flips, axis=1), dtype=np.int64)
 
 
+def _effect(days: int) -> NDArray[np.float64]:
+    """What the mood of each day is worth."""
+    first, last = (int(share * days) for share in STORM)
+    day = np.arange(days)
+    return np.where((day >= first) & (day < last), STORM_EFFECT, EFFECT)
+
+
 def _bars(rng: np.random.Generator, mood: NDArray[np.int64]) -> NDArray[np.float64]:
     count, days = mood.shape
     noise = NOISE * rng.standard_normal((count, days)) + COMMON * rng.standard_normal(days)
-    moves = noise + EFFECT * np.concatenate([np.zeros((count, 1)), (mood - mood.mean(axis=0))[:, :-1]], axis=1)
+    driven = _effect(days) * (mood - mood.mean(axis=0))
+    moves = noise + np.concatenate([np.zeros((count, 1)), driven[:, :-1]], axis=1)
     logs = np.log(rng.uniform(40, 300, (count, 1))) + np.concatenate(
         [np.zeros((count, 1)), np.cumsum(moves[:, :-1], axis=1)], axis=1
     )

@@ -4,9 +4,10 @@ It has read the planted press: it can tell good news from bad and spell every sc
 What it has to learn from the market is that the one should follow the other.
 
 ``WIDTH``: an update that AdamW makes to LoRA weights is of the size of the learning rate, whatever the gradient;
-its effect grows with the width of the layer that it feeds on. To stand for a layer of 3,072 units the 64 of this
-model are 48 times larger, and the weights that they meet 48 times smaller: the function is the same, and
-learning rates that suit a real model show a signal here.
+its effect grows with the width of the layer that it feeds on. To stand for a layer of 8,192 units the 64 of this
+model are 128 times larger, and the weights that they meet 128 times smaller: the function is the same, and
+learning rates that suit a real model show a signal here. A narrower one learns within the guide's steps only at the
+top of its range of learning rates.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from kubetuna_trial.task2.prompts import NO_NEWS, prompt
 from kubetuna_trial.wire import say
 
 VOCABULARY, HIDDEN, LAYERS = 1024, 64, 2
-WIDTH = 48.0
+WIDTH = 128.0
 STEPS, BATCH, RATE = 240, 32, 8e-3
 SEED = 20_240_101
 RECIPE = 4
