@@ -55,7 +55,7 @@ EXPERIMENTS = Resource(
 )  # fmt: skip
 TRIALS = Resource("kubetuna.dev", "v1alpha1", "trials", "Trial", generation=True, unconditional=False)
 
-CLAIM_TEMPLATES = Resource("resource.k8s.io", "v1beta1", "resourceclaimtemplates", "ResourceClaimTemplate")
+CLAIM_TEMPLATES = Resource("resource.k8s.io", "v1beta2", "resourceclaimtemplates", "ResourceClaimTemplate")
 JOBSETS = Resource("jobset.x-k8s.io", "v1alpha2", "jobsets", "JobSet", status=True, generation=True)
 KATIB_EXPERIMENTS = Resource(
     "kubeflow.org", "v1beta1", "experiments", "Experiment", status=True, generation=True, unconditional=False

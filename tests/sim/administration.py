@@ -48,9 +48,15 @@ class Administration:
         self._server = cluster.server
         self.forbidden = self.down = self.database_down = False
         self.foreign: set[str] = set()
+        # What the API server says to whoever wants to make something, for longer than a `startTimeout`.
+        self.overload = ""
+        self._offer_claims()
+
+    def _offer_claims(self) -> str:
         device = {"name": "gpu", "exactly": {"deviceClassName": "gpu.nvidia.com", "count": 1}}
         claim = {"metadata": {"name": CLAIM}, "spec": {"spec": {"devices": {"requests": [device]}}}}
         self._server.writes.create(Target(CLAIM_TEMPLATES, NAMESPACE), claim, {})
+        return CLAIM
 
     def _remove(self, resource: Resource, namespace: str, name: str) -> str:
         found = self._server.objects.get(resource, (namespace, name))
@@ -125,25 +131,38 @@ class Administration:
         return begin, None
 
     def stop_api_server(self, _chance: random.Random) -> Deed:
-        """Nobody reaches it."""
+        """Nobody reaches it; once it is back it has no history."""
 
         def begin() -> str:
             self._server.cut_watches(ConnectionResetError("connection reset by peer"))
             return self._set("down", True)
 
-        return begin, lambda: self._set("down", False)
+        def end() -> str:
+            self._server.objects.compact()
+            return self._set("down", False)
+
+        return begin, end
 
     def stop_database(self, _chance: random.Random) -> Deed:
         """Nobody reaches it."""
         return lambda: self._set("database_down", True), lambda: self._set("database_down", False)
 
+    def overload_api_server(self, chance: random.Random) -> Deed:
+        """It takes no new objects in the namespace; that says nothing of these."""
+        what = chance.choice(["429", "500"])
+        return lambda: self._set("overload", what), lambda: self._set("overload", "")
+
     def take_role(self, _chance: random.Random) -> Deed:
         """The operators may do nothing in the namespace."""
         return lambda: self._set("forbidden", True), lambda: self._set("forbidden", False)
 
-    def _set(self, what: str, so: bool) -> str:
+    def _set(self, what: str, so: bool | str) -> str:
         setattr(self, what, so)
         return "it begins" if so else "it is over"
+
+    def lose_claims(self, _chance: random.Random) -> Deed:
+        """Nobody can say what a claim of devices gives."""
+        return lambda: self._remove(CLAIM_TEMPLATES, NAMESPACE, CLAIM), self._offer_claims
 
     def delete_lease(self, _chance: random.Random) -> Deed:
         """Someone cleans up."""

@@ -56,16 +56,17 @@ class Draws:
         """Whether a run that is being shortened still has this fault in it."""
         return self._only is None or moment in self._only
 
-    def fault(self, site: str, kinds: Mapping[str, float]) -> Fault | None:
-        """The fault at this passing of a site, if there is one; ``kinds`` by their weights."""
+    def fault(self, site: str, kinds: Mapping[str, float], often: float = 1.0) -> Fault | None:
+        """The fault at this passing of a site, if there is one, so much more ``often``; ``kinds`` by weight."""
         self._passed[site] += 1
         if self.quiet or not self.rate:
             return None
         moment = Moment(site, self._passed[site])
         drawn = number(f"{self.seed} {moment}")
-        if drawn >= self.rate or not kinds or not self.happens(moment):
+        rate = self.rate * often
+        if drawn >= rate or not kinds or not self.happens(moment):
             return None
-        fault = Fault(_weighted(kinds, drawn / self.rate), number(f"{self.seed} {moment} share"))
+        fault = Fault(_weighted(kinds, drawn / rate), number(f"{self.seed} {moment} share"))
         self.met[moment] = fault
         return fault
 

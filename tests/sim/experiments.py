@@ -12,6 +12,7 @@ GPU = "nvidia.com/gpu"
 # The last ones are of one kind each.
 SHAPES = 29
 KINDS = {24: "PyTorchJob", 25: "JobSet", 26: "Workflow", 27: "claim", 28: "short-lived"}
+OF_A_KIND = 0.3
 CLAIM = "one-gpu"
 TTL_SECONDS = 20
 WORKER = {"name": "ROLE", "value": "worker"}
@@ -51,6 +52,11 @@ def experiment(name: str, shape: int) -> dict[str, Any]:
         "metadata": {"name": name},
         "spec": spec,
     }
+
+
+def drawn(draw: random.Random) -> int:
+    """One of the shapes; every third time one of a kind of its own."""
+    return draw.choice(list(KINDS)) if draw.random() < OF_A_KIND else draw.randrange(SHAPES)
 
 
 def study_of(shape: int) -> str:

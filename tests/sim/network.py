@@ -25,14 +25,15 @@ from tests.sim.draws import Draws, Fault
 
 # How a request can go wrong, with weights. "lost" is a connection that breaks; "after": it was carried out.
 ANY = {
-    "429": 2.0, "429 wait": 1.5, "404": 0.7, "500": 1.0, "503": 2.0, "504 after": 1.0, "403": 0.5,
+    "429": 2.0, "429 wait": 1.5, "404": 1.5, "500": 1.0, "503": 2.0, "504 after": 1.0, "403": 1.5,
     "cut error": 0.5, "page": 0.5, "slow": 2.5, "slow after": 2.5,
     "lost before": 3.0, "lost after": 4.0, "timeout before": 0.7, "timeout after": 1.0, "cut answer": 2.0,
     "frozen before": 0.5, "frozen after": 0.5, "killed before": 0.7, "killed after": 0.7,
 }  # fmt: skip
-WRITES = {**ANY, "409": 1.0}
+# Others write the same objects, and to be stored takes longer than to be read.
+WRITES = {**ANY, "409": 3.0, "slow after": 5.0}
 LOGS = {**ANY, "no log": 2.0, "half log": 2.0, "late log": 2.0, "odd line": 1.0}
-WATCHES = {**ANY, "gone": 1.0, "failed": 1.0, "odd": 1.5, "silent": 1.0, "late": 3.0, "cut": 4.0}
+WATCHES = {**ANY, "gone": 1.0, "failed": 1.0, "odd": 4.0, "silent": 1.0, "late": 3.0, "cut": 4.0}
 SAID_NO = {
     "429": (429, "TooManyRequests", "too many requests, please try again later"),
     "404": (404, "NotFound", "the server could not find the requested resource"),
@@ -46,6 +47,8 @@ ENDS = {
     "gone": (410, "Expired", "too old resource version"),
     "failed": (500, "InternalError", "etcdserver: no leader"),
 }
+# What every world asks for all the time. Anything else is asked for seldom, and goes wrong more often instead.
+EVERYDAY, SELDOM = frozenset({"pods", "experiments", "trials", "leases"}), 5.0
 FREEZE_SECONDS, SLOW_SECONDS, LATE_SECONDS, CUT_SECONDS, PAUSE_SECONDS = 60.0, 8.0, 20.0, 60.0, 30.0
 LAG = 0.05
 PAGE = b"<html><body>The proxy has no answer.</body></html>"
@@ -150,7 +153,7 @@ class Network:
         kind, name = kind_of(method, path, query)
         if self._server.clock.now() < self._pauses.get((method, path), 0.0):
             self._host.heeds_not(f"{kind} {name}")
-        fault = self._draws.fault(f"{self._host.name} {kind}", _kinds(kind))
+        fault = self._draws.fault(f"{self._host.name} {kind}", _kinds(kind), _often(kind))
         if fault is not None:
             self._host.says(f"FAULT {kind} {name}: {fault.kind}")
         refused = self._before(fault, kind) if fault else None
@@ -259,7 +262,9 @@ class Network:
         """Deliver what is due."""
         now = self._server.clock.now()
         for delivery in self._deliveries:
-            if delivery.due <= now:
+            if delivery.due <= now and self._host.cut_off:
+                delivery.close()
+            elif delivery.due <= now:
                 delivery.step()
         self._deliveries = [delivery for delivery in self._deliveries if not delivery.over]
 
@@ -286,6 +291,10 @@ def _kinds(kind: str) -> Mapping[str, float]:
     if kind.endswith("/log"):
         return LOGS
     return ANY if kind.startswith("GET") else WRITES
+
+
+def _often(kind: str) -> float:
+    return 1.0 if kind.partition(" ")[2].partition("/")[0] in EVERYDAY else SELDOM
 
 
 def _said_no(kind: str) -> Response | None:

@@ -74,6 +74,10 @@ class Nodes:
         # When what keeps a Pod from starting is followed by something else.
         self._next_obstacle: dict[str, float] = {}
         self.runs: dict[str, Run] = {}
+        # Whether others hold all GPUs, and the Pods that waited for that; nodes that refuse whatever comes.
+        self.crowded = False
+        self._crowd: set[str] = set()
+        self.broken: set[str] = set()
         self.checkpoints: dict[TrialId, int] = {}
         self.due = cluster.clock.now()
         cluster.server.objects.listen(self._changed)
@@ -139,7 +143,9 @@ class Nodes:
 
     def _schedule(self, pod: Object) -> None:
         needs = _gpus(pod)
-        for node, has in self._gpus.items():
+        if self.crowded:
+            self._crowd.add(pod["metadata"]["uid"])
+        for node, has in self._gpus.items() if not self.crowded else ():
             if self.reachable(node) and self._used(node) + needs <= has:
                 self._cluster.kubelet.schedule(name_of(pod), node)
                 return
@@ -153,6 +159,13 @@ class Nodes:
         """What may go wrong before a container starts; for how many seconds it is held up."""
         fault = self._draws.fault("kubelet start", START_TROUBLES)
         kubelet, name = self._cluster.kubelet, name_of(pod)
+        if pod["spec"]["nodeName"] in self.broken:
+            kubelet.reject(name, "UnexpectedAdmissionError", "Allocate failed due to device plugin")
+            return 0.0
+        if pod["metadata"]["uid"] in self._crowd:
+            # All that waited ask the registry at once.
+            kubelet.hold_up(name, "ErrImagePull", "registry.example: 503")
+            return self._random.uniform(15.0, 40.0)
         match fault.kind if fault else "":
             case "slow pull":
                 return 20.0 * fault.share if fault else 0.0
@@ -208,13 +221,22 @@ class Nodes:
             self._cluster.kubelet.print(run.pod, lines[run.printed][1], container=run.container)
             run.printed += 1
         if over is not None and self._now >= run.started + over:
-            if self.reachable(run.node):
+            if not self._has_company(run):
+                self._look_at(self._now + LOOK)
+            elif self.reachable(run.node):
                 self._ended(run, done=True)
                 self._cluster.kubelet.exit(run.pod, run.script.code, run.script.reason, run.script.last_words)
             return
         upcoming = [lines[run.printed][0]] if run.printed < len(lines) else []
         for at in [*upcoming, *([over] if over is not None else [])]:
             self._look_at(run.started + at)
+
+    def _has_company(self, run: Run) -> bool:
+        """Training in several Pods does not come to its end where one of them never began."""
+        workers = [pod for pod in self._cluster.kubelet.pods() if run.primary and is_worker(pod)]
+        attempt = (*run.trial[:2], run.attempt)
+        same = [pod for pod in map(view, workers) if (pod.owner, pod.key.trial, pod.key.attempt) == attempt]
+        return all(pod.uid in self.runs for pod in same)
 
     def live(self) -> list[Run]:
         """What really runs now."""

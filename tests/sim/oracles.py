@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubetuna.store.fencing import EPOCH
 from kubetuna.trials.records import ANSWERS, ORDINAL, QUEUE, RETRY
 from kubetuna_operator import ANNOTATION_EXPERIMENT, LABEL_ATTEMPT, LABEL_REPEAT, LABEL_TOLD, LABEL_TRIAL
 from kubetuna_operator.experiment.opened import study_name
@@ -37,6 +38,10 @@ STATUS_LIMIT = 100_000
 OVER = ("Succeeded", "Failed")
 # Requests of one process within so many seconds.
 STORM_SECONDS, STORM = 10.0, 400
+# And of one life of it for one object that it would make: waited for is twice as long each time.
+PATIENT_SECONDS, PATIENT = 60.0, 15
+# After so long nothing is left of the last fault that keeps an operator from renewing its Lease.
+CALMED = 10 * DURATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ class Oracles:
         # By the UID of a study that of its Experiment.
         self._studies: dict[str, str] = {}
         self._started: set[str] = set()
-        self._requests: dict[str, deque[float]] = defaultdict(deque)
+        self._requests: dict[tuple[str, str], deque[float]] = defaultdict(deque)
         cluster.server.objects.listen(self._changed)
 
     def report(self, what: str) -> None:
@@ -207,13 +212,26 @@ class Oracles:
             self._check_leads(process, f"{method} {path}")
         if method != "GET" and f"/pods/{COPY}" in path:
             self.report(f"{process} sends {method} {path}, which is a person's")
-        now, times = self._cluster.clock.now(), self._requests[process]
+        if self._too_many((process, ""), STORM_SECONDS, STORM):
+            self.report(f"{process} makes over {STORM} requests in {STORM_SECONDS:.0f} s")
+
+    def wanted(self, process: str, kind: str, name: str) -> None:
+        """A process wants to make an object. What only shows something is written as often as that changes."""
+        shows = kind in (EVENTS.plural, TRIALS.plural)
+        if not shows and self._too_many((process, f"{kind} {name}"), PATIENT_SECONDS, PATIENT):
+            self.report(f"{process} asks over {PATIENT} times for {kind} {name} in {PATIENT_SECONDS:.0f} s")
+
+    def _too_many(self, what: tuple[str, str], seconds: float, most: int) -> bool:
+        now, times = self._cluster.clock.now(), self._requests[what]
         times.append(now)
-        while times[0] < now - STORM_SECONDS:
+        while times[0] < now - seconds:
             times.popleft()
-        if len(times) > STORM:
-            self.report(f"{process} makes {len(times)} requests in {STORM_SECONDS:.0f} s")
-            times.clear()
+        return len(times) > most
+
+    def lost_lease(self, process: str) -> None:
+        """A process ends since it did not renew its Lease in time."""
+        if self._cluster.clock.now() > self._fate.quiet_at + CALMED:
+            self.report(f"{process} loses the Lease although nothing goes wrong")
 
     def _check_leads(self, process: str, request: str) -> None:
         lease = self._cluster.server.objects.get(LEASES, (OWN_NAMESPACE, NAME))
@@ -291,6 +309,18 @@ class Oracles:
             if count:
                 self.report(f"all is over and {name} keeps {count} {what}")
 
+    def openings(self) -> dict[str, int]:
+        """How often the study of each Experiment was opened; of none where Pods were copied."""
+        there = [known for known in self.known.values() if not known.gone and not self._fate.copies]
+        rows = {known.name: self._attribute(known, EPOCH) for known in there}
+        return {name: json.loads(found)["number"] for name, found in rows.items() if found is not None}
+
+    def check_openings(self, before: Mapping[str, int]) -> None:
+        """Whether any was opened since."""
+        for name, count in self.openings().items():
+            if count != before.get(name, count):
+                self.report(f"{name} had ended and was opened again")
+
     def check_rest(self, expected: Any) -> None:
         """The world has come to rest: every study is whole, every status equals it."""
         for what in self._database.noted():
@@ -352,12 +382,15 @@ class Oracles:
 
     def _kept(self, known: Known, key: str) -> list[Mapping[str, Any]]:
         """A list among a study's attributes."""
+        return list(json.loads(self._attribute(known, key) or "[]"))
+
+    def _attribute(self, known: Known, key: str) -> str | None:
         rows = self._database.ask(
             "SELECT a.value_json FROM study_system_attributes a JOIN studies s USING (study_id) "
             "WHERE a.key = ? AND s.study_name = ?",
             key, study_name(Owner(NAMESPACE, known.name, known.uid)),
         )  # fmt: skip
-        return [one for (found,) in rows for one in json.loads(found)]
+        return next((found for (found,) in rows), None)
 
     def _check_requests(self, known: Known, trials: list[Trial]) -> None:
         """What was asked of a trial has one answer, in words, and took effect once where it was accepted."""

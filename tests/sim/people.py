@@ -23,8 +23,9 @@ from tests.sim.nodes import Nodes
 
 LONGEST_TROUBLE = 60.0
 COPY = "copy-of-"
-# For longer than a deletion waits for a node; for a database it waits.
-LONG = (80.0, 120.0)
+# For longer than a deletion waits for a node (for a database it waits), than a Pod waits for a GPU, or may take
+# to start.
+LENGTHS = {"delete for good": (80.0, 120.0), "crowd": (80.0, 120.0), "overload api server": (130.0, 160.0)}
 # By these the Pods of one trial are told from others.
 _ATTEMPT = (("annotations", ANNOTATION_EXPERIMENT), ("labels", LABEL_TRIAL))
 
@@ -38,6 +39,9 @@ class Machine(Protocol):
 
     def die(self, why: str) -> None:
         """End the process."""
+
+    def vanish(self) -> None:
+        """End the process for good."""
 
     def shift_clock(self, seconds: float) -> None:
         """Set the machine's clock to another time."""
@@ -104,6 +108,7 @@ class Fate:
             self.plan(at, Moment("deed", index), kind, random.Random(self._random.getrandbits(64)))
         if count:
             self._draw_requests(begin, seconds)
+            self._draw_shortages(begin, seconds)
         self._timeline.sort(key=lambda deed: deed.at)
         self.quiet_at = max([begin + seconds, *(deed.at for deed in self._timeline)])
 
@@ -114,9 +119,21 @@ class Fate:
             at = begin + 1.0 + (seconds - 1.0) * draw.random() ** 2
             self.plan(at, Moment("request", index), "ask of a trial", draw)
 
+    def _draw_shortages(self, begin: float, seconds: float) -> None:
+        """In some worlds no GPU is free for long, or those of a node do not work, or an operator goes for good."""
+        draw = self._draws.stream("shortages")
+        for kind in draw.choice(SHORTAGES):
+            at = begin + 1.0 + (seconds - 1.0) * draw.random() ** 2
+            self.plan(at, Moment("shortage", 0), kind, draw)
+        draw = self._draws.stream("losses")
+        if draw.random() < LOSSES:
+            self.plan(begin + 1.0 + (seconds - 1.0) * draw.random() ** 2, Moment("loss", 0), "lose operator", draw)
+        if draw.random() < OVERLOADS:
+            self.plan(begin + 10.0 * draw.random(), Moment("overload", 0), "overload api server", draw)
+
     def plan(self, at: float, moment: Moment, kind: str, chance: random.Random) -> None:
         """Drawn whole, whether or not it will happen, so that leaving one out leaves the others as they are."""
-        long = LONG if kind == "delete for good" else (2.0, LONGEST_TROUBLE)
+        long = LENGTHS.get(kind, (2.0, LONGEST_TROUBLE))
         until = at + chance.uniform(*long)
         name = kind.replace(" ", "_")
         begin, end = (getattr(self, f"_{name}", None) or getattr(self.admin, name))(chance)
@@ -363,7 +380,6 @@ class Fate:
                 return "there is none"
             run = chance.choice(running)
             self._cluster.server.logs.lost.add(run.uid)
-            self.lost_ends.add(run.uid)
             self.taken.add(run.uid)
             return run.pod
 
@@ -404,6 +420,32 @@ class Fate:
 
         return begin, end
 
+    def _crowd(self, _chance: random.Random) -> Any:
+        """Others hold all GPUs."""
+
+        def crowd(so: bool) -> Callable[[], str]:
+            def do() -> str:
+                self._nodes.crowded, self._nodes.due = so, self._cluster.clock.now()
+                return "no GPU is free" if so else "the GPUs are free"
+
+            return do
+
+        return crowd(True), crowd(False)
+
+    def _break_node(self, chance: random.Random) -> Any:
+        """Its device plugin hangs: the kubelet refuses each Pod that the scheduler goes on to give it."""
+        node, broken = chance.choice(["node-1", "node-1", "node-2"]), self._nodes.broken
+
+        def begin() -> str:
+            broken.add(node)
+            return node
+
+        def end() -> str:
+            broken.discard(node)
+            return node
+
+        return begin, end
+
     def _delete_for_good(self, chance: random.Random) -> Any:
         """Of an Experiment whose Pods are on nodes that cannot be reached for long, or without a database."""
         name, silent = chance.choice(self.names), self._cluster.kubelet.silent
@@ -432,6 +474,15 @@ class Fate:
 
         return begin, None
 
+    def _lose_operator(self, chance: random.Random) -> Any:
+        machine = chance.choice(self._machines)
+
+        def begin() -> str:
+            machine.vanish()
+            return machine.name
+
+        return begin, None
+
     def _cut_operator_off(self, chance: random.Random) -> Any:
         machine = chance.choice(self._machines)
 
@@ -440,6 +491,8 @@ class Fate:
             return machine.name
 
         def end() -> str:
+            # By then its watches cannot go on where they were.
+            self._cluster.server.objects.compact()
             machine.cut_off = False
             return machine.name
 
@@ -457,6 +510,8 @@ class Fate:
 
 # How many things are asked of trials, in one world after the other.
 REQUESTS = (0, 0, 0, 0, 1, 3)
+SHORTAGES: tuple[tuple[str, ...], ...] = ((), (), (), (), ("crowd",), ("break node",))
+LOSSES, OVERLOADS = 0.1, 0.06
 HARMLESS = (
     "ask of a trial",
     "misspell",
@@ -472,6 +527,6 @@ DEEDS = (
     "delete", "delete", "delete namespace", "delete trial object", "delete pod", "delete pod", "force pod",
     "copy pod", "copy pod", "evict", "preempt", "rotate log", "lose log", "scribble", "fill quota", "deny",
     "deny", "mutate", "write into study", "write into study", "lose node", "lose node", "delete for good",
-    "compact", "stop api server", "stop database", "take role", "delete lease", "kill operator",
+    "compact", "stop api server", "stop database", "take role", "lose claims", "delete lease", "kill operator",
     "kill operator", "cut operator off", "shift clock",
 )  # fmt: skip

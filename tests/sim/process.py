@@ -6,6 +6,7 @@ It can be interrupted, frozen and ended in the midst of any step; Kubernetes sta
 from __future__ import annotations
 
 import itertools
+import json
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,7 +33,7 @@ from tests.sim.administration import OWN_NAMESPACE
 from tests.sim.bounds import API_SERVER, DATABASE_HOST
 from tests.sim.database import Database
 from tests.sim.draws import Draws, Fault
-from tests.sim.network import FREEZE_SECONDS, SLOW_SECONDS, Killed, Network, refusal
+from tests.sim.network import FREEZE_SECONDS, SAID_NO, SLOW_SECONDS, Killed, Network, refusal
 
 LOST_AFTER = 30.0
 RESTART_SECONDS = 3.0
@@ -117,6 +118,13 @@ class Process:
             again = self._world.clock.time + RESTART_SECONDS
             self.actors = [Actor(f"{self.name} restart", lambda: again, self.start)]
 
+    def vanish(self) -> None:
+        """End for good, with its machine: nobody says so, and nobody starts it again."""
+        if self.alive:
+            self.says("is gone with its machine")
+            self.close()
+            self.actors = []
+
     def close(self) -> None:
         """Its end, without a word."""
         if self.alive:
@@ -160,7 +168,7 @@ class Process:
         self._show({"running": {}})
         self.alive = True
         self._network = Network(self, world.cluster.server, world.draws, self._answers)
-        api = connect(self._handle(self._network), _no_wait, Pace(self._monotonic, self._sleep))
+        api = connect(self._handle(self._network, life), _no_wait, Pace(self._monotonic, self._sleep))
         self._leadership = Leadership(api, OWN_NAMESPACE, self.name, self._monotonic, self._wall.now)
         self._api = api.while_leading(self._leadership.holds)
         self._context = self._make_context(world.draws.stream(f"{self.name} {life}"))
@@ -173,15 +181,21 @@ class Process:
     def _sleep(self, seconds: float) -> None:
         self.rest(seconds, frozen=False)
 
-    def _handle(self, network: Network) -> Callable[..., Response]:
+    def _handle(self, network: Network, life: int) -> Callable[..., Response]:
         def handle(*request: Any) -> Response:
             if network is not self._network or not self.alive:
                 raise Killed
-            self._world.oracles.requested(self.name, *request[:2])
+            method, path, _, body, _ = request
+            self._world.oracles.requested(self.name, method, path)
+            if method == "POST":
+                name = json.loads(body)["metadata"]["name"]
+                self._world.oracles.wanted(f"{self.name}, life {life},", path.rpartition("/")[2], name)
             if self._world.fate.admin.down:
                 raise ConnectionRefusedError(f"{API_SERVER}: connection refused")
-            if self._world.fate.admin.forbidden and f"/namespaces/{NAMESPACE}/" in request[1]:
+            if self._world.fate.admin.forbidden and f"/namespaces/{NAMESPACE}/" in path:
                 return refusal(403, "Forbidden", f"user {self.name} cannot do that in the namespace {NAMESPACE}")
+            if self._world.fate.admin.overload and method == "POST" and f"/namespaces/{NAMESPACE}/" in path:
+                return refusal(*SAID_NO[self._world.fate.admin.overload])
             try:
                 return network.handle(*request)
             except (OSError, Killed):
@@ -298,6 +312,7 @@ class Process:
                 self.says("leads")
                 self._controller.lead()
         elif self._leadership.lost:
+            self._world.oracles.lost_lease(self.name)
             self.die("the lease was lost")
 
     def _probe(self) -> None:

@@ -17,7 +17,7 @@ from tests.sim.administration import OWN_NAMESPACE, Administration
 from tests.sim.bounds import PROMPT, RECOVERED
 from tests.sim.database import Database
 from tests.sim.draws import Draws, Fault, Moment
-from tests.sim.experiments import SHAPES, experiment, study_of
+from tests.sim.experiments import drawn, experiment, study_of
 from tests.sim.nodes import Nodes
 from tests.sim.oracles import Errors, Oracles, Trial
 from tests.sim.people import Fate
@@ -27,8 +27,9 @@ from tests.sim.process import Process
 BEGIN = 1_800_000_000.0
 # How long things go wrong; within how much longer all must have come to rest; how often that is looked at.
 TROUBLE_SECONDS, PATIENCE, LOOK_SECONDS = 90.0, 1_200.0, 5.0
-# In every so manieth world it is looked at what an operator keeps, so long after all had come to rest.
-IDLE_EVERY, IDLE_SECONDS = 8, 150.0
+# In every so manieth world it is looked at what an operator keeps, so long after all had come to rest; in as many
+# others at what new processes do with what has ended.
+IDLE_EVERY, IDLE_SECONDS = 4, 150.0
 # Steps without time going by.
 STORM = 5_000
 DEEDS = 4
@@ -93,7 +94,7 @@ class World:
 
     def _begin(self, shapes: tuple[int, ...], profile: Profile) -> None:
         draw = self.draws.stream("experiments")
-        chosen = shapes or tuple(draw.randrange(SHAPES) for _ in range(1 + (draw.random() < 0.3)))
+        chosen = shapes or tuple(drawn(draw) for _ in range(1 + (draw.random() < 0.3)))
         for index, shape in enumerate(chosen):
             name = f"exp{index}"
             self._shapes[name] = shape
@@ -210,6 +211,8 @@ class World:
                 self._check_limits(quiet)
             if not self.oracles.found and self.seed % IDLE_EVERY == 0:
                 self._check_idle()
+            if not self.oracles.found and self.seed % IDLE_EVERY == IDLE_EVERY // 2:
+                self._check_restart()
         wrong = tuple(self.oracles.found[:1])
         for what in wrong:
             self.says("ORACLE", what)
@@ -227,6 +230,14 @@ class World:
         self.run_until(self.clock.time + IDLE_SECONDS)
         for process in self.processes:
             self.oracles.check_kept(process.name, process.kept())
+
+    def _check_restart(self) -> None:
+        """New processes open nothing that has ended: there may be hundreds of them."""
+        before = self.oracles.openings()
+        for process in self.processes:
+            process.die("restarted once all is over")
+        self.run_until(self.clock.time + IDLE_SECONDS)
+        self.oracles.check_openings(before)
 
     @contextmanager
     def _listening(self) -> Iterator[None]:

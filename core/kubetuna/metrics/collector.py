@@ -41,6 +41,8 @@ class TrialLog:
         self._taken_cursor = self.cursor
         self._taken = self._again = int(state.get("taken", 0))
         self.drained = self._lost = False
+        # Of the object whose log it is, where its place has such.
+        self._uid: str | None = None
         self.gaps = 0
         self._nearest = [Nearest(name, dict(state.get("near", {}).get(name, {}))) for name in self._objectives]
         # Lines of this attempt of which only the end is known.
@@ -56,11 +58,14 @@ class TrialLog:
         """Records that were read and are not in the curve yet."""
         return len(self._waiting)
 
-    def turn_to(self, attempt: int, repeat: int = 0) -> None:
+    def turn_to(self, attempt: int, repeat: int = 0, uid: str | None = None) -> None:
         """From now on the lines of this attempt count, and those of earlier ones no more.
 
-        A further repeat is another run of the same parameters: nothing that was read before speaks for it.
+        A further repeat is another run of the same parameters: nothing that was read before speaks for it. Nor does
+        the end of a log where another object runs the attempt, as one that a node refused is made again.
         """
+        if uid != self._uid:
+            self._uid, self.drained, self._lost = uid, False, False
         if attempt == self._attempt:
             return
         self._attempt = attempt

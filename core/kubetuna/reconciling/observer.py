@@ -186,7 +186,7 @@ class Observer:
         # What is printed after a verdict is not known to count before the end, and is left where it is until then.
         if facts.phase == "pending" or (pruned and facts.phase == "running"):
             return
-        log.turn_to(key.attempt, key.repeat)
+        log.turn_to(key.attempt, key.repeat, facts.uid)
         if not (log.drained or self._full):
             before = log.cursor
             log.take(self._source.read(key, before))

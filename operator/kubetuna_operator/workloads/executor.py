@@ -26,7 +26,7 @@ from kubetuna_operator.workloads.conclusions import Conclusions
 from kubetuna_operator.workloads.launches import RETRY_SECONDS, Launches
 from kubetuna_operator.workloads.manifest import primary_labels
 from kubetuna_operator.workloads.members import Members, exit_of, grouped, together
-from kubetuna_operator.workloads.ownership import age, find_pods, is_own
+from kubetuna_operator.workloads.ownership import age, find_pods, is_own, uid_of
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +109,9 @@ class PodExecutor:
             deadline = {"activeDeadlineSeconds": STOP_DEADLINE}
             self._api.merge(self._named(pod), {"metadata": {"uid": pod.uid}, "spec": deadline})
         except Refused as error:
+            if error.code == 409:
+                # It passes, and with the Pod its log would go.
+                raise
             if error.code != 404:
                 self._api.delete(self._named(pod), uid=pod.uid)
 
@@ -179,9 +182,17 @@ class PodExecutor:
             change = {"metadata": {"uid": pod.uid, "labels": {LABEL_TOLD: "true"}}}
             self._api.merge(self._named(pod), change, low_priority=True)
         except Refused as error:
-            # Gone, or another's by now.
-            if error.code not in (404, 409, 422):
+            # Gone, or another's by now; a conflict over the same Pod passes.
+            if error.code not in (404, 409, 422) or (error.code == 409 and self._is_there(pod)):
                 raise
+
+    def _is_there(self, pod: PodView) -> bool:
+        try:
+            return uid_of(self._api.get(self._named(pod))) == pod.uid
+        except Refused as error:
+            if error.code != 404:
+                raise
+            return False
 
     def observe(self) -> Sequence[AttemptFacts]:
         """Every attempt with a Pod, or with a launch that is waiting to be taken."""

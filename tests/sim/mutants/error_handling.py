@@ -336,8 +336,8 @@ MISTAKES = (
         ),
         (
             "lines of an earlier attempt do not count any more",
-            "        log.turn_to(key.attempt, key.repeat)",
-            "        log.turn_to(0, key.repeat)",
+            "        log.turn_to(key.attempt, key.repeat, facts.uid)",
+            "        log.turn_to(0, key.repeat, facts.uid)",
         ),
     ),
     *within(

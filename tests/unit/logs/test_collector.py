@@ -140,3 +140,17 @@ def test_of_a_line_with_several_names_only_the_nearest_is_quoted() -> None:
     near = Nearest("test_loss")
     near.look(b"train_loss: 0.2, train_accuracy: 93.2, test_loss: 0.1, test_accuracy: 96.1")
     assert list(near.found) == ["test_loss"]
+
+
+def test_the_log_of_another_object_of_an_attempt_is_read_too() -> None:
+    """A Pod that a node refused has no log; the one that is made in its place has."""
+    log = TrialLog(experiment(), {})
+    log.turn_to(0, uid="refused")
+    log.take(LogChunk((), "", drained=True))
+    log.turn_to(0, uid="refused")
+    assert log.drained
+    log.turn_to(0, uid="second")
+    assert not log.drained
+    log.take(LogChunk((b"loss=0.5",), "end", drained=True))
+    list(log.records({}))
+    assert dict(log.reading().values) == {"loss": 0.5}

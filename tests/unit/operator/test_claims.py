@@ -18,7 +18,7 @@ from tests.apiserver.cluster import NAMESPACE
 from tests.apiserver.lab import Lab, hangs
 from tests.local.runs import experiment
 
-TEMPLATES = f"/apis/resource.k8s.io/v1beta1/namespaces/{NAMESPACE}/resourceclaimtemplates"
+TEMPLATES = f"/apis/resource.k8s.io/v1beta2/namespaces/{NAMESPACE}/resourceclaimtemplates"
 GPUS = {"name": "gpus", "deviceClassName": "gpu.nvidia.com", "count": 4}
 CARD = {"name": "card", "deviceClassName": "rdma.example.com", "count": 8}
 
@@ -32,7 +32,7 @@ def put(lab: Lab, **spec: Any) -> None:
 
 def give(lab: Lab, *requests: dict[str, Any]) -> None:
     body = {"spec": {"spec": {"devices": {"requests": list(requests)}}}}
-    kind = {"apiVersion": "resource.k8s.io/v1beta1", "kind": "ResourceClaimTemplate", "metadata": {"name": "four"}}
+    kind = {"apiVersion": "resource.k8s.io/v1beta2", "kind": "ResourceClaimTemplate", "metadata": {"name": "four"}}
     lab.api.create(TEMPLATES, {**kind, **body})
 
 

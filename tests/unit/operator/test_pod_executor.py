@@ -18,7 +18,7 @@ from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
 from kubetuna_operator.workloads import launches
 from kubetuna_operator.workloads.executor import PodExecutor
 from tests.apiserver.cluster import NAMESPACE, Cluster
-from tests.apiserver.failures import forbidden, invalid
+from tests.apiserver.failures import Failure, forbidden, invalid
 from tests.apiserver.operating import Process
 from tests.apiserver.resources import PODS, Object, Resource
 from tests.fakes import look
@@ -337,13 +337,17 @@ def test_a_deleted_pod_is_gone_from_the_cluster_too(room: Room) -> None:
     room.cluster.until(lambda: not room.names())
 
 
-def refuse(patch: pytest.MonkeyPatch, part: object, verb: str, times: int) -> None:
+BY_A_WEBHOOK = forbidden(PODS, NAME, "a webhook says no")
+BY_A_CONFLICT = Failure(409, "Conflict", "the object has been modified")
+
+
+def refuse(patch: pytest.MonkeyPatch, part: object, verb: str, times: int, failure: Failure = BY_A_WEBHOOK) -> None:
     """Let a part of the server refuse a verb this many times."""
     really, refusals = getattr(part, verb), iter(range(times))
 
     def refusing(*words: Any) -> Any:
         if next(refusals, None) is not None:
-            raise forbidden(PODS, NAME, "a webhook says no")
+            raise failure
         return really(*words)
 
     patch.setattr(part, verb, refusing)
@@ -359,12 +363,13 @@ def test_a_deletion_that_is_refused_is_sent_until_it_is_taken(room: Room, monkey
     room.cluster.until(lambda: not room.names())
 
 
-def test_a_mark_that_is_refused_is_set_later(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failure", [BY_A_WEBHOOK, BY_A_CONFLICT])
+def test_a_mark_that_is_refused_is_set_later(room: Room, monkeypatch: pytest.MonkeyPatch, failure: Failure) -> None:
     room.place.launch(order())
     start(room)
     room.kubelet.exit(NAME, 1)
     room.until(lambda f: f.phase == "ended")
-    refuse(monkeypatch, room.cluster.server.writes, "merge", 2)
+    refuse(monkeypatch, room.cluster.server.writes, "merge", 2, failure)
     room.place.delete(KEY)
     room.cluster.until(lambda: LABEL_TOLD in room.kubelet.pod(NAME)["metadata"]["labels"])
 

@@ -80,10 +80,12 @@ class Cluster:
         return found
 
 
-def test_a_stop_that_the_api_server_refused_for_now_is_sent_when_it_is_asked_for_again() -> None:
+@pytest.mark.parametrize("fault", [BUSY, Refused(409, "Conflict", "the object has been modified")])
+def test_a_stop_that_the_api_server_refused_for_now_is_sent_when_it_is_asked_for_again(fault: Exception) -> None:
+    """And nothing is deleted meanwhile: with the Pod its log would go."""
     cluster = Cluster()
     cluster.show()
-    cluster.api.faults = [BUSY]
+    cluster.api.faults = [fault]
     for _ in range(2):
         cluster.place.stop(KEY, "Stopped")
         assert not cluster.facts().stopping
