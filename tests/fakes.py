@@ -84,6 +84,9 @@ class FakePlace:
     def observe(self) -> Sequence[AttemptFacts]:
         return [attempt.facts for attempt in self.attempts.values()]
 
+    def headless(self) -> tuple[AttemptKey, ...]:
+        return ()
+
     def absent(self, key: AttemptKey) -> bool:
         return key not in self.attempts
 

@@ -144,7 +144,7 @@ def test_the_shipped_trainer_is_tuned_and_beats_its_baselines(small: Runner) -> 
 
 
 def test_the_shipped_language_model_is_tuned_and_beats_its_baselines(small: Runner) -> None:
-    """The same for Task 2: two trials that learn, whatever the processor's rounding, and from no day of the storm."""
+    """The same for Task 2: two trials that learn, on any processor, and from no day of the storm."""
     text = (EXAMPLES / "experiment-task2.yaml").read_text()
     quick = text.replace('min: "1e-6"', 'min: "7e-5"').replace('min: "20", max: "100"', 'min: "90", max: "100"')
     quick = quick.replace('min: "200", max: "300"', 'min: "200", max: "210"')

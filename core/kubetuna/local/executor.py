@@ -181,6 +181,10 @@ class ProcessExecutor:
         """Likewise."""
         return True
 
+    def headless(self) -> tuple[AttemptKey, ...]:
+        """An attempt is one process."""
+        return ()
+
     def unfinished(self) -> None:
         """A process starts at once, or never."""
 

@@ -85,7 +85,7 @@ class Observer:
             spec=self._spec,
             trials=views,
             tally=self._study.tally,
-            strays=tuple(key for key in seen if key not in open_keys),
+            strays=tuple(key for key in (*seen, *self._executor.headless()) if key not in open_keys),
             resource_seconds=self._study.ended_seconds * self._around.units,
             resource_units=self._around.units,
             started=self._around.started,

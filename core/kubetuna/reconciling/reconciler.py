@@ -234,7 +234,8 @@ class Reconciler:
             case Tell(number, classified):
                 self._tell(number, classified, now)
             case Delete(key):
-                self._world.withdrawn.add(key)
+                if key.trial in self.study.open:
+                    self._world.withdrawn.add(key)
                 return [lambda: executor.delete(key)]
             case Publish() | Wait():
                 pass

@@ -9,7 +9,7 @@ Times are seconds since the epoch, UTC, as floats.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -135,6 +135,9 @@ class Executor(Protocol):
 
     def absent(self, key: AttemptKey) -> bool:
         """Whether of a launch that is not observed nothing is there that may yet start, by a look no older."""
+
+    def headless(self) -> Collection[AttemptKey]:
+        """Attempts that cannot be observed any more, and of which something runs on."""
 
     def capacity(self) -> int | None:
         """How many attempts can run at once here; None where only the place's own queue knows."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from kubetuna.experiment.kinds import kind_of
@@ -25,7 +25,7 @@ from kubetuna_operator.telemetry import OUTCOMES
 from kubetuna_operator.workloads.conclusions import Conclusions
 from kubetuna_operator.workloads.launches import RETRY_SECONDS, Launches
 from kubetuna_operator.workloads.manifest import primary_labels
-from kubetuna_operator.workloads.members import Members, exit_of, grouped, together
+from kubetuna_operator.workloads.members import Members, exit_of, grouped, headless, together
 from kubetuna_operator.workloads.ownership import age, find_pods, is_own, uid_of
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class PodExecutor:
         self._look_at = 0.0
         self._seen_facts: Sequence[AttemptFacts] = ()
         self._over: set[AttemptKey] = set()
+        self._headless: Collection[AttemptKey] = ()
         self._held = 0
         # The failures that stay, the oldest first; those of earlier processes are looked up with the first new one.
         self._failed: list[PodView] | None = None
@@ -236,6 +237,10 @@ class PodExecutor:
         """Ask for its Pod, and where something else makes that, for what makes it."""
         return self.gone(key) is not None and not self._launches.may_be_made(key)
 
+    def headless(self) -> Collection[AttemptKey]:
+        """Pods run on, and the one that is read is gone: an earlier process may have told it, and then ended."""
+        return [key for key in self._headless if not self._launches.is_withdrawn(key)]
+
     def _look_for(self, key: AttemptKey, now: float) -> None:
         try:
             found = find_pods(self._api, self._owner, self._kind, key, self._hashes.get(key))
@@ -319,6 +324,9 @@ class PodExecutor:
             self._version, self._members = version, grouped(pods, self._wanted, self._members)
             found = {key: one.primary for key, one in self._members.items()}
             self._pods_by_key = {key: pod for key, pod in found.items() if pod is not None}
+            if self._wanted:
+                every = (p for p in self._pods.of(self._owner.uid) if is_own(p, self._owner, self._kind))
+                self._headless = headless(every, self._wanted)
         return self._pods_by_key
 
     def _is_open(self, pod: PodView) -> bool:

@@ -363,6 +363,10 @@ class Launches:
                 ("pod", "launch", self._owner.uid, key, delay), lambda: self._remove_withdrawn(key), delay
             )
 
+    def is_withdrawn(self, key: AttemptKey) -> bool:
+        """Whether it was taken back, and not ordered again since."""
+        return key in self._withdrawn
+
     def _remove_withdrawn(self, key: AttemptKey) -> None:
         if key in self._withdrawn:
             self.remove_made(key)

@@ -79,6 +79,13 @@ def left_over(
     return next((p for p in others if facts(p, now, lost_after=lost_after).phase != "ended"), None)
 
 
+def headless(pods: Iterable[PodView], wanted: Mapping[str, str]) -> set[AttemptKey]:
+    """Attempts with Pods that have not ended, and none that could be read, be it told already."""
+    every = list(pods)
+    active = {pod.key for pod in every if pod.exit is None and pod.deleted is None}
+    return active - {pod.key for pod in every if is_primary(pod.labels, wanted)}
+
+
 def _rank(pod: PodView) -> tuple[float, str]:
     return float("inf") if pod.created is None else pod.created, pod.name
 

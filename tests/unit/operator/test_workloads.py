@@ -13,7 +13,7 @@ import pytest
 
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey
-from kubetuna_operator import LABEL_PRIMARY
+from kubetuna_operator import LABEL_PRIMARY, LABEL_TOLD
 from kubetuna_operator.backend import ClusterBackend
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import collection
@@ -382,6 +382,34 @@ def test_pods_whose_leader_is_gone_do_not_run_on_for_nobody(make: Any) -> None:
     works.cluster.until(lambda: works.facts() is None)
     assert works.place.gone(KEY) is not None
     works.cluster.until(lambda: (works.cluster.advance(31), not works.kubelet.pods())[1])
+
+
+def test_what_an_earlier_process_left_running_without_its_leader_is_found_and_ended_once(make: Any) -> None:
+    """The trial was told and the process ended before it had deleted the rest: nobody would look for it."""
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    works.cluster.workloads.asleep = True
+    works.kubelet.lose(LEADER)
+    later = works.take_over()
+    works.cluster.until(lambda: (later.observe(), later.headless())[1] == [KEY])
+    later.delete(KEY)
+    assert not later.headless(), "it is on its way"
+    works.cluster.until(lambda: (works.cluster.advance(31), not works.kubelet.pods())[1])
+
+
+def test_a_failure_that_is_kept_to_be_looked_at_is_nobodys_remains(make: Any) -> None:
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.kubelet.exit(LEADER, 1)
+    works.ended()
+    works.place.delete(KEY)
+    works.cluster.until(lambda: LABEL_TOLD in works.kubelet.pod(LEADER)["metadata"]["labels"])
+    later = works.take_over()
+    later.observe()
+    assert not later.headless()
 
 
 def test_a_kind_without_a_crd_is_stalled_with_that_word(make: Any) -> None:
