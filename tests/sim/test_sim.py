@@ -16,7 +16,7 @@ from tests.sim.__main__ import judged
 from tests.sim.database import FOREIGN_STUDY, Database
 from tests.sim.draws import Moment
 from tests.sim.experiments import SHAPES
-from tests.sim.people import LONG
+from tests.sim.people import LENGTHS
 from tests.sim.postgres import Postgres, served
 from tests.sim.story import shorten, tell
 from tests.sim.world import BEGIN, CALM, Profile, World, simulate, undisturbed
@@ -100,7 +100,7 @@ def test_what_is_left_running_is_seen() -> None:
 def test_a_deletion_without_nodes_or_a_database_leaves_no_trial_open(chance: int) -> None:
     world = World(0, CALM, shapes=(0,))
     world.fate.plan(BEGIN + 20.0, Moment("deed", 0), "delete for good", random.Random(chance))
-    world.fate.quiet_at = BEGIN + 20.0 + LONG[1]
+    world.fate.quiet_at = BEGIN + 20.0 + LENGTHS["delete for good"][1]
     assert not world.run(world.stored).wrong
     world.close()
 

@@ -22,8 +22,9 @@ from kubetuna_operator.pods.read_budget import interval
 from kubetuna_operator.pods.status import STOP_DEADLINE, PodView, facts, view
 from kubetuna_operator.pods.warnings import Warnings
 from kubetuna_operator.telemetry import OUTCOMES
+from kubetuna_operator.workloads.awaited import RETRY_SECONDS
 from kubetuna_operator.workloads.conclusions import Conclusions
-from kubetuna_operator.workloads.launches import RETRY_SECONDS, Launches
+from kubetuna_operator.workloads.launches import Launches
 from kubetuna_operator.workloads.manifest import primary_labels
 from kubetuna_operator.workloads.members import Members, exit_of, grouped, headless, together
 from kubetuna_operator.workloads.ownership import age, find_pods, is_own, uid_of

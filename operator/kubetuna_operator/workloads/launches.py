@@ -13,7 +13,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from kubetuna.experiment.kinds import kind_of
@@ -26,8 +26,8 @@ from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import ANSWER_SECONDS, Api, Refused, Unreachable, collection
 from kubetuna_operator.kube.objects import mapping, mappings
-from kubetuna_operator.kube.work_queue import wait_after
 from kubetuna_operator.pods.status import view
+from kubetuna_operator.workloads.awaited import RETRY_LIMIT, RETRY_SECONDS, Awaited, Gate
 from kubetuna_operator.workloads.collection import Collection
 from kubetuna_operator.workloads.manifest import accounts, attempt_manifest, primary_labels
 from kubetuna_operator.workloads.members import Members, grouped, left_over
@@ -36,8 +36,6 @@ from kubetuna_operator.workloads.ownership import find_pods, is_own, uid_of
 log = logging.getLogger(__name__)
 _Object = Mapping[str, Any]
 
-# A launch that is not taken is tried again after this many seconds, then after twice as many.
-RETRY_SECONDS, RETRY_LIMIT = 5.0, 60.0
 # In one look: the engine waits for it.
 TRIES_AT_ONCE = 5
 TRY_SECONDS = 5.0
@@ -49,51 +47,6 @@ _PASSING = re.compile(
     r'\S+ "[^"]*" is forbidden: '
     r"(exceeded quota: |status unknown for quota: |unable to create new content in namespace )"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Awaited:
-    """An attempt without a Pod: since when, when last tried and how often in vain, and why.
-
-    ``stuck`` is since when only another template would help; ``gated``: every other launch would meet the same;
-    ``maker`` the UID of the object that will make its Pod, once that is there; ``recalled`` when it was last asked
-    to go; ``unsure``: an answer was lost, so the object may be there, or still come; ``end``: how it ended unseen.
-    ``broken``: since when its objects come to their ends without a Pod, and what they say.
-    """
-
-    request: AttemptRequest
-    since: float
-    tried: float
-    tries: int = 0
-    why: str = ""
-    stuck: float | None = None
-    gated: bool = False
-    unsure: bool = False
-    end: ExitFacts | None = None
-    broken: tuple[float, str] | None = None
-    maker: str | None = None
-    recalled: float | None = None
-
-    @property
-    def due(self) -> float:
-        """When to try again."""
-        return self.tried + wait_after(max(1, self.tries), RETRY_SECONDS, RETRY_LIMIT)
-
-
-@dataclass(slots=True)
-class _Gate:
-    """What the API server refuses to all launches alike: one of them asks for all, ever more rarely."""
-
-    failures: int = 0
-    due: float = 0.0
-    why: str = ""
-
-    def shut(self, why: str, now: float, longest: float) -> None:
-        self.failures += 1
-        self.why, self.due = why, now + wait_after(self.failures, RETRY_SECONDS, longest)
-
-    def open(self) -> None:
-        self.failures, self.due, self.why = 0, 0.0, ""
 
 
 class Launches:
@@ -108,17 +61,17 @@ class Launches:
         self._kind = kind_of(spec.template.trial_spec)
         self._collection = Collection(context.api, self._kind, ref.owner.namespace)
         self._pod_path = collection("pods", ref.owner.namespace)
-        self._open: dict[AttemptKey, _Awaited] = {}
+        self._open: dict[AttemptKey, Awaited] = {}
         # What must not be there until it is ordered again: a trial that was suspended goes on with this attempt.
         self._withdrawn: set[AttemptKey] = set()
-        self._gate = _Gate()
+        self._gate = Gate()
 
     def launch(self, request: AttemptRequest) -> None:
         """Create the object; one that exists already is ours only with our UID and these parameters."""
         now = self._clock.now()
         self._withdrawn.discard(request.key)
         if now < self._gate.due and request.key not in self._open:
-            self._open[request.key] = _Awaited(request, now, now, 1, self._gate.why, gated=True)
+            self._open[request.key] = Awaited(request, now, now, 1, self._gate.why, gated=True)
         else:
             self._try(request, self._api)
 
@@ -173,7 +126,7 @@ class Launches:
             self._pods.learn(made)
         elif known is None or known.maker != uid_of(made):
             broken = known.broken if known is not None else None
-            self._open[request.key] = _Awaited(request, now, now, broken=broken, maker=uid_of(made))
+            self._open[request.key] = Awaited(request, now, now, broken=broken, maker=uid_of(made))
 
     def _adopt(self, request: AttemptRequest) -> None:
         """Look at the object of this name: whether it is ours, and whether its Pod is there or may still come."""
@@ -205,7 +158,7 @@ class Launches:
             end = ExitFacts(reason="Deleted", message=f"its {kind} {way}, and its Pod was gone before it was read")
         if end is not None:
             now, maker = self._clock.now(), uid_of(found) if found is not None else None
-            self._open[request.key] = _Awaited(request, now, now, why=end.message, end=end, maker=maker)
+            self._open[request.key] = Awaited(request, now, now, why=end.message, end=end, maker=maker)
             return
         if found is not None:
             self.remove(request.name, uid_of(found))
@@ -258,7 +211,7 @@ class Launches:
         since, tries = (before.since, before.tries + 1) if before else (now, 1)
         stuck, unsure = _stuck(before, final, now), unsure or (before is not None and before.unsure)
         broken = before.broken if before is not None else None
-        self._open[request.key] = _Awaited(request, since, now, tries, why, stuck, gated, unsure, broken=broken)
+        self._open[request.key] = Awaited(request, since, now, tries, why, stuck, gated, unsure, broken=broken)
         if gated:
             # What is refused may be this attempt's own parameters.
             self._gate.shut(why, now, RETRY_SECONDS if final else RETRY_LIMIT)
@@ -289,16 +242,16 @@ class Launches:
             if self._is_due(launch, now):
                 self._try_again(replace(launch, tried=now))
 
-    def _is_due(self, launch: _Awaited, now: float) -> bool:
+    def _is_due(self, launch: Awaited, now: float) -> bool:
         if launch.recalled is not None or self._is_over(launch, now):
             return False
         return now >= (self._gate.due if launch.gated else launch.due)
 
-    def _is_over(self, launch: _Awaited, now: float) -> bool:
+    def _is_over(self, launch: Awaited, now: float) -> bool:
         since = [at for at in (launch.stuck, launch.broken[0] if launch.broken else None) if at is not None]
         return launch.end is not None or any(now > at + self._spec.start_timeout for at in since)
 
-    def _facts(self, launch: _Awaited, now: float) -> AttemptFacts:
+    def _facts(self, launch: Awaited, now: float) -> AttemptFacts:
         key = launch.request.key
         if self._is_over(launch, now):
             why = launch.why or (launch.broken[1] if launch.broken else "")
@@ -306,7 +259,7 @@ class Launches:
             return AttemptFacts(key, "ended", launch.since, exit=end, waiting=launch.why)
         return AttemptFacts(key, "pending", launch.since, waiting=launch.why or None)
 
-    def _try_again(self, launch: _Awaited) -> None:
+    def _try_again(self, launch: Awaited) -> None:
         self._open[launch.request.key] = launch
         if launch.maker is None:
             self._try(launch.request, self._api.within(TRY_SECONDS))
@@ -317,7 +270,7 @@ class Launches:
         if self._open[launch.request.key] is launch:
             self._open[launch.request.key] = replace(self._ask(launch), tries=launch.tries + 1)
 
-    def _ask(self, launch: _Awaited) -> _Awaited:
+    def _ask(self, launch: Awaited) -> Awaited:
         """Why the Pod does not come."""
         made = attempt_manifest(self._spec, self._owner, launch.request)
         template = self._kind.template_in(made, self._spec.template.primary_container)
@@ -391,7 +344,7 @@ class Launches:
         )
 
 
-def _stuck(before: _Awaited | None, final: bool, now: float) -> float | None:
+def _stuck(before: Awaited | None, final: bool, now: float) -> float | None:
     """Since when only another template would help; what had to be waited for before does not count."""
     if not final:
         return None

@@ -141,6 +141,9 @@ FIXES = (
             "            self._gate.shut(why, now, RETRY_SECONDS if final else RETRY_LIMIT)",
             "            return",
         ),
+    ),
+    *within(
+        f"{OPERATOR}/workloads/awaited.py",
         (
             "what is refused is asked for ever more rarely",
             "        return self.tried + wait_after(max(1, self.tries), RETRY_SECONDS, RETRY_LIMIT)",

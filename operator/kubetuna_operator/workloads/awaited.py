@@ -1,0 +1,58 @@
+"""What is known of an attempt between its order and its Pod, and of what is refused to all attempts alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kubetuna.trials.attempts import AttemptRequest, ExitFacts
+from kubetuna_operator.kube.work_queue import wait_after
+
+# A launch that is not taken is tried again after this many seconds, then after twice as many.
+RETRY_SECONDS, RETRY_LIMIT = 5.0, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """An attempt without a Pod: since when, when last tried and how often in vain, and why.
+
+    ``stuck`` is since when only another template would help; ``gated``: every other launch would meet the same;
+    ``maker`` the UID of the object that will make its Pod, once that is there; ``recalled`` when it was last asked
+    to go; ``unsure``: an answer was lost, so the object may be there, or still come; ``end``: how it ended unseen.
+    ``broken``: since when its objects come to their ends without a Pod, and what they say.
+    """
+
+    request: AttemptRequest
+    since: float
+    tried: float
+    tries: int = 0
+    why: str = ""
+    stuck: float | None = None
+    gated: bool = False
+    unsure: bool = False
+    end: ExitFacts | None = None
+    broken: tuple[float, str] | None = None
+    maker: str | None = None
+    recalled: float | None = None
+
+    @property
+    def due(self) -> float:
+        """When to try again."""
+        return self.tried + wait_after(max(1, self.tries), RETRY_SECONDS, RETRY_LIMIT)
+
+
+@dataclass(slots=True)
+class Gate:
+    """What the API server refuses to all launches alike: one of them asks for all, ever more rarely."""
+
+    failures: int = 0
+    due: float = 0.0
+    why: str = ""
+
+    def shut(self, why: str, now: float, longest: float) -> None:
+        """Something was refused once more."""
+        self.failures += 1
+        self.why, self.due = why, now + wait_after(self.failures, RETRY_SECONDS, longest)
+
+    def open(self) -> None:
+        """Something was taken."""
+        self.failures, self.due, self.why = 0, 0.0, ""
