@@ -29,7 +29,7 @@ class NamespaceWatches:
     def __init__(self, context: OperatorContext, namespace: str | None, look: Callable[[Key], None]) -> None:
         self._name = f"namespace {namespace}" if namespace else "the cluster"
         self._look, self._lock, self._refused = look, threading.Lock(), False
-        self._followers: list[Callable[[Object], None]] = []
+        self._followers: list[tuple[Callable[[Object], None], Callable[[], None]]] = []
         shared = (self._turned, context.monotonic, context.chance)
         self._experiments: Reflector[Object] = Reflector(
             context.api, "experiments", namespace, experiment, self._changed, None, *shared
@@ -74,9 +74,12 @@ class NamespaceWatches:
         """An Experiment as it is now; none where that cannot be known."""
         return self._experiments.get(key) if self.readable else None
 
-    def follow(self, follower: Callable[[Object], None]) -> None:
-        """Also tell of each Experiment as it is after each change, and of one that is gone as it was."""
-        self._followers.append(follower)
+    def follow(self, changed: Callable[[Object], None], turned: Callable[[], None]) -> None:
+        """Also tell of each Experiment as it is after a change, of one that is gone as it was.
+
+        ``turned``: whether the namespace can be read may have changed.
+        """
+        self._followers.append((changed, turned))
 
     def _changed(self, key: Key, before: Object | None, after: Object | None) -> None:
         """Not for each status of our own: it would ask for as many turns again."""
@@ -93,13 +96,14 @@ class NamespaceWatches:
                 log.warning("%s; it is tried again", refusal)
             elif before and not self._refused:
                 log.info("%s can be read", self._name)
-        for key, obj in self._experiments.items().items():
+        for key in self._experiments.items():
             self._look(key)
-            self._pass_on(obj)
+        for _, turned in self._followers:
+            turned()
 
     def _pass_on(self, obj: Object) -> None:
-        for follower in self._followers:
-            follower(obj)
+        for changed, _ in self._followers:
+            changed(obj)
 
 
 def _task(obj: Object | None) -> tuple[object, ...]:

@@ -44,7 +44,7 @@ class KatibWatches:
         self._trials: Reflector[ShownTrial] = Reflector(
             context.api, "trials", namespace, lambda obj: see(obj, LABEL_EXPERIMENT), self._changed, *shared
         )
-        ours.follow(self._look_at_owners)
+        ours.follow(self._look_at_owners, self._turned)
 
     @property
     def both(self) -> tuple[Reflector[Any], Reflector[Any]]:

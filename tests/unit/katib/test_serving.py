@@ -11,6 +11,7 @@ import pytest
 
 from kubetuna.parsing.parse import KATIB
 from kubetuna_operator.experiment import trial_objects
+from kubetuna_operator.experiment.watches import NamespaceWatches
 from kubetuna_operator.katib.controller import LATER, TRIALS, KatibController
 from kubetuna_operator.katib.views import ShownTrial, see
 from kubetuna_operator.katib.watches import EXPERIMENTS, TrialIndex
@@ -247,6 +248,21 @@ def test_trials_are_forgotten_with_ours(lab: KatibLab, monkeypatch: pytest.Monke
     ours = {t["metadata"]["uid"] for t in lab.shown()}
     lab.until(lambda: owners(lab) == ours and len(lab.their_trials()) == len(ours))
     assert lab.shown_status()["trialsSucceeded"] == 6
+
+
+def test_one_that_came_before_ours_could_be_read_is_carried_out_once_they_can(
+    lab: KatibLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watches begin one after the other, and the first may have told of it already."""
+    with monkeypatch.context() as unread:
+        unread.setattr(NamespaceWatches, "readable", False)
+        lab.submit()
+        at = lab.cluster.clock.now()
+        lab.until(lambda: lab.cluster.clock.now() > at + 3 * LATER)
+    assert not lab.api.get(collection("experiments", NAMESPACE))["items"]
+    for watches in lab.operators[-1].controller.watches.values():
+        watches._turned()
+    lab.until(lambda: lab.holds("Succeeded"))
 
 
 def test_ours_are_watched_once(lab: KatibLab) -> None:
