@@ -372,13 +372,19 @@ def test_an_object_that_its_owner_deletes_takes_the_trial_to_a_new_attempt(make:
     assert end is not None and end.reason == "Deleted"
 
 
-def test_pods_whose_leader_is_gone_do_not_run_on_for_nobody(make: Any) -> None:
-    works = make("a PyTorchJob")
+def leaderless(make: Any) -> Works:
+    """Training whose leader is gone while its workers run on, and no controller looks."""
+    works: Works = make("a PyTorchJob")
     works.pods(3)
     works.run(*TRAINING)
     works.until(lambda f: f.phase == "running")
     works.cluster.workloads.asleep = True
     works.kubelet.lose(LEADER)
+    return works
+
+
+def test_pods_whose_leader_is_gone_do_not_run_on_for_nobody(make: Any) -> None:
+    works = leaderless(make)
     works.cluster.until(lambda: works.facts() is None)
     assert works.place.gone(KEY) is not None
     works.cluster.until(lambda: (works.cluster.advance(31), not works.kubelet.pods())[1])
@@ -386,12 +392,7 @@ def test_pods_whose_leader_is_gone_do_not_run_on_for_nobody(make: Any) -> None:
 
 def test_what_an_earlier_process_left_running_without_its_leader_is_found_and_ended_once(make: Any) -> None:
     """The trial was told and the process ended before it had deleted the rest: nobody would look for it."""
-    works = make("a PyTorchJob")
-    works.pods(3)
-    works.run(*TRAINING)
-    works.until(lambda f: f.phase == "running")
-    works.cluster.workloads.asleep = True
-    works.kubelet.lose(LEADER)
+    works = leaderless(make)
     later = works.take_over()
     works.cluster.until(lambda: (later.observe(), later.headless())[1] == [KEY])
     later.delete(KEY)
