@@ -31,6 +31,7 @@ check: install coverage
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest -m sources tests/sim/mutants tests/unit tests/report
 
 # How far the tests of the pure rooms reach; it fails where that has fallen.
 coverage: install

@@ -11,6 +11,8 @@ import pytest
 
 from tests.results.studies import seen
 
+pytestmark = pytest.mark.sources
+
 PACKAGE = Path(__file__).parents[2] / "core" / "kubetuna"
 ROOMS = ("analysis", "finrl")
 QUAINT = (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from hack.docs import architecture
 
+pytestmark = pytest.mark.sources
+
 ROOMS = {f"{part}.{room}" for part in architecture.SOURCES for row in architecture.layers(part) for room in row}
 
 

@@ -11,6 +11,8 @@ import pytest
 from kubetuna.experiment import model
 from kubetuna.experiment.model import Objective
 
+pytestmark = pytest.mark.sources
+
 ROOM = Path(model.__file__).resolve()
 BY_HAND = re.compile(r"""[!=]= ["'](?:maximize|minimize)["']""")
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.sources
+
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = (PROJECT / "core" / "kubetuna", PROJECT / "operator" / "kubetuna_operator")
 MODULES = {

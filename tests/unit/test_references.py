@@ -14,6 +14,8 @@ import pytest
 from kubetuna.cli.main import app
 from kubetuna.parsing.parse import parse_file_text
 
+pytestmark = pytest.mark.sources
+
 PROJECT = Path(__file__).resolve().parents[2]
 ROOTS = [PROJECT / name for name in ("core", "operator", "trial_image")]
 PACKAGES = ("kubetuna", "kubetuna_operator", "kubetuna_trial")

@@ -221,7 +221,8 @@ MISTAKES = (
         ),
         (
             "a mark that fails is set later",
-            "            if error.code not in (404, 409, 422):\n                raise",
+            "            if error.code not in (404, 409, 422) or (error.code == 409 and self._is_there(pod)):\n"
+            "                raise",
             "            return",
         ),
     ),

@@ -8,6 +8,8 @@ from tests.sim.mutants.error_handling import MISTAKES
 from tests.sim.mutants.fixes import FIXES
 from tests.sim.mutants.mutant import PROJECT, Mutant
 
+pytestmark = pytest.mark.sources
+
 MUTANTS = (*FIXES, *MISTAKES)
 PAGE = PROJECT / "docs" / "explanation" / "mutants.md"
 
