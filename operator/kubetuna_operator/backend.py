@@ -14,7 +14,8 @@ from typing import Any, BinaryIO
 from kubernetes import config
 
 from kubetuna.errors import KubetunaError, StudyNotFound
-from kubetuna.parsing.parse import KATIB, parse_experiment
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.parsing.shape import KATIB
 from kubetuna.parsing.warm_start import named_point
 from kubetuna.planning.status import Moment, render
 from kubetuna.study.choosing import with_choice
@@ -155,6 +156,15 @@ class ClusterBackend:
             self._api.merge(f"{collection('experiments', namespace)}/{name}", body)
         except Refused as error:
             raise KubetunaError(f"the cluster refuses: {error.message}") from error
+
+    def config_map(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """A ConfigMap; None where it is not there."""
+        try:
+            return self._api.get(f"{collection('configmaps', namespace)}/{name}")
+        except Refused as error:
+            if error.code == 404:
+                return None
+            raise KubetunaError(f"the cluster refuses: {error}") from error
 
     def katibs(self, plural: str, namespace: str | None) -> list[Mapping[str, Any]]:
         """What Katib has in a namespace: its ``experiments``, or its ``trials``."""

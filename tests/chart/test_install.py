@@ -12,7 +12,7 @@ import sqlalchemy
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from kubetuna.parsing.parse import KATIB
+from kubetuna.parsing.shape import KATIB
 from tests.chart.charts import CHART, call
 from tests.chart.release import SECRET, Release
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hack.cluster.layout import find_layout
 
-from kubetuna.parsing.parse import KATIB
+from kubetuna.parsing.shape import KATIB
 from kubetuna_operator.katib.watches import EXPERIMENTS
 from kubetuna_operator.kube.api_client import collection
 from tests.cluster.operators import CRDS, World

@@ -11,7 +11,7 @@ from typing import Any
 from kubetuna.api import trial
 from kubetuna.errors import KubetunaError
 from kubetuna.experiment.model import object_name
-from kubetuna.parsing.parse import VERSIONS
+from kubetuna.parsing.shape import VERSIONS
 
 # What a parameter says next to its feasible space.
 _OF_THE_PARAMETER = ("parameterType", "when")

@@ -38,6 +38,9 @@ class Backend(Protocol):
     def katibs(self, plural: str, namespace: str | None) -> list[Mapping[str, Any]]:
         """What Katib has in a namespace: its ``experiments``, or its ``trials``."""
 
+    def config_map(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """A ConfigMap; None where it is not there."""
+
     def edit(self, namespace: str | None, name: str, changes: Mapping[str, Any]) -> None:
         """Merge changes into an Experiment's spec."""
 

@@ -12,6 +12,7 @@ from kubetuna.cli.options import FAILED, INVALID, OK, JsonOption, NamespaceOptio
 from kubetuna.errors import SpecError
 
 if TYPE_CHECKING:
+    from kubetuna.parsing.katib_config_map import Find
     from kubetuna.parsing.katib_migration import Change, Migration
 
 
@@ -31,7 +32,7 @@ def migrate(
     if (file is None) != cluster:
         raise typer.BadParameter("give a file, or --cluster", param_hint="FILE")
     objects = _objects(file, namespace, history)
-    made, refused = _migrated(_experiments(objects, file))
+    made, refused = _migrated(_experiments(objects, file), _config_maps(objects, cluster))
     copied = [_copied(one, objects, cluster, store) for one in made] if history else []
     if json:
         print_json({"experiments": [_as_json(one) for one in made], "refused": refused, "history": copied})
@@ -51,6 +52,17 @@ def _objects(file: str | None, namespace: str | None, history: bool) -> list[Any
     from kubetuna.parsing.yaml_text import load_documents
 
     return [item for document in load_documents(read_text(Path(file))) for item in _listed(document)]
+
+
+def _config_maps(objects: list[Any], of_cluster: bool) -> Find:
+    """Where templates are found that are not in the Experiments."""
+    from kubetuna.parsing.katib_config_map import among
+
+    if not of_cluster:
+        return among(objects)
+    from kubetuna.cli.backends import cluster
+
+    return lambda source: cluster().config_map(source.namespace, source.name)
 
 
 def _listed(document: Any) -> list[Any]:
@@ -82,13 +94,14 @@ def _copied(one: Migration, objects: list[Any], cluster: bool, store: str | None
     return {"name": spec.name, "study": study, "copied": done.copied, "left": done.left}
 
 
-def _migrated(documents: list[Any]) -> tuple[list[Migration], list[dict[str, Any]]]:
+def _migrated(documents: list[Any], find: Find) -> tuple[list[Migration], list[dict[str, Any]]]:
+    from kubetuna.parsing.katib_config_map import with_template
     from kubetuna.parsing.katib_migration import migrate as translate
 
     made, refused = [], []
     for document in documents:
         try:
-            made.append(translate(document))
+            made.append(translate(with_template(document, find)))
         except SpecError as error:
             problems = [{"path": p.path, "message": p.message} for p in error.problems]
             refused.append({"name": _name(document), "problems": problems})

@@ -61,6 +61,11 @@ def unsupported(value: object, supported: Sequence[str], hint: str = "") -> str:
     return f"Unsupported value: {shown(value)}: supported values: {allowed}{_near(value, supported)}{hint}"
 
 
+def not_found(value: object, hint: str) -> str:
+    """An object of this name is not there."""
+    return f"Not found: {shown(value)}: {hint}"
+
+
 def duplicate(value: object) -> str:
     """A value is in a list for the second time."""
     return f"Duplicate value: {shown(value)}"

@@ -20,8 +20,8 @@ from kubetuna.experiment.model import object_name
 from kubetuna.parsing.checking import below, check
 from kubetuna.parsing.fields import Faults, Fields
 from kubetuna.parsing.goals import parse_goals, usual_strategies
-from kubetuna.parsing.parse import KATIB, VERSIONS, parse_experiment
-from kubetuna.parsing.shape import DOCUMENT, NAME
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.parsing.shape import DOCUMENT, KATIB, NAME, VERSIONS
 
 UNKNOWN = "unknown field"
 # What an API server adds to an object that was stored.

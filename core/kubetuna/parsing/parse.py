@@ -20,6 +20,7 @@ from kubetuna.parsing import left_out
 from kubetuna.parsing.conditions import parse_constraints, warn_of_conditions
 from kubetuna.parsing.fields import Faults, Fields
 from kubetuna.parsing.goals import parse_directions, parse_goals, parse_prune_on, usual_strategies
+from kubetuna.parsing.katib_config_map import with_templates
 from kubetuna.parsing.katib_hyperband import is_hyperband, parse_hyperband
 from kubetuna.parsing.limits import check_ends, parse_limits
 from kubetuna.parsing.metrics_source import collector_notes, parse_collector
@@ -27,14 +28,12 @@ from kubetuna.parsing.overrides import with_metric, with_sets
 from kubetuna.parsing.parameters import declared_names, parse_parameters, warn_of_normal
 from kubetuna.parsing.placeholders import unfilled
 from kubetuna.parsing.schema import Duration
-from kubetuna.parsing.shape import DOCUMENT, NAME, NEEDS_ONE_OBJECTIVE, SPEC
+from kubetuna.parsing.shape import DOCUMENT, KATIB, NAME, NEEDS_ONE_OBJECTIVE, SPEC, VERSIONS
 from kubetuna.parsing.template import parse_template
 from kubetuna.parsing.warm_start import parse_warm_start
 from kubetuna.parsing.workload_notes import workload_notes
 from kubetuna.parsing.yaml_text import load_documents
 
-KATIB = "kubeflow.org/v1beta1"
-VERSIONS = ("kubetuna.dev/v1alpha1", KATIB)
 KIND = "Experiment"
 GRIDS = ("grid", "bruteforce")
 ON_LAPTOP = "has an effect in a cluster only; for a run on this machine leave it out: --set {}=null"
@@ -84,12 +83,12 @@ def parse_file_text(
 
 
 def only_document(text: str) -> object:
-    """The one document of a file, unchecked.
+    """The one document of a file, unchecked; ConfigMaps with the template of one of Katib's may stand beside it.
 
     Raises:
         SpecError: it is no YAML, or does not hold exactly one document.
     """
-    documents = load_documents(text)
+    documents = with_templates(load_documents(text))
     if len(documents) != 1:
         raise SpecError((Problem("file", f"holds {len(documents)} documents; must hold one Experiment"),))
     return documents[0]

@@ -376,6 +376,9 @@ def with_algorithms(samplers: tuple[str, ...], pruners: tuple[str, ...]) -> Obje
 
 EDITABLE = tuple(editable_paths(SPEC, "spec"))
 
+KATIB = "kubeflow.org/v1beta1"
+VERSIONS = ("kubetuna.dev/v1alpha1", KATIB)
+
 # The operator's status and the API server's metadata are not for the parser to judge.
 DOCUMENT = Object(
     {

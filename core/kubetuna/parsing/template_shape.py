@@ -109,7 +109,8 @@ TEMPLATE = Object(
             description="Labels of the one Pod that is read, where a trial has several.",
         ),
         "configMap": Forbidden(
-            "not supported yet; write the template under trialSpec", description="Katib's; not supported yet."
+            "is read for kubeflow.org/v1beta1 only, and without a trialSpec; write the template under trialSpec",
+            description="Katib's; refused here.",
         ),
         "trialSpec": TRIAL_SPEC,
     },

@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubetuna.errors import SpecError
+from kubetuna.errors import Problem, SpecError
+from kubetuna.experiment.field_errors import forbidden
+from kubetuna.parsing.katib_config_map import CONFIG_MAP, TemplateSource, with_template
 from kubetuna.parsing.katib_migration import Migration, migrate, name_here
-from kubetuna.parsing.parse import KATIB
+from kubetuna.parsing.shape import KATIB
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.experiment.watches import NamespaceWatches
 from kubetuna_operator.katib.views import ShownTrial, experiment_status, refusal, trial
@@ -35,6 +37,9 @@ PARALLEL = 3
 TRIALS = f"{KATIB}/trials"
 # Until a name that is taken, or what the API server refused, is looked at again.
 LATER = 10.0
+# Of a ConfigMap with the template: others' may hold what this namespace may not see.
+FOREIGN = "a template is read in the Experiment's own namespace only; copy the ConfigMap into {}"
+ABSENT = "apply the ConfigMap; it is looked for again"
 # Of all that is wrong with a spec, in a condition.
 MESSAGE_LIMIT = 4_000
 
@@ -47,6 +52,8 @@ class _Done:
 
     written: dict[str, ShownTrial] = field(default_factory=dict)
     said: str = ""
+    # Read once, since a template is not edited: by where it stands.
+    templates: dict[TemplateSource, Object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,7 @@ class KatibController:
     def _make(self, theirs: Object, ours: Object | None, owner: Owner) -> _Refusal | None:
         """Ours as the spec wants it, or why that cannot be; the API server leaves alone what is so already."""
         try:
-            body = _migrated(theirs).document
+            body = _migrated(self._with_template(theirs, owner)).document
         except SpecError as error:
             return _Refusal("SpecInvalid", str(error))
         body["metadata"] |= {"namespace": owner.namespace, "ownerReferences": [owner.reference()]}
@@ -145,6 +152,29 @@ class KatibController:
             self._queue.add((owner.namespace, owner.name), LATER)
             return _Refusal("SpecRefused", str(error))
         return None
+
+    def _with_template(self, theirs: Object, owner: Owner) -> Object:
+        """With what its ConfigMap holds, which may be made, or be readable, later."""
+        known = self._done_for(owner).templates
+        found: Object = with_template(
+            theirs, lambda source: known.get(source) or self._config_map(source, owner), ABSENT
+        )
+        return found
+
+    def _config_map(self, source: TemplateSource, owner: Owner) -> Object | None:
+        if source.namespace != owner.namespace:
+            raise SpecError(
+                (Problem(f"{CONFIG_MAP}.configMapNamespace", forbidden(FOREIGN.format(owner.namespace))),)
+            )
+        try:
+            found = self._api.get(f"{collection('configmaps', source.namespace)}/{source.name}")
+        except Refused as error:
+            self._queue.add((owner.namespace, owner.name), LATER)
+            if error.code == 404:
+                return None
+            raise SpecError((Problem(f"{CONFIG_MAP}.configMapName", str(error)),)) from error
+        self._done_for(owner).templates[source] = found
+        return found
 
     def _mirror(
         self,

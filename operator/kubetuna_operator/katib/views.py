@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubetuna.parsing.parse import KATIB
+from kubetuna.parsing.shape import KATIB
 from kubetuna.trials.environment import bare
 from kubetuna.trials.outcome import Outcome
 from kubetuna.trials.records import timestamp

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kubetuna.parsing.parse import KATIB
+from kubetuna.parsing.shape import KATIB
 from kubetuna_operator import LABEL_EXPERIMENT
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.experiment.watches import NamespaceWatches

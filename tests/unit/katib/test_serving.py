@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kubetuna.parsing.parse import KATIB
+from kubetuna.parsing.shape import KATIB
 from kubetuna_operator.experiment import trial_objects
 from kubetuna_operator.experiment.watches import NamespaceWatches
 from kubetuna_operator.katib.controller import LATER, TRIALS, KatibController

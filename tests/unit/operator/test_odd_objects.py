@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from kubetuna.errors import SpecError
 from kubetuna.experiment.kinds import KINDS
-from kubetuna.parsing.parse import KATIB, parse_experiment
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.parsing.shape import KATIB
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest, ExitFacts
 from kubetuna.trials.outcome import Reading, classify
 from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_PARAMS, ANNOTATION_TIMEOUT, LABEL_EXPERIMENT

@@ -10,7 +10,8 @@ import optuna
 import pytest
 
 from kubetuna.errors import SpecError
-from kubetuna.parsing.parse import KATIB, parse_experiment
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.parsing.shape import KATIB
 from kubetuna.parsing.yaml_text import load_documents
 from kubetuna.search.samplers import Proposer
 from kubetuna.terminal.preview import preview, preview_text

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 
 from kubetuna.errors import SpecError
 from kubetuna.parsing.katib_migration import migrate
-from kubetuna.parsing.parse import KATIB, parse_experiment
+from kubetuna.parsing.parse import parse_experiment
+from kubetuna.parsing.shape import KATIB
 from tests.odd import ABSURD, DROPPED, mutated, places
 from tests.spec_table import GOOD, document
 
