@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from kubetuna.parsing.shape import KATIB
 from tests.chart.charts import CHART, DEMO, call, program
 from tests.cluster.conftest import Cluster
 
@@ -34,11 +35,14 @@ class Space:
         return found
 
     def run(self, name: str, script: str, kind: str = "Pod", version: str = OURS, **container_fields: Any) -> None:
-        """Apply an experiment of two trials that run a Python script, as Pods or as Jobs."""
+        """Apply an experiment of two trials that run a Python script, as Pods or as Jobs.
+
+        One of Katib's keeps its template in a ConfigMap, which takes a right more.
+        """
         container = {"name": "trial", "image": self.cluster.image, "command": ["python3", "-u", "-c", script]}
         container |= container_fields
         pod = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]}
-        spec = {
+        spec: dict[str, Any] = {
             "maxTrialCount": 2,
             "parallelTrialCount": 2,
             "objective": {"type": "minimize", "objectiveMetricName": "loss"},
@@ -49,8 +53,14 @@ class Space:
         if kind == "Job":
             job = {"backoffLimit": 0, "template": {"spec": pod}}
             spec["trialTemplate"] = {"trialSpec": {"apiVersion": "batch/v1", "kind": "Job", "spec": job}}
+        objects: list[dict[str, Any]] = []
+        if version == KATIB:
+            place = {"configMapName": name, "configMapNamespace": self.namespace, "templatePath": "trial"}
+            data = {"trial": json.dumps(spec["trialTemplate"]["trialSpec"])}
+            objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
+            spec["trialTemplate"] = {"configMap": place}
         head = {"apiVersion": version, "kind": "Experiment", "metadata": {"name": name}}
-        document = json.dumps({**head, "spec": spec})
+        document = "\n---\n".join(map(json.dumps, [*objects, {**head, "spec": spec}]))
         words = ("apply", "-n", self.namespace, "-f", "-")
         call("kubectl", *words, stdin=document, kubeconfig=self.cluster.kubeconfig)
 
