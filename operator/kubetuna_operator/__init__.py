@@ -16,6 +16,8 @@ ANNOTATION_PARAMS = "kubetuna.dev/params-hash"
 ANNOTATION_EXPERIMENT = "kubetuna.dev/experiment-uid"
 # Before the ID of what a person asks of a trial.
 ANNOTATION_REQUEST = "request.kubetuna.dev/"
+# Of an Experiment that was made from one of Katib's: a hash of what that wanted.
+ANNOTATION_WANTED = "kubetuna.dev/katib-spec"
 ANNOTATION_TIMEOUT = "kubetuna.dev/trial-timeout-seconds"
 # Of a trial that writes its metrics into files: the container whose log is read in place of the trial's.
 METRICS_CONTAINER = "kubetuna-metrics"

@@ -24,7 +24,6 @@ from tests.sim.database import FINISHED, FOREIGN_STUDY, Database, Passing
 
 EMPTY = "kubetuna_sim"
 _NOTED = f"""
-INSERT INTO studies (study_name) VALUES ('{FOREIGN_STUDY}');
 CREATE TABLE noted (what TEXT);
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
   $$ BEGIN INSERT INTO noted VALUES (TG_ARGV[0] || ': ' || to_jsonb(OLD)); RETURN NULL; END $$;
@@ -51,7 +50,8 @@ def served() -> Iterator[str]:
         engine = open_engine(_of(url, EMPTY))
         ensure_schema(engine)
         engine.dispose()
-        _do(_of(url, EMPTY), _NOTED)
+        _do(_of(url, EMPTY), f"INSERT INTO studies (study_name) VALUES ('{FOREIGN_STUDY}')")
+        note_changes(_of(url, EMPTY))
         yield _of(url, EMPTY)
     finally:
         _do(url, f"DROP DATABASE {EMPTY} WITH (FORCE)")
@@ -97,6 +97,18 @@ class Postgres(Database):
         """Its end."""
         self._session.close()
         _do(self._admin, f"DROP DATABASE {self._name} WITH (FORCE)")
+
+
+def note_changes(url: str) -> None:
+    """Have the database note from now on what must never happen to a study."""
+    _do(url, _NOTED)
+
+
+def noted(url: str) -> list[str]:
+    """What it noted."""
+    with closing(_connect(url)) as session, session.cursor() as cursor:
+        cursor.execute("SELECT what FROM noted")
+        return [what for (what,) in cursor.fetchall()]
 
 
 def _of(url: str, database: str) -> str:

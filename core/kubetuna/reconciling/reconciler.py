@@ -171,6 +171,9 @@ class Reconciler:
         self._held = False
         while fresh := self._fresh(actions, done, asks):
             for action in fresh:
+                if isinstance(action, Ask) and not self._may_ask():
+                    asks = _asked(done)
+                    continue
                 done.add(_identity(action))
                 effects.update((_identity(action), effect) for effect in self._intend(action, now))
             self.last = self._world.look_again()
@@ -184,9 +187,13 @@ class Reconciler:
         if asks is None:
             return fresh
         proposals = [a for a in fresh if isinstance(a, Ask)]
-        held = proposals[max(0, asks - sum(isinstance(identity, Ask) for identity in done)) :]
+        held = proposals[max(0, asks - _asked(done)) :]
         self._held = bool(held)
         return [a for a in fresh if a not in held]
+
+    def _may_ask(self) -> bool:
+        """Whether there is time in this turn for one more proposal."""
+        return True
 
     def _make_durable(self, acts: bool) -> bool:
         """Write what is pending; where nothing is and the turn ``acts``, make sure that the study is still ours."""
@@ -341,6 +348,11 @@ class _Launched:
     """What tells one launch from another: the attempt, whatever became of the one before it."""
 
     key: AttemptKey
+
+
+def _asked(done: set[object]) -> int:
+    """How many proposals a turn has made."""
+    return sum(isinstance(identity, Ask) for identity in done)
 
 
 def _changes(action: Action) -> bool:

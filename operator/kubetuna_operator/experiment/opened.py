@@ -37,8 +37,9 @@ from kubetuna_operator.workloads.pod_logs import PodLogs
 
 # Above this a proposal is not made by a worker, of which there are few: others wait for it to stop what must stop.
 SLOW_SECONDS = 0.02
-# A study with that many trials is taken for slow until a proposal has shown that it is not.
-MANY_TRIALS = 100
+# Before so many have ended samplers draw at random. From then on a study is taken for slow until a proposal has
+# shown that it is not.
+FEW_TRIALS = 10
 # For how long what has ended waits for its Trial objects: a server that refuses them is not asked for ever.
 SHOWING_SECONDS = 3_600.0
 # One turn proposes no more, so that none of them creates Pods for minutes.
@@ -135,14 +136,12 @@ class OpenExperiment:
             spec, opened.study, ports, opened.started, resource_units(spec), deleted
         )
         self._reconciler.context = context
-        if len(opened.study.told) >= MANY_TRIALS:
-            self._reconciler.ask_seconds = float("inf")
         self._show_until: float | None = None
 
     @property
     def slow(self) -> bool:
         """Whether its next proposal may take long."""
-        return self._reconciler.ask_seconds > SLOW_SECONDS
+        return not self._reconciler.quick
 
     def step(self) -> Step:
         """One step without slow proposals."""
@@ -200,10 +199,19 @@ class _MeasuredReconciler(Reconciler):
     """The core's reconciler, its turns and commits measured. A successful commit shows that the store is back."""
 
     context: OperatorContext
-    # What the latest proposal took.
-    ask_seconds = 0.0
+    # What the latest proposal took, and how many trials had ended by then.
+    ask_seconds, asked_with = 0.0, 0
+    # Whether this turn has no worker, for whom others wait.
+    _beside = False
+
+    @property
+    def quick(self) -> bool:
+        """Whether the next proposal takes no longer than a worker can be spared for."""
+        known = self.asked_with >= FEW_TRIALS or len(self.study.told) < FEW_TRIALS
+        return known and self.ask_seconds <= SLOW_SECONDS
 
     def turn(self, snapshot: Snapshot, now: float, asks: int | None = None) -> tuple[bool, float]:
+        self._beside = asks == 1
         with RECONCILE_SECONDS.labels("experiment").time():
             return super().turn(snapshot, now, asks)
 
@@ -211,8 +219,11 @@ class _MeasuredReconciler(Reconciler):
         began = self.context.monotonic()
         effects = super()._intend(action, now)
         if isinstance(action, Ask):
-            self.ask_seconds = self.context.monotonic() - began
+            self.ask_seconds, self.asked_with = self.context.monotonic() - began, len(self.study.told)
         return effects
+
+    def _may_ask(self) -> bool:
+        return self._beside or self.quick
 
     def _make_durable(self, acts: bool) -> bool:
         if not self.study.pending:

@@ -19,12 +19,14 @@ from kubetuna.experiment.field_errors import forbidden
 from kubetuna.parsing.katib_config_map import CONFIG_MAP, TemplateSource, with_template
 from kubetuna.parsing.katib_migration import Migration, migrate, name_here
 from kubetuna.parsing.shape import KATIB
+from kubetuna.trials.environment import params_hash
+from kubetuna_operator import ANNOTATION_WANTED
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.experiment.watches import NamespaceWatches
 from kubetuna_operator.katib.views import ShownTrial, experiment_status, refusal, trial
 from kubetuna_operator.katib.watches import EXPERIMENTS, KatibWatches, owners_of
 from kubetuna_operator.kube.api_client import Refused, collection
-from kubetuna_operator.kube.objects import Owner, mapping
+from kubetuna_operator.kube.objects import Owner, mapping, mappings, revision_of
 from kubetuna_operator.kube.reflector import Key
 from kubetuna_operator.kube.threads import supervised
 from kubetuna_operator.kube.work_queue import WorkQueue
@@ -40,17 +42,27 @@ LATER = 10.0
 # Of a ConfigMap with the template: others' may hold what this namespace may not see.
 FOREIGN = "a template is read in the Experiment's own namespace only; copy the ConfigMap into {}"
 ABSENT = "apply the ConfigMap; it is looked for again"
+# Until what was changed by others meanwhile, or is going, is looked at again.
+SOON = 1.0
 # Of all that is wrong with a spec, in a condition.
 MESSAGE_LIMIT = 4_000
 
 Object = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A Trial of Katib's: what it shows, and at which revision."""
+
+    shown: ShownTrial
+    revision: str
+
+
 @dataclass(slots=True)
 class _Done:
     """What was done for an Experiment that is there: its Trials as they were written, what was said of an edit."""
 
-    written: dict[str, ShownTrial] = field(default_factory=dict)
+    written: dict[str, _Written] = field(default_factory=dict)
     said: str = ""
     # Read once, since a template is not edited: by where it stands.
     templates: dict[TemplateSource, Object] = field(default_factory=dict)
@@ -140,9 +152,16 @@ class KatibController:
             body = _migrated(self._with_template(theirs, owner)).document
         except SpecError as error:
             return _Refusal("SpecInvalid", str(error))
-        body["metadata"] |= {"namespace": owner.namespace, "ownerReferences": [owner.reference()]}
-        if ours is not None and _within(body["spec"], ours["spec"]):
+        # Katib knows no such field: ours would go, and be made anew for what stays.
+        body["spec"].pop("ttlSecondsAfterFinished", None)
+        # Of a field that is wanted no more, ours alone tells nothing.
+        made_from = {"annotations": {ANNOTATION_WANTED: params_hash(body["spec"])}}
+        body["metadata"] |= {"namespace": owner.namespace, "ownerReferences": [owner.reference()], **made_from}
+        if ours is not None and _within({"metadata": made_from, "spec": body["spec"]}, ours):
             return None
+        if ours is not None:
+            # Late, it would take what is by then another Experiment's.
+            body["metadata"]["resourceVersion"] = ours["metadata"]["resourceVersion"]
         path = f"{collection('experiments', owner.namespace)}/{body['metadata']['name']}"
         try:
             self._api.apply(path, body, MANAGER)
@@ -184,17 +203,53 @@ class KatibController:
         trials: list[ShownTrial],
         refused: _Refusal | None,
     ) -> None:
-        done = self._done_for(owner)
+        written = self._done_for(owner).written
+        for name in written.keys() - {seen.name for seen in trials}:
+            del written[name]
         objective = mapping(theirs["spec"]).get("objective")
         for seen in trials:
-            if done.written.get(seen.name) != seen:
-                path = f"{collection(TRIALS, owner.namespace)}/{seen.name}"
-                self._api.apply(path, trial(seen, owner, objective), MANAGER, low_priority=True)
-                done.written[seen.name] = seen
-        for name in done.written.keys() - {seen.name for seen in trials}:
-            del done.written[name]
+            known = written.get(seen.name)
+            if known is None or known.shown != seen:
+                self._show_trial(seen, trial(seen, owner, objective), owner, written)
         why = f"the edit of the spec is refused and changes nothing: {refused.message}" if refused else ""
         self._show(theirs, experiment_status(ours["status"], trials, why))
+
+    def _show_trial(
+        self, seen: ShownTrial, body: dict[str, Any], owner: Owner, written: dict[str, _Written]
+    ) -> None:
+        """Write a Trial over what is known of it, so that a late write, of a frozen operator, changes nothing.
+
+        One that is refused keeps no other from being shown.
+        """
+        known = written.pop(seen.name, None)
+        try:
+            made = self._write_trial(seen, body, known)
+            written[seen.name] = _Written(seen, revision_of(made))
+        except Refused as error:
+            log.warning("Katib's Trial %s cannot be written now: %s", seen.name, error)
+            self._queue.add((owner.namespace, owner.name), SOON if error.code in (404, 409) else LATER)
+
+    def _write_trial(self, seen: ShownTrial, body: dict[str, Any], known: _Written | None) -> Object:
+        where = collection(TRIALS, body["metadata"]["namespace"])
+        path = f"{where}/{seen.name}"
+        revision = known.revision if known is not None and known.shown.uid == seen.uid else self._find(path, seen)
+        if revision is None:
+            return self._api.create(where, body, low_priority=True)
+        body["metadata"]["resourceVersion"] = revision
+        return self._api.merge(path, body, low_priority=True)
+
+    def _find(self, path: str, seen: ShownTrial) -> str | None:
+        """The revision of a Trial that an earlier process wrote; None where there is none."""
+        try:
+            found = self._api.get(path)
+        except Refused as error:
+            if error.code != 404:
+                raise
+            return None
+        owners = mappings(mapping(found.get("metadata")).get("ownerReferences"))
+        if seen.uid not in {owner.get("uid") for owner in owners}:
+            raise Refused(409, "Conflict", "the one of an earlier Trial of this name is still there")
+        return revision_of(found)
 
     def _show(self, theirs: Object, status: dict[str, Any]) -> None:
         metadata = theirs["metadata"]
@@ -203,7 +258,7 @@ class KatibController:
         body = {
             "apiVersion": KATIB,
             "kind": "Experiment",
-            "metadata": {name: metadata[name] for name in ("name", "namespace", "uid")},
+            "metadata": {name: metadata[name] for name in ("name", "namespace", "resourceVersion")},
             "status": status,
         }
         path = f"{collection(EXPERIMENTS, metadata['namespace'])}/{metadata['name']}/status"
@@ -211,7 +266,8 @@ class KatibController:
 
     def _taken(self, key: Key, theirs: Object, name: str, ours: Object) -> None:
         """One that another made is not touched; one of an earlier Experiment of this name is going."""
-        if not ours["metadata"].get("deletionTimestamp"):
+        earlier = any(owner.name == key[1] for owner in owners_of(ours))
+        if not (earlier or ours["metadata"].get("deletionTimestamp")):
             text = f"an Experiment of kubetuna.dev named {name} is there already; delete it, or choose another name"
             self._fail(theirs, _Refusal("NameTaken", text))
         self._queue.add(key, LATER)

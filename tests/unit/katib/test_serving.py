@@ -21,6 +21,7 @@ from tests.apiserver.failures import Failure
 from tests.apiserver.lab import SMALL, Lab, curve, gone, hangs
 from tests.apiserver.operating import ByHand
 from tests.apiserver.programs import Program
+from tests.apiserver.resources import KATIB_TRIALS, Resource
 from tests.local.runs import experiment
 
 THEIRS = f"{collection(EXPERIMENTS, NAMESPACE)}/small"
@@ -227,6 +228,69 @@ def test_an_edit_after_the_end_that_is_refused_by(lab: KatibLab, edit: Edit) -> 
     lab.api.replace(THEIRS, {**lab.api.get(THEIRS), "spec": before})
     lab.until(lambda: "changes nothing" not in lab.said())
     assert lab.holds("Succeeded")
+
+
+def test_a_field_that_is_wanted_no_more_goes_from_ours(lab: KatibLab) -> None:
+    lab.program = hangs
+    made = lab.submit(maxFailedTrialCount=2)
+    lab.until(lab.running(2))
+    assert lab.api.get(SMALL)["spec"]["maxFailedTrialCount"] == 2
+    del made["spec"]["maxFailedTrialCount"]
+    lab.api.replace(THEIRS, {**lab.api.get(THEIRS), "spec": made["spec"]})
+    lab.until(lambda: "maxFailedTrialCount" not in lab.api.get(SMALL)["spec"])
+
+
+LATE = {"its status": f"{THEIRS}/status", "a Trial": f"{collection(TRIALS, NAMESPACE)}/small-0"}
+
+
+@pytest.mark.parametrize("path", LATE.values(), ids=LATE)
+def test_what_a_frozen_operator_sends_after_another_one_changes_nothing_of(lab: KatibLab, path: str) -> None:
+    lab.program = hangs
+    operator, newer = lab.operators[-1], {"conditions": [{"type": "Succeeded", "status": "True"}]}
+
+    def freeze(method: str, asked: str) -> None:
+        if (method, asked) == ("PATCH", path):
+            lab.api.merge(path, {"status": newer})
+            operator.cut_off = True
+
+    operator.before = freeze
+    lab.submit()
+    lab.until(lambda: operator.cut_off)
+    assert lab.api.get(path.removesuffix("/status"))["status"]["conditions"] == newer["conditions"]
+
+
+def test_the_name_that_an_earlier_one_leaves_is_waited_for(lab: KatibLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.submit()
+    lab.until(lambda: lab.holds("Succeeded"))
+    with monkeypatch.context() as slow:
+        slow.setattr(lab.cluster.server.deletion, "collect", lambda: False)
+        lab.api.delete(THEIRS)
+        again = lab.submit()
+        at = lab.cluster.clock.now()
+        lab.until(lambda: lab.cluster.clock.now() > at + 3 * LATER)
+        assert not lab.shown_status()
+    lab.until(lambda: lab.holds("Succeeded"))
+    assert lab.api.get(SMALL)["metadata"]["ownerReferences"][0]["uid"] == again["metadata"]["uid"]
+
+
+def test_trials_that_are_refused_keep_nothing_else_from_being_shown(lab: KatibLab) -> None:
+    def refuse(resource: Resource, obj: dict[str, Any]) -> None:
+        if resource == KATIB_TRIALS and obj["metadata"]["name"] == "small-0":
+            raise Failure(403, "Forbidden", "a policy says no")
+
+    lab.cluster.server.writes.admissions.append(refuse)
+    lab.submit()
+    lab.until(lambda: lab.holds("Succeeded") and len(lab.their_trials()) == 2)
+    lab.cluster.server.writes.admissions.remove(refuse)
+    lab.until(lambda: len(lab.their_trials()) == 3)
+
+
+def test_what_has_ended_is_not_made_anew_by_a_field_that_katib_has_not(lab: KatibLab) -> None:
+    lab.submit(ttlSecondsAfterFinished=1)
+    lab.until(lambda: lab.holds("Succeeded"))
+    at, uid = lab.cluster.clock.now(), lab.api.get(SMALL)["metadata"]["uid"]
+    lab.until(lambda: lab.cluster.clock.now() > at + 30.0)
+    assert lab.api.get(SMALL)["metadata"]["uid"] == uid
 
 
 def test_a_refusal_is_told_once(lab: KatibLab) -> None:

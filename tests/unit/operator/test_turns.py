@@ -372,37 +372,66 @@ def test_before_anything_was_listed_anew_a_leader_does_nothing(lab: Lab, opening
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Proposals for an experiment called slow-N take until this is set."""
+    """All but the first proposal for an experiment called slow-N take until this is set."""
     over = threading.Event()
     really = Study.ask
 
     def ask(self: Study, ordinal: int) -> None:
-        if self.spec.name.startswith("slow"):
+        if self.spec.name.startswith("slow") and ordinal:
             assert over.wait(60)
         really(self, ordinal)
 
     monkeypatch.setattr(Study, "ask", ask)
-    named = property(lambda self: self._reconciler.spec.name.startswith("slow"))
-    monkeypatch.setattr(opened.OpenExperiment, "slow", named)
+    monkeypatch.setattr(opened, "FEW_TRIALS", 1)
     yield over
     over.set()
 
 
-def test_however_many_long_proposals_hold_up_no_other_experiment(
-    lab: Lab, slow: threading.Event, openings: list[str]
-) -> None:
-    lab.program = hangs
+def test_however_many_long_proposals_hold_up_no_other_experiment(lab: Lab, slow: threading.Event) -> None:
+    """Neither its start nor its stop nor its end, and whatever was known of them before."""
+    lab.program = lambda pod: (curve if pod["metadata"]["name"].startswith("slow") else hangs)(pod)
     lab.threaded()
-    for number in range(controller.WORKERS + 2):
-        put(lab, f"slow-{number}", maxTrialCount=1, parallelTrialCount=1)
-    lab.until(lambda: len(openings) == controller.WORKERS + 2)
-    assert not lab.made
+    put(lab, "stopped", maxTrialCount=1, parallelTrialCount=1)
+    count = controller.WORKERS + 2
+    for number in range(count):
+        put(lab, f"slow-{number}", maxTrialCount=2, parallelTrialCount=1)
+    lab.until(lambda: sum(status.get("trialsSucceeded", 0) for status in statuses(lab).values()) == count)
+    lab.api.merge(f"{collection('experiments', NAMESPACE)}/stopped", {"spec": {"shutdown": True}})
+    lab.until(lambda: statuses(lab)["stopped"].get("state") == "Failed")
     lab.program = curve
-    put(lab, "quick", maxTrialCount=2, parallelTrialCount=1)
+    put(lab, "quick", maxTrialCount=1, parallelTrialCount=1)
     lab.until(lambda: statuses(lab)["quick"].get("state") == "Succeeded")
-    assert lab.made == ["quick-0-0-0", "quick-1-0-0"]
+    assert len(lab.made) == count + 2
     slow.set()
-    lab.until(lambda: len(lab.made) == controller.WORKERS + 4)
+    lab.until(lambda: len(lab.made) == 2 * count + 2)
+
+
+def test_a_worker_makes_no_further_proposal_once_one_took_long(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[list[str]] = [[]]
+    really = Study.ask
+
+    def ask(self: Study, ordinal: int) -> None:
+        lab.cluster.clock.time += 2 * opened.SLOW_SECONDS
+        made[-1].append("asked")
+        really(self, ordinal)
+
+    def noted(how: str) -> None:
+        step = getattr(opened.OpenExperiment, how)
+
+        def one(self: opened.OpenExperiment) -> Any:
+            made.append([how])
+            return step(self)
+
+        monkeypatch.setattr(opened.OpenExperiment, how, one)
+
+    monkeypatch.setattr(Study, "ask", ask)
+    noted("step")
+    noted("slow_step")
+    lab.program = hangs
+    lab.operator()
+    lab.apply(maxTrialCount=5, parallelTrialCount=5)
+    lab.until(lab.running(5))
+    assert [turn for turn in made if "asked" in turn] == [["step", "asked"], *[["slow_step", "asked"]] * 4]
 
 
 def test_a_namespace_whose_requests_hang_holds_up_no_other(lab: Lab) -> None:
