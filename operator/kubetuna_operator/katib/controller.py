@@ -16,12 +16,13 @@ from typing import Any
 
 from kubetuna.errors import Problem, SpecError
 from kubetuna.experiment.field_errors import forbidden
+from kubetuna.experiment.kinds import kind_of
 from kubetuna.parsing.katib_config_map import CONFIG_MAP, TemplateSource, with_template
 from kubetuna.parsing.katib_migration import Migration, migrate, name_here
 from kubetuna.parsing.shape import KATIB
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.experiment.watches import NamespaceWatches
-from kubetuna_operator.katib.views import ShownTrial, experiment_status, refusal, trial
+from kubetuna_operator.katib.views import ShownTrial, by_workloads, experiment_status, refusal, trial
 from kubetuna_operator.katib.watches import EXPERIMENTS, KatibWatches, owners_of
 from kubetuna_operator.kube.api_client import Refused, collection
 from kubetuna_operator.kube.objects import Owner, mapping
@@ -186,12 +187,16 @@ class KatibController:
     ) -> None:
         done = self._done_for(owner)
         objective = mapping(theirs["spec"]).get("objective")
+        if _by_workloads(ours):
+            trials = by_workloads(trials)
+        path = collection(TRIALS, owner.namespace)
         for seen in trials:
-            if done.written.get(seen.name) != seen:
-                path = f"{collection(TRIALS, owner.namespace)}/{seen.name}"
-                self._api.apply(path, trial(seen, owner, objective), MANAGER, low_priority=True)
-                done.written[seen.name] = seen
-        for name in done.written.keys() - {seen.name for seen in trials}:
+            if done.written.get(seen.shown) != seen:
+                self._api.apply(f"{path}/{seen.shown}", trial(seen, owner, objective), MANAGER, low_priority=True)
+                done.written[seen.shown] = seen
+                for former in seen.attempts[:-1] if seen.shown in seen.attempts else ():
+                    self._api.delete(f"{path}/{former}", low_priority=True)
+        for name in done.written.keys() - {seen.shown for seen in trials}:
             del done.written[name]
         why = f"the edit of the spec is refused and changes nothing: {refused.message}" if refused else ""
         self._show(theirs, experiment_status(ours["status"], trials, why))
@@ -227,6 +232,12 @@ def _migrated(theirs: Object) -> Migration:
     if isinstance(spec, Mapping):
         spec = {"parallelTrialCount": PARALLEL, **spec}
     return migrate({**fields, "metadata": {"name": theirs["metadata"]["name"]}, "spec": spec})
+
+
+def _by_workloads(ours: Object) -> bool:
+    """Whether who reads the Trials looks for what runs them by their names."""
+    template = mapping(mapping(ours["spec"]).get("trialTemplate"))
+    return bool(kind_of(mapping(template.get("trialSpec"))).node)
 
 
 def _within(wanted: object, found: object) -> bool:
