@@ -87,7 +87,7 @@ affinity: {{- toYaml . | nindent 2 }}
   verbs: [get, patch]
 - apiGroups: [kubeflow.org]
   resources: [trials]
-  verbs: [get, create, patch]
+  verbs: [get, create, patch, delete]
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get]

@@ -225,7 +225,9 @@ def test_a_train_job_patches_its_runtime_by_what_its_pods_are_found_by_and_no_mo
     assert all(pod["metadata"]["annotations"][ANNOTATION_PARAMS] == "hash" for pod in pods)
     assert pods[0]["spec"].keys() == {"volumes", "containers"} and "spec" not in pods[1]
     (container,) = pods[0]["spec"]["containers"]
-    assert container["name"] == "node" and {m["mountPath"] for m in container["volumeMounts"]}
+    mounted = [m["name"] for m in container["volumeMounts"]]
+    assert container["name"] == "node" and sorted({*mounted}) == sorted(mounted), "the CRD's list is keyed by name"
+    assert mounted == [v["name"] for v in pods[0]["spec"]["volumes"]]
     variables = {e["name"]: e.get("value") for e in made["spec"]["trainer"]["env"]}
     assert variables["KUBETUNA_TRIAL"] == "3" and variables["MODE"] == "fast" and "HOME" not in variables
     assert made["metadata"]["name"] == ORDER.name and made["metadata"]["labels"]["team"] == "a"
