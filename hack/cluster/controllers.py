@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copy2
+from shutil import copy2, copytree
 from typing import Any
 
 import yaml
@@ -27,13 +27,22 @@ WITHIN = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """One of them: its module, and the folder of its manifests and the Deployment in them."""
+    """One of them: its module, and the folder of its manifests and the Deployment in them.
+
+    ``without`` is a line of what that folder asks for, which brings another controller and stands here already.
+    """
 
     name: str
     module: Module
     manifests: str
     namespace: str
     deployment: str
+    without: str = ""
+
+    @property
+    def program(self) -> str:
+        """The file that its module is built to."""
+        return next(iter(self.module.programs))
 
     @property
     def image(self) -> str:
@@ -48,6 +57,20 @@ CONTROLLERS = {
         "config/default",
         "jobset-system",
         "jobset-controller-manager",
+    ),
+    "trainer": Controller(
+        "trainer",
+        Module(
+            "trainer",
+            "github.com/kubeflow/trainer/v2",
+            {"trainer-controller-manager": "github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager"},
+            "",
+            5,
+        ),
+        "manifests/overlays/manager",
+        "kubeflow-system",
+        "kubeflow-trainer-controller-manager",
+        "../../third-party/jobset",
     ),
 }
 
@@ -74,7 +97,7 @@ def _archive(layout: Layout, controller: Controller) -> Path:
     target = layout.images / f"{controller.name}-{controller.module.version()}.tar"
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=layout.cache) as folder:
-            copy2(layout.program(controller.name), Path(folder, "manager"))
+            copy2(layout.program(controller.program), Path(folder, "manager"))
             config = {"Entrypoint": ["/manager"], "User": "65532:65532"}
             ocitar.pack(Path(folder), controller.image, config, target)
     return target
@@ -83,8 +106,21 @@ def _archive(layout: Layout, controller: Controller) -> Path:
 def manifests(layout: Layout, controller: Controller) -> str:
     """Its own, with the image that is on the node."""
     where = run(["go", "list", "-m", "-f", "{{.Dir}}", controller.module.pinned], cwd=controller.module.path)
-    found = run([layout.program("kubectl"), "kustomize", str(Path(where.strip(), controller.manifests))])
+    with tempfile.TemporaryDirectory() as folder:
+        top, *below = Path(controller.manifests).parts
+        made = Path(copytree(Path(where.strip(), top), Path(folder, top)), *below)
+        _leave_out(made / "kustomization.yaml", controller.without)
+        found = run([layout.program("kubectl"), "kustomize", str(made)])
     return yaml.safe_dump_all(_with_image(yaml.safe_load_all(found), controller.image))
+
+
+def _leave_out(kustomization: Path, resource: str) -> None:
+    """A module's files may not be written to, and neither may their copies."""
+    if resource:
+        asked = yaml.safe_load(kustomization.read_text())
+        asked["resources"].remove(resource)
+        kustomization.chmod(0o644)
+        kustomization.write_text(yaml.safe_dump(asked))
 
 
 def _with_image(objects: Iterator[dict[str, Any]], image: str) -> Iterator[dict[str, Any]]:

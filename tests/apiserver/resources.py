@@ -62,12 +62,13 @@ KATIB_EXPERIMENTS = Resource(
 )
 KATIB_TRIALS = Resource("kubeflow.org", "v1beta1", "trials", "Trial", generation=True, unconditional=False)
 PYTORCH_JOBS = Resource("kubeflow.org", "v1", "pytorchjobs", "PyTorchJob", status=True, generation=True)
+TRAIN_JOBS = Resource("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob", status=True, generation=True)
 # A kind that kubetuna has no row for.
 WORKFLOWS = Resource("example.org", "v1", "workflows", "Workflow", status=True, generation=True)
 
 _KNOWN = (
     *(PODS, EVENTS, NAMESPACES, QUOTAS, CONFIG_MAPS, LEASES, JOBS, EXPERIMENTS, TRIALS),
-    *(CLAIM_TEMPLATES, JOBSETS, PYTORCH_JOBS, WORKFLOWS, KATIB_EXPERIMENTS, KATIB_TRIALS),
+    *(CLAIM_TEMPLATES, JOBSETS, PYTORCH_JOBS, TRAIN_JOBS, WORKFLOWS, KATIB_EXPERIMENTS, KATIB_TRIALS),
 )
 _BY_PATH = {(r.group, r.version, r.plural): r for r in _KNOWN}
 BY_KIND = {(r.api_version, r.kind): r for r in _KNOWN}

@@ -15,6 +15,7 @@ from tests.apiserver.resources import (
     JOBSETS,
     PODS,
     PYTORCH_JOBS,
+    TRAIN_JOBS,
     WORKFLOWS,
     Object,
     Resource,
@@ -23,6 +24,19 @@ from tests.apiserver.resources import (
 from tests.apiserver.server import Server
 
 ROLE, NUMBER = "training.kubeflow.org/replica-type", "training.kubeflow.org/replica-index"
+
+
+def _of_node(spec: Object) -> Object:
+    """The one job of a runtime, as a TrainJob has it."""
+    trainer, nodes = spec["trainer"], spec["trainer"].get("numNodes", 1)
+    container = {"name": "node", "image": "runtime", **{k: trainer[k] for k in ("command", "env") if k in trainer}}
+    (patch,) = spec["runtimePatches"]
+    (job,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
+    pod = job["template"]["spec"]["template"]
+    template = {"metadata": pod["metadata"], "spec": {"restartPolicy": "Never", "containers": [container]}}
+    template["spec"]["volumes"] = pod["spec"]["volumes"]
+    work = {"parallelism": nodes, "completions": nodes, "backoffLimit": 0, "template": template}
+    return {"name": job["name"], "template": {"spec": work}}
 
 
 class WorkloadControllers:
@@ -37,7 +51,12 @@ class WorkloadControllers:
             return False
         with self._server.changed:
             return any(
-                [*self._each(PYTORCH_JOBS, self._train), *self._each(JOBSETS, self._set), *self._workflows()]
+                [
+                    *self._each(TRAIN_JOBS, self._train_by_runtime),
+                    *self._each(PYTORCH_JOBS, self._train),
+                    *self._each(JOBSETS, self._set),
+                    *self._workflows(),
+                ]
             )
 
     def _each(self, resource: Resource, step: Any) -> list[bool]:
@@ -74,6 +93,21 @@ class WorkloadControllers:
         return make_pod(
             self._server, job, template, {"name": f"{job['metadata']['name']}-{role.lower()}-{index}"}, labels
         )
+
+    def _train_by_runtime(self, job: Object) -> bool:
+        """A JobSet of the runtime's template, patched, with the TrainJob's name; its end is the TrainJob's."""
+        namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
+        made = [o for o in self._server.objects.of(JOBSETS, namespace) if owns(job, o)]
+        if not made:
+            spec = {"replicatedJobs": [_of_node(job["spec"])]}
+            body = {"metadata": {"name": name, "ownerReferences": [reference(job)]}, "spec": spec}
+            self._server.writes.create(Target(JOBSETS, namespace), body, {})
+            return True
+        if job["spec"].get("suspend") and not made[0]["spec"].get("suspend"):
+            self._server.change(made[0], lambda o: o["spec"].update(suspend=True), JOBSETS)
+        ends = {c["type"] for c in (made[0].get("status") or {}).get("conditions") or ()}
+        said = [word for end, word in (("Completed", "Complete"), ("Failed", "Failed")) if end in ends]
+        return bool(said) and self._end(job, TRAIN_JOBS, said[0])
 
     def _set(self, jobset: Object) -> bool:
         """A Job for each replica, of which the Job controller makes Pods."""

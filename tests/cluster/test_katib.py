@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hack.cluster.layout import find_layout
 
 from kubetuna.parsing.shape import KATIB
 from kubetuna_operator.katib.watches import EXPERIMENTS
 from kubetuna_operator.kube.api_client import collection
+from tests.cluster.clients import python_with, run_client
 from tests.cluster.operators import CRDS, World
 
 pytestmark = pytest.mark.cluster
@@ -26,14 +22,8 @@ CLIENT = Path(__file__).with_name("katib_client.py")
 
 @pytest.fixture(scope="session")
 def sdk() -> str:
-    """A Python with Katib's SDK, installed once into the cache of the cluster."""
-    folder = find_layout().cache / "-".join(("sdk", *PACKAGES)).replace("==", "-")
-    done = folder / "installed"
-    if not done.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        subprocess.run([str(folder / "bin" / "pip"), "install", "-q", *PACKAGES], check=True)
-        done.touch()
-    return str(folder / "bin" / "python")
+    """A Python with Katib's SDK."""
+    return python_with(*PACKAGES)
 
 
 @pytest.fixture
@@ -45,12 +35,7 @@ def served(world: World) -> World:
 
 
 def test_katibs_sdk_tunes_reads_edits_and_deletes(served: World, sdk: str) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    environment["KUBECONFIG"] = str(served.cluster.kubeconfig)
-    command = [sdk, str(CLIENT), served.namespace, served.cluster.image]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found = run_client(sdk, CLIENT, served, served.cluster.image)
     assert found["succeeded"] and not found["running"] and found["edited"] and found["deleted"]
     assert found["listed"] == ["tune-experiment"] and found["trial"] == "tune-experiment-0"
     assert found["trials"] == {f"tune-experiment-{n}": "Succeeded" for n in range(4)}

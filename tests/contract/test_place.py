@@ -115,6 +115,11 @@ WORKLOADS: dict[str, Object] = {
             ]
         },
     },
+    "a TrainJob": {
+        "apiVersion": "trainer.kubeflow.org/v1alpha1",
+        "kind": "TrainJob",
+        "spec": {"runtimeRef": {"name": "torch"}, "trainer": {"numNodes": 2, "command": ["python"]}},
+    },
     "a kind of its own": {"apiVersion": "example.org/v1", "kind": "Workflow", "spec": {"steps": [POD]}},
 }
 
@@ -151,7 +156,7 @@ def in_cluster(folder: Path, workload: Object | None) -> Iterator[World]:
         nodes.drive()
         cluster.advance(1.0)
 
-    yield World(place, PodLogs(process.context, ref, "trial", place), drive)
+    yield World(place, PodLogs(process.context, ref, spec.template.primary_container, place), drive)
     process.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubetuna.experiment.field_errors import forbidden, invalid, required, too_many
+from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.steps import upper_bound, values_of
 from kubetuna.parsing.shape import PRUNING_NEEDS_ONE_METRIC
@@ -16,7 +17,10 @@ SINGLE_OBJECTIVE = ("cmaes",)
 
 def check(experiment: Experiment) -> Iterator[tuple[str, str]]:
     """Paths below ``spec`` with what is wrong there."""
-    name = experiment.algorithm.name
+    name, kind = experiment.algorithm.name, kind_of(experiment.template.trial_spec)
+    if kind.node and experiment.collector.folder:
+        text = f"to the Pods of a {kind.name}'s runtime no container can be added; print the metrics"
+        yield "metricsCollectorSpec.collector.kind", forbidden(text)
     if experiment.multi_objective:
         if name in SINGLE_OBJECTIVE:
             yield "algorithm.algorithmName", invalid(name, "works with one objective only; use tpe or nsgaii")

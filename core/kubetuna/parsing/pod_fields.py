@@ -113,6 +113,27 @@ _CONTAINER = open_object(
     }
 )
 
+# What a TrainJob says of the Pods that its runtime describes.
+TRAINER = ["args", "command", "env", "image", "numNodes", "numProcPerNode", "resourcesPerNode"]
+_WORDS = List(Text(), high=1024)
+_TRAIN_JOB = open_object(
+    {
+        "runtimeRef": open_object({"name": Text(low=1, required=True)}, required=True),
+        "initializer": _OPEN,
+        "runtimePatches": List(open_object({"manager": Text(required=True)}), high=16),
+        "trainer": open_object(
+            {
+                "image": Text(),
+                "command": _WORDS,
+                "args": _WORDS,
+                "env": _CONTAINER.fields["env"],
+                "numNodes": Integer(low=1, high=10_000),
+                "resourcesPerNode": _RESOURCES,
+            }
+        ),
+    }
+)
+
 
 def check_names(fields: Fields, known: Sequence[str]) -> None:
     """Refuse a name that is a slip of a known one."""
@@ -139,9 +160,16 @@ def check_container(container: Fields) -> None:
     _check_resources(container)
 
 
-def _check_resources(container: Fields) -> None:
+def check_train_job(spec: Fields) -> None:
+    """Refuse what is wrong in what stands for the Pods of a runtime."""
+    spec.check(_TRAIN_JOB)
+    check_names(spec.child("trainer"), TRAINER)
+    _check_resources(spec.child("trainer"), "resourcesPerNode")
+
+
+def _check_resources(container: Fields, name: str = "resources") -> None:
     for field in ("requests", "limits"):
-        _check_amounts(container.child("resources").child(field))
+        _check_amounts(container.child(name).child(field))
 
 
 def _check_user(holder: Fields) -> None:

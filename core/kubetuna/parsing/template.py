@@ -14,7 +14,7 @@ from kubetuna.experiment.model import Template
 from kubetuna.parsing.checking import below
 from kubetuna.parsing.fields import Fields
 from kubetuna.parsing.parameters import is_any_unnamed
-from kubetuna.parsing.pod_fields import check_container, check_names, check_pod
+from kubetuna.parsing.pod_fields import check_container, check_names, check_pod, check_train_job
 from kubetuna.parsing.template_shape import NEEDS_CONDITIONS
 from kubetuna.trials.substitution import PLACEHOLDER
 
@@ -90,12 +90,21 @@ def _pods(fields: Fields, trial: Fields, kind: TemplateKind) -> Fields:
         check_names(spec, kind.fields)
     for name, message in kind.faults(spec.raw_all()):
         spec.problem(name, message)
+    if kind.node:
+        return _of_runtime(trial, kind)
     primary = kind.primary_set(raw, fields.text("primaryContainerName") or "")
     if primary is None:
         return _no_pods(trial, kind)
     if not primary.count and kind.judged:
         trial.problem(as_text(primary.path), invalid(0, "has no Pod, and it is the one that is read"))
     return {one.path: _pod(trial, one) for one in kind.pod_sets(raw)}[primary.path]
+
+
+def _of_runtime(trial: Fields, kind: TemplateKind) -> Fields:
+    """A Pod's spec as far as it is known where a runtime of the cluster has the rest."""
+    check_train_job(trial.child("spec"))
+    (one,) = kind.pod_sets(trial.raw_all())
+    return Fields(one.template["spec"], below(trial.path, as_text(one.path)), trial.faults)
 
 
 def _no_pods(trial: Fields, kind: TemplateKind) -> Fields:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.kinds.gjson import parse_condition
-from kubetuna.experiment.kinds.template_kind import TemplateKind
+from kubetuna.experiment.kinds.template_kind import TemplateKind, as_text
 from kubetuna.experiment.model import Template
 
 _BY_ITS_POD = "a trial is judged by its Pod"
@@ -27,6 +27,11 @@ def workload_notes(template: Template) -> Iterator[str]:
     else:
         for name in ("successCondition", "failureCondition"):
             yield from _of_condition(f"spec.trialTemplate.{name}", str(given[name] or ""), kind)
+    if kind.node:
+        yield (
+            f"what a {kind.name}'s Pods are beside trialSpec.{as_text(kind.node)} is its runtime's, retries too, "
+            "which should be none; GPU-hours count what resourcesPerNode asks for"
+        )
     yield from kind.overwritten(template.trial_spec.get("spec") or {})
 
 

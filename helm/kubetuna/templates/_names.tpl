@@ -87,7 +87,7 @@ affinity: {{- toYaml . | nindent 2 }}
   verbs: [get, patch]
 - apiGroups: [kubeflow.org]
   resources: [trials]
-  verbs: [get, create, patch]
+  verbs: [get, create, patch, delete]
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get]
@@ -102,7 +102,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- range .Values.workloads }}
 - apiGroups: [{{ get $groups . | default (regexReplaceAll "^[^.]*[.]" . "") }}]
   resources: [{{ regexFind "^[^.]*" . }}]
-  verbs: [get, create, delete]
+  verbs: [get, create, delete{{ if hasPrefix "trainjobs" . }}, patch{{ end }}]
 {{- end }}
 {{- end }}
 {{/* The kinds of workload that kubetuna knows, each with its group; of others the value names it: PLURAL.GROUP. */}}
@@ -113,4 +113,5 @@ tfjobs: kubeflow.org
 mpijobs: kubeflow.org
 xgboostjobs: kubeflow.org
 rayjobs: ray.io
+trainjobs: trainer.kubeflow.org
 {{- end }}

@@ -16,6 +16,7 @@ from typing import Any
 
 from kubetuna.errors import Problem, SpecError
 from kubetuna.experiment.field_errors import forbidden
+from kubetuna.experiment.kinds import kind_of
 from kubetuna.parsing.katib_config_map import CONFIG_MAP, TemplateSource, with_template
 from kubetuna.parsing.katib_migration import Migration, migrate, name_here
 from kubetuna.parsing.shape import KATIB
@@ -23,7 +24,7 @@ from kubetuna.trials.environment import params_hash
 from kubetuna_operator import ANNOTATION_WANTED
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.experiment.watches import NamespaceWatches
-from kubetuna_operator.katib.views import ShownTrial, experiment_status, refusal, trial
+from kubetuna_operator.katib.views import ShownTrial, by_workloads, experiment_status, refusal, trial
 from kubetuna_operator.katib.watches import EXPERIMENTS, KatibWatches, owners_of
 from kubetuna_operator.kube.api_client import Refused, collection
 from kubetuna_operator.kube.objects import Owner, mapping, mappings, revision_of
@@ -204,11 +205,13 @@ class KatibController:
         refused: _Refusal | None,
     ) -> None:
         written = self._done_for(owner).written
-        for name in written.keys() - {seen.name for seen in trials}:
-            del written[name]
         objective = mapping(theirs["spec"]).get("objective")
+        if _by_workloads(ours):
+            trials = by_workloads(trials)
+        for name in written.keys() - {seen.shown for seen in trials}:
+            del written[name]
         for seen in trials:
-            known = written.get(seen.name)
+            known = written.get(seen.shown)
             if known is None or known.shown != seen:
                 self._show_trial(seen, trial(seen, owner, objective), owner, written)
         why = f"the edit of the spec is refused and changes nothing: {refused.message}" if refused else ""
@@ -221,17 +224,23 @@ class KatibController:
 
         One that is refused keeps no other from being shown.
         """
-        known = written.pop(seen.name, None)
+        known = written.pop(seen.shown, None)
         try:
             made = self._write_trial(seen, body, known)
-            written[seen.name] = _Written(seen, revision_of(made))
+            written[seen.shown] = _Written(seen, revision_of(made))
+            self._forget_former(seen, owner)
         except Refused as error:
-            log.warning("Katib's Trial %s cannot be written now: %s", seen.name, error)
+            log.warning("Katib's Trial %s cannot be written now: %s", seen.shown, error)
             self._queue.add((owner.namespace, owner.name), SOON if error.code in (404, 409) else LATER)
+
+    def _forget_former(self, seen: ShownTrial, owner: Owner) -> None:
+        """Of a Trial that is named after the workload that runs it, those of the attempts before."""
+        for former in seen.attempts[:-1] if seen.shown in seen.attempts else ():
+            self._api.delete(f"{collection(TRIALS, owner.namespace)}/{former}", low_priority=True)
 
     def _write_trial(self, seen: ShownTrial, body: dict[str, Any], known: _Written | None) -> Object:
         where = collection(TRIALS, body["metadata"]["namespace"])
-        path = f"{where}/{seen.name}"
+        path = f"{where}/{seen.shown}"
         revision = known.revision if known is not None and known.shown.uid == seen.uid else self._find(path, seen)
         if revision is None:
             return self._api.create(where, body, low_priority=True)
@@ -283,6 +292,12 @@ def _migrated(theirs: Object) -> Migration:
     if isinstance(spec, Mapping):
         spec = {"parallelTrialCount": PARALLEL, **spec}
     return migrate({**fields, "metadata": {"name": theirs["metadata"]["name"]}, "spec": spec})
+
+
+def _by_workloads(ours: Object) -> bool:
+    """Whether who reads the Trials looks for what runs them by their names."""
+    template = mapping(mapping(ours["spec"]).get("trialTemplate"))
+    return bool(kind_of(mapping(template.get("trialSpec"))).node)
 
 
 def _within(wanted: object, found: object) -> bool:

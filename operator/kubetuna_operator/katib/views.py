@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kubetuna.parsing.shape import KATIB
+from kubetuna.trials.attempts import AttemptKey, attempt_name
 from kubetuna.trials.environment import bare
 from kubetuna.trials.outcome import Outcome
 from kubetuna.trials.records import timestamp
@@ -41,7 +42,10 @@ WORDS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class ShownTrial:
-    """What of a Trial of ours Katib's shows. ``word`` is Katib's; ``owner`` the UID of our Experiment."""
+    """What of a Trial of ours Katib's shows. ``word`` is Katib's; ``owner`` the UID of our Experiment.
+
+    ``shown`` is the name of Katib's; ``attempts`` the names of the workloads that have run it, the latest last.
+    """
 
     name: str
     uid: str
@@ -54,6 +58,8 @@ class ShownTrial:
     metrics: tuple[Mapping[str, str], ...]
     started: str
     ended: str
+    shown: str = ""
+    attempts: tuple[str, ...] = ()
 
 
 def see(obj: object, label: str) -> ShownTrial:
@@ -61,19 +67,35 @@ def see(obj: object, label: str) -> ShownTrial:
     metadata, status = (mapping(mapping(obj).get(field)) for field in ("metadata", "status"))
     owners = mappings(metadata.get("ownerReferences"))
     params = mapping(status.get("params"))
+    experiment, number = text(mapping(metadata.get("labels")).get(label)), whole(status.get("number")) or 0
     return ShownTrial(
         required(metadata, "name"),
         required(metadata, "uid"),
         text(owners[0].get("uid")) if owners else "",
-        text(mapping(metadata.get("labels")).get(label)),
-        whole(status.get("number")) or 0,
+        experiment,
+        number,
         _word(status),
         text(status.get("message")),
         tuple((str(name), bare(value)) for name, value in params.items()),
         tuple(_metrics(status)),
         text(status.get("started")),
         text(status.get("ended")),
+        required(metadata, "name"),
+        tuple(_ran(status, experiment, number)),
     )
+
+
+def _ran(status: Mapping[str, Any], experiment: str, trial: int) -> Iterable[str]:
+    for one in mappings(status.get("attempts")):
+        if one.get("started"):
+            yield attempt_name(
+                experiment, AttemptKey(trial, whole(one.get("number")) or 0, whole(one.get("repeat")) or 0)
+            )
+
+
+def by_workloads(trials: Iterable[ShownTrial]) -> list[ShownTrial]:
+    """Those that ran, each by the name of its workload: Kubeflow's SDK asks for the TrainJob of a Trial's name."""
+    return [replace(seen, shown=seen.attempts[-1]) for seen in trials if seen.attempts]
 
 
 def _word(status: Mapping[str, Any]) -> str:
@@ -120,7 +142,7 @@ def experiment_status(ours: Mapping[str, Any], trials: Sequence[ShownTrial], ref
         "lastReconcileTime": text(ours.get("lastReconcileTime")),
         "conditions": _conditions(ours, refused),
         **{name: whole(ours.get(name)) or 0 for name in COUNTS},
-        **{where: [t.name for t in trials if t.word == word] for word, where in LISTS.items()},
+        **{where: [t.shown for t in trials if t.word == word] for word, where in LISTS.items()},
         "currentOptimalTrial": _optimal(best, {t.name: t for t in trials}),
     }
     return {name: value for name, value in status.items() if value}
@@ -152,7 +174,7 @@ def _optimal(best: Mapping[str, Any], trials: Mapping[str, ShownTrial]) -> dict[
     plain = [{"name": m.get("name"), **dict.fromkeys(("latest", "min", "max"), m.get("latest"))} for m in shown]
     seen = trials.get(name)
     return {
-        "bestTrialName": name,
+        "bestTrialName": seen.shown if seen is not None else name,
         "parameterAssignments": list(mappings(best.get("parameterAssignments"))),
         "observation": {"metrics": list(seen.metrics) if seen is not None and seen.metrics else plain},
     }
@@ -179,7 +201,7 @@ def trial(seen: ShownTrial, owner: Owner, objective: object) -> dict[str, Any]:
         "apiVersion": KATIB,
         "kind": "Trial",
         "metadata": {
-            "name": seen.name,
+            "name": seen.shown,
             "namespace": owner.namespace,
             "labels": {LABEL: owner.name},
             "ownerReferences": [_reference(seen)],

@@ -198,9 +198,11 @@ def _phase(status: Mapping[str, Any]) -> str:
 
 
 def _state(name: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of one that was started again, as a runtime's Pod may be, how it ended: an attempt runs once."""
     for container in mappings(status.get("containerStatuses")):
         if container.get("name") == name:
-            return mapping(container.get("state"))
+            before = mapping(container.get("lastState"))
+            return before if mapping(before.get("terminated")) else mapping(container.get("state"))
     return {}
 
 

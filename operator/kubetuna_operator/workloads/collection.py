@@ -5,6 +5,9 @@ The name of a collection is part of the kinds that are built in; of any other th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from kubetuna.experiment.kinds.template_kind import TemplateKind
 from kubetuna_operator.kube.api_client import Api, Refused
 from kubetuna_operator.kube.objects import mappings, text
@@ -29,6 +32,11 @@ class Collection:
         if not self._plural:
             self._plural = self._asked()
         return self._kind.collection(self._namespace, self._plural)
+
+    def create(self, api: Api, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object. What its Pods are found by must not be dropped by a CRD that does not know it."""
+        query = {"fieldValidation": "Strict"} if self._kind.node else {}
+        return api.create(self.path(), body, False, **query)
 
     def _asked(self) -> str:
         found = mappings(self._api.get(f"/apis/{self._kind.api_version}").get("resources"))

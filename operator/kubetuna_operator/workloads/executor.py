@@ -135,7 +135,7 @@ class PodExecutor:
         if not (self._spec.template.retain or failed):
             self._later(pod, self._remove)
             return
-        self._later(pod, self._mark)
+        self._later(pod, self._keep)
         for other in active:
             # What is kept to be looked at holds no GPU.
             self._later(other, self._take_away)
@@ -178,6 +178,10 @@ class PodExecutor:
 
     def _take_away(self, pod: PodView) -> None:
         self._api.delete(self._named(pod), uid=pod.uid, low_priority=True)
+
+    def _keep(self, pod: PodView) -> None:
+        self._mark(pod)
+        self._launches.hold(pod.key)
 
     def _mark(self, pod: PodView) -> None:
         try:

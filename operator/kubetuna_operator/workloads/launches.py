@@ -105,12 +105,11 @@ class Launches:
 
     def _create(self, request: AttemptRequest, api: Api) -> None:
         manifest = attempt_manifest(self._spec, self._owner, request)
-        pods = (one.template["spec"] for one in self._kind.pod_sets(manifest))
-        if any(self._own_account in accounts(pod) for pod in pods):
+        if self._own_account in accounts(manifest):
             why = f"the service account {self._own_account!r} is the operator's own: name another"
             raise Refused(403, "Forbidden", why)
         try:
-            made = api.create(self._collection.path(), manifest)
+            made = self._collection.create(api, manifest)
         except Refused as error:
             if error.code != 409 or error.reason != "AlreadyExists":
                 raise
@@ -271,7 +270,14 @@ class Launches:
             self._open[launch.request.key] = replace(self._ask(launch), tries=launch.tries + 1)
 
     def _ask(self, launch: Awaited) -> Awaited:
-        """Why the Pod does not come."""
+        """Why the Pod does not come. What a runtime makes of its Pods cannot be put to the API server."""
+        if not self._kind.node and (refused := self._would_be_refused(launch)) is not None:
+            return refused
+        slow = self._kind.judged and launch.tries >= SLOW_TRIES
+        text = f"its {self._kind.name} has made no Pod yet: it waits in a queue, or its controller does not run"
+        return replace(launch, why=text if slow else "", stuck=None)
+
+    def _would_be_refused(self, launch: Awaited) -> Awaited | None:
         made = attempt_manifest(self._spec, self._owner, launch.request)
         template = self._kind.template_in(made, self._spec.template.primary_container)
         pod = {**template, "apiVersion": "v1", "kind": "Pod"}
@@ -284,9 +290,7 @@ class Launches:
         except Unreachable:
             # As above.
             pass
-        slow = self._kind.judged and launch.tries >= SLOW_TRIES
-        text = f"its {self._kind.name} has made no Pod yet: it waits in a queue, or its controller does not run"
-        return replace(launch, why=text if slow else "", stuck=None)
+        return None
 
     def reasons(self) -> list[str]:
         """Why Pods do not come, as far as it is known."""
@@ -329,6 +333,14 @@ class Launches:
         found = self.object_of(key)
         if found is not None:
             self.remove(attempt_name(self._owner.name, key), uid_of(found))
+
+    def hold(self, key: AttemptKey) -> None:
+        """Let what made an attempt that was told make nothing more, where the kind would do so by itself."""
+        found = self.object_of(key) if self._kind.held else None
+        if found is not None and self.conclusion(found) is None:
+            change = {"metadata": {"uid": uid_of(found)}, "spec": self._kind.held}
+            path = f"{self._collection.path()}/{attempt_name(self._owner.name, key)}"
+            self._api.merge(path, change, low_priority=True)
 
     def may_be_made(self, key: AttemptKey) -> bool:
         """Whether something of ours is there that makes a Pod for this attempt, or nobody can say."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from kubetuna.experiment.kinds import kind_of
+from kubetuna.experiment.kinds.template_kind import TemplateKind
 from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest
 from kubetuna.trials.substitution import substitute
@@ -25,6 +26,7 @@ from kubetuna_operator import (
 )
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.workloads.metrics_container import add_metrics_container
+from kubetuna_operator.workloads.runtime_patch import with_patch
 
 USER, ROOT = 65532, 0
 SCRATCH, CHECKPOINT = "kubetuna-scratch", "kubetuna-checkpoint"
@@ -38,6 +40,8 @@ def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) ->
     meta = {"name": f"{owner.name}-{request.key.trial}", "namespace": owner.namespace}
     # A copy, so that it may be written into.
     made = _present(substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta))
+    if kind.node:
+        return _of_runtime(made, kind, spec, owner, request)
     primary = kind.template_in(made, spec.template.primary_container)
     for one in kind.pod_sets(made):
         trial = _complete(one.template["spec"], spec, request)
@@ -48,6 +52,10 @@ def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) ->
     made["metadata"] = _metadata(made.get("metadata") or {}, spec, owner, request)
     if primary is not made and has_several(spec):
         primary["metadata"]["labels"][LABEL_PRIMARY] = "true"
+    return _object(kind, made, owner, request)
+
+
+def _object(kind: TemplateKind, made: Mapping[str, Any], owner: Owner, request: AttemptRequest) -> dict[str, Any]:
     named = {"name": request.name, "namespace": owner.namespace, "ownerReferences": [owner.reference()]}
     return {
         "apiVersion": kind.api_version,
@@ -55,6 +63,19 @@ def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) ->
         "metadata": {**made["metadata"], **named},
         "spec": kind.created_spec(made["spec"]),
     }
+
+
+def _of_runtime(
+    made: dict[str, Any], kind: TemplateKind, spec: Experiment, owner: Owner, request: AttemptRequest
+) -> dict[str, Any]:
+    """An object whose Pods come from a runtime: what they run as and on is that one's to say."""
+    (one,) = kind.pod_sets(made)
+    body = one.template["spec"]
+    _avoid(body, request.avoid)
+    _give_environment(body["containers"][0], body, spec, request)
+    made["metadata"] = _metadata(made.get("metadata") or {}, spec, owner, request)
+    made["spec"] = with_patch(made["spec"], body, _metadata({}, spec, owner, request))
+    return _object(kind, made, owner, request)
 
 
 def primary_labels(spec: Experiment) -> Mapping[str, str]:
@@ -89,9 +110,12 @@ def _present(value: Any) -> Any:
     return [_present(child) for child in value] if isinstance(value, list) else value
 
 
-def accounts(body: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The service accounts that a Pod's spec names, by its new and its old field."""
-    return body.get("serviceAccountName", ""), body.get("serviceAccount", "")
+def accounts(value: Any) -> Iterator[Any]:
+    """The service accounts that are named anywhere in an object, by the new and the old field."""
+    if isinstance(value, Mapping):
+        yield from (value[name] for name in ("serviceAccountName", "serviceAccount") if name in value)
+    children = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    yield from (found for child in children for found in accounts(child))
 
 
 def attempt_labels(owner: Owner, key: AttemptKey) -> dict[str, str]:
@@ -182,7 +206,8 @@ _Folder = tuple[str, dict[str, Any], dict[str, Any]]
 
 def _home(container: Mapping[str, Any], body: Mapping[str, Any]) -> list[_Folder]:
     """Where libraries keep their caches. The user that we put in the image's place has no home in it."""
-    user = container["securityContext"].get("runAsUser", body["securityContext"].get("runAsUser"))
+    own, around = container.get("securityContext") or {}, body.get("securityContext") or {}
+    user = own.get("runAsUser", around.get("runAsUser"))
     mount = {"name": SCRATCH, "mountPath": f"{SCRATCH_PATH}/home", "subPath": "home"}
     return [("HOME", mount, {"name": SCRATCH, "emptyDir": {}})] if user == USER else []
 

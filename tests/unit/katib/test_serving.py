@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -21,7 +22,8 @@ from tests.apiserver.failures import Failure
 from tests.apiserver.lab import SMALL, Lab, curve, gone, hangs
 from tests.apiserver.operating import ByHand
 from tests.apiserver.programs import Program
-from tests.apiserver.resources import KATIB_TRIALS, Resource
+from tests.apiserver.resources import KATIB_TRIALS, TRAIN_JOBS, Resource
+from tests.contract.test_place import WORKLOADS
 from tests.local.runs import experiment
 
 THEIRS = f"{collection(EXPERIMENTS, NAMESPACE)}/small"
@@ -50,10 +52,11 @@ class KatibLab(Lab):
         operator.turns = both  # type: ignore[method-assign]
         return operator
 
-    def submit(self, **spec: Any) -> dict[str, Any]:
+    def submit(self, template: Mapping[str, Any] = MappingProxyType({}), **spec: Any) -> dict[str, Any]:
         """As Katib's SDK creates one."""
         document = json.loads(experiment("", **{"maxTrialCount": 3, "parallelTrialCount": 2, **spec}))
         document["apiVersion"] = KATIB
+        document["spec"]["trialTemplate"] |= template
         return self.api.create(collection(EXPERIMENTS, NAMESPACE), document)
 
     def shown_status(self) -> dict[str, Any]:
@@ -110,6 +113,26 @@ def test_its_trials_are_katibs_and_say_lowest_highest_and_latest(lab: KatibLab) 
             ("Created", "True"), ("Running", "False"), ("Succeeded", "True"),
         ]  # fmt: skip
         assert trial["spec"]["parameterAssignments"][0]["name"] == "x"
+
+
+def names(objects: list[dict[str, Any]]) -> set[str]:
+    return {one["metadata"]["name"] for one in objects}
+
+
+def test_trials_of_a_runtime_bear_the_names_of_what_runs_them(lab: KatibLab) -> None:
+    """Kubeflow's SDK asks for the TrainJob of a Trial's name, and for nothing if one of them is not there."""
+    lab.program = hangs
+    lab.submit({"trialSpec": WORKLOADS["a TrainJob"], "retain": True})
+    lab.until(lambda: names(lab.their_trials()) == {"small-0-0-0", "small-1-0-0"})
+    lost = next(pod for pod in lab.pods() if "small-0-0-0" in pod["metadata"]["name"])
+    lab.cluster.kubelet.evict(lost["metadata"]["name"])
+    lab.until(lambda: names(lab.their_trials()) == {"small-0-0-1", "small-1-0-0"})
+    lab.program = curve
+    lab.until(lambda: lab.holds("Succeeded") and len(lab.shown_status().get("succeededTrialList", ())) == 3)
+    made = names(lab.cluster.server.objects.of(TRAIN_JOBS))
+    shown = names(lab.their_trials())
+    assert shown <= made and shown == {*lab.shown_status()["succeededTrialList"]}
+    assert lab.shown_status()["currentOptimalTrial"]["bestTrialName"] in shown
 
 
 def test_a_failed_trial_and_a_failed_experiment_are_failed_in_katibs_words(lab: KatibLab) -> None:

@@ -11,6 +11,7 @@ from kubetuna.errors import SpecError
 from kubetuna.experiment.resources import attempt_timeout
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest
+from kubetuna_operator import ANNOTATION_PARAMS, LABEL_PRIMARY
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.workloads.manifest import attempt_manifest
 from tests.spec_table import JOB, TRIAL, document
@@ -196,3 +197,37 @@ def test_a_template_that_is_accepted_can_be_made_a_pod(field: str, odd: Any, kin
     else:
         made = attempt_manifest(spec, OWNER, ORDER)
         assert made["metadata"]["name"] == "small-3-0-1"
+
+
+TRAIN_JOB: dict[str, Any] = {
+    "apiVersion": "trainer.kubeflow.org/v1alpha1",
+    "kind": "TrainJob",
+    "metadata": {"labels": {"team": "a"}},
+    "spec": {
+        "runtimeRef": {"name": "torch-distributed"},
+        "initializer": {"dataset": {"storageUri": "hf://data"}},
+        "trainer": {"numNodes": 2, "env": [{"name": "MODE", "value": "fast"}]},
+        "runtimePatches": [{"manager": "example.org/team"}, {"manager": "kubetuna.dev/operator"}],
+    },
+}
+
+
+def test_a_train_job_patches_its_runtime_by_what_its_pods_are_found_by_and_no_more() -> None:
+    made = manifest(**{TRIAL.replace(".", "__"): TRAIN_JOB})
+    other, patch = made["spec"]["runtimePatches"]
+    assert (other["manager"], patch["manager"]) == ("example.org/team", "kubetuna.dev/operator")
+    node, data = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
+    pods = [one["template"]["spec"]["template"] for one in (node, data)]
+    assert (node["name"], data["name"]) == ("node", "dataset-initializer")
+    labels = [pod["metadata"]["labels"] for pod in pods]
+    assert all(found["kubetuna.dev/trial"] == "3" and "team" not in found for found in labels)
+    assert [LABEL_PRIMARY in found for found in labels] == [True, False]
+    assert all(pod["metadata"]["annotations"][ANNOTATION_PARAMS] == "hash" for pod in pods)
+    assert pods[0]["spec"].keys() == {"volumes", "containers"} and "spec" not in pods[1]
+    (container,) = pods[0]["spec"]["containers"]
+    mounted = [m["name"] for m in container["volumeMounts"]]
+    assert container["name"] == "node" and sorted({*mounted}) == sorted(mounted), "the CRD's list is keyed by name"
+    assert mounted == [v["name"] for v in pods[0]["spec"]["volumes"]]
+    variables = {e["name"]: e.get("value") for e in made["spec"]["trainer"]["env"]}
+    assert variables["KUBETUNA_TRIAL"] == "3" and variables["MODE"] == "fast" and "HOME" not in variables
+    assert made["metadata"]["name"] == ORDER.name and made["metadata"]["labels"]["team"] == "a"

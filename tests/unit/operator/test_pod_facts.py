@@ -238,3 +238,10 @@ def test_what_is_known_of_a_pod_that_runs() -> None:
 @pytest.mark.parametrize("state", [None, {}, waiting("ContainerCreating")])
 def test_a_pod_that_is_being_made_is_pending(state: dict[str, Any] | None) -> None:
     assert seen(pod("Pending", state)).phase == "pending"
+
+
+def test_a_container_that_was_started_again_has_ended_as_it_did_before() -> None:
+    """A runtime's Pods may be tried again where they are: an attempt runs once."""
+    again = pod("Running", RUNNING)
+    again["status"]["containerStatuses"][0] |= {"lastState": ended(3), "restartCount": 1}
+    assert outcome(again)[0] is Outcome.CRASHED and (seen(again).exit or ExitFacts()).exit_code == 3

@@ -22,7 +22,7 @@ from kubetuna_operator.workloads.pod_logs import PodLogs
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure
 from tests.apiserver.operating import Process
-from tests.apiserver.resources import EVENTS, JOBS, JOBSETS, PYTORCH_JOBS, WORKFLOWS, Object
+from tests.apiserver.resources import EVENTS, JOBS, JOBSETS, PODS, PYTORCH_JOBS, TRAIN_JOBS, WORKFLOWS, Object
 from tests.contract.test_place import IN_PHASE, WORKLOADS
 from tests.fakes import look
 from tests.local.runs import experiment
@@ -520,3 +520,40 @@ def test_while_the_server_is_away_one_question_is_enough(make: Any) -> None:
     works.place.observe()
     assert len(asked) == 1
     works.process.cut_off = False
+
+
+def train_job(works: Works) -> Object:
+    (made,) = works.cluster.server.objects.of(TRAIN_JOBS)
+    return made
+
+
+def test_what_is_kept_of_a_trial_in_a_runtime_that_tries_again_is_suspended(make: Any) -> None:
+    """Its own retries may not be switched off, and would hold what the next trial waits for."""
+    works = make("a TrainJob")
+    pods = works.pods(2)
+    works.run(*pods)
+    works.until(lambda f: f.phase == "running")
+    first = next(pod for pod in works.kubelet.pods() if pod["metadata"]["labels"][INDEX] == "0")
+
+    def again(pod: Object) -> None:
+        crashed = {"exitCode": 3, "finishedAt": pod["metadata"]["creationTimestamp"]}
+        pod["status"]["containerStatuses"][0]["lastState"] = {"terminated": crashed}
+
+    works.cluster.server.change(first, again, PODS)
+    facts = works.ended()
+    assert facts.exit is not None and facts.exit.exit_code == 3
+    works.place.delete(KEY)
+    works.cluster.until(lambda: train_job(works)["spec"].get("suspend"))
+
+
+def test_what_is_kept_of_a_trial_that_came_to_its_end_is_left_alone(make: Any) -> None:
+    works = make("a TrainJob", retain=True)
+    pods = works.pods(2)
+    works.run(*pods)
+    works.until(lambda f: f.phase == "running")
+    for name in pods:
+        works.kubelet.exit(name, 0)
+    works.ended()
+    works.place.delete(KEY)
+    works.cluster.until(lambda: all(LABEL_TOLD in p["metadata"]["labels"] for p in works.kubelet.pods()[:1]))
+    assert "suspend" not in train_job(works)["spec"] and len(works.kubelet.pods()) == 2

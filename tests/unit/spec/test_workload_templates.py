@@ -63,6 +63,13 @@ RAY = {
         "submitterPodTemplate": pod(0, "submitter"),
     },
 }
+
+
+def train_job(trainer: Any, **spec: Any) -> dict[str, Any]:
+    body = {"runtimeRef": {"name": "torch-distributed"}, "trainer": trainer, **spec}
+    return {"apiVersion": "trainer.kubeflow.org/v1alpha1", "kind": "TrainJob", "spec": body}
+
+
 FLOW = {"apiVersion": "example.org/v1", "kind": "Workflow", "spec": {"steps": [pod(1), {"inner": replicas(2, 1)}]}}
 ENDS = {"successCondition": "status.done", "failureCondition": "status.broken"}
 
@@ -96,6 +103,8 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], int, int]] = [
     ),
     (kubeflow("XGBoostJob", "xgbReplicaSpecs", {"Master": replicas(1), "Worker": replicas(2)}), {}, 3, 0),
     (RAY, {"primaryContainerName": "submitter"}, 5, 3),
+    (train_job({"numNodes": 3, "resourcesPerNode": {"limits": {"nvidia.com/gpu": 2}}}), {}, 3, 6),
+    (train_job({}), {"primaryContainerName": "node"}, 1, 0),
     (FLOW, ENDS, 3, 3),
 ]
 
@@ -149,6 +158,17 @@ BROKEN: list[tuple[dict[str, Any], dict[str, Any], str]] = [
      {}, f"{TRIAL}.spec.pytorchReplicaSpecs.Master.template.metadata.labels.kubetuna.dev/primary"),
     (kubeflow("PyTorchJob", SPECS, {"Master": {"template": {"spec": {"containers": [{"nam": "x"}]}}}}),
      {}, f"{TRIAL}.spec.pytorchReplicaSpecs.Master.template.spec.containers[0].nam"),
+    (train_job("two"), {}, f"{TRIAL}.spec.trainer"),
+    (train_job({"numNodes": 0}), {}, f"{TRIAL}.spec.trainer.numNodes"),
+    (train_job({"commands": ["a"]}), {}, f"{TRIAL}.spec.trainer.commands"),
+    (train_job({"command": "a"}), {}, f"{TRIAL}.spec.trainer.command"),
+    (train_job({"env": [{"value": "a"}]}), {}, f"{TRIAL}.spec.trainer.env[0].name"),
+    (train_job({"resourcesPerNode": {"limits": {"cpu": "much"}}}), {},
+     f"{TRIAL}.spec.trainer.resourcesPerNode.limits.cpu"),
+    (train_job({}, runtimeRef={}), {}, f"{TRIAL}.spec.runtimeRef.name"),
+    (train_job({}, runtimePatches="all"), {}, f"{TRIAL}.spec.runtimePatches"),
+    (train_job({}, initializer=["data"]), {}, f"{TRIAL}.spec.initializer"),
+    (train_job({}), {"primaryContainerName": "trainer"}, f"{TEMPLATE}.primaryContainerName"),
 ]  # fmt: skip
 
 
@@ -173,6 +193,14 @@ def test_a_fault_is_told_at_its_own_path(trial: dict[str, Any], template: dict[s
 )  # fmt: skip
 def test_a_plan_says_what_may_never_come_true(trial: dict[str, Any], template: dict[str, Any], note: str) -> None:
     assert any(note in warning for warning in parsed(trial, **template).warnings)
+
+
+def test_where_a_runtime_has_the_pods_no_container_is_added() -> None:
+    collector = {"spec.metricsCollectorSpec": {"collector": {"kind": "File"}}}
+    with pytest.raises(SpecError) as caught:
+        parse_experiment(document({TRIAL: train_job({"command": ["train"]}), **collector}))
+    (problem,) = caught.value.problems
+    assert problem.path == "spec.metricsCollectorSpec.collector.kind" and "print the metrics" in problem.message
 
 
 def test_what_a_plan_has_no_reason_to_say_it_does_not() -> None:
@@ -204,7 +232,10 @@ def test_another_version_of_a_known_kind_is_judged_by_the_conditions_that_are_gi
 def test_every_row_reads_its_own_conditions(kind: Any) -> None:
     assert kind.conclusion({}) is None and kind.conclusion({"status": {"conditions": "x"}}) is None
     ray = kind.name == "RayJob"
-    for words, succeeded in ((("Succeeded", "Completed", "SUCCEEDED"), True), (("Failed", "FAILED"), False)):
+    for words, succeeded in (
+        (("Succeeded", "Complete", "Completed", "SUCCEEDED"), True),
+        (("Failed", "FAILED"), False),
+    ):
         listed = [{"type": word, "status": "True", "reason": "a", "message": "b"} for word in words]
         status = {"jobStatus": words[-1]} if ray else {"conditions": listed}
         found = kind.conclusion({"status": status})

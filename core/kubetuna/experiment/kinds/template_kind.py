@@ -21,6 +21,8 @@ Path = tuple[str | int, ...]
 COUNTS = ("replicas", "parallelism")
 # Pods of one attempt; far more than any trial has.
 PODS_LIMIT = 100_000
+# The container of a runtime's Pod that trains, and the job that makes the Pod.
+NODE = "node"
 # By these the controllers number the Pods of one template. The primary Pod is number 0 of its own.
 INDEX_LABELS = (
     "batch.kubernetes.io/job-completion-index",
@@ -66,6 +68,10 @@ class TemplateKind:
     Once ``success`` or ``failure`` holds the object has ended. ``made_by`` are the kinds of the objects that make
     its Pods, where it does not itself. ``falls_with_one``: one Pod that fails is the end of all. ``conditions`` are
     those that its controller knows; ``alone`` says whether its primary Pod's command makes sense by itself.
+
+    ``node`` is the path of what is known of the primary Pod's container where the Pods' template is not in the
+    object but in a runtime of the cluster. Retries are then the runtime's, so what is kept of a trial that was told
+    gets ``held`` into its spec, which ends whatever would run on.
     """
 
     name: str
@@ -85,6 +91,8 @@ class TemplateKind:
     falls_with_one: bool = True
     conditions: tuple[str, ...] = ()
     alone: bool = True
+    node: Path = ()
+    held: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def makes_pod(self) -> bool:
@@ -108,6 +116,8 @@ class TemplateKind:
 
     def pod_sets(self, obj: Mapping[str, Any]) -> list[PodSet]:
         """All Pod templates, the primary Pod's first as far as the kind alone tells."""
+        if self.node:
+            return [_of_node(self.node, _at(obj, self.node))]
         if self.pod_template or not self.makes_pod:
             found = _at(obj, self.pod_template)
             return [PodSet(self.pod_template, found, _count(obj, self.pod_template))] if found is not None else []
@@ -223,6 +233,14 @@ def _at(value: Any, path: Path) -> Any:
         else:
             value = value.get(step) if isinstance(value, Mapping) else None
     return value
+
+
+def _of_node(path: Path, node: Any) -> PodSet:
+    """The template that a runtime's Pods have as far as a trial knows; a copy."""
+    given = node if isinstance(node, Mapping) else {}
+    own = {name: given[name] for name in ("image", "command", "args", "env") if given.get(name) is not None}
+    container = {"name": NODE, **own, "resources": given.get("resourcesPerNode") or {}}
+    return PodSet(path, {"metadata": {}, "spec": {"containers": [container]}}, _number(given.get("numNodes"), 1))
 
 
 def _templates(value: Any, path: Path) -> Iterator[Path]:

@@ -56,6 +56,23 @@ WORKLOADS = (
     _kubeflow("MPIJob", "mpijobs", "mpiReplicaSpecs", "Launcher", alone=False),
     _kubeflow("XGBoostJob", "xgboostjobs", "xgbReplicaSpecs", "Master", "Worker"),
     TemplateKind(
+        name="TrainJob",
+        api_version="trainer.kubeflow.org/v1alpha1",
+        plural="trainjobs",
+        node=("spec", "trainer"),
+        fields=(
+            *("runtimeRef", "initializer", "trainer", "runtimePatches"),
+            *("suspend", "activeDeadlineSeconds", "managedBy"),
+        ),
+        held={"suspend": True},
+        dropped=("activeDeadlineSeconds",),
+        deadline="activeDeadlineSeconds",
+        success=is_true("Complete"),
+        failure=is_true("Failed"),
+        made_by=("Job",),
+        conditions=("Suspended", "Complete", "Failed"),
+    ),
+    TemplateKind(
         name="RayJob",
         api_version="ray.io/v1",
         plural="rayjobs",
