@@ -49,6 +49,13 @@ CONTROLLERS = {
         "jobset-system",
         "jobset-controller-manager",
     ),
+    "kueue": Controller(
+        "kueue",
+        Module("kueue", "sigs.k8s.io/kueue", {"kueue": "sigs.k8s.io/kueue/cmd/kueue"}, "", 8),
+        "config/default",
+        "kueue-system",
+        "kueue-controller-manager",
+    ),
 }
 
 

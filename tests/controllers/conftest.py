@@ -13,13 +13,24 @@ from tests.cluster.conftest import Cluster, cluster, namespace, world
 __all__ = ["cluster", "namespace", "world"]
 
 
-@pytest.fixture(scope="session")
-def jobset(cluster: Cluster) -> Iterator[Controller]:
-    """JobSet's controller; of a given cluster what stands there is used."""
-    controller = CONTROLLERS["jobset"]
+def standing(cluster: Cluster, name: str) -> Iterator[Controller]:
+    """Installed while it is needed; of a given cluster what stands there is used."""
+    controller = CONTROLLERS[name]
     if not cluster.ours:
         yield controller
         return
     install(find_layout(), controller)
     yield controller
     remove(find_layout(), controller)
+
+
+@pytest.fixture(scope="session")
+def jobset(cluster: Cluster) -> Iterator[Controller]:
+    """JobSet's controller."""
+    yield from standing(cluster, "jobset")
+
+
+@pytest.fixture(scope="session")
+def kueue(cluster: Cluster) -> Iterator[Controller]:
+    """Kueue, which asks to see every Pod that is made."""
+    yield from standing(cluster, "kueue")
