@@ -51,7 +51,7 @@ CONTROLLERS = {
     ),
     "kueue": Controller(
         "kueue",
-        Module("kueue", "sigs.k8s.io/kueue", {"kueue": "sigs.k8s.io/kueue/cmd/kueue"}, "", 8),
+        Module("kueue", "sigs.k8s.io/kueue", {"kueue": "sigs.k8s.io/kueue/cmd/kueue"}, "", 4),
         "config/default",
         "kueue-system",
         "kueue-controller-manager",

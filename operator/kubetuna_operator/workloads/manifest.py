@@ -24,12 +24,12 @@ from kubetuna_operator import (
     LABEL_TRIAL,
 )
 from kubetuna_operator.kube.objects import Owner
+from kubetuna_operator.pods.kueue import QUEUE_LABEL
 from kubetuna_operator.workloads.metrics_container import add_metrics_container
 
 USER, ROOT = 65532, 0
 SCRATCH, CHECKPOINT = "kubetuna-scratch", "kubetuna-checkpoint"
 SCRATCH_PATH = "/kubetuna"
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 
 def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) -> dict[str, Any]:
