@@ -72,6 +72,13 @@ CONTROLLERS = {
         "kubeflow-trainer-controller-manager",
         "../../third-party/jobset",
     ),
+    "kueue": Controller(
+        "kueue",
+        Module("kueue", "sigs.k8s.io/kueue", {"kueue": "sigs.k8s.io/kueue/cmd/kueue"}, "", 4),
+        "config/default",
+        "kueue-system",
+        "kueue-controller-manager",
+    ),
 }
 
 

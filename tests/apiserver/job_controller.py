@@ -19,7 +19,7 @@ class JobController:
         """Carry every Job one step on. Whether there was anything to do."""
         with self._server.changed:
             open_jobs = [j for j in self._server.objects.of(JOBS) if not (j.get("status") or {}).get("conditions")]
-            steps = [self._step(job) for job in open_jobs if not job["metadata"].get("deletionTimestamp")]
+            steps = [self._step(job) for job in open_jobs if works(job)]
             return any(steps)
 
     def _step(self, job: Object) -> bool:
@@ -52,6 +52,13 @@ class JobController:
             return False
         self._server.change(job, lambda j: j.update(status={"active": index + 1}), JOBS)
         return True
+
+
+def works(obj: Object) -> bool:
+    """Whether its controller makes Pods of it: it neither goes nor is suspended."""
+    spec = obj["spec"]
+    suspended = spec.get("suspend") or (spec.get("runPolicy") or {}).get("suspend")
+    return not suspended and not obj["metadata"].get("deletionTimestamp")
 
 
 def reference(obj: Object) -> Object:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.apiserver.failures import Failure
-from tests.apiserver.job_controller import make_pod, owns, reference
+from tests.apiserver.job_controller import make_pod, owns, reference, works
 from tests.apiserver.resources import (
     JOBS,
     JOBSETS,
@@ -60,7 +60,7 @@ class WorkloadControllers:
             )
 
     def _each(self, resource: Resource, step: Any) -> list[bool]:
-        living = [o for o in self._server.objects.of(resource) if not o["metadata"].get("deletionTimestamp")]
+        living = filter(works, self._server.objects.of(resource))
         return [step(obj) for obj in living if not (obj.get("status") or {}).get("conditions")]
 
     def _pods(self, obj: Object) -> list[Object]:

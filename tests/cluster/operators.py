@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from kubetuna.store.database import open_engine
 from kubetuna.store.reader import read_study, study_names
 from kubetuna.study.decoding import decode_trial
 from kubetuna.trials.records import TrialRecord
-from kubetuna_operator.kube.api_client import Api, Refused, collection
+from kubetuna_operator.kube.api_client import Api, Refused, Unreachable, collection
 from kubetuna_operator.kube.reflector import Reflector
 from tests.cluster.conftest import Cluster
 from tests.local.runs import experiment
@@ -180,8 +181,10 @@ class World:
         """Wait until something holds; it fails with what was waited for and how things stand."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if found := check():
-                return found
+            # An API server that is busy for once says nothing of what is waited for.
+            with suppress(Unreachable):
+                if found := check():
+                    return found
             time.sleep(0.1)
         logs = [path.read_text()[-3000:] for path in sorted(self.logs.glob("operator-*.log"))]
         raise AssertionError(f"{what}: not within {seconds:g} s\n{self.api.get(self.path)['items']}\n{logs}")

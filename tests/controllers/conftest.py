@@ -34,3 +34,9 @@ def jobset(cluster: Cluster) -> Iterator[Controller]:
 def trainer(cluster: Cluster, jobset: Controller) -> Iterator[Controller]:
     """Kubeflow Trainer's, which makes JobSets."""
     yield from standing(cluster, "trainer")
+
+
+@pytest.fixture(scope="session")
+def kueue(cluster: Cluster) -> Iterator[Controller]:
+    """Kueue, which asks to see every Pod that is made."""
+    yield from standing(cluster, "kueue")

@@ -31,7 +31,7 @@ def document(world: World, leader: str = LEADER, worker: str = WORKER, **spec: A
     made: dict[str, Any] = json.loads(world.document(leader, **spec))
     pod = made["spec"]["trialTemplate"]["trialSpec"]["spec"]
     container = pod["containers"][0]
-    other = {"containers": [{**container, "args": [worker]}]}
+    other = {**pod, "containers": [{**container, "args": [worker]}]}
     jobs = [_replicated("leader", pod, 1), _replicated("workers", other, 2)]
     made["spec"]["trialTemplate"]["trialSpec"] = {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",

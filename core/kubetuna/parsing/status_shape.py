@@ -53,6 +53,10 @@ EXPERIMENT_STATUS = open_object(
         "trialsQueued": Integer(description="Points added by hand, and trials to be run again, that wait."),
         "trialsRunning": Integer(description="Trials whose Pod runs."),
         "trialsPending": Integer(description="Trials whose Pod has not started."),
+        "trialsInQueue": Integer(description="Of those, the ones that a queue such as Kueue has not admitted."),
+        "attemptsDisplaced": Integer(
+            description="Attempts that a queue, the scheduler or a drained node took away; they were tried again."
+        ),
         "claimedAccelerators": Integer(
             description="Accelerators that a trial's claims give it, by their templates."
         ),
@@ -80,6 +84,7 @@ EXPERIMENT_COLUMNS = (
     Column("State", ".status.state", description=_STATES),
     Column("Trials", ".status.progress", description="Trials that ended, of those to make"),
     Column("Running", ".status.trialsRunning", "integer", "Trials whose Pod runs"),
+    Column("Queued", ".status.trialsInQueue", "integer", "Trials that wait for a queue to admit them"),
     Column(
         "Best",
         ".status.currentOptimalTrial.observation.metrics[0].latest",
@@ -106,6 +111,7 @@ TRIAL_STATUS = open_object(
         "message": Text(description="The one line that explains the outcome."),
         "value": Text(description="The objective as text; of several the first."),
         "summary": Text(description="The parameters on one line."),
+        "queued": Text(date=True, description="Since when it waits in a queue; absent once it is out of it."),
         "started": Text(date=True, description="When its first container started."),
         "ended": Text(date=True, description="When its last container ended."),
         "params": Free("object", description="The parameters in their types."),
@@ -130,6 +136,7 @@ TRIAL_COLUMNS = (
     Column("State", ".status.state", description="RUNNING, COMPLETE, PRUNED or FAIL"),
     Column("Outcome", ".status.outcome", description="What the end of its last attempt meant"),
     Column("Value", ".status.value", description="The objective"),
+    Column("Queued", ".status.queued", "date", "Since when it waits in a queue"),
     Column("Started", ".status.started", "date"),
     Column("Ended", ".status.ended", "date"),
     Column("Parameters", ".status.summary", wide=True),

@@ -172,6 +172,7 @@ def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:
         "trialsKilled": tally.stopped,
         "trialsRunning": running,
         "trialsPending": len(snapshot.trials) - running,
+        **({"trialsInQueue": waiting} if (waiting := sum(map(_queued, snapshot.trials))) else {}),
         "trialMetricsUnavailable": results.metrics_unavailable,
         **({"trialsQueued": snapshot.queued} if snapshot.queued else {}),
         **({"linesCut": results.lines_cut} if results.lines_cut else {}),
@@ -184,6 +185,11 @@ def _counts(snapshot: Snapshot, results: Results) -> dict[str, int]:
 def _runs(trial: TrialView) -> bool:
     latest = trial.latest
     return bool(latest and latest.facts and latest.facts.phase == "running")
+
+
+def _queued(trial: TrialView) -> bool:
+    latest = trial.latest
+    return bool(latest and latest.facts and latest.facts.queued)
 
 
 def _lists(snapshot: Snapshot, results: Results) -> dict[str, Any]:
@@ -201,9 +207,11 @@ def _lists(snapshot: Snapshot, results: Results) -> dict[str, Any]:
 
 def _spent(snapshot: Snapshot, results: Results, moment: Moment, until: float) -> dict[str, Any]:
     wall = max(0.0, until - snapshot.started) if snapshot.started else 0.0
+    queue = results.queue_seconds + snapshot.queue_seconds(until)
     return {
         moment.unit.hours: round(snapshot.spent(moment.now) / SECONDS_PER_HOUR, 6),
         "wallClockSeconds": round(wall, 3),
+        **({"queueSeconds": round(queue, 3)} if queue else {}),
         "steps": results.steps,
     }
 

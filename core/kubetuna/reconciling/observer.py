@@ -146,6 +146,7 @@ class Observer:
             facts = self._ends.dated(self._unseen(key, record))
         if facts is not None and facts.started is not None and record.started is None:
             self._study.update_attempt(trial.number, record.number, started=facts.started, node=facts.node)
+        queued, admitted = self._queue(trial, record, facts)
         return AttemptView(
             record.number,
             record.created,
@@ -156,7 +157,23 @@ class Observer:
             reason=record.reason,
             repeat=record.repeat,
             absent=facts is not None or record.outcome is not None or self._is_absent(key),
+            queued=queued,
+            admitted=admitted,
         )
+
+    def _queue(
+        self, trial: OpenTrial, record: AttemptRecord, facts: AttemptFacts | None
+    ) -> tuple[float | None, float | None]:
+        """Since when an attempt is in a queue, and since when out of it; kept, as both are seen once only."""
+        queued, admitted, now = record.queued, record.admitted, self._clock.now()
+        if facts is not None and record.outcome is None:
+            if facts.queued and queued is None:
+                queued = now if facts.created is None else facts.created
+            if queued is not None and admitted is None and not facts.queued:
+                admitted = now if facts.started is None else facts.started
+            if (queued, admitted) != (record.queued, record.admitted):
+                self._study.update_attempt(trial.number, record.number, queued=queued, admitted=admitted)
+        return queued, admitted
 
     def _is_absent(self, key: AttemptKey) -> bool:
         if key not in self.withdrawn:

@@ -68,6 +68,7 @@ def _attempt(trial: int, record: AttemptRecord) -> AttemptView:
         record.ended,
         ExitFacts(record.exit_code, None, record.reason, record.message) if ended else None,
         record.node,
+        queued=record.in_queue,
     )
     return AttemptView(
         record.number,
@@ -78,4 +79,6 @@ def _attempt(trial: int, record: AttemptRecord) -> AttemptView:
         outcome_of(record.outcome),
         record.reason,
         repeat=record.repeat,
+        queued=record.queued,
+        admitted=record.admitted,
     )

@@ -60,13 +60,16 @@ def status_table(spec: Experiment, status: Mapping[str, Any]) -> Table:
 def status_rows(spec: Experiment, status: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The rows of a status: a name and what it says."""
     limit = f" of {spec.max_trials}" if spec.max_trials is not None else ""
-    running = status["trialsRunning"] + status["trialsPending"]
+    waiting = status.get("trialsInQueue", 0)
+    running = status["trialsRunning"] + status["trialsPending"] - waiting
     infeasible = f" ({status['trialsInfeasible']} infeasible)" if "trialsInfeasible" in status else ""
     rows = [
         ("state", f"{state_word(status)}{': ' + status['message'] if status.get('message') else ''}"),
         (
             "trials",
-            f"{status['trials']}{limit}: {running} running, {status['trialsSucceeded']} done{infeasible}, "
+            f"{status['trials']}{limit}: {running} running, "
+            + (f"{waiting} in a queue, " if waiting else "")
+            + f"{status['trialsSucceeded']} done{infeasible}, "
             f"{status['trialsEarlyStopped']} pruned, {status['trialsFailed']} failed"
             + (f", {status['trialsKilled']} stopped" if status["trialsKilled"] else ""),
         ),
@@ -80,6 +83,10 @@ def status_rows(spec: Experiment, status: Mapping[str, Any]) -> list[tuple[str, 
         rows.insert(-3, ("re-tests", f"{status.get('trialsRetested', 0)} of {spec.retest.top} done"))
     if "choice" in status:
         rows.insert(-2, ("choice", choice_line(status)))
+    if seconds := status["spent"].get("queueSeconds"):
+        rows.append(("in a queue", f"{duration(seconds)}, all attempts together"))
+    if displaced := status.get("attemptsDisplaced"):
+        rows.append(("displaced", f"{count(displaced, 'attempt')}, tried again without counting as failed"))
     if cut := status.get("linesCut"):
         rows.append(
             ("long lines", f"{count(cut, 'line')} of more than {LINE_LIMIT:,} bytes: only the end was read")
@@ -129,7 +136,7 @@ def trials_table(spec: Experiment, trials: Sequence[TrialRecord], wide: bool = F
         named = zip(spec.objectives, values, strict=False)
         table.add_row(
             str(trial.number),
-            trial.state,
+            "QUEUED" if trial.in_queue else trial.state,
             clean(trial.outcome or ""),
             *("" if v is None else number(v) + _spread(trial, o.metric) for o, v in named),
             str(len(trial.steps)),

@@ -82,9 +82,10 @@ GONE = ExitFacts(reason="Deleted", message="it was running and is gone")
 class AttemptFacts:
     """One attempt as its place sees it now.
 
-    ``created`` is None where the place cannot tell. ``waiting`` says why it is still pending, ``stopping`` that its
-    end was seen to be under way. ``ended`` is None also of one that has ended where the place does not know when:
-    the present, which moves on at every look, is no answer (``kubetuna.trials.end_times``).
+    ``created`` is None where the place cannot tell. ``waiting`` says why it is still pending, ``queued`` that its
+    queue has not admitted it, ``stopping`` that its end was seen to be under way. ``ended`` is None also of one
+    that has ended where the place does not know when: the present, which moves on at every look, is no answer
+    (``kubetuna.trials.end_times``).
     """
 
     key: AttemptKey
@@ -97,6 +98,7 @@ class AttemptFacts:
     waiting: str | None = None
     uid: str | None = None
     stopping: bool = False
+    queued: bool = False
 
 
 class Executor(Protocol):

@@ -39,6 +39,7 @@ class Results:
     ended_at: float | None = None
     displaced: int = 0
     lines_cut: int = 0
+    queue_seconds: float = 0.0
 
 
 class Progress:
@@ -68,8 +69,8 @@ class Progress:
         self._ended_at: float | None = None
         self._started = False
         self._displaced = self._lines_cut = 0
-        # From start to end of every attempt that ended.
-        self.attempt_seconds = 0.0
+        # From start to end of every attempt that ended, and before that in a queue.
+        self.attempt_seconds = self._queue_seconds = 0.0
 
     def counts(self, trial: TrialRecord) -> bool:
         """Whether a trial is the experiment's own and stands for itself."""
@@ -93,6 +94,8 @@ class Progress:
         """Take in the time of an attempt, once that has ended and its outcome is known."""
         self._started |= has_started(attempt.started, attempt.reason)
         self._displaced += bool(attempt.outcome) and attempt.reason in DISPLACED_REASONS
+        if attempt.outcome:
+            self._queue_seconds += attempt.queue_seconds(attempt.queued or 0.0)
         if attempt.started is not None and attempt.ended is not None and attempt.outcome:
             self.attempt_seconds += max(0.0, attempt.ended - attempt.started)
 
@@ -188,6 +191,7 @@ class Progress:
             ended_at=self._ended_at,
             displaced=self._displaced,
             lines_cut=self._lines_cut + open_cut,
+            queue_seconds=self._queue_seconds,
         )
 
 

@@ -61,7 +61,10 @@ _OUTCOMES = {str(outcome): outcome for outcome in Outcome}
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One attempt as it is kept. Times are seconds since the epoch; ``stop`` our durable intent to end it."""
+    """One attempt as it is kept. Times are seconds since the epoch; ``stop`` our durable intent to end it.
+
+    ``queued`` is since when it was in a queue, and ``admitted`` when it was seen to be out of it.
+    """
 
     number: int
     created: float
@@ -75,6 +78,18 @@ class AttemptRecord:
     outcome: str | None = None
     message: str = ""
     repeat: int = 0
+    queued: float | None = None
+    admitted: float | None = None
+
+    @property
+    def in_queue(self) -> bool:
+        """Whether it waits in a queue now."""
+        return self.queued is not None and self.admitted is None and self.ended is None
+
+    def queue_seconds(self, now: float) -> float:
+        """How long it was in a queue."""
+        left = next((at for at in (self.admitted, self.ended) if at is not None), now)
+        return 0.0 if self.queued is None else max(0.0, left - self.queued)
 
     def key(self, trial: int) -> AttemptKey:
         """Which attempt this is, of that trial."""
@@ -149,6 +164,11 @@ class TrialRecord:
         """Whether this experiment made the trial, rather than another writer of the study."""
         return self.ordinal is not None or self.retest_of is not None
 
+    @property
+    def in_queue(self) -> bool:
+        """Whether its latest attempt waits in a queue."""
+        return self.state == "RUNNING" and bool(self.attempts) and self.attempts[-1].in_queue
+
     def as_json(self) -> dict[str, Any]:
         """The documented shape of ``kubetuna trials --json``."""
         shown: dict[str, Any] = {
@@ -176,6 +196,8 @@ class TrialRecord:
             shown["added"] = True
         if self.lines_cut:
             shown["linesCut"] = self.lines_cut
+        if self.in_queue:
+            shown["queued"] = timestamp(self.attempts[-1].queued)
         return shown
 
 
@@ -218,6 +240,8 @@ def _attempt_record(shown: Mapping[str, Any]) -> AttemptRecord:
         node=shown.get("node"),
         outcome=shown.get("outcome"),
         repeat=int(shown.get("repeat") or 0),
+        queued=_moment(shown.get("queued")),
+        admitted=_moment(shown.get("admitted")),
     )
 
 
@@ -226,6 +250,7 @@ def _moment(text: str | None) -> float | None:
 
 
 def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
+    queue = {"queued": timestamp(attempt.queued), "admitted": timestamp(attempt.admitted)}
     return {
         "number": attempt.number,
         "repeat": attempt.repeat,
@@ -234,6 +259,7 @@ def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
         "started": timestamp(attempt.started),
         "ended": timestamp(attempt.ended),
         "node": attempt.node,
+        **(queue if attempt.queued is not None else {}),
     }
 
 

@@ -23,7 +23,8 @@ class AttemptView:
     ``launched`` tells whether the place was seen or told to start it in this process's life; ``stop`` is the
     durable intent to end it; ``stop_sent`` when this process last asked the place for it; ``outcome`` is
     durable and set on earlier attempts only; ``drained`` once its log was read to the end; ``repeat`` is the
-    index of the run. ``absent``: of one that has no facts nothing is there that may yet start.
+    index of the run. ``absent``: of one that has no facts nothing is there that may yet start. ``queued`` is since
+    when it was in a queue, ``admitted`` when it was seen to be out of it.
     """
 
     number: int
@@ -36,6 +37,8 @@ class AttemptView:
     drained: bool = False
     repeat: int = 0
     absent: bool = True
+    queued: float | None = None
+    admitted: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,4 +154,13 @@ class Snapshot:
             for t in self.trials
             for a in t.attempts
             if a.outcome is None and a.facts is not None and a.facts.started is not None
+        )
+
+    def queue_seconds(self, now: float) -> float:
+        """How long the attempts whose outcome is not durable yet were in a queue."""
+        return sum(
+            max(0.0, (now if a.admitted is None else a.admitted) - a.queued)
+            for t in self.trials
+            for a in t.attempts
+            if a.outcome is None and a.queued is not None
         )

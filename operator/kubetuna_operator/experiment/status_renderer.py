@@ -9,7 +9,7 @@ from typing import Any
 from kubetuna.errors import Problem, StoreError
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import resource_unit
-from kubetuna.experiment.units import Unit
+from kubetuna.experiment.units import Unit, count
 from kubetuna.planning.status import Condition, Moment, render
 from kubetuna.planning.stopping import StopDecision, is_over
 from kubetuna.study.study import Study
@@ -112,7 +112,7 @@ class Publisher:
         status = render(snapshot, end, self._results, Moment(self._clock.now(), self._ref.generation, unit, own))
         return {
             **status,
-            "message": "; ".join(filter(None, (status["message"], *(c.message for c in troubles)))),
+            "message": "; ".join(filter(None, (status["message"], *(c.message for c in troubles), _queue(status)))),
             "progress": _progress(snapshot),
             **({} if self._spec.claimed is None else {"claimedAccelerators": self._spec.claimed}),
             "spent": _with_text(status["spent"], unit),
@@ -129,6 +129,12 @@ def _progress(snapshot: Snapshot) -> str:
     """Trials that ended, of those to make."""
     limit = snapshot.spec.max_trials
     return str(snapshot.tally.ended) + (f"/{limit}" if limit is not None else "")
+
+
+def _queue(status: Mapping[str, Any]) -> str:
+    """How many trials a queue has not admitted."""
+    waiting = status.get("trialsInQueue", 0)
+    return f"{count(waiting, 'trial')} in a queue" if waiting else ""
 
 
 def _with_text(spent: Mapping[str, Any], unit: Unit) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from kubetuna_operator import (
     METRICS_CONTAINER,
 )
 from kubetuna_operator.kube.objects import mapping, mappings, required, seconds, text, whole
+from kubetuna_operator.pods.kueue import is_gated
 
 # The kubelet tries these again for ever: what stands in the way, by the word that it uses at the moment.
 OBSTACLES = {
@@ -56,7 +57,8 @@ class PodView:
     """What the operator keeps of a Pod; times in seconds since the epoch.
 
     ``obstacle`` is what keeps it from starting, where another template may be the only help; ``disruption`` who
-    takes it away, before it has ended too; ``following``: its metrics container still reads what the trial wrote.
+    takes it away, before it has ended too; ``following``: its metrics container still reads what the trial wrote;
+    ``queued``: nothing keeps it from starting but its queue.
     """
 
     namespace: str
@@ -83,6 +85,7 @@ class PodView:
     following: bool = False
     labels: Mapping[str, Any] = field(default_factory=dict)
     disruption: ExitFacts | None = None
+    queued: bool = False
     # No change by itself; only the order of what is known of one Pod.
     revision: int | None = field(default=None, compare=False)
 
@@ -104,6 +107,7 @@ def view(pod: Mapping[str, Any]) -> PodView:
     owner = next((o for o in owners if o.get("controller") is True), owners[0] if owners else {})
     state = _state(primary_container(spec), status)
     waiting, obstacle = _waiting(status)
+    queued = is_gated(pod) and not metadata.get("deletionTimestamp")
     return PodView(
         namespace=text(metadata.get("namespace")),
         name=required(metadata, "name"),
@@ -123,12 +127,13 @@ def view(pod: Mapping[str, Any]) -> PodView:
         started=_started(state),
         ended=seconds(mapping(state.get("terminated")).get("finishedAt")),
         exit=_exit(pod, state),
-        waiting=waiting,
+        waiting=None if queued else waiting,
         obstacle=obstacle,
         last_word=text(mapping(state.get("terminated")).get("message")),
         following=_follows(status),
         labels=labels,
         disruption=_disruption(status),
+        queued=queued,
         revision=_revision(metadata.get("resourceVersion")),
     )
 
@@ -148,7 +153,8 @@ def facts(pod: PodView, now: float, stuck: bool = False, lost_after: float = LOS
     elif stuck:
         phase, exit_facts = "ended", ExitFacts(reason="StartError", message=pod.waiting or "")
     times = (pod.created, pod.started, pod.ended)
-    return AttemptFacts(pod.key, phase, *times, exit_facts, pod.node, pod.waiting, pod.uid, pod.stopping)
+    queued = pod.queued and phase == "pending"
+    return AttemptFacts(pod.key, phase, *times, exit_facts, pod.node, pod.waiting, pod.uid, pod.stopping, queued)
 
 
 def _may_say_more(pod: PodView, now: float) -> bool:

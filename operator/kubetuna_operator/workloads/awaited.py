@@ -18,7 +18,8 @@ class Awaited:
     ``stuck`` is since when only another template would help; ``gated``: every other launch would meet the same;
     ``maker`` the UID of the object that will make its Pod, once that is there; ``recalled`` when it was last asked
     to go; ``unsure``: an answer was lost, so the object may be there, or still come; ``end``: how it ended unseen.
-    ``broken``: since when its objects come to their ends without a Pod, and what they say.
+    ``broken``: since when its objects come to their ends without a Pod, and what they say. ``queued``: a queue
+    holds the object.
     """
 
     request: AttemptRequest
@@ -33,6 +34,7 @@ class Awaited:
     broken: tuple[float, str] | None = None
     maker: str | None = None
     recalled: float | None = None
+    queued: bool = False
 
     @property
     def due(self) -> float:

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 FAILED_KEPT = 3
 # A deletion that was taken and is not seen is sent again after this many seconds, then after twice as many.
 UNSEEN_SECONDS, UNSEEN_LIMIT = 5.0, 300.0
+BACK_IN_QUEUE = ExitFacts(reason="StoppedByQueue", message="its queue has suspended it")
 
 
 class PodExecutor:
@@ -62,6 +63,8 @@ class PodExecutor:
         # Attempts that a fresh look did not find, and who was seen taking one away.
         self._gone: set[AttemptKey] = set()
         self._disruptions: dict[AttemptKey, ExitFacts] = {}
+        # Of attempts whose Pods were deleted: whether their queue has suspended what made these.
+        self._suspended: dict[AttemptKey, bool] = {}
         # What another Pod than the primary one ended, though that one still runs, and how.
         self._doomed: dict[AttemptKey, ExitFacts] = {}
         self._look_at = 0.0
@@ -77,6 +80,7 @@ class PodExecutor:
     def launch(self, request: AttemptRequest) -> None:
         """Create the Pod, or what makes it; until the Pod is there the attempt is pending, with the reason."""
         self._gone.discard(request.key)
+        self._suspended.pop(request.key, None)
         self._disruptions.pop(request.key, None)
         self._doomed.pop(request.key, None)
         if self._hashes.get(request.key) != request.params_hash:
@@ -128,6 +132,7 @@ class PodExecutor:
         active = self._members.pop(key, Members(None)).active
         self._pods_by_key.pop(key, None)
         self._hashes.pop(key, None)
+        self._suspended.pop(key, None)
         self._disruptions.pop(key, None)
         self._doomed.pop(key, None)
         failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and not pod.stopping
@@ -263,6 +268,8 @@ class PodExecutor:
             self._gone.add(key)
             if seen.cause is not None:
                 self._disruptions.setdefault(key, exit_of(seen.cause))
+            elif self._is_back_in_queue(key):
+                self._disruptions.setdefault(key, BACK_IN_QUEUE)
 
     def _facts(self, pod: PodView, now: float) -> AttemptFacts:
         """The attempt by its primary Pod, and by the others where it has some.
@@ -270,6 +277,8 @@ class PodExecutor:
         What another Pod has ended is over once the primary Pod has ended too: the next attempt would run beside it.
         """
         seen = facts(pod, now, self._is_stuck(pod, now), self._lost_after)
+        if seen.exit is not None and seen.exit.reason == "Deleted" and self._is_back_in_queue(pod.key):
+            seen = replace(seen, exit=BACK_IN_QUEUE)
         if not self._wanted:
             return seen
         whole = self._whole(pod, seen, now)
@@ -280,6 +289,17 @@ class PodExecutor:
         if doom is None or seen.phase != "ended":
             return whole if doom is None else seen
         return replace(whole, phase="ended", exit=doom, ended=whole.ended or seen.ended)
+
+    def _is_back_in_queue(self, key: AttemptKey) -> bool:
+        """Whether what made its Pods is there, suspended by its queue; it then goes, as the next attempt waits."""
+        if key not in self._suspended:
+            try:
+                self._suspended[key] = self._launches.is_suspended(key)
+            except (Refused, Unreachable):
+                return False
+            if self._suspended[key]:
+                self._launches.withdraw(key)
+        return self._suspended[key]
 
     def _whole(self, pod: PodView, seen: AttemptFacts, now: float) -> AttemptFacts:
         """The attempt, where ``seen`` is its primary Pod."""

@@ -26,6 +26,7 @@ from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import ANSWER_SECONDS, Api, Refused, Unreachable, collection
 from kubetuna_operator.kube.objects import mapping, mappings
+from kubetuna_operator.pods.kueue import is_suspended
 from kubetuna_operator.pods.status import view
 from kubetuna_operator.workloads.awaited import RETRY_LIMIT, RETRY_SECONDS, Awaited, Gate
 from kubetuna_operator.workloads.collection import Collection
@@ -119,13 +120,15 @@ class Launches:
             log.info("attempt started", extra=self._about.attempt(request.key))
 
     def _accept(self, request: AttemptRequest, made: Mapping[str, Any]) -> None:
-        now, known = self._clock.now(), self._open.get(request.key)
+        now, known, queued = self._clock.now(), self._open.get(request.key), is_suspended(made)
         if not self._kind.makes_pod:
             self._open.pop(request.key, None)
             self._pods.learn(made)
         elif known is None or known.maker != uid_of(made):
             broken = known.broken if known is not None else None
-            self._open[request.key] = Awaited(request, now, now, broken=broken, maker=uid_of(made))
+            self._open[request.key] = Awaited(request, now, now, broken=broken, maker=uid_of(made), queued=queued)
+        else:
+            self._open[request.key] = replace(known, queued=queued)
 
     def _adopt(self, request: AttemptRequest) -> None:
         """Look at the object of this name: whether it is ours, and whether its Pod is there or may still come."""
@@ -179,6 +182,11 @@ class Launches:
         """The object of an attempt, if it is there and ours."""
         found = self._find(attempt_name(self._owner.name, key))
         return found if found is not None and self._has_our_uid(found) else None
+
+    def is_suspended(self, key: AttemptKey) -> bool:
+        """Whether the object of an attempt is there and its queue holds it."""
+        found = self.object_of(key) if self._kind.makes_pod else None
+        return found is not None and is_suspended(found)
 
     def _find(self, name: str) -> Mapping[str, Any] | None:
         try:
@@ -256,7 +264,7 @@ class Launches:
             why = launch.why or (launch.broken[1] if launch.broken else "")
             end = launch.end or ExitFacts(reason="StartError", message=why)
             return AttemptFacts(key, "ended", launch.since, exit=end, waiting=launch.why)
-        return AttemptFacts(key, "pending", launch.since, waiting=launch.why or None)
+        return AttemptFacts(key, "pending", launch.since, waiting=launch.why or None, queued=launch.queued)
 
     def _try_again(self, launch: Awaited) -> None:
         self._open[launch.request.key] = launch
@@ -266,11 +274,14 @@ class Launches:
         with suppress(Refused, Unreachable):
             # Neither says anything of the Pod: it is asked for again.
             self._adopt(launch.request)
-        if self._open[launch.request.key] is launch:
-            self._open[launch.request.key] = replace(self._ask(launch), tries=launch.tries + 1)
+        known = self._open[launch.request.key]
+        if (known.maker, known.end) == (launch.maker, launch.end):
+            self._open[launch.request.key] = replace(self._ask(known), tries=known.tries + 1)
 
     def _ask(self, launch: Awaited) -> Awaited:
         """Why the Pod does not come. What a runtime makes of its Pods cannot be put to the API server."""
+        if launch.queued:
+            return replace(launch, why="", stuck=None)
         if not self._kind.node and (refused := self._would_be_refused(launch)) is not None:
             return refused
         slow = self._kind.judged and launch.tries >= SLOW_TRIES

@@ -25,13 +25,13 @@ from kubetuna_operator import (
     LABEL_TRIAL,
 )
 from kubetuna_operator.kube.objects import Owner
+from kubetuna_operator.pods.kueue import QUEUE_LABEL
 from kubetuna_operator.workloads.metrics_container import add_metrics_container
 from kubetuna_operator.workloads.runtime_patch import with_patch
 
 USER, ROOT = 65532, 0
 SCRATCH, CHECKPOINT = "kubetuna-scratch", "kubetuna-checkpoint"
 SCRATCH_PATH = "/kubetuna"
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 
 def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) -> dict[str, Any]:

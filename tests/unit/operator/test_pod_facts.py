@@ -215,8 +215,25 @@ def test_a_pod_that_finds_no_place_is_waited_for_as_long_as_it_takes() -> None:
 
 
 def test_a_pod_held_by_a_queue_is_waited_for() -> None:
-    gated = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": "by a gate"}
-    assert seen(pod("Pending", conditions=(gated,)), NOW + 1e6).phase == "pending"
+    attempt = seen(gated("kueue.x-k8s.io/admission"), NOW + 1e6)
+    assert (attempt.phase, attempt.queued, attempt.waiting) == ("pending", True, None)
+
+
+def test_another_gate_is_no_queue() -> None:
+    attempt = seen(gated("example.com/wait"), NOW + 1e6)
+    assert (attempt.phase, attempt.queued, attempt.waiting) == ("pending", False, "SchedulingGated: by a gate")
+
+
+def test_what_is_taken_out_of_a_queue_waits_no_more() -> None:
+    assert not seen(gated("kueue.x-k8s.io/admission", metadata=DELETED)).queued
+
+
+def gated(gate: str, **found: Any) -> dict[str, Any]:
+    """A Pod with a gate."""
+    condition = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": "by a gate"}
+    made = pod("Pending", conditions=(condition,), **found)
+    made["spec"] = {**made["spec"], "nodeName": None, "schedulingGates": [{"name": gate}]}
+    return made
 
 
 def test_a_pod_on_a_node_that_does_not_answer_is_lost_after_a_while() -> None:

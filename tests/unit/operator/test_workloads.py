@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from kubetuna.parsing.parse import parse_experiment
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest
 from kubetuna_operator import LABEL_PRIMARY, LABEL_TOLD
 from kubetuna_operator.backend import ClusterBackend
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.pods.kueue import QUEUE_LABEL
 from kubetuna_operator.workloads.executor import PodExecutor
 from kubetuna_operator.workloads.pod_logs import PodLogs
 from tests.apiserver.cluster import NAMESPACE, Cluster
@@ -46,6 +47,24 @@ class Works:
 
     def take_over(self) -> PodExecutor:
         return PodExecutor(self.process.context, self.spec, self.ref)
+
+    def take_over_with(self, launch: AttemptRequest) -> PodExecutor:
+        """Whoever comes next knows nothing but what was ordered."""
+        place = self.take_over()
+        place.launch(launch)
+        return place
+
+    def take(self, pod: Object, gently: bool) -> None:
+        """Its controller takes a Pod away, which is seen to end or is gone."""
+        name = pod["metadata"]["name"]
+        if gently:
+            # As Jobs have it, to count what has ended.
+            held = {"finalizers": ["batch.kubernetes.io/job-tracking"]}
+            self.cluster.server.change(pod, lambda p: p["metadata"].update(held))
+            self.cluster.api().delete(f"{collection('pods', NAMESPACE)}/{name}")
+            self.kubelet.exit(name, 143)
+        else:
+            self.kubelet.lose(name)
 
     @property
     def kubelet(self) -> Any:
@@ -311,6 +330,45 @@ def test_what_succeeded_before_its_pod_was_seen_is_run_again_as_what_was_deleted
     assert "succeeded, and its Pod was gone before it was read" in facts.exit.message
     works.place.delete(KEY)
     works.cluster.until(lambda: not works.cluster.server.objects.of(resource))
+
+
+def hold(works: Works, resource: Any, suspended: bool) -> None:
+    """Kueue suspends an object, or lets it go."""
+
+    def edit(obj: Object) -> None:
+        holder = obj["spec"].setdefault("runPolicy", {}) if resource == PYTORCH_JOBS else obj["spec"]
+        holder["suspend"] = suspended
+
+    for one in works.cluster.server.objects.of(resource):
+        works.cluster.server.change(one, edit, resource)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+@pytest.mark.parametrize(("name", "resource"), [
+    ("a Job", JOBS), ("a Job of two", JOBS), ("a JobSet", JOBSETS), ("a PyTorchJob", PYTORCH_JOBS),
+])  # fmt: skip
+def test_what_its_queue_suspends_waits_and_what_it_takes_back_is_tried_again(
+    make: Any, name: str, resource: Any, seen: bool
+) -> None:
+    """It counts against no startTimeout, and whoever sees it end knows why."""
+    works = make({**WORKLOADS[name], "metadata": {"labels": {QUEUE_LABEL: "gpus"}}})
+    hold(works, resource, True)
+    facts = works.until(lambda f: f.queued)
+    works.cluster.clock.time += 600
+    assert facts.phase == "pending" and works.until(lambda f: f.queued) and not works.place.stalled()
+    assert next(f.queued for f in look(works.take_over_with(order())) if f.key == KEY)
+    hold(works, resource, False)
+    pods = [p["metadata"]["name"] for p in works.cluster.until(works.kubelet.pods)]
+    works.run(*pods)
+    assert not works.until(lambda f: f.phase == "running").queued
+    hold(works, resource, True)
+    for pod in works.kubelet.pods():
+        works.take(pod, seen)
+    end = (
+        works.ended().exit if seen else works.cluster.until(lambda: works.facts() is None and works.place.gone(KEY))
+    )
+    assert end is not None and end.reason == "StoppedByQueue"
+    works.cluster.until(lambda: (works.cluster.advance(31), not works.cluster.server.objects.of(resource))[1])
 
 
 @pytest.mark.parametrize("name", ["a JobSet", "a PyTorchJob"])

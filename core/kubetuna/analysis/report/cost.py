@@ -57,6 +57,9 @@ def _spent(status: Mapping[str, Any]) -> list[tuple[str, str]]:
     wall = finite(spent.get("wallClockSeconds"))
     rows = [("spent", hours_text(spent))]
     rows += [("wall clock", duration(wall))] if wall else []
+    waited, displaced = finite(spent.get("queueSeconds")), status.get("attemptsDisplaced")
+    rows += [("in a queue", f"{duration(waited)}, all attempts together")] if waited else []
+    rows += [("displaced", f"{count(displaced, 'attempt')}, tried again")] if displaced else []
     return [*rows, ("steps reported", number(spent.get("steps", 0)))]
 
 
