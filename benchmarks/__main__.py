@@ -1,4 +1,8 @@
-"""``python -m benchmarks [NAME …] [--quick] [--json]``: run them and show a table."""
+"""``python -m benchmarks [NAME …] [--quick] [--json]``: run them and show a table.
+
+``search`` and ``samplers`` go on where they were cut off if ``KUBETUNA_BENCH_KEEP`` names a file, and take N times
+the seeds of their short series with ``KUBETUNA_BENCH_SEEDS=N``.
+"""
 
 from __future__ import annotations
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders import AT_A_TIME, Ask, ours
+from benchmarks.contenders import AT_A_TIME, ours
 from benchmarks.measure import Row
+from benchmarks.search_tasks import Ask
 from benchmarks.tables import TABLES, Table
 from kubetuna.experiment.automatic import FIRST_OUTLOOK, NOISE_SHARE, OUTLOOK_EVERY, retest_within
 from kubetuna.experiment.model import Experiment

@@ -10,14 +10,21 @@ import importlib.util
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.samplers import BaseSampler, GPSampler, PartialFixedSampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    GPSampler,
+    NSGAIISampler,
+    PartialFixedSampler,
+    RandomSampler,
+    TPESampler,
+)
 
-from benchmarks.search_tasks import Task
+from benchmarks.search_tasks import Ask, Space
 from kubetuna.experiment.model import Experiment, Parameter
 from kubetuna.parsing.parse import parse_file_text
 from kubetuna.search.optuna_internals import suggest
@@ -27,6 +34,8 @@ from kubetuna.search.space import distribution, exists, identity, ordered, resto
 OURS, DEFAULT, KATIB, RANDOM = "kubetuna auto", "Optuna's TPE", "Katib's hyperopt", "random"
 # Optuna's process takes some tenths of a second a trial, so it gets fewer trials.
 SLOW = "Optuna's GPSampler"
+# Beside them where there are several objectives.
+PROCESS, GENETIC = "kubetuna gp", "Optuna's NSGA-II"
 AT_A_TIME = 4
 MISSING = "Katib's hyperopt is left out: pip install hyperopt==0.3.0"
 
@@ -34,8 +43,8 @@ _SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     DEFAULT: lambda seed: TPESampler(seed=seed),
     RANDOM: lambda seed: RandomSampler(seed=seed),
     SLOW: lambda seed: GPSampler(seed=seed),
+    GENETIC: lambda seed: NSGAIISampler(seed=seed),
 }
-Ask = tuple[dict[str, Any], Callable[[float], object]]
 
 
 def contenders() -> tuple[str, ...]:
@@ -44,28 +53,29 @@ def contenders() -> tuple[str, ...]:
     return (OURS, DEFAULT, *([KATIB] if hyperopt else []), RANDOM, SLOW)
 
 
-def can_search(name: str, task: Task) -> bool:
+def can_search(name: str, task: Space) -> bool:
     """Whether its space can be written down for a contender: Katib knows no conditions."""
     return name != KATIB or not any("when" in p for p in task.parameters)
 
 
-def asker(name: str, task: Task, seed: int, at_a_time: int) -> Callable[[], Ask]:
+def asker(name: str, task: Space, seed: int, at_a_time: int, objectives: int = 1) -> Callable[[], Ask]:
     """What gives a contender's next point, and takes its value."""
-    spec = spec_of(task, "auto")
-    if name == OURS:
+    spec = spec_of(task, "gp" if name == PROCESS else "auto", objectives=objectives)
+    if name in (OURS, PROCESS):
         return ours(spec, seed)
     return _katib(spec, seed, at_a_time) if name == KATIB else theirs(spec, _SAMPLERS[name](seed))
 
 
-def spec_of(task: Task, algorithm: str, trials: int = 100) -> Experiment:
+def spec_of(task: Space, algorithm: str, trials: int = 100, objectives: int = 1) -> Experiment:
     """The Experiment that searches a task."""
+    metrics = ["loss", *(f"loss_{i}" for i in range(2, objectives + 1))]
     container = {"name": "trial", "image": "none", "command": ["true"]}
     document = {
         "apiVersion": "kubetuna.dev/v1alpha1",
         "kind": "Experiment",
         "metadata": {"name": "search"},
         "spec": {
-            "objective": {"type": "minimize", "objectiveMetricName": "loss"},
+            "objectives": [{"metric": name, "direction": "minimize"} for name in metrics],
             "algorithm": {"algorithmName": algorithm},
             "parameters": list(task.parameters),
             "maxTrialCount": trials,
@@ -79,7 +89,7 @@ def spec_of(task: Task, algorithm: str, trials: int = 100) -> Experiment:
 
 def ours(spec: Experiment, seed: int) -> Callable[[], Ask]:
     """Our own driving of whatever the Experiment names."""
-    study, proposer, tried = optuna.create_study(), Proposer(spec, seed), set[str]()
+    study, proposer, tried = _study_of(spec), Proposer(spec, seed), set[str]()
     space = {p.name: distribution(p) for p in spec.parameters}
 
     def ask() -> Ask:
@@ -91,21 +101,34 @@ def ours(spec: Experiment, seed: int) -> Callable[[], Ask]:
         study.sampler = PartialFixedSampler(params, RandomSampler())
         for name, value in params.items():
             assert suggest(trial, name, space[name]) == value
-        return params, lambda value: study.tell(number, value)
+        return params, _teller(study, trial)
 
     return ask
 
 
+def _study_of(spec: Experiment, sampler: BaseSampler | None = None) -> optuna.Study:
+    return optuna.create_study(sampler=sampler, directions=["minimize"] * len(spec.objectives))
+
+
+def _teller(study: optuna.Study, trial: optuna.Trial) -> Callable[..., object]:
+    def tell(values: float | Sequence[float], over: Sequence[float] = ()) -> None:
+        for place, one in enumerate(over):
+            trial.set_constraint(str(place), one)
+        study.tell(trial.number, values)
+
+    return tell
+
+
 def theirs(spec: Experiment, sampler: BaseSampler) -> Callable[[], Ask]:
     """Optuna's own driving of a sampler."""
-    study, parameters = optuna.create_study(sampler=sampler), ordered(spec)
+    study, parameters = _study_of(spec, sampler), ordered(spec)
 
     def ask() -> Ask:
         trial, params = study.ask(), dict[str, Any]()
         for parameter in parameters:
             if exists(parameter, params):
                 params[parameter.name] = restored(suggest(trial, parameter.name, distribution(parameter)))
-        return params, lambda value: study.tell(trial, value)
+        return params, _teller(study, trial)
 
     return ask
 

@@ -7,11 +7,9 @@ not hold 1, something is lost, or gained.
 
 from __future__ import annotations
 
-import os
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,8 +18,9 @@ import optuna
 from optuna.samplers import BaseSampler, GridSampler
 
 from benchmarks.contenders import spec_of
-from benchmarks.measure import Row, geometric_mean, say
-from benchmarks.search import floor_of
+from benchmarks.kept import ran, seeds
+from benchmarks.measure import Row, geometric_mean
+from benchmarks.races import floor_of
 from benchmarks.search_tasks import FUNCTIONS, GRIDDED, Task
 from kubetuna.experiment.model import Algorithm, Experiment
 from kubetuna.experiment.steps import values_of
@@ -65,18 +64,17 @@ HELD = (
 
 def rows(quick: bool) -> list[Row]:
     """The ratio of each."""
-    jobs = [
-        (held, task, seed)
-        for held in HELD
-        for task in held.tasks[: 1 if quick else None]
-        for seed in range(1 if quick else SEEDS)
-    ]
-    with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
-        found = {}
-        for job, log in zip(jobs, pool.map(both, *zip(*jobs, strict=True)), strict=True):
-            found[job[0].name, job[1], job[2]] = log
-            say(f"  {job[0].name}: {job[1]}, seed {job[2]}")
-    return compared(found)
+    return compared(
+        ran(
+            [
+                (held.name, task, seed)
+                for held in HELD
+                for task in held.tasks[: 1 if quick else None]
+                for seed in range(1 if quick else seeds(SEEDS))
+            ],
+            both,
+        )
+    )
 
 
 def compared(found: Mapping[tuple[str, str, int], float]) -> list[Row]:
@@ -92,8 +90,10 @@ def compared(found: Mapping[tuple[str, str, int], float]) -> list[Row]:
     return made
 
 
-def both(held: Held, name: str, seed: int) -> float:
+def both(job: tuple[str, str, int]) -> float:
     """The logarithm of what ours finds over what Optuna's finds."""
+    sampler, name, seed = job
+    held = next(held for held in HELD if held.name == sampler)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
     task = next(task for task in (*FUNCTIONS, GRIDDED) if task.name == name)

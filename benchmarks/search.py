@@ -1,33 +1,29 @@
 """What a search finds in so many trials, against what others search with where nobody chose.
 
-Pairs: the same task and seed, four trials at a time, the one that began first ending first. Judged is the true
-excess of the trial with the best seen value; on tables of trainings that is its rank. Beside it the processor time
-of one proposal, without which a better one is no gain.
+Pairs: the same task and seed, four trials at a time. Beside it the processor time of one proposal, without which a
+better one is no gain, and shorter series of other kinds.
 """
 
 from __future__ import annotations
 
-import os
+import functools
 import statistics
 import time
-import warnings
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import optuna
-import torch
 from optuna.samplers import RandomSampler
 
-from benchmarks import contenders, tables
-from benchmarks.contenders import AT_A_TIME, DEFAULT, KATIB, OURS, RANDOM, SLOW, Ask, asker, spec_of
+from benchmarks import contenders, search_series, tables
+from benchmarks.contenders import DEFAULT, KATIB, OURS, RANDOM, SLOW, spec_of
+from benchmarks.kept import ran
 from benchmarks.measure import Row, geometric_mean, say
+from benchmarks.races import Found, Race, logs_of, ratio_row, run_race
 from benchmarks.search_picture import Curves, draw
-from benchmarks.search_tasks import FUNCTIONS, Function, Task
+from benchmarks.search_tasks import FUNCTIONS, Function
 from kubetuna.search.gaussian import process
-from kubetuna.search.gaussian.threads import one_thread
 from kubetuna.search.samplers import Proposer
 from kubetuna.search.space import distribution
 
@@ -36,22 +32,6 @@ SEEDS, QUICK_SEEDS = 20, 1
 SLOW_TRIALS, SLOW_SEEDS = 20, 10
 # Of each kind of table, spread over its tables.
 SEARCHES = 48
-# Of what a random point is worth: what is nearer to the best than this counts as found.
-FOUND = 1e-4
-
-
-@dataclass(frozen=True, slots=True)
-class Race:
-    """One contender on one task with one seed."""
-
-    contender: str
-    task: str
-    seed: int
-    trials: int
-    at_a_time: int = AT_A_TIME
-
-
-Found = Mapping[Race, Sequence[float]]
 _FUNCTIONS = {task.name: task for task in FUNCTIONS}
 GROUPS = {
     "functions": tuple(_FUNCTIONS),
@@ -73,16 +53,10 @@ BARS = {(DEFAULT, 20): Bar(1.5, surely=True), (KATIB, 40): Bar(3), (RANDOM, 100)
 
 def rows(quick: bool) -> list[Row]:
     """Every figure; a picture where there are tables."""
-    races = _races(quick)
-    with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
-        found = {}
-        for race, excess in zip(races, pool.map(run_race, races), strict=True):
-            found[race] = excess
-            if race.seed == 0:
-                say(f"  {race.task}: {race.contender}")
+    found = ran(_races(quick), run_race)
     if tables.installed() and not quick:
         draw(curves(found))
-    return [*_costs(1 if quick else 7), *ratios(found)]
+    return [*_costs(1 if quick else 7), *ratios(found), *search_series.rows(quick)]
 
 
 def _races(quick: bool) -> list[Race]:
@@ -105,38 +79,6 @@ def races_of(group: str, contender: str, quick: bool) -> list[Race]:
     trials = BUDGETS[0] if quick or contender == SLOW else BUDGETS[-1]
     able = [t for t in tasks if t not in _FUNCTIONS or contenders.can_search(contender, _FUNCTIONS[t])]
     return [Race(contender, task, seed, trials) for seed in range(seeds) for task in able]
-
-
-def task_of(name: str) -> Task:
-    """A function or a table by its name."""
-    return _FUNCTIONS[name] if name in _FUNCTIONS else tables.table(name)
-
-
-def run_race(race: Race) -> list[float]:
-    """The true excess of the best seen trial after each trial that ended."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
-    task, noise = task_of(race.task), np.random.default_rng((race.seed, *race.task.encode()))
-    with one_thread():
-        asked = asker(race.contender, task, race.seed, race.at_a_time)
-        open_, best, excess = list[Ask](), float(np.inf), list[float]()
-        for _ in range(race.trials):
-            open_.append(asked())
-            if len(open_) == race.at_a_time:
-                best, excess = _end(task, open_.pop(0), noise, best, excess)
-        while open_:
-            best, excess = _end(task, open_.pop(0), noise, best, excess)
-    return excess
-
-
-def _end(
-    task: Task, asked: Ask, noise: np.random.Generator, best: float, excess: list[float]
-) -> tuple[float, list[float]]:
-    params, tell = asked
-    seen = task.seen(params, noise)
-    tell(seen)
-    return (seen, [*excess, task.excess(params)]) if seen < best else (best, [*excess, excess[-1]])
 
 
 def curves(found: Found) -> Curves:
@@ -167,23 +109,13 @@ def ratios(found: Found) -> list[Row]:
 
 
 def _ratios(found: Found, group: str, tasks: Sequence[str], name: str, budget: int) -> list[Row]:
-    by_task = {task: logs for task in tasks if (logs := _logs(found, name, task, budget))}
+    by_task = {task: logs for task in tasks if (logs := logs_of(found, name, task, budget))}
     if not by_task:
         return []
     title = f"{OURS} over {name} after {budget} trials, {group}"
-    made = [_row(title, list(by_task.values()), name, budget)]
+    made = [ratio_row(title, list(by_task.values()), functools.partial(judgement, name, budget))]
     each = by_task.items() if group == "functions" else ()
-    return [*made, *(_row(f"… {task}", [logs]) for task, logs in each)]
-
-
-def _row(title: str, groups: Sequence[Sequence[float]], name: str = "", budget: int = 0) -> Row:
-    """A geometric mean of pairs with its interval, and the bar where there is one."""
-    mean, low, high = geometric_mean(groups)
-    pairs = sum(map(len, groups))
-    won = sum(x < 0 for g in groups for x in g)
-    note = f"95 % of resamples between {low:.2f} and {high:.2f}; {pairs} pairs, better in {won}"
-    judged = judgement(name, budget, mean, low, high)
-    return Row(title, mean, "x", note=f"{note}; {judged}" if judged else note)
+    return [*made, *(ratio_row(f"… {task}", [logs]) for task, logs in each)]
 
 
 def judgement(name: str, budget: int, mean: float, low: float, high: float) -> str:
@@ -197,26 +129,6 @@ def judgement(name: str, budget: int, mean: float, low: float, high: float) -> s
     if mean > 1 / bar.times:
         return f"{text}: missed, {1 / mean:.2f}x"
     return f"{text}: missed, the interval holds 1" if bar.surely and high >= 1 else f"{text}: met, {1 / mean:.2f}x"
-
-
-def _logs(found: Found, name: str, task: str, budget: int) -> list[float]:
-    """Logarithms of the ratios of one task, a pair each."""
-    mine = {r.seed: e for r, e in found.items() if (r.contender, r.task) == (OURS, task)}
-    pairs = [
-        (mine[race.seed][budget - 1], excess[budget - 1])
-        for race, excess in found.items()
-        if (race.contender, race.task) == (name, task) and min(len(excess), len(mine[race.seed])) >= budget
-    ]
-    floor = floor_of(task_of(task)) if pairs else 0.0
-    return [float(np.log(max(a, floor) / max(b, floor))) for a, b in pairs]
-
-
-def floor_of(task: Task) -> float:
-    """What counts as the best; a rank is never nothing."""
-    if isinstance(task, tables.Table):
-        return 0.0
-    ask = contenders.theirs(spec_of(task, "random"), RandomSampler(seed=0))
-    return FOUND * statistics.median(task.excess(ask()[0]) for _ in range(200))
 
 
 def _costs(rounds: int) -> list[Row]:

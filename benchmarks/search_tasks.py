@@ -15,15 +15,22 @@ from typing import Any, Protocol
 import numpy as np
 
 Params = Mapping[str, Any]
+# A point to try, and what takes its values and, where there are limits, how far it is beyond each.
+Ask = tuple[dict[str, Any], Callable[..., object]]
 
 
-class Task(Protocol):
-    """A space, what a point costs beyond the best, and what a trial sees of it."""
+class Space(Protocol):
+    """What is searched."""
 
     @property
     def name(self) -> str: ...
     @property
     def parameters(self) -> tuple[dict[str, Any], ...]: ...
+
+
+class Task(Space, Protocol):
+    """A space, what a point costs beyond the best, and what a trial sees of it."""
+
     def excess(self, params: Params, /) -> float: ...
     def seen(self, params: Params, draw: np.random.Generator) -> float: ...
 
@@ -41,7 +48,7 @@ class Function:
         return self.excess(params) + self.noise * float(draw.normal())
 
 
-def _double(name: str, low: float, high: float, log: bool = False, **more: Any) -> dict[str, Any]:
+def double(name: str, low: float, high: float, log: bool = False, **more: Any) -> dict[str, Any]:
     scale = {"distribution": "logUniform"} if log else {}
     return {
         "name": name,
@@ -51,11 +58,11 @@ def _double(name: str, low: float, high: float, log: bool = False, **more: Any) 
     }
 
 
-def _int(name: str, low: int, high: int, **more: Any) -> dict[str, Any]:
+def whole(name: str, low: int, high: int, **more: Any) -> dict[str, Any]:
     return {"name": name, "parameterType": "int", "feasibleSpace": {"min": low, "max": high}, **more}
 
 
-def _choice(name: str, *choices: Any, kind: str = "categorical", **more: Any) -> dict[str, Any]:
+def choice(name: str, *choices: Any, kind: str = "categorical", **more: Any) -> dict[str, Any]:
     return {"name": name, "parameterType": kind, "feasibleSpace": {"list": list(choices)}, **more}
 
 
@@ -132,44 +139,46 @@ def _branches(p: Params) -> float:
 
 
 _TRAINING = (
-    _double("lr", 1e-6, 1, log=True),
-    _double("decay", 1e-7, 1e-1, log=True),
-    _double("dropout", 0, 0.6),
-    _choice("batch", 16, 32, 64, 128, 256, kind="discrete"),
-    _int("width", 16, 1024),
-    _int("layers", 1, 8),
-    _int("warmup", 0, 1000),
-    _choice("optimizer", *_OPTIMIZERS),
-    _choice("activation", *_ACTIVATIONS),
-    _choice("clip", True, False),
+    double("lr", 1e-6, 1, log=True),
+    double("decay", 1e-7, 1e-1, log=True),
+    double("dropout", 0, 0.6),
+    choice("batch", 16, 32, 64, 128, 256, kind="discrete"),
+    whole("width", 16, 1024),
+    whole("layers", 1, 8),
+    whole("warmup", 0, 1000),
+    choice("optimizer", *_OPTIMIZERS),
+    choice("activation", *_ACTIVATIONS),
+    choice("clip", True, False),
 )
 
+BRANIN = Function("branin", (double("x", -5, 10), double("y", 0, 15)), _branin)
+TRAINING = Function("training", _TRAINING, _training)
 FUNCTIONS = (
-    Function("branin", (_double("x", -5, 10), _double("y", 0, 15)), _branin),
-    Function("hartmann6", tuple(_double(f"x{i}", 0, 1) for i in range(6)), _hartmann),
-    Function("rosenbrock4", tuple(_double(f"x{i}", -2, 2) for i in range(4)), _rosenbrock),
+    BRANIN,
+    Function("hartmann6", tuple(double(f"x{i}", 0, 1) for i in range(6)), _hartmann),
+    Function("rosenbrock4", tuple(double(f"x{i}", -2, 2) for i in range(4)), _rosenbrock),
     Function(
         "mixed-integer",
-        (*(_double(f"x{i}", -5, 5) for i in range(3)), *(_int(f"n{i}", -10, 10) for i in range(3))),
+        (*(double(f"x{i}", -5, 5) for i in range(3)), *(whole(f"n{i}", -10, 10) for i in range(3))),
         _ellipsoid,
     ),
-    Function("training", _TRAINING, _training),
+    TRAINING,
     # As far apart as two good configurations are.
     Function("training, noisy", _TRAINING, _training, noise=0.05),
     Function(
         "conditional",
         (
-            _choice("method", "linear", "trees", "network"),
-            _double("penalty", 1e-6, 1e2, log=True, when="method == 'linear'"),
-            _int("count", 10, 2000, when="method == 'trees'"),
-            _int("depth", 1, 20, when="method == 'trees'"),
-            _double("rate", 1e-5, 1, log=True, when="method == 'network'"),
-            _int("layers", 1, 8, when="method == 'network'"),
-            _double("drop", 0, 0.8, when="method == 'network'"),
+            choice("method", "linear", "trees", "network"),
+            double("penalty", 1e-6, 1e2, log=True, when="method == 'linear'"),
+            whole("count", 10, 2000, when="method == 'trees'"),
+            whole("depth", 1, 20, when="method == 'trees'"),
+            double("rate", 1e-5, 1, log=True, when="method == 'network'"),
+            whole("layers", 1, 8, when="method == 'network'"),
+            double("drop", 0, 0.8, when="method == 'network'"),
         ),
         _branches,
     ),
 )
 
 # Which samplers of finite spaces need; 256 points.
-GRIDDED = Function("branin, on a grid", (_int("x", -5, 10), _int("y", 0, 15)), _branin)
+GRIDDED = Function("branin, on a grid", (whole("x", -5, 10), whole("y", 0, 15)), _branin)
