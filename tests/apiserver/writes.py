@@ -13,16 +13,19 @@ from tests.apiserver.resources import NAMESPACES, PODS, QUOTAS, Object, Resource
 
 # May raise a Failure to keep an object out.
 Admission = Callable[[Resource, Object], None]
+# May raise one to keep an object as it was before.
+Review = Callable[[Resource, Object, Object], None]
 _SYSTEM = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
 class Writes:
-    """The verbs that change something. ``admissions`` are asked before an object is made."""
+    """The verbs that change something. ``admissions`` see an object before it is made, ``reviews`` a change."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._managers = patches.Managers()
         self.admissions: list[Admission] = [self._check_namespace, self._check_quota]
+        self.reviews: list[Review] = []
 
     def find(self, target: Target) -> Object:
         """The object that a path names.
@@ -133,6 +136,8 @@ class Writes:
         after = _kept(target, before, {**wanted, "metadata": metadata})
         if resource == PODS:
             pod_rules.check_update(before, after)
+        for review in self.reviews:
+            review(resource, before, after)
         return before if after == before or _dry(query) else self.store(resource, before, after)
 
     def store(self, resource: Resource, before: Object, after: Object) -> Object:

@@ -17,7 +17,7 @@ from tests.apiserver.cluster import NAMESPACE
 from tests.apiserver.failures import Failure
 from tests.apiserver.logs import UNREADABLE
 from tests.apiserver.pod_rules import ENDED
-from tests.apiserver.resources import PODS, find_target
+from tests.apiserver.resources import KATIB_EXPERIMENTS, PODS, find_target
 from tests.apiserver.server import Query, Response, Server
 from tests.apiserver.watches import Stream, Watch
 from tests.sim.bounds import API_SERVER
@@ -53,6 +53,7 @@ FREEZE_SECONDS, SLOW_SECONDS, LATE_SECONDS, CUT_SECONDS, PAUSE_SECONDS = 60.0, 8
 LAG = 0.05
 PAGE = b"<html><body>The proxy has no answer.</body></html>"
 ODD_LINE = b"2026-13-40T25:61:61Z a line of no time\n"
+KATIB = f"/{KATIB_EXPERIMENTS.api_version}/"
 _KIND = re.compile(
     r"/(experiments|trials|pods|events|leases|jobs|jobsets|pytorchjobs|workflows|resourceclaimtemplates)\b(/[^/]+)?(/\w+)?"
 )
@@ -281,6 +282,7 @@ def kind_of(method: str, path: str, query: Query) -> tuple[str, str]:
     if found is None:
         return method, path
     kind, name, part = found.groups()
+    kind = f"katib-{kind}" if KATIB in path else kind
     verb = "WATCH" if query.get("watch") == "true" else method
     return f"{verb} {kind}{part or ''}", (name or "").lstrip("/")
 

@@ -19,6 +19,7 @@ from tests.apiserver.pod_rules import ENDED
 from tests.apiserver.resources import EXPERIMENTS, NAMESPACES, PODS, TRIALS, Object, Resource, Target
 from tests.sim.administration import Administration
 from tests.sim.draws import Draws, Moment
+from tests.sim.katib import BEGINNINGS, COUNTS, EDITS, KATIB_DEEDS, Katib
 from tests.sim.nodes import Nodes
 
 LONGEST_TROUBLE = 60.0
@@ -79,13 +80,14 @@ class Fate:
         admin: Administration,
     ) -> None:
         self.admin = admin
-        self._cluster, self._nodes, self._draws, self._machines, self._make = cluster, nodes, draws, machines, make
+        self._cluster, self._nodes, self._draws, self._machines = cluster, nodes, draws, machines
         self._random = draws.stream("fate")
         self._timeline: list[Deed] = []
         self.names: list[str] = []
         self.edited: set[str] = set()
         self.asked: list[Asked] = []
         self.cut_short: set[str] = set()
+        self.katib = Katib(cluster, make, self.cut_short)
         self.done: tuple[Moment, ...] = ()
         # Whether anything was done that keeps an operator from its work.
         self.disturbed = False
@@ -109,6 +111,7 @@ class Fate:
         if count:
             self._draw_requests(begin, seconds)
             self._draw_shortages(begin, seconds)
+        self._draw_katib(begin, seconds, count > 0)
         self._timeline.sort(key=lambda deed: deed.at)
         self.quiet_at = max([begin + seconds, *(deed.at for deed in self._timeline)])
 
@@ -131,12 +134,28 @@ class Fate:
         if draw.random() < OVERLOADS:
             self.plan(begin + 10.0 * draw.random(), Moment("overload", 0), "overload api server", draw)
 
+    def _draw_katib(self, begin: float, seconds: float, deeds: bool) -> None:
+        """What befalls Katib's group, where there is to be an Experiment of it."""
+        draw = self._draws.stream("katib deeds")
+        if not self.katib.theirs:
+            return
+        if deeds and (how := draw.choice(BEGINNINGS)):
+            self.plan(begin + 1.0 + 20.0 * draw.random(), Moment("katib begins", 0), how, draw)
+        else:
+            for name in self.katib.theirs:
+                self.katib.create(name)
+        for index in range(draw.choice(COUNTS) if deeds else 0):
+            at = begin + 1.0 + (seconds - 1.0) * draw.random() ** 2
+            kind = draw.choice(KATIB_DEEDS)
+            self.plan(at, Moment("katib", index), kind, random.Random(draw.getrandbits(64)))
+
     def plan(self, at: float, moment: Moment, kind: str, chance: random.Random) -> None:
         """Drawn whole, whether or not it will happen, so that leaving one out leaves the others as they are."""
         long = LENGTHS.get(kind, (2.0, LONGEST_TROUBLE))
         until = at + chance.uniform(*long)
         name = kind.replace(" ", "_")
-        begin, end = (getattr(self, f"_{name}", None) or getattr(self.admin, name))(chance)
+        own, others = getattr(self, f"_{name}", None), (self.admin, self.katib)
+        begin, end = (own or next(getattr(who, name) for who in others if hasattr(who, name)))(chance)
         if not self._draws.happens(moment):
             return
         self._timeline.append(Deed(at, moment, kind, begin))
@@ -165,7 +184,7 @@ class Fate:
         return name, self._cluster.server.objects.get(EXPERIMENTS, (NAMESPACE, name))
 
     def _merge(self, name: str, spec: dict[str, Any]) -> str:
-        self._cluster.server.writes.merge(Target(EXPERIMENTS, NAMESPACE, name), {"spec": spec}, {})
+        self._cluster.server.writes.merge(self.katib.target(name), {"spec": spec}, {})
         return f"{name} {spec}"
 
     def _edit_counts(self, chance: random.Random) -> Any:
@@ -226,7 +245,7 @@ class Fate:
 
         def named(algorithm: str) -> Callable[[], str]:
             def edit() -> str:
-                found = self._cluster.server.writes.find(Target(EXPERIMENTS, NAMESPACE, name))
+                found = self._cluster.server.writes.find(self.katib.target(name))
                 return self._merge(name, {"algorithm": {**found["spec"]["algorithm"], "algorithmName": algorithm}})
 
             return edit
@@ -238,14 +257,12 @@ class Fate:
 
         def begin() -> str:
             self.cut_short.add(name)
-            return self._remove(EXPERIMENTS, name)
+            return self._remove_experiment(name)
 
         def end() -> str:
-            found = self._cluster.server.objects.get(EXPERIMENTS, (NAMESPACE, name))
-            if found is not None:
-                return f"{name} is still there"
-            self._cluster.server.writes.create(Target(EXPERIMENTS, NAMESPACE), self._make(name), {})
-            return name
+            target = self.katib.target(name)
+            found = self._cluster.server.objects.get(target.resource, (NAMESPACE, target.name or ""))
+            return f"{name} is still there" if found is not None else self.katib.create(name)
 
         return begin, (end if again else None)
 
@@ -265,7 +282,7 @@ class Fate:
                 return f"{NAMESPACE} is still there"
             self._cluster.server.writes.create(Target(NAMESPACES), {"metadata": {"name": NAMESPACE}}, {})
             for name in self.names:
-                self._cluster.server.writes.create(Target(EXPERIMENTS, NAMESPACE), self._make(name), {})
+                self.katib.create(name)
             return NAMESPACE
 
         return begin, (end if again else None)
@@ -279,6 +296,10 @@ class Fate:
             return self._remove(TRIALS, name_of(chosen))
 
         return begin, None
+
+    def _remove_experiment(self, name: str) -> str:
+        target = self.katib.target(name)
+        return self._remove(target.resource, target.name or "")
 
     def _remove(self, resource: Resource, name: str, **options: Any) -> str:
         found = self._cluster.server.objects.get(resource, (NAMESPACE, name))
@@ -455,7 +476,7 @@ class Fate:
             self.cut_short.add(name)
             silent.update(nodes)
             self.admin.database_down = not nodes
-            return self._remove(EXPERIMENTS, name)
+            return self._remove_experiment(name)
 
         def end() -> str:
             silent.difference_update(nodes)
@@ -521,6 +542,8 @@ HARMLESS = (
     "suspend",
     "end of: suspend",
     "shut down",
+    *EDITS,
+    *(f"end of: {edit}" for edit in EDITS),
 )
 DEEDS = (
     "edit counts", "edit counts", "lower budget", "lower budget", "suspend", "suspend", "shut down", "misspell",

@@ -17,10 +17,12 @@ from sqlalchemy import exc
 from kubetuna.store.database import POOL_SECONDS, write_only_while
 from kubetuna_operator.context import PROBE_SECONDS, OperatorContext, Store
 from kubetuna_operator.experiment.controller import Controller
+from kubetuna_operator.katib.controller import KatibController
 from kubetuna_operator.kube.api_client import Pace
 from kubetuna_operator.kube.deferred_writes import DeferredWrites
 from kubetuna_operator.kube.events import Events
 from kubetuna_operator.kube.leader import RETRY, Leadership
+from kubetuna_operator.kube.reflector import Reflector
 from kubetuna_operator.pods.index import PodIndex
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.pool import connect
@@ -55,6 +57,7 @@ class Surroundings(Protocol):
     nodes: Any
     fate: Any
     oracles: Any
+    katib: bool
 
     def says(self, who: str, what: str) -> None:
         """A line of the trace."""
@@ -138,15 +141,18 @@ class Process:
         if not (self.alive and self.leading):
             return {}
         context, controller = self._context, self._controller
+        katib = [self._katib._queue] if self._katib is not None else []
         queues = [controller._queue, *context.deferred._queues.values()]
         waiting = [part for queue in queues for part in (queue._ready, queue._due, queue._working, queue._failures)]
+        # What Katib's group is refused is looked at again for ever: a name may become free.
+        waiting += [part for queue in katib for part in (queue._ready, queue._working, queue._failures)]
         return {
             "experiments that are carried out": len(controller._runs),
             "experiments whose Pods are listened for": len(context.pods._changes),
             "keys in work queues": sum(map(len, waiting)),
             "deferred writes": len(context.deferred._writes),
             "reads of logs": context.read_budget._nodes.total(),
-            "watches": max(0, len(self._network._deliveries) - 2),
+            "watches": max(0, len(self._network._deliveries) - 2 - 2 * len(katib)),
         }
 
     def _show(self, state: dict[str, Any]) -> None:
@@ -173,6 +179,7 @@ class Process:
         self._api = api.while_leading(self._leadership.holds)
         self._context = self._make_context(world.draws.stream(f"{self.name} {life}"))
         self._controller = Controller(self._context, (NAMESPACE,), lambda: self._fenced())
+        self._katib: KatibController | None = None
         self.actors = self._make_actors()
 
     def _monotonic(self) -> float:
@@ -196,6 +203,8 @@ class Process:
                 return refusal(403, "Forbidden", f"user {self.name} cannot do that in the namespace {NAMESPACE}")
             if self._world.fate.admin.overload and method == "POST" and f"/namespaces/{NAMESPACE}/" in path:
                 return refusal(*SAID_NO[self._world.fate.admin.overload])
+            if (refused := self._world.fate.katib.answer(path)) is not None:
+                return refused
             try:
                 return network.handle(*request)
             except (OSError, Killed):
@@ -267,33 +276,44 @@ class Process:
     # Its threads.
 
     def _make_actors(self) -> list[Actor]:
-        context, clock, streams = self._context, self._world.clock, self._network.streams
+        context, clock = self._context, self._world.clock
         (watches,) = self._controller.watches.values()
-
-        def when(waits: Callable[[], float | None]) -> Callable[[], float]:
-            def due() -> float:
-                wait = waits() if self.leading else None
-                return NEVER if wait is None else clock.time + wait
-
-            return due
-
         pods, experiments = watches.both
-        watchers = {
-            "pods": Watcher(pods, lambda: streams.get("pods"), clock),
-            "experiments": Watcher(experiments, lambda: streams.get("experiments"), clock),
-        }
         lease, probe = Timer(clock, RETRY, self._look), Timer(clock, PROBE_SECONDS, self._probe)
         return [
             self._actor("lease", lease.due, lease.step),
             self._actor("store", probe.due, probe.step, alone=True),
-            *(self._actor(f"watch of {kind}", w.due, w.step) for kind, w in watchers.items()),
+            self._watcher("pods", pods),
+            self._watcher("experiments", experiments),
             self._actor("log readers", self._readers.due, self._readers.step),
             self._actor("openings", self._openings.due, self._openings.step, alone=True),
             self._actor("proposals", self._proposals.due, self._proposals.step, alone=True),
-            self._actor("writers", when(context.deferred.due), context.deferred.step, alone=True),
-            self._actor("experiments", when(self._controller.due), self._controller.step, alone=True),
+            self._actor("writers", self._when(context.deferred.due), context.deferred.step, alone=True),
+            self._actor("experiments", self._when(self._controller.due), self._controller.step, alone=True),
             self._actor("network", self._network.due, self._network.deliver),
         ]
+
+    def _serve_katib(self) -> list[Actor]:
+        """Only who leads does."""
+        self._katib = KatibController(self._context, self._controller.watches)
+        ((theirs, trials),) = (watches.both for watches in self._katib.watches.values())
+        return [
+            self._watcher("katib-experiments", theirs),
+            self._watcher("trials", trials),
+            self._actor("katib", self._when(self._katib._queue.due), self._katib.step),
+        ]
+
+    def _when(self, waits: Callable[[], float | None]) -> Callable[[], float]:
+        def due() -> float:
+            wait = waits() if self.leading else None
+            return NEVER if wait is None else self._world.clock.time + wait
+
+        return due
+
+    def _watcher(self, kind: str, reflector: Reflector[Any]) -> Actor:
+        streams = self._network.streams
+        watcher = Watcher(reflector, lambda: streams.get(kind), self._world.clock)
+        return self._actor(f"watch of {kind}", watcher.due, watcher.step)
 
     def _actor(self, name: str, due: Callable[[], float], step: Callable[[], object], alone: bool = False) -> Actor:
         def guarded() -> None:
@@ -310,6 +330,8 @@ class Process:
             if not self.leading:
                 self.leading = True
                 self.says("leads")
+                if self._world.katib:
+                    self.actors += self._serve_katib()
                 self._controller.lead()
         elif self._leadership.lost:
             self._world.oracles.lost_lease(self.name)

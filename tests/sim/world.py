@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import logging
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.apiserver.cluster import NAMESPACE, Cluster
-from tests.apiserver.resources import EXPERIMENTS, NAMESPACES, Target
+from tests.apiserver.cluster import Cluster
+from tests.apiserver.resources import NAMESPACES, Target
 from tests.fakes import FakeClock
 from tests.sim.actors import NEVER, Actor
 from tests.sim.administration import OWN_NAMESPACE, Administration
@@ -18,6 +19,8 @@ from tests.sim.bounds import PROMPT, RECOVERED
 from tests.sim.database import Database
 from tests.sim.draws import Draws, Fault, Moment
 from tests.sim.experiments import drawn, experiment, study_of
+from tests.sim.katib import NAMES, SHARE
+from tests.sim.katib_oracles import KatibOracles
 from tests.sim.nodes import Nodes
 from tests.sim.oracles import Errors, Oracles, Trial
 from tests.sim.people import Fate
@@ -65,7 +68,7 @@ class Verdict:
 
 
 class World:
-    """One seed's world. ``shapes``: the Experiments in it, drawn where none are given."""
+    """One seed's world. ``shapes``: the Experiments in it, ``katib``: Katib's; drawn where none are given."""
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class World:
         profile: Profile,
         only: frozenset[Moment] | None = None,
         shapes: tuple[int, ...] = (),
+        katib: tuple[int, ...] = (),
     ) -> None:
         self.seed, self.clock, self.trace = seed, FakeClock(BEGIN), list[str]()
         self.draws = Draws(seed, profile.rate, only)
@@ -85,21 +89,23 @@ class World:
         admin = Administration(self.cluster, self.database)
         self.fate = Fate(self.cluster, self.nodes, self.draws, self.processes, self._experiment, admin)
         self.oracles = Oracles(self.cluster, self.database, self.nodes, self.fate)
+        self._katib_oracles = KatibOracles(self.cluster, self.oracles, self.fate)
         self.steps = self._depth = self._still = 0
         # Processes in the midst of a step, down the stack: wholly stopped, or but for what needs no lock of theirs.
         self._frozen: list[object] = []
         self._interrupted: list[object] = []
         self._shapes: dict[str, int] = {}
-        self._begin(shapes, profile)
+        self._begin(shapes, katib, profile)
 
-    def _begin(self, shapes: tuple[int, ...], profile: Profile) -> None:
+    def _begin(self, shapes: tuple[int, ...], katib: tuple[int, ...], profile: Profile) -> None:
         draw = self.draws.stream("experiments")
         chosen = shapes or tuple(drawn(draw) for _ in range(1 + (draw.random() < 0.3)))
         for index, shape in enumerate(chosen):
             name = f"exp{index}"
             self._shapes[name] = shape
             self.fate.names.append(name)
-            self.cluster.server.writes.create(Target(EXPERIMENTS, NAMESPACE), self._experiment(name), {})
+            self.fate.katib.create(name)
+        self._begin_katib(katib if shapes or katib else self._drawn_for_katib())
         self.fate.draw(profile.deeds, TROUBLE_SECONDS)
         self._actors = [
             Actor("nodes", lambda: self.nodes.due, self.nodes.step, foreign=True),
@@ -108,6 +114,23 @@ class World:
         ]
         self._dirty = self.clock.time
         self.cluster.server.objects.listen(lambda _: setattr(self, "_dirty", self.clock.time + 0.1))
+
+    def _drawn_for_katib(self) -> tuple[int, ...]:
+        draw = self.draws.stream("katib")
+        return (drawn(draw),) if draw.random() < SHARE else ()
+
+    def _begin_katib(self, shapes: tuple[int, ...]) -> None:
+        """The operators serve Katib's group where there is to be an Experiment of it."""
+        named = random.Random(self.seed).choice(NAMES)
+        for shape in shapes:
+            name = self.fate.katib.add(named)
+            self._shapes[name] = shape
+            self.fate.names.append(name)
+
+    @property
+    def katib(self) -> bool:
+        """Whether the operators serve Katib's group."""
+        return bool(self.fate.katib.theirs)
 
     def _experiment(self, name: str) -> dict[str, Any]:
         return experiment(name, self._shapes[name])
@@ -202,7 +225,7 @@ class World:
             self.draws.quiet = True
             self.says("WORLD", "falls quiet")
             quiet = self.clock.time
-            while not self.oracles.found and (left := self.oracles.unsettled()):
+            while not self.oracles.found and (left := self._unsettled()):
                 if self.clock.time > quiet + PATIENCE:
                     self.oracles.report(f"{PATIENCE:.0f} s after the last fault: {left}")
                 self.run_until(self.clock.time + LOOK_SECONDS)
@@ -219,6 +242,9 @@ class World:
         return Verdict(
             self.seed, wrong, self.draws.met, self.fate.done, self.clock.time - BEGIN, self.steps, tuple(self.trace)
         )
+
+    def _unsettled(self) -> str:
+        return self.oracles.unsettled() or self._katib_oracles.unsettled()
 
     def _check_limits(self, quiet: float) -> None:
         """A limit is as hard as the design says where nothing goes wrong; else from the end of the faults on."""
