@@ -21,7 +21,7 @@ ROOT = "/apis/kueue.x-k8s.io/v1beta2"
 GPU = "nvidia.com/gpu"
 ONE_GPU = {"container": {"resources": {"limits": {GPU: 1}}}}
 # Far longer than any of it takes on a busy machine.
-PATIENCE = 240.0
+PATIENCE = 420.0
 # The first attempt of a trial would never end by itself: how things stand meanwhile is for the test to say.
 FIRST_HANGS = """
 import json, os, time
