@@ -101,7 +101,12 @@ def run(settings: Settings, stopped: threading.Event) -> int:
         context.deferred.start()
         context.store.watch()
         if settings.katib:
-            KatibController(context, controller.watches).run(stopped)
+            served = KatibController(context, controller.watches)
+            signs += [
+                Sign("katib watches", lambda: time.monotonic() - served.last_event_at(), HEARING_SECONDS),
+                Sign("katib experiments", served.hanging, HEARING_SECONDS),
+            ]
+            served.run(stopped)
         controller.run(stopped)
     finally:
         server.shutdown()

@@ -125,7 +125,10 @@ def test_the_rights_for_a_workload_are_given_by_its_name_and_to_no_other(way: st
         rules = [rule for o in roles if o["kind"] in ("Role", "ClusterRole") for rule in o.get("rules") or ()]
         given = {(g, r): rule["verbs"] for rule in rules for g in rule["apiGroups"] for r in rule["resources"]}
         assert {key for key in given if key in wanted} == expected
-        assert all(given[key] == ["get", "create", "delete"] for key in expected)
+        patched = {kind.plural for kind in named if kind.held}
+        for group, plural in expected:
+            verbs = ["get", "create", "delete", *(["patch"] if plural in patched else [])]
+            assert given[group, plural] == verbs
 
 
 def test_the_chart_knows_the_group_of_every_kind() -> None:

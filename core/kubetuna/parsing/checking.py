@@ -143,7 +143,8 @@ def _text(node: Text, value: Any) -> str | None:
     if not isinstance(value, str):
         return invalid(value, "must be of type string; quote it")
     if node.words:
-        return None if value in node.words else unsupported(value, tuple(node.words))
+        hint = f"; {node.instead[value]}" if value in node.instead else ""
+        return None if value in node.words else unsupported(value, tuple(node.words), hint)
     if len(value) < node.low:
         return invalid(value, f"should be at least {node.low} chars long")
     if node.high is not None and len(value) > node.high:

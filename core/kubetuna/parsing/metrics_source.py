@@ -17,16 +17,12 @@ DEFAULTS: dict[Kind, tuple[str, str]] = {
     "File": ("/var/log/katib/metrics.log", "File"),
     "TensorFlowEvent": ("/var/log/katib/tfevent", "Directory"),
 }
-FOREIGN = ("Custom", "PrometheusMetric", "Push")
-INSTEAD = "no collector of that kind runs here; print the metric, or write it into a file and use kind File"
 
 
 def parse_collector(spec: Fields) -> Collector:
     """Where the metrics are, and how they are read."""
     fields = spec.child("metricsCollectorSpec")
     source, kind = fields.child("source"), fields.child("collector").raw("kind")
-    if kind in FOREIGN:
-        fields.child("collector").problem("kind", forbidden(INSTEAD))
     filters = tuple(_filters(source.child("filter")))
     for known in DEFAULTS:
         if kind == known:

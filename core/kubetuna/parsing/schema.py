@@ -11,7 +11,7 @@ A field is immutable unless it, or what holds it, is ``editable``: so a new one 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -32,11 +32,15 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Text(Node):
-    """Text of ``low`` to ``high`` characters, one of ``words``, or of a pattern that ``says`` puts in words."""
+    """Text of ``low`` to ``high`` characters, one of ``words``, or of a pattern that ``says`` puts in words.
+
+    ``instead``: what to do where one of these is written, which others know.
+    """
 
     low: int = 0
     high: int | None = None
     words: Collection[str] = ()
+    instead: Mapping[str, str] = field(default_factory=dict)
     pattern: str = ""
     says: str = ""
     date: bool = False

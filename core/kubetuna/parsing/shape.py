@@ -193,12 +193,21 @@ METRICS_PATH = Text(
     description="The file (/var/log/katib/metrics.log), or the folder of TensorBoard's event files "
     "(/var/log/katib/tfevent).",
 )
+_PRINT = "print the metrics, or write them into a file and use kind File"
+_PUSH = (
+    "report_metrics of Katib's SDK sends to Katib's database service, which is not there; print the metrics, as "
+    "print('loss=0.1'), and leave metricsCollectorSpec out"
+)
 COLLECTOR = Object(
     {
         "collector": Object(
             {
                 "kind": Text(
                     words=("StdOut", "File", "TensorFlowEvent"),
+                    instead={
+                        **dict.fromkeys(("Custom", "PrometheusMetric"), _PRINT),
+                        "Push": _PUSH,
+                    },
                     description="Whether metrics are read from the log (the default), a file, or TensorBoard's "
                     "event files; others are not supported.",
                 ),

@@ -102,7 +102,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- range .Values.workloads }}
 - apiGroups: [{{ get $groups . | default (regexReplaceAll "^[^.]*[.]" . "") }}]
   resources: [{{ regexFind "^[^.]*" . }}]
-  verbs: [get, create, delete{{ if hasPrefix "trainjobs" . }}, patch{{ end }}]
+  verbs: [get, create, delete{{ if eq (regexFind "^[^.]*" .) "trainjobs" }}, patch{{ end }}]
 {{- end }}
 {{- end }}
 {{/* The kinds of workload that kubetuna knows, each with its group; of others the value names it: PLURAL.GROUP. */}}

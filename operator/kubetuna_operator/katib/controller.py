@@ -104,6 +104,14 @@ class KatibController:
             for watch in watches.both:
                 watch.start()
 
+    def last_event_at(self) -> float:
+        """When the quietest watch last heard anything, monotonic seconds."""
+        return min(watch.last_event_at for watches in self.watches.values() for watch in watches.both)
+
+    def hanging(self) -> float:
+        """For how many seconds the oldest turn has been under way."""
+        return self._queue.longest_work()
+
     def _end(self, stopped: threading.Event) -> None:
         stopped.wait()
         self._queue.close()

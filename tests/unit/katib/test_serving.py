@@ -34,6 +34,7 @@ class KatibLab(Lab):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        self.served: list[KatibController] = []
         self.serve()
 
     def serve(self) -> ByHand:
@@ -41,6 +42,7 @@ class KatibLab(Lab):
         operator = self.operator()
         served = KatibController(operator.context, operator.controller.watches)
         served.watch()
+        self.served.append(served)
         operator._watches += [watch for watches in served.watches.values() for watch in watches.both]
         turns = operator.turns
 
@@ -154,6 +156,24 @@ def test_what_cannot_be_is_said_in_katibs_status_with_its_field(lab: KatibLab) -
     lab.until(lambda: lab.holds("Failed"))
     assert "spec.algorithm.algorithmName" in lab.said()
     assert gone(lab) and not lab.made
+
+
+def test_metrics_that_are_pushed_are_refused_with_what_to_do(lab: KatibLab) -> None:
+    """As `KatibClient.tune` asks for them: nothing would take them, and every trial would be without metrics."""
+    lab.submit(metricsCollectorSpec={"collector": {"kind": "Push"}})
+    lab.until(lambda: lab.holds("Failed"))
+    assert "spec.metricsCollectorSpec.collector.kind" in lab.said() and "print the metrics" in lab.said()
+    assert "database service" in lab.said() and gone(lab)
+
+
+def test_a_watch_that_hears_nothing_and_a_turn_that_hangs_are_seen(lab: KatibLab) -> None:
+    served = lab.served[-1]
+    quiet = min(watch.last_event_at for watches in served.watches.values() for watch in watches.both)
+    assert served.last_event_at() == quiet and served.hanging() == 0.0
+    for watches in served.watches.values():
+        for one, watch in enumerate(watches.both):
+            watch.last_event_at = 5.0 - one
+            assert served.last_event_at() == 5.0 - one
 
 
 def test_deleting_it_deletes_ours_and_its_trials(lab: KatibLab) -> None:
