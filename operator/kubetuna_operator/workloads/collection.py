@@ -35,8 +35,8 @@ class Collection:
 
     def create(self, api: Api, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create an object. What its Pods are found by must not be dropped by a CRD that does not know it."""
-        query = {"fieldValidation": "Strict"} if self._kind.node else {}
-        return api.create(self.path(), body, False, **query)
+        query: dict[str, Any] = {"fieldValidation": "Strict"} if self._kind.node else {}
+        return api.create(self.path(), body, **query)
 
     def _asked(self) -> str:
         found = mappings(self._api.get(f"/apis/{self._kind.api_version}").get("resources"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kubetuna.store.database import open_engine
 from kubetuna.store.schema import ensure_schema
-from tests.apiserver.lab import Lab
+from tests.apiserver.lab import Lab, curve, hangs
 from tests.apiserver.objects import Change
 from tests.apiserver.programs import params_of
 from tests.apiserver.resources import PODS
@@ -30,10 +30,14 @@ def test_what_an_operator_had_stored_is_there_after_a_failover(tmp_path: Path) -
         ensure_schema(open_engine(lab.store))
         note_changes(primary.url("postgres"))
         operator = lab.operator()
+        # The others are under way as the database goes.
+        first = ("small-0-0-0", "small-1-0-0")
+        lab.program = lambda pod: (curve if pod["metadata"]["name"] in first else hangs)(pod)
         lab.apply(maxTrialCount=8, parallelTrialCount=2)
         lab.until(lambda: lab.status().get("trialsSucceeded", 0) >= 2)
         recorded = [trial for trial in lab.trials() if trial.state == "COMPLETE"]
         primary.kill()
+        lab.program = curve
         lab.until(lambda: operator.context.store.problem and lab.conditions()["StoreReady"][0] == "False")
         standby.promote()
         assert lab.ended()["trialsSucceeded"] == 8
