@@ -14,6 +14,9 @@ from benchmarks.races import Found, Race, logs_of, ratio_row, run_race
 from benchmarks.search_fronts import FRONTED
 from benchmarks.search_limits import LIMITED
 
+# Pairs of a task of which resamples are drawn; of fewer, those of all tasks are one heap.
+FEWEST = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -81,8 +84,8 @@ def compared(one: Series, found: Found) -> list[Row]:
             by_task = {task: logs for task in one.tasks if (logs := logs_of(found, name, task, budget))}
             if not by_task:
                 continue
-            # A pair a task tells nothing of how one task varies, only of how tasks do.
-            few = min(map(len, by_task.values())) < 2
+            # A few pairs a task tell little of how one task varies, only of how tasks do.
+            few = min(map(len, by_task.values())) < FEWEST
             groups = [[log for logs in by_task.values() for log in logs]] if few else list(by_task.values())
             made.append(ratio_row(f"{OURS} over {name} after {budget} trials, {one.title}", groups))
             made += [ratio_row(f"… {task}", [logs]) for task, logs in by_task.items() if one.each]
