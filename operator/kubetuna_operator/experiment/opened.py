@@ -137,6 +137,8 @@ class OpenExperiment:
         )
         self._reconciler.context = context
         self._show_until: float | None = None
+        # Whether it is over by what was planned last: ``finish`` shows it then.
+        self._is_over = False
 
     @property
     def slow(self) -> bool:
@@ -152,8 +154,14 @@ class OpenExperiment:
         return self._tidied(self._reconciler.step(1))
 
     def _tidied(self, step: Step) -> Step:
-        self._requests.remove()
+        if not self._is_over:
+            self._forget_requests()
         return step
+
+    def _forget_requests(self) -> None:
+        """Once the status shows their answers: who comes next opens nothing that is over by it and not asked."""
+        if self._writer.settled:
+            self._requests.remove()
 
     def finish(self, end: StopDecision) -> bool:
         """Show how it ended, and whether Trials are still to be shown: that is what a later process goes by.
@@ -167,7 +175,8 @@ class OpenExperiment:
             self._show_until = now + SHOWING_SECONDS
         behind = self._trial_objects.behind and now < self._show_until
         self._publisher.publish(self._reconciler.observe(), end, force=True, behind=behind)
-        return not behind
+        self._forget_requests()
+        return not behind and not self._requests.stored()
 
     def abandon(self) -> None:
         """Tell its open trials: it is being deleted, and what has become of their Pods will never be known.
@@ -182,11 +191,12 @@ class OpenExperiment:
         self._trial_objects.close()
 
     def _show(self, snapshot: Snapshot, end: StopDecision | None) -> None:
-        if not is_over(snapshot, end):
+        self._is_over = is_over(snapshot, end)
+        if not self._is_over:
             # Someone may ask for one more trial of what had ended.
             self._show_until = None
             self._trial_objects.refresh()
-            self._publisher.publish(snapshot, end)
+            self._publisher.publish(snapshot, end, force=bool(self._requests.stored()))
 
     def _unavailable(self, error: StoreUnavailable) -> None:
         STORE_ERRORS.inc()

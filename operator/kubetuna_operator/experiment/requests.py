@@ -48,14 +48,18 @@ class AnsweredRequests:
         reason = "RequestAccepted" if answer.accepted else "RequestRefused"
         self._events.emit(self._owner, reason, f"{answer.request}: {answer.message}", not answer.accepted)
 
-    def remove(self) -> None:
-        """Take away the annotations whose answers are stored."""
+    def stored(self) -> Mapping[str, str]:
+        """Those whose answers are stored and that have not just been taken away."""
         if self._study.pending:
-            return
+            return {}
         steering, now = self._study.steering, self._now()
         done = {i: line for i, line in self._written().items() if steering.answered(i, line)}
-        if done and (done != self._sent or now >= self._sent_at + AGAIN_SECONDS):
-            self._sent, self._sent_at = done, now
+        return done if done != self._sent or now >= self._sent_at + AGAIN_SECONDS else {}
+
+    def remove(self) -> None:
+        """Take away the annotations whose answers are stored."""
+        if done := self.stored():
+            self._sent, self._sent_at = done, self._now()
             self._background.later(("status", self._owner.uid, "requests"), lambda: self._take_away(done))
 
     def _take_away(self, done: Mapping[str, str]) -> None:

@@ -70,6 +70,11 @@ class StatusWriter:
         """What was last to be shown."""
         return self._shown
 
+    @property
+    def settled(self) -> bool:
+        """Whether what was last to be shown is written."""
+        return self._wanted is None
+
     def due(self) -> bool:
         """Whether the last write lies long enough back."""
         return self._clock.now() >= self._at + SECONDS_BETWEEN

@@ -183,6 +183,29 @@ def test_what_is_written_over_an_answered_request_is_another_one(lab: Lab) -> No
     lab.until(lambda: [t.outcome for t in lab.trials()][:2] == ["Stopped", "Stopped"])
 
 
+@pytest.mark.parametrize("shut_down", [False, True])
+def test_a_request_is_taken_away_once_the_status_has_its_answer(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, shut_down: bool
+) -> None:
+    """Whoever leads next opens nothing that is over by its status, unless something is asked of it."""
+    remove, shown = AnsweredRequests.remove, list[bool]()
+
+    def looked(requests: AnsweredRequests) -> None:
+        if asked(lab) and requests._study.steering.answered("a", "retry 0"):
+            shown.append("a" in answers(lab))
+        remove(requests)
+
+    lab.program = first_fails
+    lab.operator()
+    lab.apply(maxTrialCount=2, parallelTrialCount=1, retryPolicy={"limit": 0})
+    lab.ended()
+    lab.api.merge(SMALL, {"spec": {"shutdown": shut_down}})
+    monkeypatch.setattr(AnsweredRequests, "remove", looked)
+    ask(lab, a="retry 0")
+    lab.until(lambda: not asked(lab))
+    assert answers(lab)["a"]["accepted"] and all(shown) and shown
+
+
 def test_more_requests_than_are_heeded_at_once_are_all_answered(lab: Lab) -> None:
     lab.operator()
     lab.apply(maxTrialCount=1)
