@@ -103,7 +103,7 @@ def test_kubectl_explains_lists_and_refuses(world: World) -> None:
 
     assert "search space" in call("explain", "experiments.spec.parameters", "--api-version=kubetuna.dev/v1alpha1")
     world.put(document({}))
-    columns = "NAME STATE TRIALS RUNNING BEST BEST-TRIAL SPENT AGE"
+    columns = "NAME STATE TRIALS RUNNING QUEUED BEST BEST-TRIAL SPENT AGE"
     assert call("get", "experiments.kubetuna.dev").split("\n")[0].split() == columns.split()
     assert "small" in call("get", "kexp") and "small" in call("get", "kubetuna")
     file = world.logs / "bad.json"

@@ -12,7 +12,7 @@ from kubetuna.errors import StoreError, StoreUnavailable, StudyHeld
 from kubetuna.parsing.parse import parse_file_text
 from kubetuna.store import database
 from kubetuna.store.database import open_engine, reading, writing
-from kubetuna.store.lock import Holder, hold
+from kubetuna.store.lock import Holder, _Session, hold
 from kubetuna.store.reader import read_study
 from kubetuna.store.schema import ensure_schema
 from kubetuna.study.open import open_study
@@ -87,6 +87,25 @@ def test_a_connection_that_the_server_ends_is_waited_for_also_by_what_comes_afte
         except Exception:
             connection.execute(text("SELECT 1"))
     assert setting(store, "lock_timeout") == "10s"
+
+
+def test_whoever_stands_still_amid_a_transaction_keeps_no_lock_for_long(
+    store: Engine, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen process acknowledges what it is sent, so that no network ever tells that it is gone."""
+    assert setting(store, database.IDLE) == "20s"
+    monkeypatch.setitem(database.SETTINGS, database.IDLE, "100")
+    frozen = open_engine(postgres_url)
+    with writing(store) as connection:
+        connection.execute(text("CREATE TABLE held (x int); INSERT INTO held VALUES (0)"))
+    with pytest.raises(StoreUnavailable), writing(frozen) as still:
+        still.execute(text("UPDATE held SET x = 1"))
+        with writing(store) as connection:
+            connection.execute(text("UPDATE held SET x = x + 10"))
+        still.execute(text("SELECT 1"))
+    assert setting(frozen, database.IDLE) == "100ms"
+    with reading(store) as connection:
+        assert connection.execute(text("SELECT x FROM held")).scalar() == 10
 
 
 def test_where_all_connections_are_in_use_for_long_the_database_counts_as_away(
@@ -169,6 +188,9 @@ def test_behind_pgbouncer_a_study_is_held_by_one_and_free_once_it_is_left(pooled
     for _ in range(2):
         with hold(first, "study", ONE) as held:
             held.renew()
+            assert isinstance(held, _Session)
+            # It holds an open transaction for as long as a run takes.
+            assert held._connection.execute(text(f"SHOW {database.IDLE}")).scalar() == "0"
             with pytest.raises(StudyHeld, match="process 1 on here"), hold(second, "study", TWO):
                 pass
         with hold(second, "study", TWO):

@@ -27,11 +27,15 @@ OWN_SESSION = "kubetuna.session"
 LOCK_SECONDS = 10
 # An operator's connections, however many experiments it has: each holds one for a transaction only.
 POOL_SIZE, POOL_OVERFLOW, POOL_SECONDS = 2, 2, 10
+IDLE = "idle_in_transaction_session_timeout"
 SETTINGS = {
     # What was flushed must survive a crash of the server, also where its default gives that away for speed.
     "synchronous_commit": "on",
     "statement_timeout": "60000",
     "lock_timeout": str(LOCK_SECONDS * 1000),
+    # A process that is frozen amid a transaction would keep its locks for as long as its machine answers, and
+    # whoever takes its study over would wait. It is longer than anything of ours takes that is merely slow.
+    IDLE: "20000",
 }
 NETWORK: dict[str, int] = {
     "connect_timeout": 5,

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from kubetuna.errors import StoreError, StudyHeld
-from kubetuna.store.database import POOLED, reading, translated
+from kubetuna.store.database import IDLE, POOLED, reading, translated
 from kubetuna.trials.records import timestamp
 
 # Beside "kubetuna:…" so that our session locks cannot meet another program's.
@@ -206,6 +206,8 @@ def _lock_session(connection: Connection, study_name: str, key: int, holder: Hol
     name = f"kubetuna {holder.pid} {holder.since:.0f} {holder.host}"[:63]
     # Of a pooled connection only an open transaction is ours alone; it reads nothing, and so holds up no vacuum.
     pooled = bool(connection.info.get(POOLED))
+    if pooled:
+        connection.execute(text(f"SET LOCAL {IDLE} = 0"))
     connection.execute(
         text("SELECT set_config('application_name', :name, :local)"), {"name": name, "local": pooled}
     )
