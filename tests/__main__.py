@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hack.cluster import project_images
+from hack.cluster.controllers import CONTROLLERS, prepare
 from hack.cluster.down import down
 from hack.cluster.errors import ClusterError, Unsupported
 from hack.cluster.install import IMAGES
@@ -48,7 +49,7 @@ def main() -> int:
 
 def _fails_on_a_cluster(places: Sequence[str]) -> bool:
     try:
-        with _cluster():
+        with _cluster(places):
             return _fails(*places, "-m", "cluster", "-rs", "--durations", "5")
     except Unsupported as reason:
         print(NOT_RUN.format(reason=reason), flush=True)
@@ -63,7 +64,7 @@ def _fails(*words: str) -> bool:
 
 
 @contextmanager
-def _cluster() -> Iterator[None]:
+def _cluster(places: Sequence[str]) -> Iterator[None]:
     """A cluster that no operator but the tests' own works on."""
     given = os.environ.get("KUBETUNA_TEST_KUBECONFIG")
     if given:
@@ -76,6 +77,9 @@ def _cluster() -> Iterator[None]:
         up(layout)
         for image in IMAGES:
             project_images.build(layout, image)
+        # Before the tests, which have no minutes for that.
+        for controller in CONTROLLERS.values() if "tests/controllers" in places else ():
+            prepare(layout, controller)
         yield
     finally:
         if layout.state.exists():

@@ -84,8 +84,7 @@ CONTROLLERS = {
 
 def install(layout: Layout, controller: Controller) -> None:
     """Build it where the cache lacks it, apply its manifests, and return when it answers."""
-    build(layout, controller.module)
-    images.load_image(layout, _archive(layout, controller))
+    images.load_image(layout, prepare(layout, controller))
     say(f"installing {controller.name} {controller.module.version()}")
     _kubectl(layout, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifests(layout, controller))
     wait_until(f"{controller.name} is ready", WITHIN, lambda: _is_ready(layout, controller))
@@ -99,8 +98,9 @@ def remove(layout: Layout, controller: Controller) -> None:
     _kubectl(layout, "delete", "--ignore-not-found", "--timeout", f"{WITHIN:g}s", "-f", "-", stdin=text)
 
 
-def _archive(layout: Layout, controller: Controller) -> Path:
-    """The image: the program and nothing else."""
+def prepare(layout: Layout, controller: Controller) -> Path:
+    """Its image, built where the cache lacks it: the program and nothing else. That takes minutes."""
+    build(layout, controller.module)
     target = layout.images / f"{controller.name}-{controller.module.version()}.tar"
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=layout.cache) as folder:

@@ -11,7 +11,8 @@ from hack.cluster.controllers import Controller
 from kubetuna_operator.kube.api_client import collection
 from tests.cluster.operators import World
 
-pytestmark = pytest.mark.cluster
+# The first one waits until the controller answers.
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 # The primary Pod reports a curve; one of them would never end by itself.
 LEADER = """

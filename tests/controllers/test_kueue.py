@@ -15,7 +15,8 @@ from kubetuna_operator.pods.kueue import QUEUE_LABEL
 from tests.cluster.operators import World, kill
 from tests.controllers import test_jobset
 
-pytestmark = pytest.mark.cluster
+# The first one waits until the controller answers.
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 ROOT = "/apis/kueue.x-k8s.io/v1beta2"
 GPU = "nvidia.com/gpu"
