@@ -92,12 +92,6 @@ def install(layout: Layout, controller: Controller) -> None:
     room.run_inside(layout, ["ip", "route", "replace", SERVICE_SUBNET, "dev", BRIDGE])
 
 
-def remove(layout: Layout, controller: Controller) -> None:
-    """Take all of it away again, and whatever is of its kinds."""
-    text = manifests(layout, controller)
-    _kubectl(layout, "delete", "--ignore-not-found", "--timeout", f"{WITHIN:g}s", "-f", "-", stdin=text)
-
-
 def prepare(layout: Layout, controller: Controller) -> Path:
     """Its image, built where the cache lacks it: the program and nothing else. That takes minutes."""
     build(layout, controller.module)
