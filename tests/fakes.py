@@ -58,6 +58,8 @@ class FakePlace:
         self.attempts: dict[AttemptKey, FakeAttempt] = {}
         self.launched: list[AttemptKey] = []
         self.undrained_deletions: list[AttemptKey] = []
+        # What a fresh look says of attempts that went before anyone saw how.
+        self.traces: dict[AttemptKey, ExitFacts] = {}
         # Seconds that go by at least while nothing is to be done: a test need not turn through every one of them.
         self.idle = 0.0
 
@@ -94,7 +96,7 @@ class FakePlace:
         return None
 
     def gone(self, key: AttemptKey) -> ExitFacts | None:
-        return None if key in self.attempts else GONE
+        return None if key in self.attempts else self.traces.get(key, GONE)
 
     def capacity(self) -> int | None:
         return self._places
@@ -117,6 +119,11 @@ class FakePlace:
         attempt = self.attempts.get(key)
         if attempt and attempt.facts.phase == "running":
             self._end(attempt, ExitFacts(reason=reason))
+
+    def vanish(self, key: AttemptKey, reason: str) -> None:
+        """Take an attempt away so fast that only a fresh look tells why."""
+        del self.attempts[key]
+        self.traces[key] = ExitFacts(reason=reason)
 
     def _end(self, attempt: FakeAttempt, facts: ExitFacts) -> None:
         attempt.facts = replace(attempt.facts, phase="ended", ended=self._clock.now(), exit=facts)

@@ -30,6 +30,7 @@ from tests.apiserver.resources import EVENTS, EXPERIMENTS, LEASES, NAMESPACES, P
 from tests.sim.administration import OWN_NAMESPACE
 from tests.sim.bounds import SECRETS, leak, overshoot, overtime
 from tests.sim.database import Database
+from tests.sim.kept_ends import misjudged
 from tests.sim.nodes import Nodes, Run, is_worker
 from tests.sim.people import COPY, Fate
 from tests.sim.scripts import loss
@@ -324,6 +325,8 @@ class Oracles:
     def check_rest(self, expected: Any) -> None:
         """The world has come to rest: every study is whole, every status equals it."""
         for what in self._database.noted():
+            self.report(what)
+        for what in misjudged(self._database):
             self.report(what)
         for known in self.known.values():
             trials = self.trials(known)

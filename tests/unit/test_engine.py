@@ -389,7 +389,8 @@ def test_the_end_of_a_vanished_attempt_is_recorded_as_the_moment_it_was_missed()
         world.place.attempts.clear()
         missed.append(world.clock.now())
     world.finish()
-    assert [a.ended for a in world.stored()[0].attempts[:2]] == missed
+    ends = world.stored()[0].attempts[:2]
+    assert [a.ended for a in ends] == missed and {(a.outcome, a.reason) for a in ends} == {("Deleted", "Deleted")}
     world.close()
 
 

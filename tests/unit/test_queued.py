@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from kubetuna.study.record import study_record
 from kubetuna.terminal.tables import status_rows
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey
 from kubetuna.trials.records import from_json
+from tests.fakes import FakePlace
 from tests.local.runs import experiment
 from tests.world import World, curve
 
@@ -103,13 +104,32 @@ def test_who_was_seen_waiting_by_one_runner_is_counted_by_the_next(world: World)
     assert all(200 > a.queue_seconds(0.0) >= 100 for t in world.stored() for a in t.attempts)
 
 
-def test_displaced_attempts_are_shown(world: World) -> None:
+def test_what_was_admitted_and_taken_back_before_it_ran_waits_again(world: World) -> None:
+    queued(world)
+    key, now = AttemptKey(0, 0), world.clock.now()
+    facts = AttemptFacts(key, "pending", now)
+    world.place.attempts[key] = replace(world.place.attempts[key], facts=facts)
+    world.turn()
+    assert shown(world)["trialsInQueue"] == 1
+    hold(world, 0)
+    world.clock.time += 100
+    world.turn()
+    assert shown(world)["trialsInQueue"] == 2 and status(world)["trialsInQueue"] == 2
+    admit(world, 0)
+    world.turn()
+    assert shown(world)["trialsInQueue"] == 1
+
+
+@pytest.mark.parametrize("take", [FakePlace.lose, FakePlace.vanish])
+def test_displaced_attempts_are_shown(world: World, take: Callable[[FakePlace, AttemptKey, str], None]) -> None:
+    """However fast they went."""
     world.turn()
     for _ in range(12):
         (latest,) = [key for key in world.place.attempts if key.trial == 0][-1:]
-        world.place.lose(latest, "StoppedByQueue")
-        world.clock.time += 100
         world.turn()
+        take(world.place, latest, "StoppedByQueue")
+        world.turn()
+        world.clock.time += 100
         world.turn()
     assert world.finish().message
     found = status(world)

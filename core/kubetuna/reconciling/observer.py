@@ -13,7 +13,7 @@ from kubetuna.experiment.model import Experiment
 from kubetuna.metrics.collector import TrialLog
 from kubetuna.study.open_trial import OpenTrial
 from kubetuna.study.study import Study
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, Clock, Executor, ExitFacts, LogSource
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptPhase, Clock, Executor, LogSource
 from kubetuna.trials.end_times import EndTimes
 from kubetuna.trials.outcome import Reading
 from kubetuna.trials.records import AttemptRecord, outcome_of
@@ -48,10 +48,10 @@ class Observer:
         self._spec, self._study, self._around = spec, study, around
         self._executor, self._source, self._clock = world
         self._logs: dict[int, TrialLog] = {}
-        self.seen: dict[AttemptKey, AttemptFacts] = {}
+        self._seen: dict[AttemptKey, AttemptFacts] = {}
         self.stop_sent: dict[AttemptKey, float] = {}
-        # Of what is not seen: whether it is gone, asked once a turn.
-        self._missing: dict[AttemptKey, ExitFacts | None] = {}
+        # What was running and is not seen: whether it is gone, asked once a turn.
+        self._missing: dict[AttemptKey, AttemptFacts] = {}
         self.withdrawn: set[AttemptKey] = set()
         # Of these: whether nothing is there that may yet start, likewise.
         self._absent: dict[AttemptKey, bool] = {}
@@ -68,8 +68,8 @@ class Observer:
         self._missing, self._absent = {}, {}
         self._requests = self._around.requests()
         self._study.steering.see(self._requests)
-        self.seen = {facts.key: self._ends.dated(facts) for facts in self._executor.observe()}
-        self._ends.keep(lambda: {*self.seen, *self._open_keys()})
+        self._seen = {facts.key: self._ends.dated(facts) for facts in self._executor.observe()}
+        self._ends.keep(lambda: {*self._seen, *self._open_keys()})
         self._full = self._study.pending > PENDING_LIMIT
         return self._look(read=True)
 
@@ -78,7 +78,7 @@ class Observer:
         return self._look(read=False)
 
     def _look(self, read: bool) -> Snapshot:
-        seen = self.seen
+        seen = self._seen
         views = tuple(self._view(trial, seen, read) for trial in list(self._study.open.values()))
         open_keys, steering = self._open_keys(), self._study.steering
         snapshot = Snapshot(
@@ -103,9 +103,13 @@ class Observer:
     def _open_keys(self) -> set[AttemptKey]:
         return {a.key(t.number) for t in self._study.open.values() for a in t.attempts}
 
+    def facts(self, key: AttemptKey) -> AttemptFacts | None:
+        """What the attempt was last judged by: what its executor shows of it, or that it is gone."""
+        return self._seen.get(key) or self._missing.get(key)
+
     def ended(self, key: AttemptKey) -> float | None:
         """When an attempt ended, or was first missed; None where it has not, or was never seen."""
-        facts = self.seen.get(key)
+        facts = self.facts(key)
         return facts.ended if facts is not None else self._ends.first_seen(key)
 
     def _view(self, trial: OpenTrial, seen: Mapping[AttemptKey, AttemptFacts], read: bool) -> TrialView:
@@ -143,7 +147,7 @@ class Observer:
         key = record.key(trial.number)
         facts = seen.get(key)
         if facts is None and record.started is not None and record.outcome is None:
-            facts = self._ends.dated(self._unseen(key, record))
+            facts = self._unseen(key, record)
         if facts is not None and facts.started is not None and record.started is None:
             self._study.update_attempt(trial.number, record.number, started=facts.started, node=facts.node)
         queued, admitted = self._queue(trial, record, facts)
@@ -169,7 +173,10 @@ class Observer:
         if facts is not None and record.outcome is None:
             if facts.queued and queued is None:
                 queued = now if facts.created is None else facts.created
-            if queued is not None and admitted is None and not facts.queued:
+            if facts.queued:
+                # The queue may take back what it has admitted before anything of it runs: it waits on.
+                admitted = None
+            elif queued is not None and admitted is None:
                 admitted = now if facts.started is None else facts.started
             if (queued, admitted) != (record.queued, record.admitted):
                 self._study.update_attempt(trial.number, record.number, queued=queued, admitted=admitted)
@@ -186,11 +193,11 @@ class Observer:
     def _unseen(self, key: AttemptKey, record: AttemptRecord) -> AttemptFacts:
         """An attempt that has run and is not known to its executor: it is gone only where a fresh look says so."""
         if key not in self._missing:
-            self._missing[key] = self._executor.gone(key)
-        end = self._missing[key]
-        if end is not None:
-            return AttemptFacts(key, "ended", record.created, record.started, exit=end, node=record.node)
-        return AttemptFacts(key, "running", record.created, record.started, node=record.node)
+            end = self._executor.gone(key)
+            phase: AttemptPhase = "running" if end is None else "ended"
+            facts = AttemptFacts(key, phase, record.created, record.started, exit=end, node=record.node)
+            self._missing[key] = self._ends.dated(facts)
+        return self._missing[key]
 
     def log(self, trial: OpenTrial) -> TrialLog:
         """What was read of a trial's log."""

@@ -327,7 +327,7 @@ class Reconciler:
         """Record the end of the latest attempt."""
         last = trial.attempts[-1]
         key = last.key(trial.number)
-        facts = self._world.seen.get(key)
+        facts = self._world.facts(key)
         exit_facts = (facts.exit if facts else None) or ExitFacts()
         changes: dict[str, Any] = {
             "ended": self._world.ended(key) or now,

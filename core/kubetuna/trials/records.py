@@ -63,7 +63,7 @@ _OUTCOMES = {str(outcome): outcome for outcome in Outcome}
 class AttemptRecord:
     """One attempt as it is kept. Times are seconds since the epoch; ``stop`` our durable intent to end it.
 
-    ``queued`` is since when it was in a queue, and ``admitted`` when it was seen to be out of it.
+    ``queued`` is since when it was in a queue, and ``admitted`` when it was seen to be out of it for good.
     """
 
     number: int

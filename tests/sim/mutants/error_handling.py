@@ -331,9 +331,8 @@ MISTAKES = (
         f"{CORE}/reconciling/observer.py",
         (
             "what is not seen is not gone",
-            '        if end is not None:\n            return AttemptFacts(key, "ended"',
-            '        if end is None:\n            end = ExitFacts(reason="Deleted")\n        if end is not None:\n'
-            '            return AttemptFacts(key, "ended"',
+            '            phase: AttemptPhase = "running" if end is None else "ended"',
+            '            phase: AttemptPhase = "ended"',
         ),
         (
             "lines of an earlier attempt do not count any more",
