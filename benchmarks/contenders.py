@@ -35,7 +35,7 @@ OURS, DEFAULT, KATIB, RANDOM = "kubetuna auto", "Optuna's TPE", "Katib's hyperop
 # Optuna's process takes some tenths of a second a trial, so it gets fewer trials.
 SLOW = "Optuna's GPSampler"
 # Beside them where there are several objectives.
-PROCESS, GENETIC = "kubetuna gp", "Optuna's NSGA-II"
+GENETIC = "Optuna's NSGA-II"
 AT_A_TIME = 4
 MISSING = "Katib's hyperopt is left out: pip install hyperopt==0.3.0"
 
@@ -60,8 +60,8 @@ def can_search(name: str, task: Space) -> bool:
 
 def asker(name: str, task: Space, seed: int, at_a_time: int, objectives: int = 1) -> Callable[[], Ask]:
     """What gives a contender's next point, and takes its value."""
-    spec = spec_of(task, "gp" if name == PROCESS else "auto", objectives=objectives)
-    if name in (OURS, PROCESS):
+    spec = spec_of(task, "auto", objectives=objectives)
+    if name == OURS:
         return ours(spec, seed)
     return _katib(spec, seed, at_a_time) if name == KATIB else theirs(spec, _SAMPLERS[name](seed))
 

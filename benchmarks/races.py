@@ -59,7 +59,7 @@ def run_race(race: Race) -> list[float]:
     torch.set_num_threads(1)
     task, noise = task_of(race.task, race.seed), np.random.default_rng((race.seed, *race.task.encode()))
     with one_thread():
-        several = 2 if isinstance(task, Fronted) else 1
+        several = task.objectives if isinstance(task, Fronted) else 1
         runs = _ended(race, asker(race.contender, task, race.seed, race.at_a_time, several))
         return task.followed(runs) if isinstance(task, Limited | Fronted) else _followed(task, runs, noise)
 

@@ -1,5 +1,5 @@
 """Shorter series of races beside the main ones: one and ten at a time, 200 trials, whole numbers, limits that only
-a trial shows, and two objectives."""
+a trial shows, and several objectives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks import search_integers, tables
-from benchmarks.contenders import AT_A_TIME, DEFAULT, GENETIC, OURS, PROCESS, RANDOM
+from benchmarks.contenders import AT_A_TIME, DEFAULT, GENETIC, OURS, RANDOM
 from benchmarks.kept import ran, seeds
 from benchmarks.measure import Row, say
 from benchmarks.races import Found, Race, logs_of, ratio_row, run_race
@@ -57,7 +57,16 @@ _ANYWHERE = (
     Series("ten at a time, functions", _SMOOTH, 4, at_a_time=10),
     Series("to 200, functions", _SMOOTH, 3, (100, 200)),
     Series("with limits", [task.name for task in LIMITED], 6, each=True),
-    Series("two objectives", [t.name for t in FRONTED], 6, others=(DEFAULT, GENETIC, PROCESS, RANDOM), each=True),
+    *(
+        Series(
+            f"{word} objectives",
+            [task.name for task in FRONTED if task.objectives == number],
+            6,
+            others=(DEFAULT, GENETIC, RANDOM),
+            each=True,
+        )
+        for number, word in ((2, "two"), (3, "three"))
+    ),
 )
 
 

@@ -60,6 +60,7 @@ def search_sentence(spec: Experiment) -> str | None:
     if spec.algorithm.name != AUTO:
         return None
     reasons = [_out_of_reach(spec) or count(len(spec.parameters), "parameter")]
+    reasons += [count(len(spec.objectives), "objective")] if spec.multi_objective else []
     reasons.append("no limit of trials" if spec.max_trials is None else count(spec.max_trials, "trial"))
     if any(c.over == "metrics" for c in spec.constraints):
         reasons.append("what violates a constraint over metrics is avoided")
@@ -81,8 +82,6 @@ def regret_sentence(spec: Experiment) -> str | None:
 def _out_of_reach(spec: Experiment) -> str:
     """Why the process proposes nothing; empty where it does."""
     parameters, conditional = len(spec.parameters), sum(p.when is not None for p in spec.parameters)
-    if spec.multi_objective:
-        return f"{len(spec.objectives)} objectives"
     if conditional:
         return f"{conditional} of {count(parameters, 'parameter')} with a condition"
     return f"{parameters} parameters, more than {WIDEST}" if parameters > WIDEST else ""

@@ -53,7 +53,11 @@ def wide(count: int) -> list[dict[str, Any]]:
             "Gaussian process until trial 100, then TPE: 3 parameters, no limit of trials",
         ),
         ({"parameters": SPACE}, "tpe tpe tpe", "TPE: 2 of 5 parameters with a condition, 4 trials"),
-        ({"objective": None, "objectives": TWO}, "tpe tpe tpe", "TPE: 2 objectives, 4 trials"),
+        (
+            {"objective": None, "objectives": TWO},
+            "gp gp tpe",
+            "Gaussian process: 3 parameters, 2 objectives, 4 trials",
+        ),
         ({"parameters": wide(30)}, "gp gp tpe", "Gaussian process: 30 parameters, 4 trials"),
         ({"parameters": wide(31)}, "tpe tpe tpe", "TPE: 31 parameters, more than 30, 4 trials"),
         (
