@@ -1,7 +1,7 @@
 """``python -m benchmarks [NAME …] [--quick] [--json]``: run them and show a table.
 
-``search`` and ``samplers`` go on where they were cut off if ``KUBETUNA_BENCH_KEEP`` names a file, and take N times
-the seeds of their short series with ``KUBETUNA_BENCH_SEEDS=N``.
+``search``, ``samplers`` and ``trainings`` go on where they were cut off if ``KUBETUNA_BENCH_KEEP`` names a file,
+and take N times the seeds of their short series with ``KUBETUNA_BENCH_SEEDS=N``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.measure import Row, say
 # Each is a module with ``rows(quick) -> list[Row]``.
 NAMES = (
     *("store", "control", "turns", "logs", "market", "news", "pruning", "pruners", "results", "concurrency"),
-    *("search", "samplers"),
+    *("search", "samplers", "trainings"),
 )
 # These need a cluster, a GPU or others' data, so they run only when they are named.
 ON_REQUEST = ("cluster", "gpu", "choosing")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from kubetuna.parsing.parse import parse_file_text
 from kubetuna.search.catalogue import build_pruner
 from kubetuna.search.samplers import Proposer
 from kubetuna_trial.checkpoint import Checkpoints
-from kubetuna_trial.task1.data import planted_dataset
+from kubetuna_trial.task1.data import Dataset, planted_dataset
 from kubetuna_trial.task1.parameters import parse_parameters
 from kubetuna_trial.task1.training import UPDATES, Plan, Report, Trial
 
@@ -60,13 +60,20 @@ def _curves(trials: int, size: int, updates: int) -> list[list[float]]:
     for number in range(trials):
         study.ask()
         given: dict[str, Any] = dict(proposer.propose(study, study.trials[-1], number))
-        given |= {name: value // NARROWER for name, value in given.items() if name.startswith("net_dims")}
         say(f"  training {number + 1} of {trials}")
-        told: list[Report] = []
-        plan = Plan(parse_parameters(given), number, updates, REPORTS, "quick", "cpu")
-        Trial(plan, data, lambda key: Checkpoints(None, key)).run(told.append, lambda: False)
-        found.append([report.judgement.performance.sharpe_ratio for report in told])
+        found.append(trained(data, given, number, updates))
     return found
+
+
+def trained(
+    data: Dataset, params: Mapping[str, Any], seed: int, updates: int, reports: int = REPORTS
+) -> list[float]:
+    """The Sharpe ratio of each report of a trial with narrower networks."""
+    narrow = {name: value // NARROWER for name, value in params.items() if name.startswith("net_dims")}
+    plan = Plan(parse_parameters({**params, **narrow}), seed, updates, reports, "quick", "cpu")
+    told: list[Report] = []
+    Trial(plan, data, lambda key: Checkpoints(None, key)).run(told.append, lambda: False)
+    return [report.judgement.performance.sharpe_ratio for report in told]
 
 
 def replayed(spec: Experiment, curves: Sequence[Sequence[float]], seed: int) -> tuple[float, float]:

@@ -60,11 +60,11 @@ def run_race(race: Race) -> list[float]:
     task, noise = task_of(race.task, race.seed), np.random.default_rng((race.seed, *race.task.encode()))
     with one_thread():
         several = task.objectives if isinstance(task, Fronted) else 1
-        runs = _ended(race, asker(race.contender, task, race.seed, race.at_a_time, several))
+        runs = ended(race, asker(race.contender, task, race.seed, race.at_a_time, several))
         return task.followed(runs) if isinstance(task, Limited | Fronted) else _followed(task, runs, noise)
 
 
-def _ended(race: Race, asked: Callable[[], Ask]) -> Iterator[Ask]:
+def ended(race: Race, asked: Callable[[], Ask]) -> Iterator[Ask]:
     """Each trial once it ends, so many at a time."""
     open_ = list[Ask]()
     for _ in range(race.trials):
