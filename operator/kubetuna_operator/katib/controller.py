@@ -30,7 +30,7 @@ from kubetuna_operator.kube.api_client import Refused, collection
 from kubetuna_operator.kube.objects import Owner, mapping, mappings, revision_of
 from kubetuna_operator.kube.reflector import Key
 from kubetuna_operator.kube.threads import supervised
-from kubetuna_operator.kube.work_queue import WorkQueue
+from kubetuna_operator.kube.work_queue import WorkQueue, wait_after
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ MANAGER = "kubetuna-katib"
 # What Katib's webhook writes into an Experiment that does not say how many.
 PARALLEL = 3
 TRIALS = f"{KATIB}/trials"
-# Until a name that is taken, or what the API server refused, is looked at again.
-LATER = 10.0
+# Until a name that is taken, or what the API server refused, is looked at again; then twice as long each time.
+LATER, LONGEST = 10.0, 300.0
 # Of a ConfigMap with the template: others' may hold what this namespace may not see.
 FOREIGN = "a template is read in the Experiment's own namespace only; copy the ConfigMap into {}"
 ABSENT = "apply the ConfigMap; it is looked for again"
@@ -65,6 +65,8 @@ class _Done:
 
     written: dict[str, _Written] = field(default_factory=dict)
     said: str = ""
+    # How often in a row it could not be carried out, for what may pass without an edit.
+    tries: int = 0
     # Read once, since a template is not edited: by where it stands.
     templates: dict[TemplateSource, Object] = field(default_factory=dict)
 
@@ -142,6 +144,7 @@ class KatibController:
             log.warning("%s", refused.text, extra={"experiment": "/".join(key)})
             self._context.events.emit(owner, refused.reason, refused.message, warning=True)
         done.said = refused.text if refused is not None else ""
+        done.tries = done.tries if refused is not None else 0
         if ours is not None:
             self._mirror(theirs, ours, owner, watches.trials_of(ours), refused)
         elif refused is not None:
@@ -154,6 +157,11 @@ class KatibController:
             done = _Done()
             self._done[key] = owner.uid, done
         return done
+
+    def _ask_again(self, owner: Owner) -> None:
+        done = self._done_for(owner)
+        done.tries += 1
+        self._queue.add((owner.namespace, owner.name), wait_after(done.tries, LATER, LONGEST))
 
     def _make(self, theirs: Object, ours: Object | None, owner: Owner) -> _Refusal | None:
         """Ours as the spec wants it, or why that cannot be; the API server leaves alone what is so already."""
@@ -177,7 +185,7 @@ class KatibController:
         except Refused as error:
             if error.code == 409:
                 raise
-            self._queue.add((owner.namespace, owner.name), LATER)
+            self._ask_again(owner)
             return _Refusal("SpecRefused", str(error))
         return None
 
@@ -197,7 +205,7 @@ class KatibController:
         try:
             found = self._api.get(f"{collection('configmaps', source.namespace)}/{source.name}")
         except Refused as error:
-            self._queue.add((owner.namespace, owner.name), LATER)
+            self._ask_again(owner)
             if error.code == 404:
                 return None
             raise SpecError((Problem(f"{CONFIG_MAP}.configMapName", str(error)),)) from error
