@@ -10,13 +10,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 from kubetuna.errors import KubetunaError
 from kubetuna.store.database import open_engine, write_only_while
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.endpoints import serve
 from kubetuna_operator.experiment.controller import Controller
-from kubetuna_operator.health import Sign, alive
+from kubetuna_operator.health import Report, Sign, alive
 from kubetuna_operator.katib.controller import KatibController
 from kubetuna_operator.kube.api_client import Api
 from kubetuna_operator.kube.leader import Leadership
@@ -88,10 +89,12 @@ def run(settings: Settings, stopped: threading.Event) -> int:
         Sign("writers", context.deferred.hanging, HEARING_SECONDS),
         *([Sign("lease", leadership.silent, LEASE_SECONDS)] if settings.elect else []),
     ]
-    server = serve(
-        (settings.address, settings.port),
-        {"/healthz": lambda: alive(signs), "/readyz": controller.ready},
-    )
+    unread: list[Callable[[], tuple[str, ...]]] = []
+
+    def ready() -> Report:
+        return controller.ready().noting(why for refusals in unread for why in refusals())
+
+    server = serve((settings.address, settings.port), {"/healthz": lambda: alive(signs), "/readyz": ready})
     if settings.elect and not leadership.acquire(stopped):
         return 0
     log.info("leading as %s", settings.identity)
@@ -106,6 +109,7 @@ def run(settings: Settings, stopped: threading.Event) -> int:
                 Sign("katib watches", lambda: time.monotonic() - served.last_event_at(), HEARING_SECONDS),
                 Sign("katib experiments", served.hanging, HEARING_SECONDS),
             ]
+            unread.append(served.refusals)
             served.run(stopped)
         controller.run(stopped)
     finally:

@@ -5,7 +5,7 @@ A thread that died has ended the process; these find the ones that hang.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -15,6 +15,10 @@ class Report:
 
     good: bool
     notes: tuple[str, ...] = ()
+
+    def noting(self, more: Iterable[str]) -> Report:
+        """The same with further notes."""
+        return Report(self.good, (*self.notes, *more))
 
 
 @dataclass(frozen=True, slots=True)

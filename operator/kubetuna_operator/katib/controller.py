@@ -110,6 +110,10 @@ class KatibController:
         """When the quietest watch last heard anything, monotonic seconds."""
         return min(watch.last_event_at for watches in self.watches.values() for watch in watches.both)
 
+    def refusals(self) -> tuple[str, ...]:
+        """Which watches are refused, and why."""
+        return tuple(why for watches in self.watches.values() for why in watches.refusals)
+
     def hanging(self) -> float:
         """For how many seconds the oldest turn has been under way."""
         return self._queue.longest_work()

@@ -51,6 +51,11 @@ class KatibWatches:
         """The two that are beside ours."""
         return self._theirs, self._trials
 
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """What of it cannot be read, and why."""
+        return tuple(watch.refusal for watch in self.both if watch.refusal)
+
     def theirs(self, key: Key) -> Object | None:
         """An Experiment of Katib's as it is now; none where that, or what belongs to it, cannot be known."""
         known = self._ours.readable and all(watch.synced.is_set() for watch in self.both)

@@ -37,9 +37,10 @@ class KatibLab(Lab):
         self.served: list[KatibController] = []
         self.serve()
 
-    def serve(self) -> ByHand:
-        """Start one, by hand but for its watches."""
+    def serve(self, before: Callable[[str, str], None] = lambda *_: None) -> ByHand:
+        """Start one, by hand but for its watches; ``before`` each request it may be refused."""
         operator = self.operator()
+        operator.before = before
         served = KatibController(operator.context, operator.controller.watches)
         served.watch()
         self.served.append(served)
@@ -372,6 +373,16 @@ def test_one_that_came_before_ours_could_be_read_is_carried_out_once_they_can(
     for watches in lab.operators[-1].controller.watches.values():
         watches._turned()
     lab.until(lambda: lab.holds("Succeeded"))
+
+
+def test_a_watch_that_is_refused_is_named(lab: KatibLab) -> None:
+    def refuse(method: str, path: str) -> None:
+        if path == collection(EXPERIMENTS, NAMESPACE):
+            raise Failure(403, "Forbidden", "experiments.kubeflow.org is forbidden: no rights")
+
+    assert lab.served[-1].refusals() == ()
+    lab.serve(refuse)
+    lab.until(lambda: "no rights" in "".join(lab.served[-1].refusals()))
 
 
 def test_ours_are_watched_once(lab: KatibLab) -> None:
