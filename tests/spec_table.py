@@ -17,6 +17,7 @@ from tests.local.runs import experiment
 
 ABSENT = object()
 X, OBJECTIVE, TEMPLATE = "spec.parameters[0]", "spec.objective", "spec.trialTemplate"
+PARALLEL = "spec.parallelTrialCount"
 SPACE, TRIAL = f"{X}.feasibleSpace", f"{TEMPLATE}.trialSpec"
 X_ = {"name": "x", "parameterType": "double", "feasibleSpace": {"min": 0, "max": 1}}
 Y = {"name": "y", "parameterType": "double", "feasibleSpace": {"min": 0, "max": 1}}
@@ -103,6 +104,13 @@ GOOD: dict[str, Mapping[str, Any]] = {
     },
     "a Pod with labels of others": {
         f"{TRIAL}.metadata": {"labels": {"team": "a"}, "annotations": {"not-kubetuna.dev/note": "b"}}
+    },
+    "as many at once as a queue admits": {PARALLEL: {"min": 2, "max": 4}, "spec.queueName": "gpus"},
+    "as many at once as a queue admits, from one": {PARALLEL: {"max": 4}},
+    "a most of trials at once and no count": {
+        "spec.maxTrialCount": ABSENT,
+        "spec.budget": {"wallClock": "2h"},
+        PARALLEL: {"min": 10_000, "max": 10_000},
     },
     "a budget in place of a count": {
         "spec.maxTrialCount": ABSENT,
@@ -356,8 +364,28 @@ BAD: dict[str, Bad] = {
         server=False,
     ),
     "a count of zero": Bad({"spec.maxTrialCount": 0, "spec.parallelTrialCount": ABSENT}, "spec.maxTrialCount"),
-    "a count that is text": Bad({"spec.parallelTrialCount": "many"}, "spec.parallelTrialCount"),
-    "more at once than in all": Bad({"spec.parallelTrialCount": 9}, "spec.parallelTrialCount"),
+    "a count that is text": Bad({"spec.maxTrialCount": "many"}, "spec.maxTrialCount"),
+    "none at once": Bad({PARALLEL: 0}, PARALLEL),
+    "fewer at once than none": Bad({PARALLEL: -1}, PARALLEL),
+    "one and a half at once": Bad({PARALLEL: 1.5}, PARALLEL),
+    "too many at once": Bad({PARALLEL: 10_001, "spec.maxTrialCount": 20_000}, PARALLEL),
+    "more at once than in all": Bad({PARALLEL: 9}, PARALLEL, server=False),
+    "more at once than in all, at most": Bad({PARALLEL: {"max": 9}}, f"{PARALLEL}.max", server=False),
+    "more at least than at most": Bad({PARALLEL: {"min": 3, "max": 2}}, f"{PARALLEL}.min", server=False),
+    "at once without a most": Bad({PARALLEL: {"min": 2}}, f"{PARALLEL}.max", server=False),
+    "at once of nothing": Bad({PARALLEL: {}}, f"{PARALLEL}.max", server=False),
+    "at once by another word": Bad({PARALLEL: {"max": 2, "least": 1}}, f"{PARALLEL}.least", server=False),
+    **{
+        f"{value!r} for a count of trials at once": Bad({PARALLEL: value}, PARALLEL, server=False)
+        for value in ("2", "1-4", "", True, [1, 2])
+    },
+    **{
+        f"{value!r} trials at once, {name}": Bad(
+            {PARALLEL: {"min": 1, "max": 2, name: value}}, f"{PARALLEL}.{name}", server=False
+        )
+        for name in ("min", "max")
+        for value in (0, -1, 1.5, "2", True, [2], {"max": 2}, 10_001)
+    },
     "more failures than trials": Bad({"spec.maxFailedTrialCount": 9}, "spec.maxFailedTrialCount"),
     "fewer failures than none": Bad({"spec.maxFailedTrialCount": -1}, "spec.maxFailedTrialCount"),
     "too many retries": Bad({"spec.retryPolicy": {"limit": 101}}, "spec.retryPolicy.limit"),
@@ -647,6 +675,10 @@ EDITS: dict[str, Edit] = {
     "one choice less": Edit({f"{SPACE}.list": ["b"]}, before=_WORDS),
     "another order of choices": Edit({f"{SPACE}.list": ["b", "a"]}, before=_WORDS),
     "the counts": Edit({"spec.maxTrialCount": 9, "spec.parallelTrialCount": 3, "spec.maxFailedTrialCount": 4}),
+    "a mapping for a number of trials at once": Edit({PARALLEL: {"min": 1, "max": 3}}),
+    "a number for a mapping of trials at once": Edit({PARALLEL: 2}, before={PARALLEL: {"min": 1, "max": 3}}),
+    "the most of trials at once": Edit({f"{PARALLEL}.max": 4}, before={PARALLEL: {"min": 1, "max": 3}}),
+    "no word of trials at once": Edit({PARALLEL: ABSENT}, before={PARALLEL: {"min": 1, "max": 3}}),
     "what it may cost": Edit({"spec.budget": {"gpuHours": 2}, "spec.retryPolicy": {"limit": 1}}),
     "when it ends": Edit({"spec.stopWhen": {"noImprovement": 3}, f"{OBJECTIVE}.goal": 0.1}),
     "a pause": Edit({"spec.suspend": True, "spec.suspendPolicy": "stop", "spec.preset": "quick"}),

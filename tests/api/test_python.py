@@ -75,6 +75,24 @@ def test_every_fault_of_a_mapping_is_told_at_once() -> None:
     assert not Path("kubetuna.db").exists()
 
 
+def test_as_many_at_once_as_a_queue_admits_are_all_of_them_on_one_machine() -> None:
+    between = {"min": 1, "max": 3}
+    shown = kubetuna.plan(small(), parallelTrialCount=between)
+    assert (shown["parallelMin"], shown["parallel"], kubetuna.plan(small())["parallelMin"]) == (1, 3, None)
+    text, note = repr(shown), "parallelTrialCount is its max, 3"
+    assert "4 trials, 1 to 3 at a time" in text
+    assert f"note: without queueName nothing holds trials back: {note}" in text
+    queued = repr(kubetuna.plan(small(), parallelTrialCount=between, queueName="gpus"))
+    assert f"with kubetuna run: there is no queue here: {note}" in queued and queued.count(note) == 1
+    labelled = small(parallelTrialCount=between)
+    labelled["spec"]["trialTemplate"]["trialSpec"]["metadata"] = {"labels": {"kueue.x-k8s.io/queue-name": "gpus"}}
+    assert repr(kubetuna.plan(labelled)).count(note) == 1 and "without queueName" not in repr(
+        kubetuna.plan(labelled)
+    )
+    study = kubetuna.run(small(), parallelTrialCount=between)
+    assert [t.state for t in study.trials] == ["COMPLETE"] * 4
+
+
 def test_a_plan_is_a_mapping_that_reads_well() -> None:
     shown = kubetuna.plan(small(), maxTrialCount=7)
     assert shown["trials"] == 7 and json.loads(json.dumps(shown)) == shown

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hack.cluster.controllers import Controller
 
+from kubetuna.experiment.model import QUEUE_LABEL
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
-from kubetuna_operator.pods.kueue import QUEUE_LABEL
 from tests.cluster.operators import World, kill
 from tests.controllers import test_jobset
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 from kubetuna_operator import GROUP, VERSION
@@ -13,6 +14,8 @@ GPU = "nvidia.com/gpu"
 SHAPES = 29
 KINDS = {24: "PyTorchJob", 25: "JobSet", 26: "Workflow", 27: "claim", 28: "short-lived"}
 OF_A_KIND = 0.3
+# One of so many says how many trials are open at most, in place of how many.
+BETWEEN = 4
 CLAIM = "one-gpu"
 TTL_SECONDS = 20
 WORKER = {"name": "ROLE", "value": "worker"}
@@ -46,12 +49,20 @@ def experiment(name: str, shape: int) -> dict[str, Any]:
     if KINDS.get(shape) == "short-lived":
         spec |= {"ttlSecondsAfterFinished": TTL_SECONDS, "queueName": "team-a"}
         spec["checkpoint"] = {"volume": {"persistentVolumeClaim": {"claimName": "checkpoints"}}}
+    if shape % BETWEEN == 0:
+        spec["parallelTrialCount"] = {"max": spec["parallelTrialCount"]}
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "Experiment",
         "metadata": {"name": name},
         "spec": spec,
     }
+
+
+def most_at_once(spec: Mapping[str, Any]) -> int:
+    """How many trials may be open."""
+    count = spec["parallelTrialCount"]
+    return int(count["max"] if isinstance(count, Mapping) else count)
 
 
 def drawn(draw: random.Random) -> int:

@@ -16,6 +16,7 @@ from tests.apiserver.failures import invalid, no_such_path
 from tests.apiserver.resources import EXPERIMENTS, KATIB_EXPERIMENTS, KATIB_TRIALS, Object, Resource, Target
 from tests.apiserver.server import Response
 from tests.sim.administration import Deed
+from tests.sim.experiments import most_at_once
 from tests.sim.network import SAID_NO, refusal
 
 SHARE = 0.25
@@ -67,7 +68,8 @@ class Katib:
         if self.unserved:
             raise no_such_path()
         version = {"apiVersion": KATIB_EXPERIMENTS.api_version, "metadata": {"name": name}}
-        return {**made, **version, "spec": {**made["spec"], **edits}}
+        spec = {**made["spec"], "parallelTrialCount": most_at_once(made["spec"]), **edits}
+        return {**made, **version, "spec": spec}
 
     # How it begins.
 

@@ -30,6 +30,7 @@ from tests.apiserver.resources import EVENTS, EXPERIMENTS, LEASES, NAMESPACES, P
 from tests.sim.administration import OWN_NAMESPACE
 from tests.sim.bounds import SECRETS, leak, overshoot, overtime
 from tests.sim.database import Database
+from tests.sim.experiments import most_at_once
 from tests.sim.kept_ends import misjudged
 from tests.sim.nodes import Nodes, Run, is_worker
 from tests.sim.people import COPY, Fate
@@ -189,7 +190,7 @@ class Oracles:
         pods = [p for p in self._cluster.kubelet.pods() if p["status"]["phase"] not in ENDED and not is_worker(p)]
         own = [p for p in pods if (p["metadata"].get("annotations") or {}).get(ANNOTATION_EXPERIMENT) == owner]
         trials = {view(p).key.trial for p in own if p["metadata"]["uid"] not in self._fate.copies | self._late}
-        most = max(spec["parallelTrialCount"] for spec in known.specs)
+        most = max(map(most_at_once, known.specs))
         if len(trials) > most:
             self.report(f"{known.name} has Pods of {len(trials)} trials at once, parallelTrialCount is {most}")
 

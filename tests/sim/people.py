@@ -190,7 +190,9 @@ class Fate:
     def _edit_counts(self, chance: random.Random) -> Any:
         name = chance.choice(self.names)
         fields = [("maxTrialCount", chance.randint(1, 6)), ("parallelTrialCount", chance.randint(1, 4))]
-        changed = dict([chance.choice(fields)])
+        changed: dict[str, Any] = dict([chance.choice(fields)])
+        if changed.get("parallelTrialCount") == 3:
+            changed["parallelTrialCount"] = {"min": 2, "max": 3}
 
         def begin() -> str:
             self.edited.add(name)

@@ -53,4 +53,4 @@ def test_gpus_that_would_stand_idle_are_told(monkeypatch: pytest.MonkeyPatch) ->
     for devices, told in (("0123", True), ("0", False), ("", False)):
         monkeypatch.setattr(differences, "machine_devices", lambda found=devices: tuple(found))
         said = "\n".join(differences.differences(replace(asked, parallel=2)))
-        assert ("4 GPUs have room for 4 trials at a time; parallelTrialCount is 2" in said) is told
+        assert ("4 GPUs have room for 4 trials at a time; parallelTrialCount allows 2" in said) is told

@@ -48,6 +48,8 @@ def metric_called(text: str, known: Iterable[str]) -> str:
     return alike[0] if text not in names and len(alike) == 1 else text
 
 
+# On a Pod, or on what makes Pods.
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -222,6 +224,7 @@ class Experiment:
 
     ``warnings`` are things a person should know that are no errors. ``prune_on`` is None where pruning is on the
     only objective. ``claimed``: accelerators that a cluster's claim templates give a trial, once it has said so.
+    ``parallel`` trials are open at most; with ``parallel_min`` only so many where a queue admits no more.
     """
 
     name: str
@@ -237,6 +240,7 @@ class Experiment:
     metric_directions: Mapping[str, Direction] = field(default_factory=dict)
     constraints: tuple[Constraint, ...] = ()
     parallel: int = 3
+    parallel_min: int | None = None
     max_trials: int | None = None
     max_failed: int | None = None
     budget: Budget = Budget()
@@ -269,6 +273,13 @@ class Experiment:
     def metric_names(self) -> tuple[str, ...]:
         """Every metric that is read from a log: objectives first, then the additional ones."""
         return tuple(o.metric for o in self.objectives) + self.additional_metrics
+
+    @property
+    def queue(self) -> str | None:
+        """The queue that its trials wait in; the template's own word wins."""
+        metadata = self.template.trial_spec.get("metadata")
+        labels = metadata.get("labels") if isinstance(metadata, Mapping) else None
+        return labels.get(QUEUE_LABEL, self.queue_name) if isinstance(labels, Mapping) else self.queue_name
 
     @property
     def keeps_curves(self) -> bool:

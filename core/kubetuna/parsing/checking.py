@@ -30,6 +30,7 @@ from kubetuna.parsing.schema import (
     Forbidden,
     Free,
     Integer,
+    IntegerOr,
     List,
     Named,
     Node,
@@ -54,6 +55,8 @@ def check(node: Node, value: Any, path: str) -> Iterator[Problem]:
         yield from _list(node, value, path)
     elif isinstance(node, Named):
         yield from check(node.whole, {node.by: value} if isinstance(value, str) else value, path)
+    elif isinstance(node, IntegerOr) and isinstance(value, Mapping):
+        yield from check(node.other, value, path)
     else:
         fault = _scalar(node, value)
         if fault:
@@ -157,7 +160,8 @@ def _text(node: Text, value: Any) -> str | None:
 
 def _integer(node: Integer, value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int):
-        return invalid(value, "must be of type integer")
+        other = f" or {{{', '.join(node.other.fields)}}}" if isinstance(node, IntegerOr) else ""
+        return invalid(value, f"must be of type integer{other}")
     if node.low is not None and value < node.low:
         return invalid(value, f"should be greater than or equal to {node.low}")
     if node.high is not None and value > node.high:

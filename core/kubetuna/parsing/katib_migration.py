@@ -20,6 +20,7 @@ from kubetuna.experiment.model import object_name
 from kubetuna.parsing.checking import below, check
 from kubetuna.parsing.fields import Faults, Fields
 from kubetuna.parsing.goals import parse_goals, usual_strategies
+from kubetuna.parsing.limits import not_katibs
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.parsing.shape import DOCUMENT, KATIB, NAME, VERSIONS
 
@@ -89,6 +90,8 @@ def migrate(document: object) -> Migration:
     _unknown(made)
     spec = made.document.get("spec")
     if isinstance(spec, dict):
+        if problems := not_katibs(spec):
+            raise SpecError(problems)
         for translate in (_objective, _algorithm, _early_stopping, _parameters, _collector, _template, _resume):
             translate(made, spec)
     parse_experiment(made.document)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from kubetuna.errors import Problem
 from kubetuna.experiment.automatic import AUTO
 from kubetuna.experiment.field_errors import forbidden, invalid, not_above, required, unsupported
 from kubetuna.experiment.model import Budget, Objective, StopWhen
@@ -19,6 +21,7 @@ class Limits:
     """What bounds an experiment."""
 
     parallel: int
+    parallel_min: int | None
     max_trials: int | None
     max_failed: int | None
     budget: Budget
@@ -35,20 +38,38 @@ def parse_limits(spec: Fields, preset: str | None) -> Limits:
     max_trials = spec.count("maxTrialCount")
     if chosen is not None and "maxTrialCount" not in spec:
         max_trials = PRESETS[chosen]
-    parallel = spec.count("parallelTrialCount")
+    between = spec.child("parallelTrialCount")
+    parallel = between.count("max") if between.present else spec.count("parallelTrialCount")
+    least = between.count("min") or 1
     max_failed = spec.count("maxFailedTrialCount")
-    _check_counts(spec, parallel, max_trials, max_failed)
+    _check_count(between, "max" if between.present else "", parallel, "maxTrialCount", max_trials)
+    _check_count(spec, "maxFailedTrialCount", max_failed, "maxTrialCount", max_trials)
+    _check_count(between, "min", least, "parallelTrialCount.max", parallel if between.present else None)
     if parallel is None:
         parallel = min(PARALLEL_DEFAULT, max_trials or PARALLEL_DEFAULT)
-    return Limits(parallel, max_trials, max_failed, _budget(spec), _retries(spec), _stop_when(spec), chosen)
+    return Limits(
+        parallel,
+        least if between.present else None,
+        max_trials,
+        max_failed,
+        _budget(spec),
+        _retries(spec),
+        _stop_when(spec),
+        chosen,
+    )
 
 
-def _check_counts(spec: Fields, parallel: int | None, trials: int | None, failed: int | None) -> None:
-    if trials is None:
-        return
-    for field, count in (("parallelTrialCount", parallel), ("maxFailedTrialCount", failed)):
-        if count is not None and count > trials:
-            spec.problem(field, invalid(count, f"{not_above('spec.maxTrialCount')}, {trials}"))
+def _check_count(fields: Fields, name: str, count: int | None, other: str, limit: int | None) -> None:
+    if count is not None and limit is not None and count > limit:
+        fields.problem(name, invalid(count, f"{not_above(f'spec.{other}')}, {limit}"))
+
+
+def not_katibs(spec: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """What is wrong with a count of Katib's, whose clients know numbers only."""
+    count, ours = spec.get("parallelTrialCount"), "{min, max} needs apiVersion kubetuna.dev/v1alpha1"
+    if not isinstance(count, Mapping):
+        return ()
+    return (Problem("spec.parallelTrialCount", invalid(count, f"must be of type integer; {ours}")),)
 
 
 def _budget(spec: Fields) -> Budget:

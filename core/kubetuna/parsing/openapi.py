@@ -18,6 +18,7 @@ from kubetuna.parsing.schema import (
     Forbidden,
     Free,
     Integer,
+    IntegerOr,
     List,
     Named,
     Node,
@@ -52,7 +53,9 @@ def _typed(node: Node, guarded: bool) -> Schema:
     if isinstance(node, Text):
         return _text(node)
     if isinstance(node, Integer):
-        return {"type": "integer", **_given(minimum=node.low, maximum=node.high)}
+        # The bounds of a number say nothing of an object.
+        kind: Schema = {_ANYTHING: True, "multipleOf": 1} if isinstance(node, IntegerOr) else {"type": "integer"}
+        return {**kind, **_given(minimum=node.low, maximum=node.high)}
     if isinstance(node, Forbidden):
         return {"type": node.kind} | ({_ANYTHING: True} if node.kind == "object" else {})
     if isinstance(node, Free):
@@ -133,7 +136,7 @@ def _rule(cel: str, words: str, field: str = "", reason: str = "") -> Schema:
 
 def _visible(node: Node) -> bool:
     """Whether CEL can see a field."""
-    return not isinstance(node, Number | Duration | Named | Forbidden) and not (
+    return not isinstance(node, Number | Duration | Named | Forbidden | IntegerOr) and not (
         isinstance(node, Free) and not node.kind
     )
 

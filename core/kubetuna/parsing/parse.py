@@ -22,7 +22,7 @@ from kubetuna.parsing.fields import Faults, Fields
 from kubetuna.parsing.goals import parse_directions, parse_goals, parse_prune_on, usual_strategies
 from kubetuna.parsing.katib_config_map import with_templates
 from kubetuna.parsing.katib_hyperband import is_hyperband, parse_hyperband
-from kubetuna.parsing.limits import check_ends, parse_limits
+from kubetuna.parsing.limits import check_ends, not_katibs, parse_limits
 from kubetuna.parsing.metrics_source import collector_notes, parse_collector
 from kubetuna.parsing.overrides import with_metric, with_sets
 from kubetuna.parsing.parameters import declared_names, parse_parameters, warn_of_normal
@@ -136,9 +136,11 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
     parameters = parse_parameters(spec)
     objectives, additional, strategies = parse_goals(spec)
     limits = parse_limits(spec, preset)
+    katib = top.raw("apiVersion") == KATIB
+    top.faults.problems.extend(not_katibs(spec.raw_all()) if katib else ())
     names = declared_names(spec)
     template = parse_template(spec, names)
-    sampler, pruner, parameters, notes = _algorithms(spec, top.raw("apiVersion") == KATIB, parameters)
+    sampler, pruner, parameters, notes = _algorithms(spec, katib, parameters)
     metrics = (*(o.metric for o in objectives), *additional)
     constraints = parse_constraints(spec, parameters, names, metrics)
     points, studies = parse_warm_start(spec, parameters, constraints, names)
@@ -158,12 +160,11 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
         pruner=pruner,
         prune_on=parse_prune_on(spec, objectives, additional, directions),
         additional_metrics=additional,
-        strategies=usual_strategies(objectives, additional) | strategies
-        if top.raw("apiVersion") == KATIB
-        else strategies,
+        strategies=usual_strategies(objectives, additional) | strategies if katib else strategies,
         metric_directions=directions,
         constraints=constraints,
         parallel=limits.parallel,
+        parallel_min=limits.parallel_min,
         max_trials=limits.max_trials,
         max_failed=limits.max_failed,
         budget=limits.budget,

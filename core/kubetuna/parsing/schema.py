@@ -54,6 +54,13 @@ class Integer(Node):
     high: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegerOr(Integer):
+    """A whole number, or an object in its place: in OpenAPI without a type, so that CEL sees neither."""
+
+    other: Object
+
+
 @dataclass(frozen=True, slots=True)
 class Decimal(Node):
     """A JSON number."""

@@ -24,6 +24,7 @@ from kubetuna.parsing.schema import (
     Forbidden,
     Free,
     Integer,
+    IntegerOr,
     List,
     Named,
     Node,
@@ -37,6 +38,7 @@ from kubetuna.parsing.schema import (
 from kubetuna.parsing.template_shape import TEMPLATE
 
 _COUNT = 2**31 - 1
+PARALLEL_LIMIT = 10_000
 _ONE_OBJECTIVE = "!has(self.objectives) || size(self.objectives) < 2"
 NEEDS_ONE_OBJECTIVE = "needs one objective: several have a Pareto front and no order of their trials"
 PRUNING_NEEDS_ONE_METRIC = "of several objectives none says when to prune; add pruneOn: METRIC"
@@ -257,8 +259,19 @@ SPEC = Object(
             description="The experiment fails once that many trials have failed. Without it eight failures in a "
             "row with one and the same message end it.",
         ),
-        "parallelTrialCount": Integer(
-            low=1, high=10_000, editable=True, description="Trials that run at once (3)."
+        "parallelTrialCount": IntegerOr(
+            low=1,
+            high=PARALLEL_LIMIT,
+            other=Object(
+                {
+                    "min": Integer(low=1, high=PARALLEL_LIMIT, description="Trials that are open at least (1)."),
+                    "max": Integer(
+                        low=1, high=PARALLEL_LIMIT, required=True, description="Trials that are open at most."
+                    ),
+                }
+            ),
+            editable=True,
+            description="Trials that are open at once (3). {min, max}: as many as a queue admits, and one more.",
         ),
         "description": Text(
             high=1024, editable=True, attribute="description", description="For people: what this search is for."
@@ -363,13 +376,11 @@ SPEC = Object(
             "has(self.earlyStopping.pruneOn)",
             forbidden=True,
         ),
-        *(
-            Rule(
-                field,
-                not_above("spec.maxTrialCount"),
-                f"!has(self.maxTrialCount) || !has(self.{field}) || self.{field} <= self.maxTrialCount",
-            )
-            for field in ("parallelTrialCount", "maxFailedTrialCount")
+        Rule(
+            "maxFailedTrialCount",
+            not_above("spec.maxTrialCount"),
+            "!has(self.maxTrialCount) || !has(self.maxFailedTrialCount) || "
+            "self.maxFailedTrialCount <= self.maxTrialCount",
         ),
         *SEVERAL_RULES,
     ),

@@ -151,7 +151,8 @@ def _go_on(snapshot: Snapshot, end: StopDecision | None, now: float) -> list[Act
     actions: list[Action] = [Delete(key) for key in snapshot.strays]
     for trial in snapshot.trials:
         actions.extend(_advance(trial, snapshot, end, now))
-    actions.extend(_asks(snapshot, end))
+    starting = {action.key.trial for action in actions if isinstance(action, LaunchAttempt)}
+    actions.extend(_asks(snapshot, end, _room(snapshot, starting)))
     return actions
 
 
@@ -322,12 +323,24 @@ def _count(trial: TrialView, retry: Retry, but: Container[str | None] = ()) -> i
     )
 
 
-def _asks(snapshot: Snapshot, end: StopDecision | None) -> Iterator[Action]:
+def _room(snapshot: Snapshot, starting: Container[int]) -> int:
+    """How many more trials may be open.
+
+    Between its min and its max an experiment has one trial that waits to be admitted: once it is, there may be room
+    for another. A place that tells its capacity has no queue.
+    """
+    spec, count, capacity = snapshot.spec, len(snapshot.trials), snapshot.capacity
+    if capacity is not None:
+        return min(spec.parallel, capacity) - count
+    least = spec.parallel if spec.parallel_min is None else spec.parallel_min
+    waiting = sum(trial.awaits_admission or trial.number in starting for trial in snapshot.trials)
+    return min(spec.parallel - count, max(least - count, 1 - waiting))
+
+
+def _asks(snapshot: Snapshot, end: StopDecision | None, room: int) -> Iterator[Action]:
     spec = snapshot.spec
     if spec.suspend or snapshot.blocked:
         return
-    slots = spec.parallel if snapshot.capacity is None else min(spec.parallel, snapshot.capacity)
-    room = slots - len(snapshot.trials)
     if end is not None:
         # Not before the last trial of the search is told: it may be the best.
         if end.retesting and all(t.retest for t in snapshot.trials):

@@ -307,10 +307,11 @@ class Study:
             self._storage.set_trial_param(trial_id, name, internal, space[name])
 
     def begin_attempt(self, number: int, attempt: AttemptRecord) -> None:
-        """Record that an attempt is about to start. Nothing if it is recorded."""
+        """Record that an attempt is about to start. Nothing if it is recorded; what was withdrawn begins anew."""
         trial = self.open[number]
-        if all(a.number != attempt.number for a in trial.attempts):
-            trial.keep_attempts((*trial.attempts, attempt))
+        kept = tuple(a for a in trial.attempts if a.number != attempt.number or a.stop is None)
+        if all(a.number != attempt.number for a in kept):
+            trial.keep_attempts((*kept, attempt))
 
     def update_attempt(self, number: int, attempt: int, **changes: Any) -> None:
         """Record what became known of an attempt: its start, the intent to stop it, its end."""

@@ -22,7 +22,7 @@ def differences(spec: Experiment) -> tuple[str, ...]:
     """A sentence each; none of what a template leaves out."""
     trial, primary = spec.template.trial_spec, primary_of(spec.template.trial_spec, spec.template.primary_container)
     pod = pod_spec(trial, spec.template.primary_container)
-    return (*_of_container(primary), *_of_pod(pod, primary), *_of_others(spec), *_of_gpus(spec))
+    return (*_of_container(primary), *_of_pod(pod, primary), *_of_others(spec), *_of_gpus(spec), *_of_queues(spec))
 
 
 def _of_gpus(spec: Experiment) -> Iterator[str]:
@@ -32,8 +32,13 @@ def _of_gpus(spec: Experiment) -> Iterator[str]:
     if room > spec.parallel:
         yield (
             f"this machine's {count(len(devices), 'GPU')} have room for {count(room, 'trial')} at a time; "
-            f"parallelTrialCount is {spec.parallel}"
+            f"parallelTrialCount allows {spec.parallel}"
         )
+
+
+def _of_queues(spec: Experiment) -> Iterator[str]:
+    if spec.parallel_min is not None and spec.queue is not None:
+        yield f"there is no queue here: parallelTrialCount is its max, {spec.parallel}"
 
 
 def _of_container(container: Mapping[str, Any]) -> Iterator[str]:

@@ -41,6 +41,7 @@ def preview(spec: Experiment) -> Preview:
         else {"name": spec.pruner.name, "settings": dict(spec.pruner.settings), "on": spec.curve.metric},
         "trials": spec.max_trials,
         "parallel": spec.parallel,
+        "parallelMin": spec.parallel_min,
         "repeats": spec.repeats,
         "retest": _retest(spec),
         "stopWhenRegret": regret_sentence(spec),
@@ -50,7 +51,7 @@ def preview(spec: Experiment) -> Preview:
             "trialTimeoutSeconds": spec.budget.trial_timeout,
         },
         "cost": _cost(spec),
-        "warnings": [*spec.warnings, *_few_points(spec), *_uncounted(spec), *_lost_folders(spec)],
+        "warnings": [*spec.warnings, *_notes(spec)],
         "onThisMachine": list(differences(spec)),
     }
     return Preview(shown)
@@ -61,6 +62,16 @@ def _retest(spec: Experiment) -> dict[str, Any] | None:
         return None
     shown: dict[str, Any] = {"top": again.top, "repeats": again.repeats}
     return shown | ({"when": "auto", "text": retest_sentence(spec)} if again.auto else {})
+
+
+def _notes(spec: Experiment) -> list[str]:
+    return [*_always_let_in(spec), *_few_points(spec), *_uncounted(spec), *_lost_folders(spec)]
+
+
+def _always_let_in(spec: Experiment) -> list[str]:
+    if spec.parallel_min is None or spec.queue is not None:
+        return []
+    return [f"without queueName nothing holds trials back: parallelTrialCount is its max, {spec.parallel}"]
 
 
 def _few_points(spec: Experiment) -> list[str]:
@@ -130,11 +141,13 @@ def preview_text(shown: dict[str, Any]) -> str:
     """The preview for a person."""
     goals = ", ".join(f"{o['direction']} {o['metric']}" for o in shown["objectives"])
     trials = "no limit" if shown["trials"] is None else shown["trials"]
+    least, most = shown["parallelMin"], shown["parallel"]
+    at_once = most if least is None else f"{least} to {most}"
     pruner = _pruner_words(shown)
     points = "unbounded" if shown["points"] is None else count(shown["points"], "point")
     lines = [
         f"{shown['name']}: {goals}",
-        f"  sampler {shown['algorithm']['name']}, pruner {pruner}, {trials} trials, {shown['parallel']} at a time",
+        f"  sampler {shown['algorithm']['name']}, pruner {pruner}, {trials} trials, {at_once} at a time",
         *([f"  search: {shown['search']}"] if shown["search"] else []),
         *([f"  {_runs_line(shown)}"] if shown["repeats"] > 1 or shown["retest"] else []),
         *([f"  ends {shown['stopWhenRegret']}"] if shown["stopWhenRegret"] else []),

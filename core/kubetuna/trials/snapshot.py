@@ -69,6 +69,14 @@ class TrialView:
         return self.latest is not None and self.latest.facts is not None and self.latest.facts.phase == "ended"
 
     @property
+    def awaits_admission(self) -> bool:
+        """Whether its queue holds it, or its place has not taken it yet."""
+        facts = self.latest.facts if self.latest is not None else None
+        if facts is None or facts.phase != "pending":
+            return facts is None
+        return facts.queued or (facts.uid is None and bool(facts.waiting))
+
+    @property
     def finished(self) -> bool:
         """Whether its last run ended by itself: then it is too late for a verdict to spare anything."""
         latest = self.latest

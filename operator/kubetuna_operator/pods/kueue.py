@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kubetuna.experiment.model import QUEUE_LABEL
 from kubetuna_operator.kube.objects import mapping, mappings
 
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 GATE = "kueue.x-k8s.io/admission"
 
 

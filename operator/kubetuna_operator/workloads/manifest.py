@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.kinds.template_kind import TemplateKind
-from kubetuna.experiment.model import Experiment
+from kubetuna.experiment.model import QUEUE_LABEL, Experiment
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest
 from kubetuna.trials.substitution import substitute
 from kubetuna_operator import (
@@ -25,7 +25,6 @@ from kubetuna_operator import (
     LABEL_TRIAL,
 )
 from kubetuna_operator.kube.objects import Owner
-from kubetuna_operator.pods.kueue import QUEUE_LABEL
 from kubetuna_operator.workloads.metrics_container import add_metrics_container
 from kubetuna_operator.workloads.runtime_patch import with_patch
 

@@ -159,6 +159,12 @@ def test_what_cannot_be_is_said_in_katibs_status_with_its_field(lab: KatibLab) -
     assert gone(lab) and not lab.made
 
 
+def test_a_count_that_katibs_clients_cannot_read_is_refused(lab: KatibLab) -> None:
+    lab.submit(parallelTrialCount={"min": 1, "max": 2})
+    lab.until(lambda: lab.holds("Failed"))
+    assert "spec.parallelTrialCount: " in lab.said() and gone(lab)
+
+
 def test_metrics_that_are_pushed_are_refused_with_what_to_do(lab: KatibLab) -> None:
     """As `KatibClient.tune` asks for them: nothing would take them, and every trial would be without metrics."""
     lab.submit(metricsCollectorSpec={"collector": {"kind": "Push"}})

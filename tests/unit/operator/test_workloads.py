@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from kubetuna.experiment.model import QUEUE_LABEL
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest
 from kubetuna_operator import LABEL_PRIMARY, LABEL_TOLD
 from kubetuna_operator.backend import ClusterBackend
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import collection
-from kubetuna_operator.pods.kueue import QUEUE_LABEL
 from kubetuna_operator.workloads.executor import PodExecutor
 from kubetuna_operator.workloads.pod_logs import PodLogs
 from tests.apiserver.cluster import NAMESPACE, Cluster

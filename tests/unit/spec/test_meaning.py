@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from kubetuna.errors import Problem, SpecError
+from kubetuna.parsing.katib_migration import migrate
 from kubetuna.parsing.overrides import with_metric
 from kubetuna.parsing.parse import parse_experiment, parse_file_text
 from kubetuna.parsing.yaml_text import load_documents
@@ -110,6 +111,34 @@ def test_items_of_a_list_keep_their_yaml_type() -> None:
     assert written != source
     # As kubectl reads them: booleans of YAML 1.1, but no numbers to base 60.
     assert parse_file_text(written).parameters[0].choices == ("1", 1.5, True, "1:30", False)
+
+
+@pytest.mark.parametrize(
+    ("written", "least", "most"),
+    [
+        ("4", None, 4),
+        ("{max: 4}", 1, 4),
+        ("{min: 3, max: 4}", 3, 4),
+        ("{min: null, max: 1}", 1, 1),
+        ("null", None, 3),
+    ],
+)
+def test_how_many_trials_are_open_is_a_number_or_two(written: str, least: int | None, most: int) -> None:
+    spec = parse_file_text(experiment("", command=["python"]), sets=[f"parallelTrialCount={written}"])
+    assert (spec.parallel_min, spec.parallel) == (least, most)
+    assert parse_experiment(spec.raw) == spec, "as it is stored"
+
+
+def test_katib_knows_a_number_of_trials_at_once_only() -> None:
+    text = KATIB.replace("parallelTrialCount: 3", "parallelTrialCount: {min: 1, max: 3}")
+    told = (
+        r'spec.parallelTrialCount: Invalid value: {"min":1,"max":3}: must be of type integer; {min, max} needs api'
+    )
+    with pytest.raises(SpecError, match=told):
+        parse_file_text(text)
+    with pytest.raises(SpecError, match=told):
+        migrate(yaml.safe_load(text))
+    assert parse_file_text(text.replace("kubeflow.org/v1beta1", "kubetuna.dev/v1alpha1")).parallel == 3
 
 
 def test_defaults() -> None:

@@ -60,6 +60,21 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "count of zero": ({"maxTrialCount": 0}, "spec.maxTrialCount: "),
     "count that is text": ({"parallelTrialCount": "many"}, "spec.parallelTrialCount: .*many"),
     "parallel above max": ({"parallelTrialCount": 9}, "spec.parallelTrialCount: Invalid value: 9"),
+    "parallel of another type": ({"parallelTrialCount": "2"}, '.*"2": must be of type integer or {min, max}'),
+    "parallel of no most": ({"parallelTrialCount": {"min": 2}}, "spec.parallelTrialCount.max: Required value: Tri"),
+    "parallel by another word": ({"parallelTrialCount": {"least": 1, "max": 2}}, '.*"least"; known: min, max'),
+    "parallel from above its most": (
+        {"parallelTrialCount": {"min": 3, "max": 2}},
+        r"spec.parallelTrialCount.min: Invalid value: 3: .* to spec.parallelTrialCount.max, 2",
+    ),
+    "parallel's most above max": (
+        {"parallelTrialCount": {"max": 9}},
+        r"spec.parallelTrialCount.max: Invalid value: 9: must be less than or equal to spec.maxTrialCount, 4",
+    ),
+    "parallel of too many": (
+        {"parallelTrialCount": {"max": 10_001}},
+        "spec.parallelTrialCount.max: Invalid value: 10001: should be less than or equal to 10000",
+    ),
     "failed above max": ({"maxFailedTrialCount": 9}, "spec.maxFailedTrialCount: Invalid value: 9"),
     "negative failed": ({"maxFailedTrialCount": -1}, "spec.maxFailedTrialCount: Invalid value: -1"),
     "no end": ({"maxTrialCount": None}, "spec.*maxTrialCount"),
