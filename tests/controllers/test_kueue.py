@@ -29,6 +29,8 @@ import json, os, time
 print(json.dumps({"step": 1, "loss": json.loads(os.environ["KUBETUNA_PARAMS"])["x"]}), flush=True)
 time.sleep(0 if int(os.environ["KUBETUNA_ATTEMPT"]) else 3600)
 """
+# The first five trials hang so.
+EARLY = 'os.environ["KUBETUNA_ATTEMPT"] != "0" or int(os.environ["KUBETUNA_TRIAL"]) > 4'
 
 
 @dataclass
@@ -155,6 +157,29 @@ def test_as_many_run_as_the_quota_allows_and_what_is_taken_back_runs_again(world
         ]  # fmt: skip
         # The first ones may have been admitted before anyone looked.
         assert trial.attempts[1].queued is not None and trial.attempts[1].admitted is not None
+
+
+def test_as_many_trials_are_open_as_the_quota_allows_and_one_more(world: World, queue: Queue) -> None:
+    """None is proposed for what the queue takes back; a trial that was withdrawn while it waited runs once."""
+    queue.set(3)
+    world.operator()
+    early = FIRST_HANGS.replace('int(os.environ["KUBETUNA_ATTEMPT"])', EARLY)
+    between = {"min": 1, "max": 6}
+    world.apply(early, pod=ONE_GPU, maxTrialCount=8, parallelTrialCount=between, queueName=queue.name)
+    counts(world, running=3, waiting=1)
+    queue.set(5)
+    counts(world, running=5, waiting=1)
+    queue.drain(5)
+    counts(world, waiting=6, displaced=5)
+    world.edit(suspend=True, suspendPolicy="stop")
+    world.until("what waits is withdrawn", lambda: not world.pods(), PATIENCE)
+    assert len(world.trials()) == 6
+    world.edit(suspend=False)
+    counts(world, waiting=6, displaced=5)
+    queue.set(5)
+    status = world.ended(within=PATIENCE)
+    assert (status["trialsSucceeded"], status["trialsFailed"], status["attemptsDisplaced"]) == (8, 0, 5)
+    assert [len(trial.attempts) for trial in world.trials()] == [2] * 5 + [1] * 3
 
 
 def waiting_trials(world: World) -> list[dict[str, Any]]:

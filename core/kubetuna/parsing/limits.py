@@ -11,9 +11,28 @@ from kubetuna.experiment.automatic import AUTO
 from kubetuna.experiment.field_errors import forbidden, invalid, not_above, required, unsupported
 from kubetuna.experiment.model import Budget, Objective, StopWhen
 from kubetuna.parsing.fields import Fields
+from kubetuna.parsing.schema import Integer, IntegerOr, Object
 
 PRESETS = {"quick": 20, "thorough": 200, "production": 500}
 PARALLEL_DEFAULT = 3
+
+
+def _at_once(description: str, required: bool = False) -> Integer:
+    return Integer(low=1, high=10_000, required=required, description=description)
+
+
+PARALLEL = IntegerOr(
+    low=1,
+    high=10_000,
+    other=Object(
+        {
+            "min": _at_once("Trials that are open at least (1)."),
+            "max": _at_once("Trials that are open at most.", required=True),
+        }
+    ),
+    editable=True,
+    description="Trials that are open at once (3). {min, max}: as many as a queue admits, and one more.",
+)
 
 
 @dataclass(frozen=True, slots=True)

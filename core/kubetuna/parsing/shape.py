@@ -16,7 +16,7 @@ from dataclasses import replace
 from kubetuna.experiment.expressions import LENGTH_LIMIT
 from kubetuna.experiment.field_errors import not_above
 from kubetuna.experiment.model import NAME_LIMIT, NOTHING
-from kubetuna.parsing.limits import PRESETS
+from kubetuna.parsing.limits import PARALLEL, PRESETS
 from kubetuna.parsing.objective_shape import BESIDE_SEVERAL, METRIC_LIMIT, OBJECTIVE, OBJECTIVES, SEVERAL_RULES
 from kubetuna.parsing.schema import (
     Duration,
@@ -24,7 +24,6 @@ from kubetuna.parsing.schema import (
     Forbidden,
     Free,
     Integer,
-    IntegerOr,
     List,
     Named,
     Node,
@@ -38,7 +37,6 @@ from kubetuna.parsing.schema import (
 from kubetuna.parsing.template_shape import TEMPLATE
 
 _COUNT = 2**31 - 1
-PARALLEL_LIMIT = 10_000
 _ONE_OBJECTIVE = "!has(self.objectives) || size(self.objectives) < 2"
 NEEDS_ONE_OBJECTIVE = "needs one objective: several have a Pareto front and no order of their trials"
 PRUNING_NEEDS_ONE_METRIC = "of several objectives none says when to prune; add pruneOn: METRIC"
@@ -259,20 +257,7 @@ SPEC = Object(
             description="The experiment fails once that many trials have failed. Without it eight failures in a "
             "row with one and the same message end it.",
         ),
-        "parallelTrialCount": IntegerOr(
-            low=1,
-            high=PARALLEL_LIMIT,
-            other=Object(
-                {
-                    "min": Integer(low=1, high=PARALLEL_LIMIT, description="Trials that are open at least (1)."),
-                    "max": Integer(
-                        low=1, high=PARALLEL_LIMIT, required=True, description="Trials that are open at most."
-                    ),
-                }
-            ),
-            editable=True,
-            description="Trials that are open at once (3). {min, max}: as many as a queue admits, and one more.",
-        ),
+        "parallelTrialCount": PARALLEL,
         "description": Text(
             high=1024, editable=True, attribute="description", description="For people: what this search is for."
         ),

@@ -308,10 +308,9 @@ class Study:
 
     def begin_attempt(self, number: int, attempt: AttemptRecord) -> None:
         """Record that an attempt is about to start. Nothing if it is recorded; what was withdrawn begins anew."""
-        trial = self.open[number]
-        kept = tuple(a for a in trial.attempts if a.number != attempt.number or a.stop is None)
+        kept = tuple(a for a in self.open[number].attempts if a.number != attempt.number or a.stop is None)
         if all(a.number != attempt.number for a in kept):
-            trial.keep_attempts((*kept, attempt))
+            self.open[number].keep_attempts((*kept, attempt))
 
     def update_attempt(self, number: int, attempt: int, **changes: Any) -> None:
         """Record what became known of an attempt: its start, the intent to stop it, its end."""
