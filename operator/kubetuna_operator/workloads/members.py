@@ -86,6 +86,14 @@ def headless(pods: Iterable[PodView], wanted: Mapping[str, str]) -> set[AttemptK
     return active - {pod.key for pod in every if is_primary(pod.labels, wanted)}
 
 
+def silent(members: Members, pod: PodView, seen: AttemptFacts, maker: tuple[str, str] | None, wanted: int) -> str:
+    """The UID of what may not go on and says so in Events alone: a Pod on a node, or what makes too few of them."""
+    if seen.phase == "pending" and pod.node is not None:
+        return pod.uid
+    few = seen.phase != "ended" and len(members.pods) < wanted
+    return maker[1] if few and maker is not None else ""
+
+
 def _rank(pod: PodView) -> tuple[float, str]:
     return float("inf") if pod.created is None else pod.created, pod.name
 

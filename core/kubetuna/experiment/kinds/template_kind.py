@@ -72,6 +72,10 @@ class TemplateKind:
     ``node`` is the path of what is known of the primary Pod's container where the Pods' template is not in the
     object but in a runtime of the cluster. Retries are then the runtime's, so what is kept of a trial that was told
     gets ``held`` into its spec, which ends whatever would run on.
+
+    ``with_token`` are the roles whose Pods speak to the API server, by an account that their controller makes for
+    them; all others get no token. ``role_labels`` are what older controllers put on the Pods of a role: templates
+    still name the primary Pod by them.
     """
 
     name: str
@@ -93,6 +97,8 @@ class TemplateKind:
     alone: bool = True
     node: Path = ()
     held: Mapping[str, Any] = field(default_factory=dict)
+    with_token: tuple[str, ...] = ()
+    role_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def makes_pod(self) -> bool:
@@ -126,6 +132,10 @@ class TemplateKind:
 
     def _rank(self, path: Path) -> int:
         return next((i for i, role in enumerate(self.roles) if role in path), len(self.roles))
+
+    def role(self, one: PodSet) -> str:
+        """Which of the known roles a template is of; empty for any other."""
+        return next((role for role in self.roles if role in one.path), "")
 
     def primary_set(self, obj: Mapping[str, Any], container: str = "") -> PodSet | None:
         """The template of the primary Pod: the first that has a container of this name, else the first."""
