@@ -26,7 +26,15 @@ from kubetuna_operator.workloads.awaited import RETRY_SECONDS
 from kubetuna_operator.workloads.conclusions import Conclusions
 from kubetuna_operator.workloads.launches import Launches
 from kubetuna_operator.workloads.manifest import primary_labels
-from kubetuna_operator.workloads.members import Members, exit_of, grouped, headless, silent, together
+from kubetuna_operator.workloads.members import (
+    WORKLOAD_FAILED,
+    Members,
+    exit_of,
+    grouped,
+    headless,
+    silent,
+    together,
+)
 from kubetuna_operator.workloads.ownership import age, find_pods, is_own, uid_of
 
 log = logging.getLogger(__name__)
@@ -67,6 +75,8 @@ class PodExecutor:
         self._disruptions: dict[AttemptKey, ExitFacts] = {}
         # Of attempts whose Pods were deleted: whether their queue has suspended what made these.
         self._suspended: dict[AttemptKey, bool] = {}
+        # How another Pod than the primary one was taken away; its controller may conclude later, when it is gone.
+        self._taken: dict[AttemptKey, ExitFacts] = {}
         # What another Pod than the primary one ended, though that one still runs, and how.
         self._doomed: dict[AttemptKey, ExitFacts] = {}
         self._look_at = 0.0
@@ -85,6 +95,7 @@ class PodExecutor:
         self._suspended.pop(request.key, None)
         self._disruptions.pop(request.key, None)
         self._doomed.pop(request.key, None)
+        self._taken.pop(request.key, None)
         if self._hashes.get(request.key) != request.params_hash:
             self._hashes[request.key], self._version = request.params_hash, -1
         self._launches.launch(request)
@@ -137,6 +148,7 @@ class PodExecutor:
         self._suspended.pop(key, None)
         self._disruptions.pop(key, None)
         self._doomed.pop(key, None)
+        self._taken.pop(key, None)
         failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and not pod.stopping
         OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
         if not (self._spec.template.retain or failed):
@@ -290,6 +302,9 @@ class PodExecutor:
             doom = self._doomed[pod.key] = whole.exit or ExitFacts()
         if doom is None or seen.phase != "ended":
             return whole if doom is None else seen
+        if doom.reason == WORKLOAD_FAILED and whole.phase == "ended":
+            # The workload's word was all that was known.
+            return whole
         return replace(whole, phase="ended", exit=doom, ended=whole.ended or seen.ended)
 
     def _is_back_in_queue(self, key: AttemptKey) -> bool:
@@ -311,7 +326,10 @@ class PodExecutor:
             end = ExitFacts(reason="StartError", message=f"Pod {stuck.name}: {stuck.waiting}"[:300])
             return replace(seen, phase="ended", exit=end)
         patient = self._conclusions.waited(pod.key, now) <= self._spec.start_timeout
-        return together(members, seen, self._conclusions.of(pod.key), self._kind.falls_with_one, patient)
+        if members.taken is not None:
+            self._taken[pod.key] = exit_of(members.taken)
+        conclusion, taken = self._conclusions.of(pod.key), self._taken.get(pod.key)
+        return together(members, seen, conclusion, self._kind.falls_with_one, patient, taken)
 
     def _is_stuck(self, pod: PodView, now: float) -> bool:
         _, since = self._obstacles.get(pod.uid, ("", now))

@@ -168,6 +168,21 @@ def test_a_worker_that_is_taken_away_is_nobodys_fault(make: Any) -> None:
     assert facts.exit is not None and facts.exit.reason == "TerminationByKubelet"
 
 
+@pytest.mark.parametrize("name", [TRAINING[0], TRAINING[1]])
+def test_a_pod_that_is_taken_away_is_no_failure_though_its_controller_calls_it_one(make: Any, name: str) -> None:
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    works.take(works.kubelet.pod(name), gently=True)
+    if name != LEADER:
+        works.cluster.until(lambda: works.facts() and works.place._taken)
+        works.kubelet.lose(name)
+        works.kubelet.heed(LEADER, 0)
+    facts = works.ended()
+    assert facts.exit is not None and facts.exit.reason == "Deleted"
+
+
 @pytest.mark.parametrize("seen", [True, False])
 def test_a_leader_that_its_job_takes_away_after_a_worker_failed_was_not_deleted(make: Any, seen: bool) -> None:
     """Whether it is still there when someone looks, or not."""

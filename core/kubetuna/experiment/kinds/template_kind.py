@@ -75,7 +75,8 @@ class TemplateKind:
 
     ``with_token`` are the roles whose Pods speak to the API server, by an account that their controller makes for
     them; all others get no token. ``role_labels`` are what older controllers put on the Pods of a role: templates
-    still name the primary Pod by them.
+    still name the primary Pod by them. ``container`` is what its controller wants one container of each template to
+    be called.
     """
 
     name: str
@@ -99,6 +100,7 @@ class TemplateKind:
     held: Mapping[str, Any] = field(default_factory=dict)
     with_token: tuple[str, ...] = ()
     role_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    container: str = ""
 
     @property
     def makes_pod(self) -> bool:
@@ -178,6 +180,11 @@ class TemplateKind:
             if any(value not in (None, *after) for value in before):
                 how = "left out" if path in self.dropped else f"set to {self.overrides[path]}"
                 yield f"trialSpec.spec.{path} is {how}: retries, deadlines and deletions are kubetuna's"
+
+    def misnamed(self, obj: Mapping[str, Any]) -> Iterator[str]:
+        """The templates that the controller refuses for the names of their containers."""
+        sets = self.pod_sets(obj) if self.container else ()
+        yield from (as_text(one.path) for one in sets if self.container not in _container_names(one.template))
 
     def timeout(self, obj: Mapping[str, Any]) -> float | None:
         """For how many seconds the object lets an attempt run, if it says so."""

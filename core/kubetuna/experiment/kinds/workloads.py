@@ -51,8 +51,8 @@ WORKLOADS = (
         made_by=("Job",),
         conditions=("Completed", "Failed", "Suspended", "StartupPolicyInProgress", "StartupPolicyCompleted"),
     ),
-    _kubeflow("PyTorchJob", "pytorchjobs", "pytorchReplicaSpecs", "Master", "Worker"),
-    _kubeflow("TFJob", "tfjobs", "tfReplicaSpecs", "Chief", "Master", "Worker"),
+    _kubeflow("PyTorchJob", "pytorchjobs", "pytorchReplicaSpecs", "Master", "Worker", container="pytorch"),
+    _kubeflow("TFJob", "tfjobs", "tfReplicaSpecs", "Chief", "Master", "Worker", container="tensorflow"),
     _kubeflow(
         *("MPIJob", "mpijobs", "mpiReplicaSpecs", "Launcher"),
         alone=False,
@@ -60,7 +60,7 @@ WORKLOADS = (
         with_token=("Launcher",),
         role_labels={"Launcher": {"mpi-job-role": "launcher"}},
     ),
-    _kubeflow("XGBoostJob", "xgboostjobs", "xgbReplicaSpecs", "Master", "Worker"),
+    _kubeflow("XGBoostJob", "xgboostjobs", "xgbReplicaSpecs", "Master", "Worker", container="xgboost"),
     TemplateKind(
         name="TrainJob",
         api_version="trainer.kubeflow.org/v1alpha1",
