@@ -32,6 +32,8 @@ def workload_notes(template: Template) -> Iterator[str]:
             f"what a {kind.name}'s Pods are beside trialSpec.{as_text(kind.node)} is its runtime's, retries too, "
             "which should be none; GPU-hours count what resourcesPerNode asks for"
         )
+    for path in kind.misnamed(template.trial_spec):
+        yield f"trialSpec.{path} has no container named {kind.container!r}: a {kind.name}'s controller refuses that"
     yield from kind.overwritten(template.trial_spec.get("spec") or {})
 
 

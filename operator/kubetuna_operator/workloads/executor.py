@@ -26,7 +26,15 @@ from kubetuna_operator.workloads.awaited import RETRY_SECONDS
 from kubetuna_operator.workloads.conclusions import Conclusions
 from kubetuna_operator.workloads.launches import Launches
 from kubetuna_operator.workloads.manifest import primary_labels
-from kubetuna_operator.workloads.members import Members, exit_of, grouped, headless, together
+from kubetuna_operator.workloads.members import (
+    WORKLOAD_FAILED,
+    Members,
+    exit_of,
+    grouped,
+    headless,
+    silent,
+    together,
+)
 from kubetuna_operator.workloads.ownership import age, find_pods, is_own, uid_of
 
 log = logging.getLogger(__name__)
@@ -48,6 +56,8 @@ class PodExecutor:
         self._kind = kind_of(spec.template.trial_spec)
         self._launches = Launches(context, spec, ref)
         self._wanted = primary_labels(spec)
+        # Of a kind that is not known nobody can say how many come at once.
+        self._count = self._kind.pods(spec.template.trial_spec) if self._kind.falls_with_one else 0
         self._conclusions = Conclusions(self._launches.object_of, self._launches.conclusion)
         self._members: dict[AttemptKey, Members] = {}
         self._rivalries: set[AttemptKey] = set()
@@ -65,6 +75,8 @@ class PodExecutor:
         self._disruptions: dict[AttemptKey, ExitFacts] = {}
         # Of attempts whose Pods were deleted: whether their queue has suspended what made these.
         self._suspended: dict[AttemptKey, bool] = {}
+        # How another Pod than the primary one was taken away; its controller may conclude later, when it is gone.
+        self._taken: dict[AttemptKey, ExitFacts] = {}
         # What another Pod than the primary one ended, though that one still runs, and how.
         self._doomed: dict[AttemptKey, ExitFacts] = {}
         self._look_at = 0.0
@@ -75,7 +87,7 @@ class PodExecutor:
         # The failures that stay, the oldest first; those of earlier processes are looked up with the first new one.
         self._failed: list[PodView] | None = None
         self.changed: threading.Event = self._pods.changes(self._owner.uid)
-        self._warnings = Warnings(context.api, context.deferred, self.changed.set)
+        self._warnings = Warnings(context.api, context.deferred, ref.owner.namespace, self.changed.set)
 
     def launch(self, request: AttemptRequest) -> None:
         """Create the Pod, or what makes it; until the Pod is there the attempt is pending, with the reason."""
@@ -83,6 +95,7 @@ class PodExecutor:
         self._suspended.pop(request.key, None)
         self._disruptions.pop(request.key, None)
         self._doomed.pop(request.key, None)
+        self._taken.pop(request.key, None)
         if self._hashes.get(request.key) != request.params_hash:
             self._hashes[request.key], self._version = request.params_hash, -1
         self._launches.launch(request)
@@ -135,6 +148,7 @@ class PodExecutor:
         self._suspended.pop(key, None)
         self._disruptions.pop(key, None)
         self._doomed.pop(key, None)
+        self._taken.pop(key, None)
         failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and not pod.stopping
         OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
         if not (self._spec.template.retain or failed):
@@ -218,7 +232,7 @@ class PodExecutor:
         found = {key: self._explained(pod, self._facts(pod, now), now) for key, pod in own.items()}
         for key in [key for key in self._doomed if key in found and found[key].phase != "ended"]:
             self.stop(key, self._doomed[key].message or "another Pod of it failed")
-        self._warnings.keep({pod.uid for key, pod in own.items() if found[key].phase == "pending"})
+        self._warnings.keep({self._silent(pod, found[key]) for key, pod in own.items()})
         for key, pod in own.items():
             self._watch_deadline(pod, found[key], now)
         self._launches.forget(own)
@@ -288,6 +302,9 @@ class PodExecutor:
             doom = self._doomed[pod.key] = whole.exit or ExitFacts()
         if doom is None or seen.phase != "ended":
             return whole if doom is None else seen
+        if doom.reason == WORKLOAD_FAILED and whole.phase == "ended":
+            # The workload's word was all that was known.
+            return whole
         return replace(whole, phase="ended", exit=doom, ended=whole.ended or seen.ended)
 
     def _is_back_in_queue(self, key: AttemptKey) -> bool:
@@ -309,7 +326,10 @@ class PodExecutor:
             end = ExitFacts(reason="StartError", message=f"Pod {stuck.name}: {stuck.waiting}"[:300])
             return replace(seen, phase="ended", exit=end)
         patient = self._conclusions.waited(pod.key, now) <= self._spec.start_timeout
-        return together(members, seen, self._conclusions.of(pod.key), self._kind.falls_with_one, patient)
+        if members.taken is not None:
+            self._taken[pod.key] = exit_of(members.taken)
+        conclusion, taken = self._conclusions.of(pod.key), self._taken.get(pod.key)
+        return together(members, seen, conclusion, self._kind.falls_with_one, patient, taken)
 
     def _is_stuck(self, pod: PodView, now: float) -> bool:
         _, since = self._obstacles.get(pod.uid, ("", now))
@@ -328,10 +348,15 @@ class PodExecutor:
         self._rivalries = rivals
 
     def _explained(self, pod: PodView, seen: AttemptFacts, now: float) -> AttemptFacts:
-        """With what its Events say, where a Pod is on a node and does not start and does not say why."""
-        if seen.phase != "pending" or seen.waiting or pod.node is None:
-            return seen
-        return replace(seen, waiting=self._warnings.of(pod, now) or None)
+        """With what Events say, where nothing else does."""
+        silent = self._silent(pod, seen)
+        return (
+            replace(seen, waiting=self._warnings.of(silent, now) or None) if silent and not seen.waiting else seen
+        )
+
+    def _silent(self, pod: PodView, seen: AttemptFacts) -> str:
+        """The UID of what may not go on and says so in Events alone."""
+        return silent(self._members[pod.key], pod, seen, self._kind.maker(pod.owner_reference), self._count)
 
     def _note_obstacles(self, pods: Iterable[PodView], now: float) -> None:
         """Only the time with one obstacle counts: a Pod may have waited in a queue, or for another cause before."""

@@ -28,6 +28,7 @@ from kubetuna_operator.kube.api_client import ANSWER_SECONDS, Api, Refused, Unre
 from kubetuna_operator.kube.objects import mapping, mappings
 from kubetuna_operator.pods.kueue import is_suspended
 from kubetuna_operator.pods.status import view
+from kubetuna_operator.pods.warnings import warning
 from kubetuna_operator.workloads.awaited import RETRY_LIMIT, RETRY_SECONDS, Awaited, Gate
 from kubetuna_operator.workloads.collection import Collection
 from kubetuna_operator.workloads.manifest import accounts, attempt_manifest, primary_labels
@@ -286,7 +287,13 @@ class Launches:
             return refused
         slow = self._kind.judged and launch.tries >= SLOW_TRIES
         text = f"its {self._kind.name} has made no Pod yet: it waits in a queue, or its controller does not run"
-        return replace(launch, why=text if slow else "", stuck=None)
+        return replace(launch, why=self._warning(launch) or (text if slow else ""), stuck=None)
+
+    def _warning(self, launch: Awaited) -> str:
+        """What its controller says of the Pods that it would make: it may put into them what is refused."""
+        with suppress(Unreachable):
+            return warning(self._api.within(TRY_SECONDS), self._owner.namespace, launch.maker or "") or ""
+        return ""
 
     def _would_be_refused(self, launch: Awaited) -> Awaited | None:
         made = attempt_manifest(self._spec, self._owner, launch.request)

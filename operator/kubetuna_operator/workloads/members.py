@@ -14,6 +14,9 @@ from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts
 from kubetuna_operator.pods.status import PodView, facts
 from kubetuna_operator.workloads.ownership import first
 
+# What nothing but the workload's own word explains.
+WORKLOAD_FAILED = "WorkloadFailed"
+
 
 @dataclass(frozen=True, slots=True)
 class Members:
@@ -40,6 +43,11 @@ class Members:
         own = [pod for pod in failed if pod.disruption is not None or not _follows(pod)]
         latest = float("inf")
         return min(own, key=lambda p: (latest if p.ended is None else p.ended, p is not self.primary), default=None)
+
+    @property
+    def taken(self) -> PodView | None:
+        """One beside the primary Pod that someone deleted before it had ended."""
+        return next((pod for pod in self.others if pod.exit is not None and pod.exit.reason == "Deleted"), None)
 
 
 def _follows(pod: PodView) -> bool:
@@ -86,25 +94,44 @@ def headless(pods: Iterable[PodView], wanted: Mapping[str, str]) -> set[AttemptK
     return active - {pod.key for pod in every if is_primary(pod.labels, wanted)}
 
 
+def silent(members: Members, pod: PodView, seen: AttemptFacts, maker: tuple[str, str] | None, wanted: int) -> str:
+    """The UID of what may not go on and says so in Events alone: a Pod on a node, or what makes too few of them."""
+    if seen.phase == "pending" and pod.node is not None:
+        return pod.uid
+    few = seen.phase != "ended" and len(members.pods) < wanted
+    return maker[1] if few and maker is not None else ""
+
+
 def _rank(pod: PodView) -> tuple[float, str]:
     return float("inf") if pod.created is None else pod.created, pod.name
 
 
 def together(
-    members: Members, seen: AttemptFacts, conclusion: Conclusion | None, falls_with_one: bool, patient: bool
+    members: Members,
+    seen: AttemptFacts,
+    conclusion: Conclusion | None,
+    falls_with_one: bool,
+    patient: bool,
+    taken: ExitFacts | None = None,
 ) -> AttemptFacts:
     """The attempt, of which ``seen`` is what the primary Pod alone says.
 
     What has ended well waits for the conclusion on the whole, as long as one is ``patient``; a failure waits only
-    where another Pod may be made in its place.
+    where another Pod may be made in its place. ``taken`` is how another Pod was taken away: to its controller that
+    is a failure like any other.
     """
     cause, ended = members.cause, seen.phase == "ended"
     stopped = members.primary is not None and members.primary.stopping
     failed = conclusion is not None and not conclusion.succeeded
     if cause is not None and cause is not members.primary and (falls_with_one or failed):
         return replace(seen, phase="ended", exit=exit_of(cause), ended=seen.ended or cause.ended)
+    if failed and cause is None and falls_with_one:
+        if ended and seen.exit is not None and seen.exit.reason == "Deleted":
+            return seen
+        if taken is not None:
+            return replace(seen, phase="ended", exit=taken)
     if failed and not (ended and cause is members.primary):
-        said = ExitFacts(reason="WorkloadFailed", message=conclusion.message if conclusion is not None else "")
+        said = ExitFacts(reason=WORKLOAD_FAILED, message=conclusion.message if conclusion is not None else "")
         return replace(seen, phase="ended", exit=said)
     well = seen.exit is not None and seen.exit.by_itself
     if not ended or stopped or conclusion is not None or not patient or not (well or not falls_with_one):

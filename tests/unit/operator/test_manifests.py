@@ -38,6 +38,28 @@ def test_a_pod_is_restricted_and_has_no_token() -> None:
     assert security == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
+def mpijob(**launcher: Any) -> dict[str, Any]:
+    """The templates of launcher and worker as they are created."""
+    pod = {"containers": [{"name": "mpi", "image": "python"}]}
+    roles = {"Launcher": {"template": {"spec": {**pod, **launcher}}}, "Worker": {"template": {"spec": pod}}}
+    job = {"apiVersion": "kubeflow.org/v1", "kind": "MPIJob", "spec": {"mpiReplicaSpecs": roles}}
+    made = attempt_manifest(parse_experiment(document({TRIAL: job})), OWNER, ORDER)["spec"]["mpiReplicaSpecs"]
+    return {role: one["template"] for role, one in made.items()}
+
+
+@pytest.mark.parametrize("said", [None, False])
+def test_only_the_launcher_of_an_mpijob_has_a_token_unless_its_template_says_otherwise(said: bool | None) -> None:
+    """By that it starts what runs in its workers: its controller makes it an account that may do no more."""
+    made = mpijob(automountServiceAccountToken=said)
+    mounted = [one["spec"]["automountServiceAccountToken"] for one in made.values()]
+    assert mounted == [said is None, False]
+
+
+def test_an_mpijobs_launcher_is_found_by_the_label_that_katibs_example_names() -> None:
+    found = {role: one["metadata"]["labels"].get("mpi-job-role") for role, one in mpijob().items()}
+    assert found == {"Launcher": "launcher", "Worker": None}
+
+
 def test_what_the_template_says_wins() -> None:
     changed = attempt_manifest(
         parse_experiment(

@@ -168,6 +168,21 @@ def test_a_worker_that_is_taken_away_is_nobodys_fault(make: Any) -> None:
     assert facts.exit is not None and facts.exit.reason == "TerminationByKubelet"
 
 
+@pytest.mark.parametrize("name", [TRAINING[0], TRAINING[1]])
+def test_a_pod_that_is_taken_away_is_no_failure_though_its_controller_calls_it_one(make: Any, name: str) -> None:
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    works.take(works.kubelet.pod(name), gently=True)
+    if name != LEADER:
+        works.cluster.until(lambda: works.facts() and works.place._taken)
+        works.kubelet.lose(name)
+        works.kubelet.heed(LEADER, 0)
+    facts = works.ended()
+    assert facts.exit is not None and facts.exit.reason == "Deleted"
+
+
 @pytest.mark.parametrize("seen", [True, False])
 def test_a_leader_that_its_job_takes_away_after_a_worker_failed_was_not_deleted(make: Any, seen: bool) -> None:
     """Whether it is still there when someone looks, or not."""
@@ -541,6 +556,48 @@ def test_a_worker_that_does_not_start_is_said_and_waited_for_only_so_long(make: 
     facts = works.ended()
     assert facts.exit and facts.exit.reason == "StartError" and "no such image" in facts.exit.message
     assert {p["status"]["phase"] for n, p in works.pods(3).items() if n == LEADER} <= {"Failed", "Succeeded"}
+
+
+REFUSED = 'Error creating: pods "worker-1" is forbidden: violates PodSecurity "restricted:latest"'
+
+
+def warn(works: Works) -> None:
+    """The controller says why it makes no Pod, and what it always says."""
+    (job,) = works.cluster.server.objects.of(PYTORCH_JOBS)
+    said = (("FailedCreatePod", REFUSED), ("SetPodTemplateRestartPolicy", "is overwritten"))
+    for at, (why, text) in enumerate(said):
+        event = {
+            "metadata": {"name": f"e{at}"}, "involvedObject": {"uid": job["metadata"]["uid"]}, "type": "Warning",
+            "reason": why, "message": text, "lastTimestamp": f"2026-11-24T10:00:0{at}Z",
+        }  # fmt: skip
+        works.cluster.api().create(collection("events", NAMESPACE), event)
+
+
+def test_a_worker_that_its_controller_may_not_make_is_said(make: Any) -> None:
+    """Its leader holds a GPU and waits for it."""
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.cluster.workloads.asleep = True
+    works.kubelet.lose(OTHER)
+    works.run(LEADER, WORKER)
+    warn(works)
+    works.until(lambda f: f.phase == "running")
+    facts = works.until(lambda f: f.waiting)
+    assert facts.phase == "running" and "violates PodSecurity" in works.place.stalled()
+    works.cluster.workloads.asleep = False
+    works.pods(3)
+    works.until(lambda f: not f.waiting)
+
+
+def test_no_pod_that_its_controller_may_make_is_said(make: Any) -> None:
+    """What it puts into the Pod may be refused where the template is not."""
+    works = make("a PyTorchJob")
+    works.cluster.workloads.asleep = True
+    works.cluster.clock.time += 61
+    works.facts()
+    warn(works)
+    facts = works.until(lambda f: f.waiting)
+    assert facts.phase == "pending" and "violates PodSecurity" in works.place.stalled()
 
 
 def test_every_pod_is_labelled_as_the_attempts_and_only_one_as_primary(make: Any) -> None:

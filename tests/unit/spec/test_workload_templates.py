@@ -189,6 +189,8 @@ def test_a_fault_is_told_at_its_own_path(trial: dict[str, Any], template: dict[s
         (job(parallelism=2), ENDS, "successCondition has no effect: a trial is judged by its Pod"),
         (kubeflow("PyTorchJob", "pytorchReplicaSpecs", {"Master": replicas(1)}), {},
          "pytorchReplicaSpecs.*.restartPolicy is set to Never: retries"),
+        (kubeflow("TFJob", "tfReplicaSpecs", {"PS": replicas(1), "Chief": replicas(1, 0, "tensorflow")}), {},
+         "trialSpec.spec.tfReplicaSpecs.PS.template has no container named 'tensorflow': a TFJob's controller"),
     ],
 )  # fmt: skip
 def test_a_plan_says_what_may_never_come_true(trial: dict[str, Any], template: dict[str, Any], note: str) -> None:
@@ -205,6 +207,8 @@ def test_where_a_runtime_has_the_pods_no_container_is_added() -> None:
 
 def test_what_a_plan_has_no_reason_to_say_it_does_not() -> None:
     assert parsed(JOBSET).warnings == ()
+    named = kubeflow("TFJob", "tfReplicaSpecs", {"Chief": {"template": pod(0, "tensorflow")}})
+    assert parsed(named).warnings == ()
 
 
 def test_a_deadline_of_the_workload_counts_as_the_trials() -> None:

@@ -72,6 +72,11 @@ class TemplateKind:
     ``node`` is the path of what is known of the primary Pod's container where the Pods' template is not in the
     object but in a runtime of the cluster. Retries are then the runtime's, so what is kept of a trial that was told
     gets ``held`` into its spec, which ends whatever would run on.
+
+    ``with_token`` are the roles whose Pods speak to the API server, by an account that their controller makes for
+    them; all others get no token. ``role_labels`` are what older controllers put on the Pods of a role: templates
+    still name the primary Pod by them. ``container`` is what its controller wants one container of each template to
+    be called.
     """
 
     name: str
@@ -93,6 +98,9 @@ class TemplateKind:
     alone: bool = True
     node: Path = ()
     held: Mapping[str, Any] = field(default_factory=dict)
+    with_token: tuple[str, ...] = ()
+    role_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    container: str = ""
 
     @property
     def makes_pod(self) -> bool:
@@ -126,6 +134,10 @@ class TemplateKind:
 
     def _rank(self, path: Path) -> int:
         return next((i for i, role in enumerate(self.roles) if role in path), len(self.roles))
+
+    def role(self, one: PodSet) -> str:
+        """Which of the known roles a template is of; empty for any other."""
+        return next((role for role in self.roles if role in one.path), "")
 
     def primary_set(self, obj: Mapping[str, Any], container: str = "") -> PodSet | None:
         """The template of the primary Pod: the first that has a container of this name, else the first."""
@@ -168,6 +180,11 @@ class TemplateKind:
             if any(value not in (None, *after) for value in before):
                 how = "left out" if path in self.dropped else f"set to {self.overrides[path]}"
                 yield f"trialSpec.spec.{path} is {how}: retries, deadlines and deletions are kubetuna's"
+
+    def misnamed(self, obj: Mapping[str, Any]) -> Iterator[str]:
+        """The templates that the controller refuses for the names of their containers."""
+        sets = self.pod_sets(obj) if self.container else ()
+        yield from (as_text(one.path) for one in sets if self.container not in _container_names(one.template))
 
     def timeout(self, obj: Mapping[str, Any]) -> float | None:
         """For how many seconds the object lets an attempt run, if it says so."""

@@ -12,7 +12,7 @@ from typing import Any
 from kubetuna.experiment.kinds.template_kind import TemplateKind, is_true
 
 
-def _kubeflow(name: str, plural: str, specs: str, *roles: str, alone: bool = True) -> TemplateKind:
+def _kubeflow(name: str, plural: str, specs: str, *roles: str, **differing: Any) -> TemplateKind:
     """A kind of Kubeflow's training operator, where a replica's ``restartPolicy`` wins over its template's."""
     policy = "runPolicy"
     overrides: dict[str, Any] = {
@@ -31,7 +31,7 @@ def _kubeflow(name: str, plural: str, specs: str, *roles: str, alone: bool = Tru
         success=is_true("Succeeded"),
         failure=is_true("Failed"),
         conditions=("Created", "Running", "Restarting", "Succeeded", "Suspended", "Failed"),
-        alone=alone,
+        **differing,
     )
 
 
@@ -51,10 +51,16 @@ WORKLOADS = (
         made_by=("Job",),
         conditions=("Completed", "Failed", "Suspended", "StartupPolicyInProgress", "StartupPolicyCompleted"),
     ),
-    _kubeflow("PyTorchJob", "pytorchjobs", "pytorchReplicaSpecs", "Master", "Worker"),
-    _kubeflow("TFJob", "tfjobs", "tfReplicaSpecs", "Chief", "Master", "Worker"),
-    _kubeflow("MPIJob", "mpijobs", "mpiReplicaSpecs", "Launcher", alone=False),
-    _kubeflow("XGBoostJob", "xgboostjobs", "xgbReplicaSpecs", "Master", "Worker"),
+    _kubeflow("PyTorchJob", "pytorchjobs", "pytorchReplicaSpecs", "Master", "Worker", container="pytorch"),
+    _kubeflow("TFJob", "tfjobs", "tfReplicaSpecs", "Chief", "Master", "Worker", container="tensorflow"),
+    _kubeflow(
+        *("MPIJob", "mpijobs", "mpiReplicaSpecs", "Launcher"),
+        alone=False,
+        # By `kubectl exec` it starts what runs in the workers.
+        with_token=("Launcher",),
+        role_labels={"Launcher": {"mpi-job-role": "launcher"}},
+    ),
+    _kubeflow("XGBoostJob", "xgboostjobs", "xgbReplicaSpecs", "Master", "Worker", container="xgboost"),
     TemplateKind(
         name="TrainJob",
         api_version="trainer.kubeflow.org/v1alpha1",
