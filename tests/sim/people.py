@@ -191,7 +191,7 @@ class Fate:
         name = chance.choice(self.names)
         fields = [("maxTrialCount", chance.randint(1, 6)), ("parallelTrialCount", chance.randint(1, 4))]
         changed: dict[str, Any] = dict([chance.choice(fields)])
-        if changed.get("parallelTrialCount") == 3:
+        if changed.get("parallelTrialCount") == 3 and name not in self.katib.theirs:
             changed["parallelTrialCount"] = {"min": 2, "max": 3}
 
         def begin() -> str:

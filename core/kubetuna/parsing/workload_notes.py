@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.kinds.gjson import parse_condition
-from kubetuna.experiment.kinds.template_kind import TemplateKind, as_text
+from kubetuna.experiment.kinds.template_kind import TOKEN, TemplateKind, as_text
 from kubetuna.experiment.model import Template
 
 _BY_ITS_POD = "a trial is judged by its Pod"
@@ -34,6 +34,11 @@ def workload_notes(template: Template) -> Iterator[str]:
         )
     for path in kind.misnamed(template.trial_spec):
         yield f"trialSpec.{path} has no container named {kind.container!r}: a {kind.name}'s controller refuses that"
+    for path in kind.tokenless(template.trial_spec):
+        yield (
+            f"trialSpec.{path} does not set {TOKEN}: true; a trial gets no token otherwise, and without it this "
+            f"Pod of a {kind.name} cannot start the others"
+        )
     yield from kind.overwritten(template.trial_spec.get("spec") or {})
 
 

@@ -1,7 +1,7 @@
 """The Pod of an attempt, or what makes its Pods: the template with its parameters, our labels, a security context.
 
-What the template says explicitly wins; what it leaves out gets the strictest that Pod Security knows, and no
-service-account token but where its kind cannot work without.
+What the template says explicitly wins; what it leaves out gets the strictest that Pod Security knows, and never a
+service-account token.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) ->
     primary = kind.template_in(made, spec.template.primary_container)
     for one in kind.pod_sets(made):
         role = kind.role(one)
-        _default(one.template["spec"], "automountServiceAccountToken", role in kind.with_token)
         trial = _complete(one.template["spec"], spec, request)
         if one.template is primary:
             add_metrics_container(one.template["spec"], trial, spec)
@@ -144,6 +143,7 @@ def _metadata(given: Mapping[str, Any], spec: Experiment, owner: Owner, request:
 
 def _default_pod(body: dict[str, Any], spec: Experiment) -> None:
     body["restartPolicy"] = "Never"
+    _default(body, "automountServiceAccountToken", False)
     _default(body, "enableServiceLinks", False)
     security = _section(body, "securityContext")
     _default(security, "seccompProfile", {"type": "RuntimeDefault"})

@@ -47,12 +47,12 @@ def mpijob(**launcher: Any) -> dict[str, Any]:
     return {role: one["template"] for role, one in made.items()}
 
 
-@pytest.mark.parametrize("said", [None, False])
-def test_only_the_launcher_of_an_mpijob_has_a_token_unless_its_template_says_otherwise(said: bool | None) -> None:
-    """By that it starts what runs in its workers: its controller makes it an account that may do no more."""
+@pytest.mark.parametrize("said", [None, False, True])
+def test_the_launcher_of_an_mpijob_has_a_token_only_if_its_template_says_so(said: bool | None) -> None:
+    """By that it starts what runs in its workers; a trial gets none of its own accord."""
     made = mpijob(automountServiceAccountToken=said)
     mounted = [one["spec"]["automountServiceAccountToken"] for one in made.values()]
-    assert mounted == [said is None, False]
+    assert mounted == [said is True, False]
 
 
 def test_an_mpijobs_launcher_is_found_by_the_label_that_katibs_example_names() -> None:

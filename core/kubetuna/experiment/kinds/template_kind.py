@@ -23,6 +23,8 @@ COUNTS = ("replicas", "parallelism")
 PODS_LIMIT = 100_000
 # The container of a runtime's Pod that trains, and the job that makes the Pod.
 NODE = "node"
+# What a Pod's template asks for a service-account token by.
+TOKEN = "automountServiceAccountToken"
 # By these the controllers number the Pods of one template. The primary Pod is number 0 of its own.
 INDEX_LABELS = (
     "batch.kubernetes.io/job-completion-index",
@@ -73,9 +75,9 @@ class TemplateKind:
     object but in a runtime of the cluster. Retries are then the runtime's, so what is kept of a trial that was told
     gets ``held`` into its spec, which ends whatever would run on.
 
-    ``with_token`` are the roles whose Pods speak to the API server, by an account that their controller makes for
-    them; all others get no token. ``role_labels`` are what older controllers put on the Pods of a role: templates
-    still name the primary Pod by them. ``container`` is what its controller wants one container of each template to
+    ``with_token`` are the roles whose Pods can do nothing without a service-account token; that they get it their
+    template has to say, as for any Pod. ``role_labels`` are what older controllers put on the Pods of a role:
+    templates still name the primary Pod by them. ``container`` is what its controller wants one container of each template to
     be called.
     """
 
@@ -185,6 +187,11 @@ class TemplateKind:
         """The templates that the controller refuses for the names of their containers."""
         sets = self.pod_sets(obj) if self.container else ()
         yield from (as_text(one.path) for one in sets if self.container not in _container_names(one.template))
+
+    def tokenless(self, obj: Mapping[str, Any]) -> Iterator[str]:
+        """The templates whose Pods need a service-account token and do not ask for it."""
+        needy = (one for one in self.pod_sets(obj) if self.role(one) in self.with_token)
+        yield from (as_text(one.path) for one in needy if not one.template["spec"].get(TOKEN))
 
     def timeout(self, obj: Mapping[str, Any]) -> float | None:
         """For how many seconds the object lets an attempt run, if it says so."""
