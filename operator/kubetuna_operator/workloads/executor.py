@@ -320,7 +320,7 @@ class PodExecutor:
 
     def _whole(self, pod: PodView, seen: AttemptFacts, now: float) -> AttemptFacts:
         """The attempt, where ``seen`` is its primary Pod."""
-        members = self._members.get(pod.key, Members(pod))
+        members = self._together(pod)
         stuck = next((p for p in members.others if self._is_stuck(p, now)), None)
         if stuck is not None and seen.phase != "ended":
             end = ExitFacts(reason="StartError", message=f"Pod {stuck.name}: {stuck.waiting}"[:300])
@@ -330,6 +330,9 @@ class PodExecutor:
             self._taken[pod.key] = exit_of(members.taken)
         conclusion, taken = self._conclusions.of(pod.key), self._taken.get(pod.key)
         return together(members, seen, conclusion, self._kind.falls_with_one, patient, taken)
+
+    def _together(self, pod: PodView) -> Members:
+        return self._members.get(pod.key, Members(pod))
 
     def _is_stuck(self, pod: PodView, now: float) -> bool:
         _, since = self._obstacles.get(pod.uid, ("", now))
@@ -356,7 +359,7 @@ class PodExecutor:
 
     def _silent(self, pod: PodView, seen: AttemptFacts) -> str:
         """The UID of what may not go on and says so in Events alone."""
-        return silent(self._members[pod.key], pod, seen, self._kind.maker(pod.owner_reference), self._count)
+        return silent(self._together(pod), pod, seen, self._kind.maker(pod.owner_reference), self._count)
 
     def _note_obstacles(self, pods: Iterable[PodView], now: float) -> None:
         """Only the time with one obstacle counts: a Pod may have waited in a queue, or for another cause before."""

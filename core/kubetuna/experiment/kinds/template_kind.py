@@ -77,8 +77,8 @@ class TemplateKind:
 
     ``with_token`` are the roles whose Pods can do nothing without a service-account token; that they get it their
     template has to say, as for any Pod. ``role_labels`` are what older controllers put on the Pods of a role:
-    templates still name the primary Pod by them. ``container`` is what its controller wants one container of each template to
-    be called.
+    templates still name the primary Pod by them. ``container`` is what its controller wants one container of each
+    template to be called.
     """
 
     name: str
