@@ -356,7 +356,9 @@ class PodExecutor:
 
     def _silent(self, pod: PodView, seen: AttemptFacts) -> str:
         """The UID of what may not go on and says so in Events alone."""
-        return silent(self._members[pod.key], pod, seen, self._kind.maker(pod.owner_reference), self._count)
+        return silent(
+            self._members.get(pod.key, Members(pod)), pod, seen, self._kind.maker(pod.owner_reference), self._count
+        )
 
     def _note_obstacles(self, pods: Iterable[PodView], now: float) -> None:
         """Only the time with one obstacle counts: a Pod may have waited in a queue, or for another cause before."""
