@@ -6,16 +6,17 @@ to a service's address would leave by the uplink and be refused there, so it is 
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import copy2, copytree
 from typing import Any
 
 import yaml
 
-from hack.cluster import images, ocitar, room
+from hack.cluster import base_image, images, ocitar, room
 from hack.cluster.api import wait_until
 from hack.cluster.binaries import Module, build
 from hack.cluster.commands import run, say
@@ -23,6 +24,15 @@ from hack.cluster.containerd import BRIDGE
 from hack.cluster.layout import SERVICE_SUBNET, Layout
 
 WITHIN = 300.0
+# What the training operator puts before the workers of a PyTorchJob. Its own has an image that is not here, and is
+# refused where Pod Security is "restricted".
+WAIT_FOR_MASTER = f"""
+- name: init-pytorch
+  image: {base_image.REFERENCE}
+  imagePullPolicy: IfNotPresent
+  securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}
+  command: [sh, -c, "until getent hosts {{{{.MasterAddr}}}}; do sleep 0.2; done"]
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,7 @@ class Controller:
     """One of them: its module, and the folder of its manifests and the Deployment in them.
 
     ``without`` is a line of what that folder asks for, which brings another controller and stands here already.
+    ``flags`` are added to the Deployment's, ``files`` to its image.
     """
 
     name: str
@@ -38,6 +49,8 @@ class Controller:
     namespace: str
     deployment: str
     without: str = ""
+    flags: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def program(self) -> str:
@@ -47,7 +60,13 @@ class Controller:
     @property
     def image(self) -> str:
         """What it is called on the node."""
-        return f"localhost/kubetuna/{self.name}:{self.module.version()}"
+        return f"localhost/kubetuna/{self.name}:{self.tag}"
+
+    @property
+    def tag(self) -> str:
+        """Its version, and of what other files are in its image: with others it is another one."""
+        files = hashlib.sha256(repr(sorted(self.files.items())).encode()).hexdigest()[:8]
+        return f"{self.module.version()}-{files}" if self.files else self.module.version()
 
 
 CONTROLLERS = {
@@ -79,6 +98,21 @@ CONTROLLERS = {
         "kueue-system",
         "kueue-controller-manager",
     ),
+    "training-operator": Controller(
+        "training-operator",
+        Module(
+            "training-operator",
+            "github.com/kubeflow/training-operator",
+            {"training-operator.v1": "github.com/kubeflow/training-operator/cmd/training-operator.v1"},
+            "",
+            2,
+        ),
+        "manifests/overlays/standalone",
+        "kubeflow",
+        "training-operator",
+        flags=(f"--mpi-kubectl-delivery-image={base_image.REFERENCE}",),
+        files={"etc/config/initContainer.yaml": WAIT_FOR_MASTER},
+    ),
 }
 
 
@@ -95,10 +129,14 @@ def install(layout: Layout, controller: Controller) -> None:
 def prepare(layout: Layout, controller: Controller) -> Path:
     """Its image, built where the cache lacks it: the program and nothing else. That takes minutes."""
     build(layout, controller.module)
-    target = layout.images / f"{controller.name}-{controller.module.version()}.tar"
+    target = layout.images / f"{controller.name}-{controller.tag}.tar"
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=layout.cache) as folder:
             copy2(layout.program(controller.program), Path(folder, "manager"))
+            for name, text in controller.files.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True)
+                path.write_text(text)
             config = {"Entrypoint": ["/manager"], "User": "65532:65532"}
             ocitar.pack(Path(folder), controller.image, config, target)
     return target
@@ -112,7 +150,7 @@ def manifests(layout: Layout, controller: Controller) -> str:
         made = Path(copytree(Path(where.strip(), top), Path(folder, top)), *below)
         _leave_out(made / "kustomization.yaml", controller.without)
         found = run([layout.program("kubectl"), "kustomize", str(made)])
-    return yaml.safe_dump_all(_with_image(yaml.safe_load_all(found), controller.image))
+    return yaml.safe_dump_all(_with_image(yaml.safe_load_all(found), controller))
 
 
 def _leave_out(kustomization: Path, resource: str) -> None:
@@ -124,11 +162,12 @@ def _leave_out(kustomization: Path, resource: str) -> None:
         kustomization.write_text(yaml.safe_dump(asked))
 
 
-def _with_image(objects: Iterator[dict[str, Any]], image: str) -> Iterator[dict[str, Any]]:
+def _with_image(objects: Iterator[dict[str, Any]], controller: Controller) -> Iterator[dict[str, Any]]:
     for one in objects:
         if one["kind"] == "Deployment":
             for container in one["spec"]["template"]["spec"]["containers"]:
-                container |= {"image": image, "imagePullPolicy": "IfNotPresent"}
+                container |= {"image": controller.image, "imagePullPolicy": "IfNotPresent"}
+                container["args"] = [*container.get("args", ()), *controller.flags]
         yield one
 
 

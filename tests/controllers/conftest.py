@@ -32,6 +32,12 @@ def trainer(cluster: Cluster, jobset: Controller) -> Controller:
 
 
 @pytest.fixture(scope="session")
+def training_operator(cluster: Cluster) -> Controller:
+    """Kubeflow's training operator, of PyTorchJobs and their like."""
+    return standing(cluster, "training-operator")
+
+
+@pytest.fixture(scope="session")
 def kueue(cluster: Cluster) -> Controller:
     """Kueue, which asks to see every Pod that is made."""
     return standing(cluster, "kueue")

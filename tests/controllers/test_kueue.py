@@ -14,6 +14,7 @@ from kubetuna.experiment.model import QUEUE_LABEL
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
 from tests.cluster.operators import World, kill
 from tests.controllers import test_jobset
+from tests.controllers.searches import found
 
 # The first one waits until the controller answers.
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -235,7 +236,7 @@ def test_a_jobset_is_admitted_and_taken_back_as_a_whole(world: World, jobset: Co
     # With room for one only: Kueue would admit the other before it heeds the word.
     queue.drain(5)
     counts(world, waiting=2, displaced=1)
-    world.until("one JobSet each", lambda: len(test_jobset.jobsets(world)) == 2, PATIENCE)
+    world.until("one JobSet each", lambda: len(found(world, test_jobset.JOBSETS)) == 2, PATIENCE)
     queue.set(6)
     counts(world, running=1, done=1, displaced=1)
     queue.drain(6)
