@@ -149,7 +149,8 @@ class KatibOracles:
         taken = self._objects.get(EXPERIMENTS, (NAMESPACE, self._name_of_ours(theirs["metadata"]["name"])))
         if taken is not None:
             return ("NameTaken",)
-        return UNREADABLE if theirs["spec"]["algorithm"]["algorithmName"] == MISSPELT else ()
+        spec = theirs["spec"]
+        return UNREADABLE if spec["algorithm"]["algorithmName"] == MISSPELT or _is_too_parallel(spec) else ()
 
     def _edits(self, theirs: Object, ours: Object, last: Mapping[str, Any]) -> Iterator[str]:
         """An edit arrives, or it is said that it does not, and why."""
@@ -157,6 +158,7 @@ class KatibOracles:
         names = [spec["objective"].get("additionalMetricNames") for spec in (asked, has)]
         wrong = [("spec.objective", names[0] != names[1])]
         wrong += [("spec.algorithm", asked["algorithm"]["algorithmName"] == MISSPELT)]
+        wrong += [("spec.parallelTrialCount", _is_too_parallel(asked))]
         refused = [path for path, so in wrong if so]
         if has["algorithm"]["algorithmName"] == MISSPELT:
             yield "has one of ours that cannot be carried out"
@@ -237,6 +239,10 @@ class KatibOracles:
             for what in self._unlike(found):
                 return f"Katib's Trial {name} {what}"
         return ""
+
+
+def _is_too_parallel(spec: Mapping[str, Any]) -> bool:
+    return bool(spec["parallelTrialCount"] > spec["maxTrialCount"])
 
 
 def _covers(has: object, asked: object) -> bool:

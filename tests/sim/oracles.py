@@ -111,12 +111,10 @@ class Oracles:
             self._attempt_made(change.after)
         if change.resource == EXPERIMENTS:
             self._experiment(change)
-        elif change.before is None and change.after is not None:
-            made = change.after["metadata"]
-            # What a controller makes of it comes as late.
-            if self.too_late or any(owner["uid"] in self._late for owner in made.get("ownerReferences") or ()):
-                self._late.add(made["uid"])
-            elif change.resource == PODS:
+        elif change.resource == PODS and change.before is None and change.after is not None:
+            if self.too_late:
+                self._late.add(change.after["metadata"]["uid"])
+            else:
                 self._pod_made(change.after)
 
     # At every change.
@@ -277,13 +275,12 @@ class Oracles:
                 return f"{obj['metadata']['name']} is {status.get('state')}"
             if mapping(status.get("study")).get(BEHIND):
                 return f"the Trials of {obj['metadata']['name']} are behind"
-        # A copy is its owner's to look after; what came after its Experiment's end, nobody's.
-        strangers = self._fate.copies | self._late
+        # A copy is its owner's to look after.
         for run in self._nodes.live():
-            if run.uid not in strangers:
+            if run.uid not in self._fate.copies:
                 return f"{run.pod} runs"
         for pod in self._cluster.kubelet.pods():
-            if pod["metadata"]["uid"] in strangers:
+            if pod["metadata"]["uid"] in self._fate.copies:
                 continue
             told = LABEL_TOLD in (pod["metadata"].get("labels") or {}) or is_worker(pod)
             if pod["metadata"].get("deletionTimestamp") or pod["status"]["phase"] not in ENDED or not told:

@@ -20,6 +20,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from kubetuna.errors import KubetunaError
+from kubetuna_operator.kube.objects import mapping
 from kubetuna_operator.telemetry import REQUEST_SECONDS, REQUESTS
 
 CONNECT_SECONDS = 5.0
@@ -187,15 +188,28 @@ class Api:
         return self._json("PUT", path, {}, body)
 
     def delete(self, path: str, uid: str | None = None, low_priority: bool = False, **body: object) -> None:
-        """Delete one object, only the one with this UID where it is given. None there is no error."""
+        """Delete one object, only the one with this UID where it is given. None there is no error.
+
+        A conflict says that another one has the name, or only that this one is being changed.
+        """
         options: dict[str, object] = {"apiVersion": "v1", "kind": "DeleteOptions", **body}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
         try:
             self._json("DELETE", path, {}, options, low_priority=low_priority)
         except Refused as error:
-            if error.code not in (404, 409):
+            if error.code != 404 and (error.code != 409 or self.has(path, uid)):
                 raise
+
+    def has(self, path: str, uid: str | None) -> bool:
+        """Whether an object is there, and is the one with this UID where it is given."""
+        try:
+            found = self.get(path)
+        except Refused as error:
+            if error.code != 404:
+                raise
+            return False
+        return uid is None or mapping(found.get("metadata")).get("uid") == uid
 
     def stream(self, path: str, query: Mapping[str, object], silence: float) -> Iterator[bytes]:
         """Ask, and once the server has begun to answer return the body in pieces as they come.

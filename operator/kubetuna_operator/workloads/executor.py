@@ -35,7 +35,7 @@ from kubetuna_operator.workloads.members import (
     silent,
     together,
 )
-from kubetuna_operator.workloads.ownership import age, find_pods, is_own, uid_of
+from kubetuna_operator.workloads.ownership import age, find_pods, is_own
 
 log = logging.getLogger(__name__)
 
@@ -207,17 +207,10 @@ class PodExecutor:
             change = {"metadata": {"uid": pod.uid, "labels": {LABEL_TOLD: "true"}}}
             self._api.merge(self._named(pod), change, low_priority=True)
         except Refused as error:
-            # Gone, or another's by now; a conflict over the same Pod passes.
-            if error.code not in (404, 409, 422) or (error.code == 409 and self._is_there(pod)):
+            passes = error.code == 409 and self._api.has(self._named(pod), pod.uid)
+            # Else it is gone, or another's by now.
+            if passes or error.code not in (404, 409, 422):
                 raise
-
-    def _is_there(self, pod: PodView) -> bool:
-        try:
-            return uid_of(self._api.get(self._named(pod))) == pod.uid
-        except Refused as error:
-            if error.code != 404:
-                raise
-            return False
 
     def observe(self) -> Sequence[AttemptFacts]:
         """Every attempt with a Pod, or with a launch that is waiting to be taken."""

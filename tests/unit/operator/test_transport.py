@@ -11,8 +11,8 @@ from kubernetes.config import ConfigException
 
 from kubetuna_operator.experiment.run import _said as failed_turn_text
 from kubetuna_operator.kube import api_client
-from kubetuna_operator.kube.api_client import Api, Pace, Refused, Unreachable
-from tests.apiserver.cluster import Cluster
+from kubetuna_operator.kube.api_client import Api, Pace, Refused, Unreachable, collection
+from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.pool import connect
 from tests.apiserver.server import Response
 from tests.unit.operator.servers import answer, served
@@ -52,6 +52,27 @@ def test_a_refusal_in_any_shape_is_a_refusal(body: bytes) -> None:
     with served(answer("403 Forbidden", body)) as api, pytest.raises(Refused) as refused:
         api.get("/api/v1/pods")
     assert refused.value.code == 403
+
+
+def test_a_conflict_over_a_deletion_is_told_unless_another_one_has_the_name() -> None:
+    """Taken for done, it leaves a Pod that nobody looks at any more."""
+    cluster, refused = Cluster(), list[str]()
+
+    def handle(method: str, *asked: Any) -> Response:
+        if method == "DELETE" and not refused:
+            refused.append(method)
+            body = {"code": 409, "reason": "Conflict", "message": "the object has been modified"}
+            return Response(409, json.dumps(body).encode())
+        return cluster.server.handle(method, *asked)
+
+    api, path = cluster.api(handle), collection("configmaps", NAMESPACE)
+    uid = api.create(path, {"metadata": {"name": "a"}})["metadata"]["uid"]
+    with pytest.raises(Refused):
+        api.delete(f"{path}/a", uid=uid)
+    api.delete(f"{path}/a", uid="another's")
+    assert api.has(f"{path}/a", uid) and not api.has(f"{path}/a", "another's")
+    api.delete(f"{path}/a", uid=uid)
+    assert not api.has(f"{path}/a", uid)
 
 
 def test_a_token_that_cannot_be_read_just_now_is_asked_for_again() -> None:
