@@ -24,7 +24,7 @@ MISTAKES = (
         ),
         (
             "to delete what is gone is no error",
-            "            if error.code not in (404, 409):\n                raise",
+            "            if error.code != 404 and (error.code != 409 or self.has(path, uid)):\n                raise",
             "            raise",
         ),
         (
@@ -221,8 +221,7 @@ MISTAKES = (
         ),
         (
             "a mark that fails is set later",
-            "            if error.code not in (404, 409, 422) or (error.code == 409 and self._is_there(pod)):\n"
-            "                raise",
+            "            if passes or error.code not in (404, 409, 422):\n                raise",
             "            return",
         ),
     ),
