@@ -24,7 +24,8 @@ MISTAKES = (
         ),
         (
             "to delete what is gone is no error",
-            "            if error.code != 404 and (error.code != 409 or self.has(path, uid)):\n                raise",
+            "            if error.code != 404 and (error.code != 409 or self.has(path, uid)):\n"
+            "                raise",
             "            raise",
         ),
         (
