@@ -83,7 +83,7 @@ def names_are_taken_once_and_absence_is_told(s: Subject) -> None:
 def deletes_carry_their_preconditions(s: Subject) -> None:
     made, where = make(s, "one"), path(s, "configmaps", "one")
     s.api.delete(where, uid="7e57d004-2b97-0e7a-b45f-5387367791cd")
-    s.api.delete(where, preconditions={"resourceVersion": "1"})
+    assert refusal(s.api.delete, where, preconditions={"resourceVersion": "1"}) == (409, "Conflict")
     assert s.api.get(where) == made
     s.api.delete(where, uid=made["metadata"]["uid"])
     s.api.delete(where)
