@@ -378,6 +378,23 @@ def test_a_trial_is_tried_on_another_node_than_the_one_that_failed_it() -> None:
     world.close()
 
 
+def test_what_is_back_from_a_lost_node_is_read_to_its_real_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that began while the node was lost finds all that there is, and is over when it is back."""
+    world = World(experiment("", maxTrialCount=1), curve)
+    read = FakeLogs.read
+    monkeypatch.setattr(FakeLogs, "read", lambda *asked: replace(read(*asked), drained=True))
+    while not world.place.attempts:
+        world.turn()
+    world.place.step()
+    world.turn()
+    monkeypatch.undo()
+    world.finish()
+    (trial,) = world.stored()
+    assert [(a.outcome, a.reason) for a in trial.attempts] == [("Succeeded", None)]
+    assert trial.steps[-1][0] == 5
+    world.close()
+
+
 def test_the_end_of_a_vanished_attempt_is_recorded_as_the_moment_it_was_missed() -> None:
     """Else the wait before the next one would count as time that it used."""
     world = World(experiment("", maxTrialCount=1), curve)

@@ -81,6 +81,10 @@ class TrialLog:
         self.drained = self._lost = False
         self.series = {}
 
+    def reopen(self) -> None:
+        """Its attempt goes on, be it after all: more may come."""
+        self.drained = self._lost = False
+
     def take(self, chunk: LogChunk) -> None:
         """Parse the lines of a chunk."""
         found = self._take_lines(chunk.lines) if chunk.lines else []

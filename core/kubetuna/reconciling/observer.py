@@ -206,7 +206,9 @@ class Observer:
         return self._logs[trial.number]
 
     def _read(self, log: TrialLog, facts: AttemptFacts, pruned: bool) -> None:
-        key = facts.key
+        key, ended = facts.key, facts.phase == "ended"
+        if not ended:
+            log.reopen()
         # What is printed after a verdict is not known to count before the end, and is left where it is until then.
         if facts.phase == "pending" or (pruned and facts.phase == "running"):
             return
@@ -214,6 +216,9 @@ class Observer:
         if not (log.drained or self._full):
             before = log.cursor
             log.take(self._source.read(key, before))
+            if not ended:
+                # It was asked for when its node was lost, which is back.
+                log.reopen()
             self.behind = self.behind or (log.cursor != before and not log.drained)
 
     def forget(self, number: int) -> None:
