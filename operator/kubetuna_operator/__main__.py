@@ -83,12 +83,8 @@ def run(settings: Settings, stopped: threading.Event) -> int:
     context = OperatorContext.make(api, database, settings.identity, settings.node_grace, account)
     controller = Controller(context, settings.namespaces, lambda: end_process("another operator took a study over"))
     controller.watch()
-    signs = [
-        Sign("watches", lambda: time.monotonic() - controller.last_event_at(), HEARING_SECONDS),
-        Sign("experiments", controller.hanging, HEARING_SECONDS),
-        Sign("writers", context.deferred.hanging, HEARING_SECONDS),
-        *([Sign("lease", leadership.silent, LEASE_SECONDS)] if settings.elect else []),
-    ]
+    signs = [*_signs(controller), Sign("writers", context.deferred.hanging, HEARING_SECONDS)]
+    signs += [Sign("lease", leadership.silent, LEASE_SECONDS)] if settings.elect else []
     unread: list[Callable[[], tuple[str, ...]]] = []
 
     def ready() -> Report:
@@ -105,10 +101,7 @@ def run(settings: Settings, stopped: threading.Event) -> int:
         context.store.watch()
         if settings.katib:
             served = KatibController(context, controller.watches)
-            signs += [
-                Sign("katib watches", lambda: time.monotonic() - served.last_event_at(), HEARING_SECONDS),
-                Sign("katib experiments", served.hanging, HEARING_SECONDS),
-            ]
+            signs += _signs(served, "katib ")
             unread.append(served.refusals)
             served.run(stopped)
         controller.run(stopped)
@@ -117,6 +110,14 @@ def run(settings: Settings, stopped: threading.Event) -> int:
         if settings.elect:
             leadership.release()
     return 0
+
+
+def _signs(driven: Controller | KatibController, whose: str = "") -> list[Sign]:
+    """What both controllers show of their life."""
+    return [
+        Sign(f"{whose}watches", lambda: time.monotonic() - driven.last_event_at(), HEARING_SECONDS),
+        Sign(f"{whose}experiments", driven.hanging, HEARING_SECONDS),
+    ]
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def workload_notes(template: Template) -> Iterator[str]:
     for path in kind.tokenless(template.trial_spec):
         yield (
             f"trialSpec.{path} does not set {TOKEN}: true; a trial gets no token otherwise, and without it this "
-            f"Pod of a {kind.name} cannot start the others"
+            "Pod cannot start the others"
         )
     yield from kind.overwritten(template.trial_spec.get("spec") or {})
 

@@ -192,12 +192,8 @@ class TrialObjects:
         raise Unreachable(f"Trial {name} was changed again and again meanwhile")
 
     def _look(self, name: str) -> dict[str, Written]:
-        try:
-            return written(self._api.get(f"{self._path}/{name}"), self._owner)
-        except Refused as error:
-            if error.code != 404:
-                raise
-        return {}
+        found = self._api.find(f"{self._path}/{name}")
+        return written(found, self._owner) if found is not None else {}
 
     def _create(self, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
         return self._api.create(self._path, self._body(name, status), low_priority=True)

@@ -201,15 +201,19 @@ class Api:
             if error.code != 404 and (error.code != 409 or self.has(path, uid)):
                 raise
 
-    def has(self, path: str, uid: str | None) -> bool:
-        """Whether an object is there, and is the one with this UID where it is given."""
+    def find(self, path: str) -> dict[str, Any] | None:
+        """One object, if it is there."""
         try:
-            found = self.get(path)
+            return self.get(path)
         except Refused as error:
             if error.code != 404:
                 raise
-            return False
-        return uid is None or mapping(found.get("metadata")).get("uid") == uid
+        return None
+
+    def has(self, path: str, uid: str | None) -> bool:
+        """Whether an object is there, and is the one with this UID where it is given."""
+        found = self.find(path)
+        return found is not None and (uid is None or mapping(found.get("metadata")).get("uid") == uid)
 
     def stream(self, path: str, query: Mapping[str, object], silence: float) -> Iterator[bytes]:
         """Ask, and once the server has begun to answer return the body in pieces as they come.

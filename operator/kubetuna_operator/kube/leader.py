@@ -130,11 +130,8 @@ class Leadership:
             except Refused as error:
                 if error.code not in (404, 409):
                     raise
-        try:
-            lease = self._api.get(f"{self._leases}/{NAME}")
-        except Refused as error:
-            if error.code != 404:
-                raise
+        lease = self._api.find(f"{self._leases}/{NAME}")
+        if lease is None:
             return self._make()
         spec = lease.get("spec") or {}
         holder, term = spec.get("holderIdentity") or "", int(spec.get("leaseTransitions") or 0)

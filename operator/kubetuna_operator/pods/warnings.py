@@ -60,7 +60,7 @@ def warning(api: Api, namespace: str, uid: str) -> str | None:
 def latest(events: Mapping[str, Any]) -> str:
     """The latest of some Events, as people read it; of several in one second the last, which says most."""
     told = [event for event in mappings(events.get("items")) if text(event.get("reason")) not in IDLE]
-    found = sorted(told, key=_time)[-1] if told else {}
+    found: Mapping[str, Any] = max(reversed(told), key=_time, default={})
     reason, message = text(found.get("reason")), " ".join(text(found.get("message")).split())
     return f"{reason}: {message}"[:LENGTH] if reason or message else ""
 

@@ -92,10 +92,7 @@ class PodExecutor:
     def launch(self, request: AttemptRequest) -> None:
         """Create the Pod, or what makes it; until the Pod is there the attempt is pending, with the reason."""
         self._gone.discard(request.key)
-        self._suspended.pop(request.key, None)
-        self._disruptions.pop(request.key, None)
-        self._doomed.pop(request.key, None)
-        self._taken.pop(request.key, None)
+        self._forget_end(request.key)
         if self._hashes.get(request.key) != request.params_hash:
             self._hashes[request.key], self._version = request.params_hash, -1
         self._launches.launch(request)
@@ -145,10 +142,7 @@ class PodExecutor:
         active = self._members.pop(key, Members(None)).active
         self._pods_by_key.pop(key, None)
         self._hashes.pop(key, None)
-        self._suspended.pop(key, None)
-        self._disruptions.pop(key, None)
-        self._doomed.pop(key, None)
-        self._taken.pop(key, None)
+        self._forget_end(key)
         failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and not pod.stopping
         OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
         if not (self._spec.template.retain or failed):
@@ -160,6 +154,10 @@ class PodExecutor:
             self._later(other, self._take_away)
         if not self._spec.template.retain:
             self._keep_failed(pod)
+
+    def _forget_end(self, key: AttemptKey) -> None:
+        for known in (self._suspended, self._disruptions, self._doomed, self._taken):
+            known.pop(key, None)
 
     def _keep_failed(self, pod: PodView) -> None:
         if self._failed is None:
@@ -222,10 +220,12 @@ class PodExecutor:
             self._conclusions.look({key: pod.exit is not None for key, pod in own.items()}, now)
             self._note_rivals()
         self._disruptions.update((key, pod.disruption) for key, pod in own.items() if pod.disruption is not None)
-        found = {key: self._explained(pod, self._facts(pod, now), now) for key, pod in own.items()}
+        found = {key: self._facts(pod, now) for key, pod in own.items()}
+        quiet = {key: self._silent(pod, found[key]) for key, pod in own.items()}
+        found = {key: self._explained(seen, quiet[key], now) for key, seen in found.items()}
         for key in [key for key in self._doomed if key in found and found[key].phase != "ended"]:
             self.stop(key, self._doomed[key].message or "another Pod of it failed")
-        self._warnings.keep({self._silent(pod, found[key]) for key, pod in own.items()})
+        self._warnings.keep(set(quiet.values()))
         for key, pod in own.items():
             self._watch_deadline(pod, found[key], now)
         self._launches.forget(own)
@@ -343,12 +343,9 @@ class PodExecutor:
             self._events.emit(self._owner, "SeveralPrimaryPods", text, warning=True)
         self._rivalries = rivals
 
-    def _explained(self, pod: PodView, seen: AttemptFacts, now: float) -> AttemptFacts:
-        """With what Events say, where nothing else does."""
-        silent = self._silent(pod, seen)
-        return (
-            replace(seen, waiting=self._warnings.of(silent, now) or None) if silent and not seen.waiting else seen
-        )
+    def _explained(self, seen: AttemptFacts, uid: str, now: float) -> AttemptFacts:
+        """With what Events say of the object that is silent, where nothing else says it."""
+        return replace(seen, waiting=self._warnings.of(uid, now) or None) if uid and not seen.waiting else seen
 
     def _silent(self, pod: PodView, seen: AttemptFacts) -> str:
         """The UID of what may not go on and says so in Events alone."""

@@ -190,12 +190,7 @@ class Launches:
         return found is not None and is_suspended(found)
 
     def _find(self, name: str) -> Mapping[str, Any] | None:
-        try:
-            return self._api.within(TRY_SECONDS).get(f"{self._collection.path()}/{name}")
-        except Refused as error:
-            if error.code != 404:
-                raise
-        return None
+        return self._api.within(TRY_SECONDS).find(f"{self._collection.path()}/{name}")
 
     def _is_ours(self, found: Mapping[str, Any], request: AttemptRequest) -> bool:
         """A name alone says nothing: a recreated Experiment never adopts a stranger's."""

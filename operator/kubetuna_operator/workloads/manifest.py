@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from kubetuna.experiment.kinds import kind_of
-from kubetuna.experiment.kinds.template_kind import TemplateKind
-from kubetuna.experiment.model import QUEUE_LABEL, Experiment
+from kubetuna.experiment.kinds.template_kind import TOKEN, TemplateKind
+from kubetuna.experiment.model import NOTHING, QUEUE_LABEL, Experiment
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest
 from kubetuna.trials.substitution import substitute
 from kubetuna_operator import (
@@ -43,14 +43,12 @@ def attempt_manifest(spec: Experiment, owner: Owner, request: AttemptRequest) ->
         return _of_runtime(made, kind, spec, owner, request)
     primary = kind.template_in(made, spec.template.primary_container)
     for one in kind.pod_sets(made):
-        role = kind.role(one)
         trial = _complete(one.template["spec"], spec, request)
         if one.template is primary:
             add_metrics_container(one.template["spec"], trial, spec)
         if one.template is not made:
-            given = one.template.get("metadata") or {}
-            labels = {**kind.role_labels.get(role, {}), **(given.get("labels") or {})}
-            one.template["metadata"] = _metadata({**given, "labels": labels}, spec, owner, request)
+            usual = kind.role_labels.get(kind.role(one), {})
+            one.template["metadata"] = _metadata(one.template.get("metadata") or {}, spec, owner, request, usual)
     made["metadata"] = _metadata(made.get("metadata") or {}, spec, owner, request)
     if primary is not made and has_several(spec):
         primary["metadata"]["labels"][LABEL_PRIMARY] = "true"
@@ -130,8 +128,14 @@ def attempt_labels(owner: Owner, key: AttemptKey) -> dict[str, str]:
     }
 
 
-def _metadata(given: Mapping[str, Any], spec: Experiment, owner: Owner, request: AttemptRequest) -> dict[str, Any]:
-    labels = {**(given.get("labels") or {}), **attempt_labels(owner, request.key)}
+def _metadata(
+    given: Mapping[str, Any],
+    spec: Experiment,
+    owner: Owner,
+    request: AttemptRequest,
+    usual: Mapping[str, str] = NOTHING,
+) -> dict[str, Any]:
+    labels = {**usual, **(given.get("labels") or {}), **attempt_labels(owner, request.key)}
     if spec.queue_name:
         labels.setdefault(QUEUE_LABEL, spec.queue_name)
     notes = {**(given.get("annotations") or {}), ANNOTATION_PARAMS: request.params_hash}
@@ -143,7 +147,7 @@ def _metadata(given: Mapping[str, Any], spec: Experiment, owner: Owner, request:
 
 def _default_pod(body: dict[str, Any], spec: Experiment) -> None:
     body["restartPolicy"] = "Never"
-    _default(body, "automountServiceAccountToken", False)
+    _default(body, TOKEN, False)
     _default(body, "enableServiceLinks", False)
     security = _section(body, "securityContext")
     _default(security, "seccompProfile", {"type": "RuntimeDefault"})

@@ -139,7 +139,7 @@ class TemplateKind:
 
     def role(self, one: PodSet) -> str:
         """Which of the known roles a template is of; empty for any other."""
-        return next((role for role in self.roles if role in one.path), "")
+        return (*self.roles, "")[self._rank(one.path)]
 
     def primary_set(self, obj: Mapping[str, Any], container: str = "") -> PodSet | None:
         """The template of the primary Pod: the first that has a container of this name, else the first."""
