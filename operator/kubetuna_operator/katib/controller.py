@@ -59,18 +59,6 @@ class _Written:
     revision: str
 
 
-@dataclass(slots=True)
-class _Done:
-    """What was done for an Experiment that is there: its Trials as they were written, what was said of an edit."""
-
-    written: dict[str, _Written] = field(default_factory=dict)
-    said: str = ""
-    # How often in a row it could not be carried out, for what may pass without an edit.
-    tries: int = 0
-    # Read once, since a template is not edited: by where it stands.
-    templates: dict[TemplateSource, Object] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True)
 class _Refusal:
     """Why a spec is not taken: one word, and the words of who refuses it."""
@@ -82,6 +70,20 @@ class _Refusal:
     def message(self) -> str:
         """For a condition."""
         return self.text[:MESSAGE_LIMIT]
+
+
+@dataclass(slots=True)
+class _Done:
+    """What was done for an Experiment that is there: its Trials as they were written, what was said of an edit."""
+
+    written: dict[str, _Written] = field(default_factory=dict)
+    said: str = ""
+    # How often in a row it could not be carried out, for what may pass without an edit; what was refused last, why,
+    # and until when: what changes meanwhile is not asked about again.
+    tries: int = 0
+    refused: tuple[str, _Refusal, float] | None = None
+    # Read once, since a template is not edited: by where it stands.
+    templates: dict[TemplateSource, Object] = field(default_factory=dict)
 
 
 class KatibController:
@@ -162,10 +164,17 @@ class KatibController:
             self._done[key] = owner.uid, done
         return done
 
-    def _ask_again(self, owner: Owner) -> None:
+    def _ask_again(self, owner: Owner) -> float:
         done = self._done_for(owner)
         done.tries += 1
-        self._queue.add((owner.namespace, owner.name), wait_after(done.tries, LATER, LONGEST))
+        wait = wait_after(done.tries, LATER, LONGEST)
+        self._queue.add((owner.namespace, owner.name), wait)
+        return self._context.monotonic() + wait
+
+    def _refused_lately(self, done: _Done, wanted: str) -> _Refusal | None:
+        """Why the same was refused, where it is not yet asked for again."""
+        of, refusal, until = done.refused or ("", None, 0.0)
+        return refusal if of == wanted and self._context.monotonic() < until else None
 
     def _make(self, theirs: Object, ours: Object | None, owner: Owner) -> _Refusal | None:
         """Ours as the spec wants it, or why that cannot be; the API server leaves alone what is so already."""
@@ -176,11 +185,14 @@ class KatibController:
         # Katib knows no such field: ours would go, and be made anew for what stays.
         body["spec"].pop("ttlSecondsAfterFinished", None)
         # Of a field that is wanted no more, ours alone tells nothing.
-        made_from = {"annotations": {ANNOTATION_WANTED: params_hash(body["spec"])}}
+        wanted, done = params_hash(body["spec"]), self._done_for(owner)
+        made_from = {"annotations": {ANNOTATION_WANTED: wanted}}
         body["metadata"] |= {"namespace": owner.namespace, "ownerReferences": [owner.reference()], **made_from}
         if ours is not None and _within({"metadata": made_from, "spec": body["spec"]}, ours):
             return None
         if ours is not None:
+            if (lately := self._refused_lately(done, wanted)) is not None:
+                return lately
             # Late, it would take what is by then another Experiment's.
             body["metadata"]["resourceVersion"] = ours["metadata"]["resourceVersion"]
         path = f"{collection('experiments', owner.namespace)}/{body['metadata']['name']}"
@@ -189,8 +201,9 @@ class KatibController:
         except Refused as error:
             if error.code == 409:
                 raise
-            self._ask_again(owner)
-            return _Refusal("SpecRefused", str(error))
+            refusal = _Refusal("SpecRefused", str(error))
+            done.refused = wanted, refusal, self._ask_again(owner)
+            return refusal
         return None
 
     def _with_template(self, theirs: Object, owner: Owner) -> Object:
@@ -269,11 +282,8 @@ class KatibController:
 
     def _find(self, path: str, seen: ShownTrial) -> str | None:
         """The revision of a Trial that an earlier process wrote; None where there is none."""
-        try:
-            found = self._api.get(path)
-        except Refused as error:
-            if error.code != 404:
-                raise
+        found = self._api.find(path)
+        if found is None:
             return None
         owners = mappings(mapping(found.get("metadata")).get("ownerReferences"))
         if seen.uid not in {owner.get("uid") for owner in owners}:

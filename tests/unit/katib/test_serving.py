@@ -349,10 +349,13 @@ def test_a_refusal_is_told_once_and_ever_more_rarely_asked_for(lab: KatibLab) ->
     lab.until(lab.running(2))
     lab.api.merge(THEIRS, {"spec": no_server(lab)})
     lab.until(lambda: "changes nothing" in lab.said())
+    asked = lab.operators[-1].asked
+    # What a watch tells meanwhile may bring a turn of its own; the wait alone counts.
+    before = asked.count(("PATCH", SMALL))
     for _ in range(60):
         lab.cluster.advance(LATER)
         lab.until(lambda: True)
-    assert lab.operators[-1].asked.count(("PATCH", SMALL)) < 10, "it is asked for ever more rarely"
+    assert asked.count(("PATCH", SMALL)) - before < 8, "it is asked for ever more rarely"
     told = [e for e in lab.api.get(collection("events", NAMESPACE))["items"] if e["reason"] == "SpecRefused"]
     assert [e["count"] for e in told] == [1]
 
