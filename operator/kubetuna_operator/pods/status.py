@@ -138,11 +138,10 @@ def view(pod: Mapping[str, Any]) -> PodView:
     )
 
 
-def facts(pod: PodView, now: float, stuck: bool = False, lost_after: float = LOST_SECONDS) -> AttemptFacts:
+def facts(pod: PodView, now: float, lost_after: float = LOST_SECONDS) -> AttemptFacts:
     """The attempt as the plan sees it.
 
-    A Pod is ``stuck`` when its obstacle was seen for too long; one that should have been gone ``lost_after``
-    seconds ago is on a node that does not answer.
+    A Pod that should have been gone ``lost_after`` seconds ago is on a node that does not answer.
     """
     phase: AttemptPhase = "pending" if pod.started is None else "running"
     exit_facts = None
@@ -150,8 +149,6 @@ def facts(pod: PodView, now: float, stuck: bool = False, lost_after: float = LOS
         phase, exit_facts = "ended", pod.exit or ExitFacts()
     elif pod.deleted is not None and now > pod.deleted + lost_after:
         phase, exit_facts = "ended", ExitFacts(reason="NodeLost", message="its node does not answer")
-    elif stuck:
-        phase, exit_facts = "ended", ExitFacts(reason="StartError", message=pod.waiting or "")
     times = (pod.created, pod.started, pod.ended)
     queued = pod.queued and phase == "pending"
     return AttemptFacts(pod.key, phase, *times, exit_facts, pod.node, pod.waiting, pod.uid, pod.stopping, queued)
