@@ -90,6 +90,11 @@ class PodView:
     revision: int | None = field(default=None, compare=False)
 
     @property
+    def may_run(self) -> bool:
+        """Whether it runs, or may yet, for a trial of which nothing was told."""
+        return not self.told and self.exit is None
+
+    @property
     def stopping(self) -> bool:
         """Whether the API server has what ends it: our deadline, or anyone's deletion."""
         return self.deadline == STOP_DEADLINE or self.deleted is not None

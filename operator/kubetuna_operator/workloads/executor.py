@@ -144,7 +144,7 @@ class PodExecutor:
         self._forget_end(key)
         failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and not pod.stopping
         OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
-        if not (self._spec.template.retain or failed):
+        if pod.exit is None or not (self._spec.template.retain or failed):
             self._later(pod, self._remove)
             return
         self._later(pod, self._keep)

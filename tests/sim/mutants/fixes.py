@@ -60,8 +60,8 @@ FIXES = (
         ),
         (
             "what has ended is not opened again",
-            "            and _shows_its_end(obj)\n",
-            "            and False\n",
+            "        return not asked and _shows_its_end(obj) and",
+            "        return False and",
         ),
     ),
     *within(

@@ -55,6 +55,9 @@ class ScriptedApi:
     def delete(self, path: str, uid: str | None = None, low_priority: bool = False, **body: object) -> None:
         self._take("delete", path)
 
+    def find(self, path: str) -> None:
+        """There is nothing yet."""
+
     def get(self, path: str, **query: object) -> Mapping[str, Any]:
         self._take("get", path)
         return {"items": []}
