@@ -287,8 +287,7 @@ class PodExecutor:
         seen = facts(pod, now, self._lost_after)
         if seen.exit is not None and seen.exit.reason == "Deleted" and self._is_back_in_queue(pod.key):
             seen = replace(seen, exit=BACK_IN_QUEUE)
-        if seen.phase == "running" and not pod.stopping:
-            self._failing.has_started(pod.key)
+        self._failing.look(seen)
         whole = self._whole(pod, seen, now)
         if whole.phase == "ended" and seen.phase != "ended":
             # The workload may say that it failed before the Pod's own end is seen, which explains it.

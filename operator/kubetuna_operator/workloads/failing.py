@@ -40,11 +40,14 @@ class Failing:
         keep = known is not None and known.exit_code is not None
         self._failures[seen.key] = _Failure(known if known is not None and keep else exit_facts, seen)
 
-    def has_started(self, key: AttemptKey) -> None:
-        """It runs, and nothing has told its Pods to go: it does not fail for its start."""
-        known = self.exit(key)
-        if known is not None and known.reason == START_ERROR:
-            self.forget(key)
+    def look(self, seen: AttemptFacts) -> None:
+        """What is made anew has not failed; nor does what runs for its start, where nothing has told it to go."""
+        known = self._failures.get(seen.key)
+        if known is None:
+            return
+        started = seen.phase == "running" and not seen.stopping and known.exit.reason == START_ERROR
+        if started or seen.uid != known.last.uid:
+            self.forget(seen.key)
 
     def forget(self, key: AttemptKey) -> None:
         """It is over, or begins anew."""

@@ -279,6 +279,26 @@ def test_no_attempt_begins_while_pods_of_the_one_before_run(make: Any) -> None:
     assert waiting() is None
 
 
+def test_a_failure_is_no_word_on_a_pod_that_was_made_anew(make: Any) -> None:
+    """Its controller may recover by itself from what was taken away, and then all of it ends well."""
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    works.kubelet.heed(LEADER, None)
+    works.kubelet.disrupt(WORKER, "DeletionByTaintManager", "node is unreachable")
+    works.kubelet.exit(WORKER, 0)
+    works.until(lambda _: works.place._failing.exit(KEY))
+    for name in TRAINING:
+        works.kubelet.lose(name)
+    works.cluster.until(lambda: len(works.kubelet.pods()) == 3)
+    works.run(*TRAINING)
+    for name in reversed(TRAINING):
+        works.kubelet.exit(name, 0)
+    end = works.until(lambda f: f.phase == "ended" and f.exit and not works.place._failing.exit(KEY)).exit
+    assert end is not None and end.by_itself
+
+
 def test_what_made_a_pod_that_was_taken_away_goes_before_the_next_attempt(make: Any) -> None:
     """Its controller would make that Pod anew, and both attempts would run."""
     works = make("a PyTorchJob")
