@@ -2,7 +2,7 @@
 
 A row names nothing, so it is read only where a person would know what stands in it: under a head that begins with
 ``epoch``, ``step`` or the like and names the metric, and where it has as many cells and begins with a number. Bars,
-tabs, commas or blanks stand between cells, as in fastai, skorch, Markdown, rich and CSV.
+tabs, commas or blanks stand between cells, as in fastai, skorch, spaCy, Markdown, rich, polars and CSV.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from kubetuna.metrics.numbers import finite
 MOST_CELLS = 64
 LONGEST_HEAD = 1_000
 _FIRST = frozenset(
-    {"epoch", "epochs", "step", "steps", "iter", "iteration", "iterations", "round", "it", "global_step"}
+    {"epoch", "epochs", "step", "steps", "iter", "iteration", "iterations", "round", "it", "global_step", "e", "#"}
 )
-_BARS = re.compile(r"[|│┃]")
+_BARS = re.compile(r"[|│┃┆║]")
 _PLACE = re.compile(r"\d+(?:/\d+)?\Z", re.ASCII)
 _NOT_FINITE = frozenset({"nan", "inf", "-inf"})
 
@@ -45,7 +45,7 @@ def row_of(text: str, names: Sequence[str], known: Collection[str]) -> Iterator[
 def _cells(text: str) -> list[str]:
     text = text.strip()
     if _BARS.search(text):
-        return [cell.strip() for cell in _BARS.split(text.strip("|│┃"))]
+        return [cell.strip() for cell in _BARS.split(text.strip("|│┃║"))]
     for mark in ("\t", ","):
         if mark in text:
             return [cell.strip() for cell in text.split(mark)]
