@@ -26,13 +26,7 @@ from kubetuna.experiment.units import GPU, SLOT, Unit
 # clusters rename; NVIDIA's plugin can name a device by its model (nvidia.com/a100, nvidia.com/gpu-h100).
 ACCELERATORS = (
     *("*/gpu", "*/?gpu", "*/*-gpu", "*/gpu.shared", "*/mig-*", "*/tpu", "*/npu"),
-    *(
-        "nvidia.com/gpu-*",
-        "nvidia.com/[abhlptv][0-9]*",
-        "nvidia.com/g[bh]*",
-        "nvidia.com/tesla-*",
-        "nvidia.com/rtx*",
-    ),
+    *("nvidia.com/gpu-*", "nvidia.com/[abhlptv][0-9]*", "nvidia.com/g[bh][0-9]*"),
     *("amd.com/?px_*", "gpu.intel.com/i915", "gpu.intel.com/xe", "habana.ai/gaudi*", "aws.amazon.com/neuron*"),
     *("cambricon.com/mlu*", "cambricon.com/vmlu", "enflame.com/gcu", "enflame.com/vgcu", "graphcore.ai/ipu"),
     *("huawei.com/ascend*", "hygon.com/dcu", "hygon.com/dcunum"),
@@ -152,10 +146,9 @@ def unknown_devices(spec: Experiment) -> list[str]:
     if spec.budget.accelerators is not None or _devices(spec):
         return []
     every = (c.get("resources") or {} for pod, _ in _pods(spec) for c in pod.get("containers") or ())
-    asked = ({**(one.get("requests") or {}), **(one.get("limits") or {})} for one in every)
-    return sorted(
-        {str(name) for names in asked for name, held in names.items() if "/" in str(name) and str(held) != "0"}
-    )
+    asked = [{**(one.get("requests") or {}), **(one.get("limits") or {})} for one in every]
+    names = {str(name) for resources in asked for name, held in resources.items() if str(held) != "0"}
+    return sorted(name for name in names if "/" in name)
 
 
 def claim_templates(spec: Experiment) -> tuple[str, ...]:

@@ -95,10 +95,8 @@ def _uncounted(spec: Experiment) -> list[str]:
 def _unknown(spec: Experiment) -> list[str]:
     if not (names := unknown_devices(spec)):
         return []
-    counted = (
-        f"no accelerator is known by the name{'s' * (len(names) > 1)} {', '.join(names)}, so a trial costs one slot"
-    )
-    return [f"{counted}; if it holds some, budget.acceleratorsPerTrial says how many"]
+    known = f"no accelerator is known by the name{'s' * (len(names) > 1)} {', '.join(names)}"
+    return [f"{known}, so a trial costs one slot; if it holds some, budget.acceleratorsPerTrial says how many"]
 
 
 def _lost_folders(spec: Experiment) -> list[str]:
