@@ -57,7 +57,9 @@ def test_what_a_line_means_after_those_before_it() -> None:
 
 
 def test_a_group_of_metrics_on_a_later_line_says_so() -> None:
-    lines, _ = explained("OrderedDict([('bbox',", " {'loss': 0.5})])", "{", '  "val": {"loss": 0.5},', '  "n": 1', "}")
+    lines, _ = explained(
+        "OrderedDict([('bbox',", " {'loss': 0.5})])", "{", '  "val": {"loss": 0.5},', '  "n": 1', "}"
+    )
     assert [line.why.split(",")[0] for line in lines if "loss" in line.text] == [
         "it is part of what began on an earlier line"
     ] * 2
