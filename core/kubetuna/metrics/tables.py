@@ -28,6 +28,9 @@ def head_of(text: str, known: Collection[str]) -> Sequence[str]:
         return ()
     wide = not _BARS.search(text) and "  " in text.strip()
     names = [cell.strip() for cell in re.split(r"\s{2,}", text.strip())] if wide else _cells(text)
+    if len(names) > 1 and not names[0] and names[1].lower() in _FIRST:
+        # pandas writes the number of each row before it, without a name.
+        names[0] = "#"
     sound = 1 < len(names) <= MOST_CELLS and len(set(names)) == len(names) and all(names)
     if not sound or names[0].lower() not in _FIRST or any(finite(name) is not None for name in names):
         return ()
@@ -46,7 +49,7 @@ def _cells(text: str) -> list[str]:
     text = text.strip()
     if _BARS.search(text):
         return [cell.strip() for cell in _BARS.split(text.strip("|│┃║"))]
-    for mark in ("\t", ","):
+    for mark in ("\t", ",", ";"):
         if mark in text:
-            return [cell.strip() for cell in text.split(mark)]
+            return [cell.strip().strip('"') for cell in text.split(mark)]
     return text.split()
