@@ -28,8 +28,8 @@ from kubetuna.metrics.numbers import STEP_LIMIT
 from kubetuna.metrics.ranks import Ranks
 
 SERIES_NAMES = 4
-# No number, also none that is not finite, and no null, as which JSON writes a NaN.
-_WORD = re.compile(r"(?!(?:nan|inf(?:inity)?|none|null)\b)[^\W\d]", re.IGNORECASE)
+# What begins as a number, or is a NaN, also as JSON (null) and tables (nothing, a dash) write one.
+_BEGUN = re.compile(r"[\"']?(?:[+-]?\.?\d|[+-]?(?:nan|inf(?:inity)?)\b|none\b|null\b|-*[\"']?\Z)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +140,13 @@ class Curve:
     def _without_words(self, line: MetricLine) -> MetricLine:
         """A line without the words that stand where a value might: they count only while nothing else is known.
 
-        A warning quotes the program's ``loss = criterion(output)``, a configuration has ``"loss": "mse"``. What is
-        not finite, or begins as a number and cannot be read as one, is a value.
+        A warning quotes the program's ``loss = criterion(output)``, a configuration has ``"loss": "mse"``, a
+        history is a list, a shell's trace has ``loss=$LOSS``. What is not finite, or begins as a number and cannot
+        be read as one, is a value.
         """
         if not line.invalid:
             return line
-        words = {name: text for name, text in line.invalid.items() if _WORD.match(text)}
+        words = {name: text for name, text in line.invalid.items() if not _BEGUN.match(text)}
         for name, text in words.items():
             if name not in self.latest:
                 self.invalid.setdefault(name, text)

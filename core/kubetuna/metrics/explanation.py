@@ -9,12 +9,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.metrics.curve import Curve, Point, without
 from kubetuna.metrics.lines import Announcement, LineReader, MetricLine, Protocol, Record, SeriesPart
 from kubetuna.metrics.nearest import Nearest
-from kubetuna.metrics.numbers import STEP_LIMIT
+from kubetuna.metrics.numbers import STEP_LIMIT, step_of
 from kubetuna.metrics.objects import objects
 from kubetuna.metrics.settings import names_settings
 from kubetuna.metrics.terminal import is_cut, shown
@@ -99,15 +100,16 @@ def _other(record: Record | None, line: bytes, metrics: Sequence[str]) -> tuple[
 
 
 def _why_nothing(text: str, metrics: Sequence[str]) -> str:
-    found = [name for mapping in objects(text) for name in mapping]
+    mappings = list(objects(text))
+    found = [name for mapping in mappings for name in mapping]
     named = [name for name in metrics if name in text]
     words = {
         word for name in named for word in re.findall(rf"[\w./-]{{0,60}}{re.escape(name)}[\w./-]{{0,60}}", text)
     }
     if not text.strip():
         return "empty"
-    if found and set(found) & set(metrics):
-        return f"its step is no number from 0 to {STEP_LIMIT}"
+    if reported := [mapping for mapping in mappings if not mapping.keys().isdisjoint(metrics)]:
+        return _why_no_report(reported[-1], metrics)
     if found:
         return f"an object without {' or '.join(metrics)}; it has {', '.join(found)[:TEXT_LIMIT]}"
     if named and not words & set(named):
@@ -117,6 +119,12 @@ def _why_nothing(text: str, metrics: Sequence[str]) -> str:
     if named and "{" in text:
         return f"{named[0]} stands in it, but it is neither JSON nor a dict of literals, and no filter reads it"
     return f"{named[0]} stands in it, but no filter reads a value there" if named else "no metric in it"
+
+
+def _why_no_report(mapping: Mapping[str, Any], metrics: Sequence[str]) -> str:
+    if mapping.get("step") is not None and "step" not in metrics and step_of(mapping["step"]) is None:
+        return f"its step is no number from 0 to {STEP_LIMIT}"
+    return "it is part of what began on an earlier line, a group of metrics, which is not guessed at"
 
 
 def _quoted(line: bytes) -> str:

@@ -22,6 +22,7 @@ DEFAULT_FILTER = r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)"
 FILTERED_LENGTH = 4_096
 MATCHES_PER_LINE = 64
 PATTERN_LENGTH = 1_000
+ADDRESS_LENGTH = 2_000
 
 Pairs = Iterator[tuple[str, str]]
 
@@ -40,6 +41,7 @@ _NO_REPORT = re.compile(r"=|\.[A-Za-z]|\s{0,3}(?:-{1,2}>|=>|[→⇒➜])\s{0,3}[
 # What is named so is another value of the metric, where the line has one without: "loss=0.5 (best loss=0.4)".
 _OTHER = re.compile(r"\b(?:best|target|goal|prev(?:ious)?|initial|old|min|max|lowest|highest)[ :]\Z", re.IGNORECASE)
 _WORD = re.compile(r"[\w|./-]+", re.ASCII)
+_ADDRESS_ENDS = re.compile(r"""[\s,;"'<>)\]]""")
 
 
 def default_filter(known: Collection[str]) -> Callable[[str], Pairs]:
@@ -68,11 +70,13 @@ def default_filter(known: Collection[str]) -> Callable[[str], Pairs]:
         return sorted([*assignments(text), *odd_ones], key=lambda pair: pair[1].start())
 
     def pairs(text: str) -> Pairs:
-        around = Parentheses(text) if "(" in text else None
+        around, addressed = Parentheses(text) if "(" in text else None, "://" in text
         found = [
             (name, match)
             for name, match in in_order(text)
-            if _tells(match) and not (around and around.in_settings(match.start()))
+            if _tells(match)
+            and not (around and around.in_settings(match.start()))
+            and not (addressed and _in_address(match))
         ]
         if len(found) > 1:
             found.sort(key=lambda pair: _is_other(pair[1]), reverse=True)
@@ -84,6 +88,13 @@ def default_filter(known: Collection[str]) -> Callable[[str], Pairs]:
 def _tells(match: re.Match[str]) -> bool:
     end = match.end(2)
     return match.string[end : end + 4].lstrip()[:1] not in "=.-→⇒➜" or not _NO_REPORT.match(match.string, end)
+
+
+def _in_address(match: re.Match[str]) -> bool:
+    """Whether it is part of a URL: ``https://host/runs?loss=0.9``."""
+    before = match.string[max(0, match.start() - ADDRESS_LENGTH) : match.start()]
+    _, mark, since = before.rpartition("://")
+    return bool(mark) and not _ADDRESS_ENDS.search(since)
 
 
 def _is_other(match: re.Match[str]) -> bool:

@@ -12,6 +12,7 @@ from kubetuna.experiment.resources import (
     resource_unit,
     resource_units,
     uncounted_claims,
+    unknown_devices,
 )
 from kubetuna.experiment.steps import most_trials
 from kubetuna.experiment.units import GPU, SECONDS_PER_HOUR, SLOT, Unit, count, duration
@@ -65,7 +66,7 @@ def _retest(spec: Experiment) -> dict[str, Any] | None:
 
 
 def _notes(spec: Experiment) -> list[str]:
-    return [*_always_let_in(spec), *_few_points(spec), *_uncounted(spec), *_lost_folders(spec)]
+    return [*_always_let_in(spec), *_few_points(spec), *_uncounted(spec), *_unknown(spec), *_lost_folders(spec)]
 
 
 def _always_let_in(spec: Experiment) -> list[str]:
@@ -89,6 +90,13 @@ def _uncounted(spec: Experiment) -> list[str]:
     return [
         f"{so_far} here; a cluster counts the devices of its template. budget.acceleratorsPerTrial says it for both"
     ]
+
+
+def _unknown(spec: Experiment) -> list[str]:
+    if not (names := unknown_devices(spec)):
+        return []
+    known = f"no accelerator is known by the name{'s' * (len(names) > 1)} {', '.join(names)}"
+    return [f"{known}, so a trial costs one slot; if it holds some, budget.acceleratorsPerTrial says how many"]
 
 
 def _lost_folders(spec: Experiment) -> list[str]:

@@ -56,6 +56,16 @@ def test_what_a_line_means_after_those_before_it() -> None:
     assert (whole.curve, dict(whole.values), whole.hint) == ({1: 0.5}, {"loss": 0.4, "acc": 0.9}, "")
 
 
+def test_a_group_of_metrics_on_a_later_line_says_so() -> None:
+    lines, _ = explained(
+        "OrderedDict([('bbox',", " {'loss': 0.5})])", "{", '  "val": {"loss": 0.5},', '  "n": 1', "}"
+    )
+    assert [line.why.split(",")[0] for line in lines if "loss" in line.text] == [
+        "it is part of what began on an earlier line"
+    ] * 2
+    assert all(not line.read for line in lines)
+
+
 def test_a_log_without_the_objective_ends_with_the_nearest_lines() -> None:
     lines, whole = explained("6/6 - val_loss: 0.25\x1b[0m", "bye")
     assert lines[0].text == "6/6 - val_loss: 0.25"
