@@ -41,6 +41,8 @@ class Kubelet:
         self._heeds: dict[str, Heed] = {}
         # Nodes that cannot be reached: whatever is to be done there waits.
         self.silent: set[str] = set()
+        # For how long a Pod that was deleted is still there once its containers have ended.
+        self.lingering = 0.0
         # When a Pod got SIGTERM, by UID.
         self._terminated: dict[str, float] = {}
 
@@ -158,7 +160,7 @@ class Kubelet:
     def _tick(self, pod: Object) -> bool:
         name, late, deleted = pod["metadata"]["name"], self._is_late(pod), "deletionTimestamp" in pod["metadata"]
         if pod["status"]["phase"] in ENDED:
-            if deleted and pod["metadata"]["deletionGracePeriodSeconds"]:
+            if deleted and pod["metadata"]["deletionGracePeriodSeconds"] and not self._lingers(pod):
                 self._server.deletion.delete(PODS, pod, {"gracePeriodSeconds": 0})
                 return True
             return False
@@ -166,6 +168,10 @@ class Kubelet:
             return False
         began = pod["metadata"]["uid"] not in self._terminated
         return self._terminate(name, pod, late) or began
+
+    def _lingers(self, pod: Object) -> bool:
+        since = self._terminated.get(pod["metadata"]["uid"])
+        return since is not None and self._server.clock.now() < since + self.lingering
 
     def _terminate(self, name: str, pod: Object, late: bool) -> bool:
         """SIGTERM, and SIGKILL at the end of the grace period. Whether the Pod has ended."""

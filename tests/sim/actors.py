@@ -35,14 +35,18 @@ class Actor:
 
 
 class Beside(Executor):
-    """A process's threads for what takes long, such as reading logs: what they are given waits for ``step``."""
+    """A process's threads for what takes long, such as reading logs: what they are given waits for ``step``.
 
-    def __init__(self, clock: FakeClock) -> None:
-        self._clock = clock
+    ``may_start`` raises where there can be no more of them.
+    """
+
+    def __init__(self, clock: FakeClock, may_start: Callable[[], None] = lambda: None) -> None:
+        self._clock, self._may_start = clock, may_start
         self._work: list[tuple[Future[Any], Callable[[], Any]]] = []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Do it later."""
+        self._may_start()
         future: Future[Any] = Future()
         self._work.append((future, lambda: fn(*args, **kwargs)))
         return future

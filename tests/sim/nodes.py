@@ -13,13 +13,13 @@ from typing import Any
 
 from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_TIMEOUT
 from kubetuna_operator.pods.status import primary_container, view
-from tests.apiserver.cluster import Cluster
+from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure
 from tests.apiserver.kubelet import is_new, name_of
 from tests.apiserver.objects import Change
 from tests.apiserver.pod_rules import ENDED
 from tests.apiserver.programs import params_of
-from tests.apiserver.resources import EVENTS, PODS, Object, Target
+from tests.apiserver.resources import EVENTS, EXPERIMENTS, PODS, Object, Target
 from tests.sim.draws import Draws
 from tests.sim.experiments import GPU, WORKER
 from tests.sim.scripts import Script, companion, habit_of, pace, script
@@ -35,6 +35,12 @@ START_TROUBLES = {
 }
 # For so long one obstacle keeps a container from starting: less than `startTimeout`, of which two are more.
 OBSTACLE_SECONDS = 70.0
+# And for so long one does that is more than `startTimeout`.
+STUCK_SECONDS = 140.0
+# What has run for so long has been seen to.
+KNOWN_SECONDS = 3.0
+# After so long whoever has more right to a GPU takes it.
+CONTEST_SECONDS = 2.0
 NEVER = float("inf")
 TrialId = tuple[str, int, int]
 
@@ -78,6 +84,11 @@ class Nodes:
         self.crowded = False
         self._crowd: set[str] = set()
         self.broken: set[str] = set()
+        # By node what befalls whatever comes up there.
+        self.troubles: dict[str, str] = {}
+        # Whether each Pod is preempted soon after it has begun; ``take`` is told of it before.
+        self.contested = False
+        self.take: Callable[[Object], None] = lambda _: None
         self.checkpoints: dict[TrialId, int] = {}
         self.due = cluster.clock.now()
         cluster.server.objects.listen(self._changed)
@@ -112,6 +123,8 @@ class Nodes:
         self.due = self._now + 3600.0
         for run in [r for r in self.runs.values() if r.ended is None]:
             self._advance(run)
+        if self.contested:
+            self._preempt()
         for pod in self._cluster.kubelet.pods():
             if pod["status"]["phase"] == "Pending" and not pod["metadata"].get("deletionTimestamp"):
                 self._bring_up(pod)
@@ -119,6 +132,23 @@ class Nodes:
             self._look_at(self._now + SOON)
         if any(_is_ending(pod) for pod in self._cluster.kubelet.pods()):
             self._look_at(self._now + LOOK)
+
+    def _preempt(self) -> None:
+        self._look_at(self._now + LOOK)
+        late = [run for run in self.live() if run.primary and self._now > run.started + CONTEST_SECONDS]
+        for run in late:
+            pod = self._cluster.server.objects.get(PODS, (NAMESPACE, run.pod))
+            if pod is None or pod["metadata"]["uid"] != run.uid or not self._may_preempt(pod):
+                continue
+            self.take(pod)
+            self._cluster.kubelet.disrupt(run.pod, "PreemptionByScheduler", "others come first")
+            self._cluster.server.deletion.delete(PODS, self._cluster.kubelet.pod(run.pod), {})
+
+    def _may_preempt(self, pod: Object) -> bool:
+        """A Pod that a controller made would be made again for ever, told or not."""
+        owners = pod["metadata"].get("ownerReferences") or [{}]
+        bare = owners[0].get("kind") == EXPERIMENTS.kind
+        return bare and "deletionTimestamp" not in pod["metadata"] and self.reachable(pod["spec"]["nodeName"])
 
     def _look_at(self, when: float) -> None:
         self.due = min(self.due, when)
@@ -166,7 +196,13 @@ class Nodes:
             # All that waited ask the registry at once.
             kubelet.hold_up(name, "ErrImagePull", "registry.example: 503")
             return self._random.uniform(15.0, 40.0)
-        match fault.kind if fault else "":
+        trouble = self._trouble_of_node(pod) or (fault.kind if fault else "")
+        match trouble:
+            case "no image":
+                kubelet.hold_up(name, "ErrImagePull", "registry.example: 503")
+                return STUCK_SECONDS
+            case "start error":
+                kubelet.exit(name, 128, "StartError", "failed to create containerd task: no such device")
             case "slow pull":
                 return 20.0 * fault.share if fault else 0.0
             case "slow mount":
@@ -184,6 +220,13 @@ class Nodes:
             case "out of gpu":
                 kubelet.reject(name, "OutOfnvidia.com/gpu", "Node didn't have enough resource")
         return 0.0
+
+    def _trouble_of_node(self, pod: Object) -> str:
+        """What befalls all on its node; what ends a start only where that is no sign of a fault of its own."""
+        trouble = self.troubles.get(pod["spec"]["nodeName"], "")
+        owner = pod["metadata"]["annotations"][ANNOTATION_EXPERIMENT]
+        begun = any(run.trial[0] == owner and self._now > run.started + KNOWN_SECONDS for run in self.runs.values())
+        return trouble if begun or trouble == "two obstacles" else ""
 
     def _warn(self, pod: Object, reason: str, message: str) -> None:
         """What a kubelet says in Events alone."""

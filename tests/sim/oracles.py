@@ -79,6 +79,10 @@ class Known:
             self.ended_at_generation = None
 
 
+class OutOfThreads(RuntimeError):
+    """What nobody foresees, and befalls an operator all the same."""
+
+
 class Oracles:
     """Watches a world; ``found`` is what was seen that must never be."""
 
@@ -86,6 +90,8 @@ class Oracles:
         self._cluster, self._database, self._nodes, self._fate = cluster, database, nodes, fate
         self.found: list[str] = []
         self.known: dict[str, Known] = {}
+        # How many errors that nobody foresaw have befallen an operator, less those that it told of.
+        self._untold = 0
         # While a request is carried out whose sender was frozen since it sent it: nothing can call that back.
         self.too_late = False
         self._late: set[str] = set()
@@ -100,6 +106,18 @@ class Oracles:
     def report(self, what: str) -> None:
         """Note what must never be."""
         self.found.append(what)
+
+    def unforeseen(self) -> OutOfThreads:
+        """An error that befalls an operator now; it is to be logged, with what led to it."""
+        self._untold += 1
+        return OutOfThreads("can't start new thread")
+
+    def logged(self, message: str, error: BaseException) -> None:
+        """An operator logged an error that it did not expect."""
+        if isinstance(error, OutOfThreads):
+            self._untold -= 1
+        else:
+            self.report(f"the operator logged: {message}: {error!r}")
 
     def _changed(self, change: Change) -> None:
         shown = change.after if change.resource in (EVENTS, TRIALS, EXPERIMENTS) else None
@@ -325,6 +343,8 @@ class Oracles:
 
     def check_rest(self, expected: Any) -> None:
         """The world has come to rest: every study is whole, every status equals it."""
+        if self._untold:
+            self.report(f"{self._untold} errors that nobody foresaw were not logged")
         for what in self._database.noted():
             self.report(what)
         for what in misjudged(self._database):
@@ -452,5 +472,6 @@ class Errors(logging.Handler):
             return
         if found := leak(record.getMessage(), SECRETS):
             self._oracles.report(f"the log shows {found!r}: {record.getMessage()}")
-        if record.exc_info and record.levelno >= logging.ERROR:
-            self._oracles.report(f"the operator logged: {record.getMessage()}: {record.exc_info[1]!r}")
+        error = record.exc_info[1] if record.exc_info and record.levelno >= logging.ERROR else None
+        if error is not None:
+            self._oracles.logged(record.getMessage(), error)

@@ -19,6 +19,7 @@ from tests.apiserver.pod_rules import ENDED
 from tests.apiserver.resources import EXPERIMENTS, NAMESPACES, PODS, TRIALS, Object, Resource, Target
 from tests.sim.administration import Administration
 from tests.sim.draws import Draws, Moment
+from tests.sim.hardships import AWAY, SECONDS, Hardships
 from tests.sim.katib import BEGINNINGS, COUNTS, EDITS, KATIB_DEEDS, Katib
 from tests.sim.nodes import Nodes
 
@@ -27,6 +28,7 @@ COPY = "copy-of-"
 # For longer than a deletion waits for a node (for a database it waits), than a Pod waits for a GPU, or may take
 # to start.
 LENGTHS = {"delete for good": (80.0, 120.0), "crowd": (80.0, 120.0), "overload api server": (130.0, 160.0)}
+LENGTHS |= SECONDS
 # By these the Pods of one trial are told from others.
 _ATTEMPT = (("annotations", ANNOTATION_EXPERIMENT), ("labels", LABEL_TRIAL))
 
@@ -37,6 +39,7 @@ class Machine(Protocol):
     name: str
     alive: bool
     cut_off: bool
+    threadless: bool
 
     def die(self, why: str) -> None:
         """End the process."""
@@ -88,6 +91,8 @@ class Fate:
         self.asked: list[Asked] = []
         self.cut_short: set[str] = set()
         self.katib = Katib(cluster, make, self.cut_short)
+        self.hardships = Hardships(cluster, nodes, machines, self._end_all, self.names)
+        nodes.take = self._take
         self.done: tuple[Moment, ...] = ()
         # Whether anything was done that keeps an operator from its work.
         self.disturbed = False
@@ -111,6 +116,7 @@ class Fate:
         if count:
             self._draw_requests(begin, seconds)
             self._draw_shortages(begin, seconds)
+            self._draw_hardships(begin)
         self._draw_katib(begin, seconds, count > 0)
         self._timeline.sort(key=lambda deed: deed.at)
         self.quiet_at = max([begin + seconds, *(deed.at for deed in self._timeline)])
@@ -134,6 +140,10 @@ class Fate:
         if draw.random() < OVERLOADS:
             self.plan(begin + 10.0 * draw.random(), Moment("overload", 0), "overload api server", draw)
 
+    def _draw_hardships(self, begin: float) -> None:
+        for drawn in Hardships.drawn(self._draws, begin):
+            self.plan(*drawn)
+
     def _draw_katib(self, begin: float, seconds: float, deeds: bool) -> None:
         """What befalls Katib's group, where there is to be an Experiment of it."""
         draw = self._draws.stream("katib deeds")
@@ -154,7 +164,7 @@ class Fate:
         long = LENGTHS.get(kind, (2.0, LONGEST_TROUBLE))
         until = at + chance.uniform(*long)
         name = kind.replace(" ", "_")
-        own, others = getattr(self, f"_{name}", None), (self.admin, self.katib)
+        own, others = getattr(self, f"_{name}", None), (self.admin, self.katib, self.hardships)
         begin, end = (own or next(getattr(who, name) for who in others if hasattr(who, name)))(chance)
         if not self._draws.happens(moment):
             return
@@ -241,6 +251,17 @@ class Fate:
 
         return begin, None
 
+    def _end_all(self) -> str:
+        """Of Katib's group none can be shut down."""
+        for name in self.names:
+            found = self._cluster.server.objects.get(self.katib.target(name).resource, (NAMESPACE, name))
+            self.cut_short.add(name)
+            if name in self.katib.theirs:
+                self._remove_experiment(name)
+            elif found is not None:
+                self._merge(name, {"shutdown": True})
+        return ", ".join(self.names)
+
     def _misspell(self, chance: random.Random) -> Any:
         """Edit a spec into one that cannot be, and back."""
         name = chance.choice(self.names)
@@ -313,7 +334,7 @@ class Fate:
     # People, controllers and their Pods.
 
     def _pod(self, chance: random.Random, open_only: bool = True) -> Object | None:
-        pods = self._cluster.kubelet.pods()
+        pods = [p for p in self._cluster.kubelet.pods() if p["spec"].get("nodeName") != AWAY]
         found = [p for p in pods if not open_only or p["status"]["phase"] not in ENDED]
         return chance.choice(found) if found else None
 

@@ -82,7 +82,7 @@ class Process:
 
     def __init__(self, world: Surroundings, name: str) -> None:
         self.name, self._world = name, world
-        self.alive = self.cut_off = self.leading = False
+        self.alive = self.cut_off = self.leading = self.threadless = False
         self.actors: list[Actor] = []
         self._wall = Wall(world.clock)
         self._lives = itertools.count()
@@ -107,6 +107,10 @@ class Process:
     def heeds_not(self, what: str) -> None:
         """It asks again although a 429 told it to wait."""
         self._world.oracles.report(f"{self.name} asks for {what} again before the time that Retry-After gave")
+
+    def _may_start(self) -> None:
+        if self.threadless:
+            raise self._world.oracles.unforeseen()
 
     def shift_clock(self, seconds: float) -> None:
         """Set the machine's clock to another time."""
@@ -203,7 +207,8 @@ class Process:
                 return refusal(403, "Forbidden", f"user {self.name} cannot do that in the namespace {NAMESPACE}")
             if self._world.fate.admin.overload and method == "POST" and f"/namespaces/{NAMESPACE}/" in path:
                 return refusal(*SAID_NO[self._world.fate.admin.overload])
-            if (refused := self._world.fate.katib.answer(path)) is not None:
+            fate = self._world.fate
+            if (refused := fate.katib.answer(path) or fate.hardships.answer(method, path)) is not None:
                 return refused
             try:
                 return network.handle(*request)
@@ -222,7 +227,9 @@ class Process:
 
     def _make_context(self, chance: Any) -> OperatorContext:
         deferred = DeferredWrites(self._monotonic)
-        self._readers, self._openings, self._proposals = (Beside(self._world.clock) for _ in range(3))
+        self._readers, self._openings, self._proposals = (
+            Beside(self._world.clock, self._may_start) for _ in range(3)
+        )
         database = self._world.database.engine(self._transaction(self._network))
         write_only_while(database, self._leadership.holds)
         store = Store(database)

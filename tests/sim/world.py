@@ -19,6 +19,7 @@ from tests.sim.bounds import PROMPT, RECOVERED
 from tests.sim.database import Database
 from tests.sim.draws import Draws, Fault, Moment
 from tests.sim.experiments import drawn, experiment, study_of
+from tests.sim.hardships import shapes as hardship_shapes
 from tests.sim.katib import NAMES, SHARE
 from tests.sim.katib_oracles import KatibOracles
 from tests.sim.nodes import Nodes
@@ -100,6 +101,7 @@ class World:
     def _begin(self, shapes: tuple[int, ...], katib: tuple[int, ...], profile: Profile) -> None:
         draw = self.draws.stream("experiments")
         chosen = shapes or tuple(drawn(draw) for _ in range(1 + (draw.random() < 0.3)))
+        chosen += hardship_shapes(self.draws) if profile.deeds else ()
         for index, shape in enumerate(chosen):
             name = f"exp{index}"
             self._shapes[name] = shape
@@ -152,7 +154,8 @@ class World:
         self._dirty = self.clock.time + 10.0
         self.cluster.server.tick()
         cluster = self.cluster
-        if cluster.workloads.tick() | cluster.jobs.tick() | cluster.server.deletion.collect():
+        collected = not self.fate.hardships.uncollected and cluster.server.deletion.collect()
+        if cluster.workloads.tick() | cluster.jobs.tick() | collected:
             self._dirty = self.clock.time + 0.1
 
     def _all(self) -> list[Actor]:

@@ -162,7 +162,12 @@ class PodLogs:
             if last or crowded or read.exception() or read.result() != LogChunk((), cursor):
                 self._pods.changed.set()
 
-        result = self._readers.submit(self._fetch, pod, cursor, ended)
+        try:
+            result = self._readers.submit(self._fetch, pod, cursor, ended)
+        except Exception:
+            # Where no thread can be started: nobody else would give its place back.
+            self._budget.give_back(*who)
+            raise
         result.add_done_callback(over)
         return _Flight(cursor, ended, result, times)
 

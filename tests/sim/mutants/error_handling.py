@@ -259,12 +259,6 @@ MISTAKES = (
             "            self._refuse(request, error.public, gated=True, unsure=True)",
             "            self._refuse(request, error.public, gated=True)",
         ),
-        (
-            "a launch is taken back only once the API server has taken that",
-            "            except (Refused, Unreachable) as error:\n                extra = self._about.attempt(key)",
-            "            except (Refused, Unreachable) as error:\n                self._open.pop(key, None)\n"
-            "                extra = self._about.attempt(key)",
-        ),
     ),
     *within(
         f"{OPERATOR}/workloads/pod_logs.py",
@@ -292,8 +286,8 @@ MISTAKES = (
         ),
         (
             "a read gives its place back",
-            "            self._budget.give_back(*who)\n",
-            "",
+            "            self._budget.give_back(*who)\n            last, ",
+            "            last, ",
         ),
     ),
     *within(
@@ -356,6 +350,11 @@ MISTAKES = (
             "what the infrastructure broke is run again",
             'return facts.reason in unbounded or _count(trial, "free", unbounded) < FREE_RETRIES',
             "return False",
+        ),
+        (
+            "no trial is told while something is there that may yet start it",
+            "        if attempt.absent:\n            yield Tell(trial.number, cut)",
+            "        yield Tell(trial.number, cut)",
         ),
         (
             "a launch that was lost in a crash is made again",

@@ -107,8 +107,8 @@ FIXES = (
         ),
         (
             "who takes a Pod away is told from how it ended",
-            "    if (disruption := _disruption(status)) is not None:",
-            "    if (disruption := None) is not None:",
+            'if condition.get("status") == "True" and condition.get("type") == "DisruptionTarget":',
+            "if False:",
         ),
     ),
     *within(
@@ -201,6 +201,11 @@ FIXES = (
             "a stop is sent until it is seen to be done",
             "return attempt.stop_sent is None or now >= attempt.stop_sent + RESEND_SECONDS",
             "return attempt.stop_sent is None",
+        ),
+        (
+            "whom others displace is tried without end",
+            "    unbounded = RUNNER_REASONS | DISPLACED_REASONS",
+            "    unbounded = RUNNER_REASONS",
         ),
         (
             "once anything has started, a start that fails is the node's fault",

@@ -283,6 +283,22 @@ def test_a_read_waits_for_its_turn_and_gives_it_back(reading: Reading) -> None:
     assert not budget._nodes and not budget._experiments
 
 
+def test_a_read_that_cannot_begin_gives_its_place_back(reading: Reading) -> None:
+    start(reading)
+    say(reading, "one")
+
+    def refuse() -> None:
+        raise RuntimeError("can't start new thread")
+
+    readers = Beside(reading.cluster.clock, refuse)
+    context = replace(reading.process.context, readers=readers)
+    reading.logs = PodLogs(context, reading.logs._about, "trial", reading.pods, reading.time.now)
+    with pytest.raises(RuntimeError):
+        reading.chunk()
+    budget = reading.process.context.read_budget
+    assert not budget._nodes and not budget._experiments
+
+
 def beside(reading: Reading) -> Beside:
     """Reads take until their next step."""
     readers = Beside(reading.cluster.clock)

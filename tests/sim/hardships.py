@@ -1,0 +1,248 @@
+"""What befalls few simulated worlds, since it takes long or needs one of its own.
+
+A registry that is slow for all, a node that starts nothing more, a cluster that others have more right to, policies
+against what an operator does to objects, a machine without threads.
+
+A world without any draws nothing from here: its seed stays the world that it was.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.failures import Failure
+from tests.apiserver.resources import EXPERIMENTS, PODS, Object, Resource, Target
+from tests.apiserver.server import Response
+from tests.sim.administration import WEBHOOK, Deed
+from tests.sim.draws import Draws, Moment
+from tests.sim.experiments import KINDS
+from tests.sim.network import refusal
+from tests.sim.nodes import Nodes
+
+# In which share of all worlds each happens.
+SHARE = 0.035
+# What happens in one, and between which seconds each of it begins; some only makes sense at the beginning.
+HARDSHIPS: tuple[dict[str, tuple[float, float]], ...] = (
+    {"slow registry": (0.0, 0.0)},
+    {"crowd": (0.0, 0.5)},
+    {"stuck node": (0.0, 25.0)},
+    {"contest": (0.0, 5.0)},
+    {"forbid finalizers": (0.0, 0.0)},
+    {"forbid labels": (0.0, 20.0)},
+    {"no threads": (0.0, 30.0)},
+    {
+        "fill quota": (0.0, 0.0),
+        "forbid deletions": (3.0, 8.0),
+        "suspend": (8.0, 15.0),
+        "shut down": (10.0, 30.0),
+        "kill operator": (15.0, 35.0),
+    },
+    {"linger": (0.0, 0.0), "delete pod": (2.0, 12.0), "kill operator": (20.0, 40.0)},
+    {"slow collector": (0.0, 0.0), "delete": (5.0, 20.0)},
+    {"forbid statuses": (3.0, 10.0), "delete": (8.0, 25.0)},
+    {"no room": (0.0, 0.0), "shut all down": (4.0, 20.0), "shut the others down": (160.0, 165.0)},
+    {"namesake": (0.0, 0.0)},
+)
+# In this one there is an Experiment whose Pods others make.
+STRANDED = HARDSHIPS[7]
+# How long each lasts. For all free retries of a trial it has to be contested so long: the waits between them grow.
+SECONDS = {
+    "slow registry": (20.0, 40.0),
+    "stuck node": (100.0, 140.0),
+    "contest": (500.0, 560.0),
+    "forbid finalizers": (70.0, 150.0),
+    "forbid labels": (60.0, 120.0),
+    "forbid deletions": (40.0, 90.0),
+    "no threads": (5.0, 30.0),
+    "linger": (100.0, 120.0),
+    "slow collector": (100.0, 130.0),
+    "forbid statuses": (40.0, 100.0),
+    "namesake": (40.0, 80.0),
+}
+# Of a Pod that is deleted others see for so long how it ended.
+LINGERING_SECONDS = 2.0
+AWAY = "node-3"
+
+
+def hardship(draws: Draws) -> dict[str, tuple[float, float]]:
+    """What befalls this world of it."""
+    at = int(draws.stream("hardship").random() / SHARE)
+    return HARDSHIPS[at] if at < len(HARDSHIPS) else {}
+
+
+def shapes(draws: Draws) -> tuple[int, ...]:
+    """The Experiments that there are for it."""
+    made = [shape for shape, kind in KINDS.items() if kind[0].isupper()]
+    return (draws.stream("stranded").choice(made),) if hardship(draws) is STRANDED else ()
+
+
+class Hardships:
+    """What people and machines do there. ``end`` ends every Experiment, of these ``names``."""
+
+    def __init__(
+        self, cluster: Cluster, nodes: Nodes, machines: Sequence[Any], end: Callable[[], str], names: Sequence[str]
+    ) -> None:
+        self._cluster, self._nodes, self._machines, self._end, self._names = cluster, nodes, machines, end, names
+        self._undeletable = False
+        # Whether what has lost its owner stays.
+        self.uncollected = False
+
+    @staticmethod
+    def drawn(draws: Draws, begin: float) -> Iterator[tuple[float, Moment, str, random.Random]]:
+        """When what begins in this world."""
+        for index, (kind, between) in enumerate(hardship(draws).items()):
+            chance = draws.stream(f"hardship {kind}")
+            yield begin + chance.uniform(*between), Moment("hardship", index), kind, chance
+
+    def answer(self, method: str, path: str) -> Response | None:
+        """What the server says to a request that it does not carry out."""
+        if method == "DELETE" and self._undeletable and "/pods/" not in path:
+            return refusal(403, "Forbidden", WEBHOOK)
+        return None
+
+    def slow_registry(self, _chance: random.Random) -> Deed:
+        """Whatever comes up meets one obstacle after the other, each for less than its `startTimeout`."""
+        return self._trouble("two obstacles", ("node-1", "node-2"))
+
+    def stuck_node(self, chance: random.Random) -> Deed:
+        """Of what has run elsewhere nothing starts on a node any more: at once, or after a `startTimeout`."""
+        return self._trouble(chance.choice(["no image", "start error"]), [chance.choice(["node-1", "node-2"])])
+
+    def _trouble(self, kind: str, nodes: Sequence[str]) -> Deed:
+        def set_to(troubles: dict[str, str]) -> Callable[[], str]:
+            def do() -> str:
+                self._nodes.troubles = troubles
+                return f"{kind} on {', '.join(nodes)}"
+
+            return do
+
+        return set_to(dict.fromkeys(nodes, kind)), set_to({})
+
+    def contest(self, _chance: random.Random) -> Deed:
+        """Others have more right to the GPUs: soon after it has begun each Pod is preempted."""
+
+        def set_to(so: bool) -> Callable[[], str]:
+            def do() -> str:
+                self._linger(so)
+                self._nodes.contested, self._nodes.due = so, self._cluster.clock.now()
+                return "others come first" if so else "there is room for all"
+
+            return do
+
+        return set_to(True), set_to(False)
+
+    def linger(self, _chance: random.Random) -> Deed:
+        """Kubelets take their time with what was deleted."""
+        return lambda: self._linger(True), lambda: self._linger(False)
+
+    def _linger(self, so: bool) -> str:
+        self._cluster.kubelet.lingering = LINGERING_SECONDS if so else 0.0
+        return "they take their time" if so else "they do not"
+
+    def slow_collector(self, _chance: random.Random) -> Deed:
+        """What an Experiment has left is there when one of its name comes."""
+
+        def set_to(so: bool) -> Callable[[], str]:
+            def do() -> str:
+                self.uncollected = so
+                return "nothing is collected" if so else "it goes on"
+
+            return do
+
+        return set_to(True), set_to(False)
+
+    def no_room(self, _chance: random.Random) -> Deed:
+        """Others hold all GPUs, for good."""
+
+        def begin() -> str:
+            self._nodes.crowded = True
+            return "no GPU will be free"
+
+        return begin, None
+
+    def shut_all_down(self, _chance: random.Random) -> Deed:
+        """Since nothing will come of them."""
+        return self._end, None
+
+    def shut_the_others_down(self, _chance: random.Random) -> Deed:
+        """Those that were made since."""
+        return self._end, None
+
+    def namesake(self, _chance: random.Random) -> Deed:
+        """Someone's own Pod, on a machine that is gone, has a name that an attempt will have."""
+        name = f"{self._names[0]}-1-0-0"
+        pod = {
+            "metadata": {"name": name},
+            "spec": {"nodeName": AWAY, "containers": [{"name": "mine", "image": "x"}]},
+        }
+
+        def begin() -> str:
+            self._cluster.kubelet.silent.add(AWAY)
+            self._cluster.server.writes.create(Target(PODS, NAMESPACE), pod, {})
+            return name
+
+        def end() -> str:
+            found = self._cluster.server.objects.get(PODS, (NAMESPACE, name))
+            if found is not None and found["spec"].get("nodeName") == AWAY:
+                self._cluster.server.deletion.delete(PODS, found, {"gracePeriodSeconds": 0})
+            return name
+
+        return begin, end
+
+    def forbid_deletions(self, _chance: random.Random) -> Deed:
+        """A webhook lets nobody delete what makes Pods."""
+
+        def set_to(so: bool) -> Callable[[], str]:
+            def do() -> str:
+                self._undeletable = so
+                return "none" if so else "all are taken"
+
+            return do
+
+        return set_to(True), set_to(False)
+
+    def forbid_finalizers(self, _chance: random.Random) -> Deed:
+        """A webhook takes statuses and specs, but no change of an Experiment's finalizers."""
+        return self._forbid(EXPERIMENTS, "finalizers")
+
+    def forbid_statuses(self, _chance: random.Random) -> Deed:
+        """A webhook takes no status of an Experiment."""
+        return self._forbid(EXPERIMENTS, "status", of="")
+
+    def forbid_labels(self, _chance: random.Random) -> Deed:
+        """A webhook takes no change of a Pod's labels."""
+        return self._forbid(PODS, "labels")
+
+    def _forbid(self, kind: Resource, field: str, of: str = "metadata") -> Deed:
+        reviews = self._cluster.server.writes.reviews
+
+        def review(resource: Resource, before: Object, after: Object) -> None:
+            had, has = ((obj[of] if of else obj).get(field) for obj in (before, after))
+            if resource == kind and had != has:
+                raise Failure(403, "Forbidden", WEBHOOK)
+
+        def begin() -> str:
+            reviews.append(review)
+            return "none is taken"
+
+        def end() -> str:
+            reviews.remove(review)
+            return "they are taken"
+
+        return begin, end
+
+    def no_threads(self, chance: random.Random) -> Deed:
+        """The limit of a machine is reached."""
+        machine = chance.choice(self._machines)
+
+        def set_to(so: bool) -> Callable[[], str]:
+            def do() -> str:
+                machine.threadless = so
+                return f"{machine.name}: {'none can be started' if so else 'there are some'}"
+
+            return do
+
+        return set_to(True), set_to(False)
