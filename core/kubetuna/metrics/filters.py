@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from kubetuna.metrics.libraries import LIBRARY_FILTERS
 from kubetuna.metrics.numbers import SCALAR, number_in
@@ -25,6 +25,15 @@ PATTERN_LENGTH = 1_000
 ADDRESS_LENGTH = 2_000
 
 Pairs = Iterator[tuple[str, str]]
+
+
+class Assigned(NamedTuple):
+    """A name and its value in a line; ``aside``: called the best, the target or the like."""
+
+    name: str
+    value: str
+    aside: bool
+
 
 # A word is taken whole whether an assignment follows or not, so no character starts a second search.
 # "/" and "." join words here, and Katib's reading is the part after the last of them.
@@ -44,7 +53,7 @@ _WORD = re.compile(r"[\w|./-]+", re.ASCII)
 _ADDRESS_ENDS = re.compile(r"""[\s,;"'<>)\]]""")
 
 
-def default_filter(known: Collection[str]) -> Callable[[str], Pairs]:
+def default_filter(known: Collection[str]) -> Callable[[str], Sequence[Assigned]]:
     """A function that finds known names and their values as ``DEFAULT_FILTER`` does in a line.
 
     Katib reads ``val/acc=0.9`` as ``acc``; where ``val/acc`` is itself ``known``, that is the name. A value that
@@ -69,20 +78,18 @@ def default_filter(known: Collection[str]) -> Callable[[str], Pairs]:
         odd_ones = ((match.group(1), match) for match in written.finditer(text))
         return sorted([*assignments(text), *odd_ones], key=lambda pair: pair[1].start())
 
-    def pairs(text: str) -> Pairs:
+    def assigned(text: str) -> Sequence[Assigned]:
         around, addressed = Parentheses(text) if "(" in text else None, "://" in text
         found = [
-            (name, match)
+            Assigned(name, _given(match), _is_other(match))
             for name, match in in_order(text)
             if _tells(match)
             and not (around and around.in_settings(match.start()))
             and not (addressed and _in_address(match))
         ]
-        if len(found) > 1:
-            found.sort(key=lambda pair: _is_other(pair[1]), reverse=True)
-        return ((name, _given(match)) for name, match in found)
+        return sorted(found, key=lambda one: one.aside, reverse=True) if len(found) > 1 else found
 
-    return pairs
+    return assigned
 
 
 def _tells(match: re.Match[str]) -> bool:
