@@ -47,8 +47,10 @@ _JOINT = re.compile(r"[./]")
 
 # A comparison, the name of a file, what was before: "loss == 0.9", "val_loss=0.40.ckpt", "loss=0.5 -> 0.4".
 _NO_REPORT = re.compile(r"=|\.[A-Za-z]|\s{0,3}(?:-{1,2}>|=>|[→⇒➜])\s{0,3}[+-]?[\d.]")
-# What is named so is another value of the metric, where the line has one without: "loss=0.5 (best loss=0.4)".
-_OTHER = re.compile(r"\b(?:best|target|goal|prev(?:ious)?|initial|old|min|max|lowest|highest)[ :]\Z", re.IGNORECASE)
+# What is named so is another value of the metric: "loss=0.5 (best loss=0.4)", "[best] loss=0.4", "best/loss=0.4".
+_OTHERS = r"(?:best|target|goal|prev(?:ious)?|initial|old|min|max|lowest|highest)"
+_OTHER = re.compile(rf"\b{_OTHERS}(?:[ :]|[)\]:] ?)\Z", re.IGNORECASE)
+_OTHER_JOINED = re.compile(rf"(?:^|[./]){_OTHERS}[./]", re.IGNORECASE)
 _WORD = re.compile(r"[\w|./-]+", re.ASCII)
 _ADDRESS_ENDS = re.compile(r"""[\s,;"'<>)\]]""")
 
@@ -81,7 +83,7 @@ def default_filter(known: Collection[str]) -> Callable[[str], Sequence[Assigned]
     def assigned(text: str) -> Sequence[Assigned]:
         around, addressed = Parentheses(text) if "(" in text else None, "://" in text
         found = [
-            Assigned(name, _given(match), _is_other(match))
+            Assigned(name, _given(match), _is_other(match, name))
             for name, match in in_order(text)
             if _tells(match)
             and not (around and around.in_settings(match.start()))
@@ -104,8 +106,11 @@ def _in_address(match: re.Match[str]) -> bool:
     return bool(mark) and not _ADDRESS_ENDS.search(since)
 
 
-def _is_other(match: re.Match[str]) -> bool:
-    return _OTHER.search(match.string, max(0, match.start() - 12), match.start()) is not None
+def _is_other(match: re.Match[str], name: str) -> bool:
+    if _OTHER.search(match.string, max(0, match.start() - 12), match.start()):
+        return True
+    word = match.group(1)
+    return word != name and _OTHER_JOINED.match(word) is not None
 
 
 def _given(match: re.Match[str]) -> str:
