@@ -81,8 +81,11 @@ def _why_not_all(record: MetricLine, counts: MetricLine, point: Point | None, cu
     silent = sorted({*record.values, *record.invalid} - {*counts.values, *counts.invalid})
     if silent:
         yield f"text, and JSON speaks for {', '.join(silent)}"
+    if told := sorted(counts.aside & counts.values.keys()):
+        names = ", ".join(told)
+        yield f"called the best, the target or the like: counts only where no line gives {names} otherwise"
     yield from (f"{name} is {text!r}, no finite number" for name, text in counts.invalid.items())
-    if curved in counts.values and point is None:
+    if curved in counts.values and curved not in counts.aside and point is None:
         yield "its step has a value already: no point of the curve, but the latest value"
     if point is not None and point.void_below:
         yield "JSON from here on: the points that text gave are withdrawn"

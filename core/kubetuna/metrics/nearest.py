@@ -148,7 +148,7 @@ def _advice(metric: str, name: str, line: str) -> str:
 
 def _readers_of(name: str, line: str) -> Iterator[str]:
     """Filters that find a value of this name in a line, the default ("") first."""
-    if _gives(default_filter((name,))(line), name):
+    if _gives(((one.name, one.value) for one in default_filter((name,))(line)), name):
         yield ""
     for text in (*LIBRARY_FILTERS, COLON, BLANKS):
         if _gives(compile_filter(text)(line), name):

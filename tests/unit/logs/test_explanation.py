@@ -24,6 +24,7 @@ def explained(*lines: str) -> tuple[list[ExplainedLine], Explanation]:
         ("starting", {}, None, "no metric in it"),
         ("loss: 0.5", {}, None, "loss stands in it, but no filter reads a value there"),
         ("val_loss=0.5 acc_1=3", {}, None, "it has acc_1, val_loss, which is not loss or acc"),
+        ("best loss=0.5", {"loss": 0.5}, None, "counts only where no line gives loss otherwise"),
         ("loss=nan", {"loss": "nan"}, None, "loss is 'nan', no finite number"),
         ('{"lr": 0.1, "x": 2}', {}, None, "an object without loss or acc; it has lr, x"),
         ('{"step": -1, "loss": 0.5}', {}, None, "its step is no number from 0 to 2147483647"),
