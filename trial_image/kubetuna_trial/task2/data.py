@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import Fold
+from kubetuna_trial.marks import Grain, Hashes, sketch, stretches
 from kubetuna_trial.task2.files import Bar, found_in, read_news, read_stocks
 from kubetuna_trial.task2.planted import DAYS, TRAIN_FILE, Article, World, planted_world
 from kubetuna_trial.wire import say
@@ -31,6 +32,8 @@ EXIT_DAYS = 3
 FEWEST_DAYS = 60
 SHORTEST_BLOCK = 20
 REPEATED = 10
+# Days by which prices are known; of how many tickers, by how many marks each.
+GRAIN, KNOWN_TICKERS, MARKS = Grain(1, 1e-3), 12, 24
 # Parts that shares are usually split into; no night's news moves a large company by so even a factor.
 SPLITS, LIKE_A_SPLIT = (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 50), 0.04
 
@@ -50,6 +53,15 @@ class Market:
     def opens(self) -> NDArray[np.float64]:
         """Prices at which trades are done, f64[tickers, days]."""
         return self.world.bars[:, :, 0]
+
+    def marks(self) -> dict[str, Hashes]:
+        """By ticker the hashes of the stretches of its opens, by which they are known wherever they come from."""
+        named = sorted(zip(self.world.tickers, self.opens, strict=True), key=lambda pair: pair[0])
+        return {ticker: stretches(opens, GRAIN) for ticker, opens in named}
+
+    def sketches(self) -> dict[str, list[int]]:
+        """The same, short."""
+        return {ticker: sketch(marks, MARKS) for ticker, marks in [*self.marks().items()][:KNOWN_TICKERS]}
 
     def future_return(self, days: NDArray[np.int64], lookahead: int) -> NDArray[np.float64]:
         """From the open of a decision's day to the open ``lookahead`` trading days later, f64[days, tickers]."""
