@@ -152,7 +152,7 @@ def _new(record: Mapping[str, Any], place: Path) -> bytes:
 
 
 def _append(place: Path, text: bytes, mode: int) -> None:
-    """Made only where it is absent: in a folder of everyone Linux lets nobody "create" another's file."""
+    """Made only where it is absent: Linux refuses to open for making what another user has in a shared folder."""
     how = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         file = os.open(place, how)
