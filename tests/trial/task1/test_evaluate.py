@@ -158,6 +158,21 @@ def test_the_data_that_a_model_knows_are_known_again(
     assert main([*words, "train"]) == 0
 
 
+@pytest.mark.parametrize("before", [0, 1500])
+def test_validation_rows_of_longer_data_are_not_a_models_test(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], before: int
+) -> None:
+    """More rows after its own move the borders, so that what is called validation lies in its test."""
+    write_contest_files(tmp_path, ROWS, 7, SNR)
+    lines, table = (tmp_path / PRICES_FILE).read_text().splitlines(), np.load(tmp_path / FACTORS_FILE)
+    (tmp_path / PRICES_FILE).write_text("\n".join([lines[0], *lines[1 + before :]]) + "\n")
+    np.save(tmp_path / FACTORS_FILE, table[before:])
+    assert main(["evaluate", "--model", str(model), "--data", str(tmp_path)]) == (0 if before == 0 else 2)
+    _longer(tmp_path)
+    assert main(["evaluate", "--model", str(model), "--data", str(tmp_path)]) == 2
+    assert "where its held-out test is" in capsys.readouterr().err
+
+
 def test_every_row_of_other_data_is_judged(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_contest_files(tmp_path, 12_000, 8, SNR)
     assert main(["evaluate", "--model", str(model), "--data", str(tmp_path), "--split", "all", "--json"]) == 0

@@ -110,6 +110,18 @@ def test_evaluate_reads_test_days_on_demand_only(
     assert "untuned" in told and "buy and hold" in told and "\ntuned" not in told
 
 
+def test_test_days_among_those_of_train_are_not_judged(
+    finished: tuple[Path, list[dict[str, Any]]], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both files as one are longer, and what is called validation then lies in the model's test."""
+    for kind in ("stocks", "news"):
+        before, after = ((data / f"{part}/task2_{kind}_{part}.csv").read_text() for part in ("train", "test"))
+        (tmp_path / f"{kind}.csv").write_text(before + after.partition("\n")[2])
+    words = ["evaluate", "--adapter", str(finished[0] / "adapter"), "--data", str(tmp_path), "--split"]
+    assert main([*words, "validation"]) == 2
+    assert "where its held-out test is" in capsys.readouterr().err
+
+
 def test_score_gives_scores_and_log_probabilities(
     finished: tuple[Path, list[dict[str, Any]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

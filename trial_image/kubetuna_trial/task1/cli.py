@@ -14,6 +14,7 @@ from kubetuna_trial.checkpoint import Checkpoints
 from kubetuna_trial.command import Formatter, Parser, add_numbers, check_least, device_named, given_options, guarded
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import HELP, fold_of
+from kubetuna_trial.marks import announce, sketch
 from kubetuna_trial.task1 import contest, evaluate, replay
 from kubetuna_trial.task1.artifacts import write_artifacts
 from kubetuna_trial.task1.data import Dataset, file_dataset, planted_dataset
@@ -116,6 +117,7 @@ def _train(options: Namespace, around: Surroundings, seed: int) -> int:
         _plan(options, around, seed), data, lambda key: Checkpoints(options.checkpoints or around.checkpoints, key)
     )
     emit({"protocol": trial.protocol.digest, "data": data.source, "device": str(trial.tape.prices.device)})
+    announce({"": sketch(data.marks)})
     if trial.reported:
         say(f"going on after report {trial.reported} of {options.reports}")
     out: Path | None = options.out or around.out

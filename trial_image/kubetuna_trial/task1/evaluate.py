@@ -28,7 +28,7 @@ from kubetuna_trial.task1.market import Tape
 from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE
 from kubetuna_trial.task1.protocol import Protocol
 from kubetuna_trial.task1.splits import USUAL
-from kubetuna_trial.task1.windows import PARTS, Window, refuse_own, window_of
+from kubetuna_trial.task1.windows import PARTS, Window, refuse_own, refuse_test, window_of
 from kubetuna_trial.wire import SERIES_POINTS, thinned
 
 DESCRIPTION = """\
@@ -64,6 +64,8 @@ def run(options: Namespace) -> int:
     if options.split == "all":
         refuse_own(origin, ensemble.described)
     window = window_of(origin, options.split, ensemble.fold)
+    if options.split != "test":
+        refuse_test(origin, window, ensemble.described)
     found = evaluate(ensemble, window)
     print(json.dumps(found, allow_nan=False) if options.json else _table(found))
     sys.stdout.flush()

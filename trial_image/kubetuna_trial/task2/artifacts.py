@@ -16,6 +16,7 @@ from typing import Any
 
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.files import write_whole
+from kubetuna_trial.marks import last_mark
 from kubetuna_trial.metrics import Floats
 from kubetuna_trial.task2.training import Trial
 
@@ -64,6 +65,8 @@ def _description(trial: Trial) -> dict[str, object]:
         "weights": trial.backend,
         "seed": trial.plan.seed,
         "data": trial.market.source,
+        "market": trial.market.sketches(),
+        "ends": {ticker: last_mark(marks) for ticker, marks in trial.market.marks().items()},
         "protocol": {**trial.protocol.fields(), "hash": trial.protocol.digest},
     }
 

@@ -10,6 +10,7 @@ from typing import Any
 from kubetuna_trial.checkpoint import Checkpoints
 from kubetuna_trial.command import Formatter, Parser, add_numbers, check_least, given_options, guarded
 from kubetuna_trial.folds import HELP, fold_of
+from kubetuna_trial.marks import announce
 from kubetuna_trial.task2 import contest, evaluate, score
 from kubetuna_trial.task2.artifacts import write_artifacts
 from kubetuna_trial.task2.learning import Method
@@ -105,6 +106,7 @@ def _train(options: Namespace, around: Surroundings, seed: int) -> int:
     trial = _trial(options, around, seed)
     first = {"data": trial.market.source, "model": trial.plan.source.identity, "weights": trial.backend}
     emit({"protocol": trial.protocol.digest, "device": trial.plan.device, **first})
+    announce(trial.market.sketches())
     if trial.reported:
         say(f"going on after report {trial.reported} of {options.reports}")
     out: Path | None = options.out or around.out

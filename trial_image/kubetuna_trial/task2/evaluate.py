@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from kubetuna_trial.command import Parser, add_final, refuse_unrecorded
+from kubetuna_trial.marks import refuse_later
 from kubetuna_trial.metrics import break_even, performance
-from kubetuna_trial.task2.data import Market
+from kubetuna_trial.task2.artifacts import read_note
+from kubetuna_trial.task2.data import EXIT_DAYS, GRAIN, Market
 from kubetuna_trial.task2.evaluation import Judgement, Scores, judge, luck, untrained
 from kubetuna_trial.task2.options import add_data, market_of
 from kubetuna_trial.task2.policy import Policy, Tuned
@@ -44,6 +46,8 @@ def run(options: Namespace) -> int:
     market = market_of(options, test, fold)
     if options.split == "train":
         market = replace(market, window=market.train)
+    if not test:
+        refuse_test(options, market)
     policy, names = saved_model(options)
     protocol = protocol_of(market, policy.prompting)
     found: dict[str, Any] = {
@@ -62,6 +66,14 @@ def run(options: Namespace) -> int:
     else:
         print(_table(found))
     return 0
+
+
+def refuse_test(options: Namespace, market: Market) -> None:
+    """Raise InputError where the judged days come after the last that the adapter's own data have."""
+    ends = (read_note(options.adapter) if options.adapter else {}).get("ends", {})
+    judged = market.window.stop + EXIT_DAYS - GRAIN.length
+    for ticker, marks in market.marks().items():
+        refuse_later(marks[:judged], int(ends.get(ticker, 0)))
 
 
 def _contenders(policy: Policy | Tuned, market: Market, protocol: Protocol) -> dict[str, Any]:
