@@ -17,7 +17,8 @@ from kubetuna.experiment.expressions import (
 )
 from kubetuna.experiment.field_errors import invalid
 from kubetuna.experiment.model import Constraint, Experiment, Parameter
-from kubetuna.experiment.steps import exact, values_of
+from kubetuna.experiment.quantities import exact
+from kubetuna.experiment.steps import values_of
 from kubetuna.parsing.fields import Fields
 from kubetuna.parsing.goals import where_further
 
