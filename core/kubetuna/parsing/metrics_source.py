@@ -10,6 +10,7 @@ from kubetuna.experiment.field_errors import forbidden, invalid
 from kubetuna.experiment.model import Collector
 from kubetuna.metrics.filters import compile_filter
 from kubetuna.parsing.fields import Fields
+from kubetuna.trials.environment import METRICS_FILE
 
 Kind = Literal["StdOut", "File", "TensorFlowEvent"]
 # By the collector's kind: what its path is if none is given, and what it is called.
@@ -63,7 +64,7 @@ def collector_notes(collector: Collector) -> Iterator[str]:
     if collector.folder:
         yield (
             f"metrics are read from {collector.path}, which every attempt begins anew, and not from the log; it is "
-            f"KUBETUNA_METRICS in the environment. In a cluster an empty volume is mounted at {collector.folder}, "
+            f"{METRICS_FILE} in the environment. In a cluster an empty volume is mounted at {collector.folder}, "
             "unless the template mounts one there; on this machine the attempt's own folder stands in for it, "
             "wherever command and environment name it"
         )

@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
 
 from kubetuna.errors import StoreError, StoreUnavailable
+from kubetuna.experiment.units import duration
 
 WRITE = "kubetuna_write"
 # Marks a connection whose session is not ours alone: a pooler in front of the server gives it to others in between.
@@ -188,7 +189,7 @@ def translated(engine: Engine) -> Iterator[None]:
     except exc.DBAPIError as error:
         raise translate(error, engine.url) from error
     except exc.TimeoutError as error:
-        words = f"has no connection free for {POOL_SECONDS} s: it is slow, or stands still"
+        words = f"has no connection free for {duration(POOL_SECONDS)}: it is slow, or stands still"
         raise _unavailable(engine.url, words, "all connections of this process are in use") from error
     except (exc.PendingRollbackError, exc.ResourceClosedError, exc.DisconnectionError) as error:
         raise _unavailable(engine.url, _LOST, type(error).__name__) from error

@@ -19,7 +19,7 @@ from kubetuna.local.command import Command, command_of
 from kubetuna.metrics.curve import json_speaks_for, without
 from kubetuna.metrics.lines import LineReader, MetricLine, Protocol
 from kubetuna.trials.attempts import AttemptKey
-from kubetuna.trials.environment import environment
+from kubetuna.trials.environment import CHECKPOINT_DIR, OUT, environment
 from kubetuna.trials.masking import masked
 from kubetuna.trials.substitution import substitute
 
@@ -73,8 +73,8 @@ def _command(request: TrainingRequest) -> Command:
     rendered = substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta)
     own = {
         **environment(spec.name, request.params, AttemptKey(request.trial, 0), request.seed),
-        "KUBETUNA_OUT": str(request.folder.absolute()),
-        "KUBETUNA_CHECKPOINT_DIR": str((request.folder / "checkpoints").absolute()),
+        OUT: str(request.folder.absolute()),
+        CHECKPOINT_DIR: str((request.folder / "checkpoints").absolute()),
     }
     command = command_of(rendered, spec.template.primary_container, own, request.home)
     if not command.argv:
