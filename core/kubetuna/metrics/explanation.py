@@ -107,13 +107,13 @@ def _why_nothing(text: str, metrics: Sequence[str]) -> str:
     if not text.strip():
         return "empty"
     if found and set(found) & set(metrics):
-        return f"its step is no number from 0 to {STEP_LIMIT}"
+        return f"its step is not a number from 0 to {STEP_LIMIT}"
     if found:
         return f"an object without {' or '.join(metrics)}; it has {', '.join(found)[:TEXT_LIMIT]}"
     if named and not words & set(named):
         return f"it has {', '.join(sorted(words))[:TEXT_LIMIT]}, which is not {' or '.join(named)}"
     if named and names_settings(text, text.index(named[0])):
-        return f"{named[0]} stands in settings there, which are no report"
+        return f"{named[0]} stands in settings there, which are not a report"
     if named and "{" in text:
         return f"{named[0]} stands in it, but it is neither JSON nor a dict of literals, and no filter reads it"
     return f"{named[0]} stands in it, but no filter reads a value there" if named else "no metric in it"

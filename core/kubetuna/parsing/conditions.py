@@ -42,7 +42,7 @@ def parse_constraints(
         unknown = sorted(expression.names - names - set(metrics))
         if unknown:
             hint = in_backticks(text, (*names, *metrics)) or where_further(spec)
-            spec.problem(field, invalid(text, f"{unknown[0]!r} is no parameter and no metric{hint}"))
+            spec.problem(field, invalid(text, f"{unknown[0]!r} is neither a parameter nor a metric{hint}"))
             continue
         over = "metrics" if expression.names - names else "parameters"
         if over == "parameters" and _never(expression, parameters):

@@ -50,7 +50,7 @@ def _path(source: Fields, kind: Kind) -> str:
     if place.raw("format") is not None and kind != "File":
         place.problem("format", forbidden(f"not for collector kind {kind}"))
     if source.raw("filter") and (kind != "File" or place.raw("format") == "JSON"):
-        source.problem("filter", forbidden("what is read is no text; leave the filter out"))
+        source.problem("filter", forbidden("what is read is not text; leave the filter out"))
     path = place.text("path") or usual
     if kind == "File" and (posixpath.dirname(path) == "/" or path.endswith("/")):
         place.problem("path", invalid(path, "must be a file in a folder of its own, such as /metrics/log"))

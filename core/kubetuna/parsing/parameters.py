@@ -185,7 +185,7 @@ def _check_conditions(spec: Fields, found: list[Parameter], names: frozenset[str
         if parameter is None or parameter.when is None:
             continue
         for name in sorted(parameter.when.names - names):
-            why = f"{name!r} is no parameter{in_backticks(parameter.when.text, names)}"
+            why = f"{name!r} is not a parameter{in_backticks(parameter.when.text, names)}"
             spec.problem(f"parameters[{index}].when", invalid(parameter.when.text, why))
         if _reaches(parameter.name, parameter, {p.name: p for p in found}, set()):
             spec.problem(

@@ -111,7 +111,7 @@ def parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (exc.ArgumentError, ValueError) as error:
-        raise StoreError(f"store {_hidden(url)!r} is no database URL; {_ALLOWED}") from error
+        raise StoreError(f"store {_hidden(url)!r} is not a database URL; {_ALLOWED}") from error
     if parsed.drivername in ("postgres", "postgresql"):
         parsed = parsed.set(drivername="postgresql+psycopg2")
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
@@ -236,7 +236,7 @@ _STATES = {
 # Of SQLite, and of what refuses a connection before it has a state; the first that is in the text counts.
 _SIGNS = {
     "unable to open database file": _Cause("cannot be opened: does its folder exist, and may you write there"),
-    "file is not a database": _Cause("is no SQLite database"),
+    "file is not a database": _Cause("is not a SQLite database"),
     "malformed": _Cause("is damaged"),
     "readonly database": _Cause("is read-only"),
     "read-only": _Cause(_READ_ONLY, passing=True),

@@ -65,7 +65,7 @@ def argv_of(request: TrainingRequest) -> tuple[str, ...]:
 def _command(request: TrainingRequest) -> Command:
     spec = request.spec
     if not spec.template.trial_spec:
-        raise ResultsError(f"{spec.name}: the study was made by another program; how to train is not known")
+        raise ResultsError(f"{spec.name}: the study was made by another program; how to train it is unknown")
     if spec.collector.folder:
         where = f"its metrics are in {spec.collector.path}, and only what a trainer prints is read here"
         raise ResultsError(f"{spec.name}: {where}; run it by hand, or have it print them")

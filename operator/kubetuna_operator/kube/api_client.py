@@ -315,7 +315,7 @@ def read_event(line: bytes, path: str) -> dict[str, Any]:
 def _object(data: bytes) -> dict[str, Any]:
     found = json.loads(data)
     if not isinstance(found, dict):
-        raise ValueError("the answer is no JSON object")
+        raise ValueError("the answer is not a JSON object")
     return found
 
 
