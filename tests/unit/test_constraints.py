@@ -80,13 +80,16 @@ def test_one_feasible_trial_is_a_result() -> None:
 def test_a_constraint_on_an_unknown_name_says_where_a_metric_is_named() -> None:
     with pytest.raises(SpecError) as refused:
         parse_file_text(experiment("", constraints=["acc > 0.5"], command=["a"]))
-    assert "'acc' is no parameter and no metric; a further metric belongs in spec.objective.additional" in str(
-        refused.value
+    assert (
+        "'acc' is neither a parameter nor a metric; a further metric belongs in spec.objective.additional"
+        in str(refused.value)
     )
     both = [{"metric": name, "direction": "minimize"} for name in ("a", "b")]
     with pytest.raises(SpecError) as refused:
         parse_file_text(experiment("", constraints=["acc > 0.5"], command=["a"], objective=None, objectives=both))
-    assert "'acc' is no parameter and no metric; a further metric belongs in spec.additional" in str(refused.value)
+    assert "'acc' is neither a parameter nor a metric; a further metric belongs in spec.additional" in str(
+        refused.value
+    )
 
 
 @pytest.mark.parametrize(

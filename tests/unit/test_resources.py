@@ -161,7 +161,9 @@ def test_plan_status_report_budget_and_forecast_agree(
     assert unit is (GPU if held else SLOT)
     for part, hours in (("spent", spent), ("forecast", 5 * spent)):
         assert status[part][unit.hours] == pytest.approx(hours, abs=1e-6)
-    assert status["message"].startswith(f"{spent:.3g} of spec.budget.gpuHours {spent:g} are spent")
+    assert status["message"].startswith(
+        f"{GPU.amount(spent)} are spent, of {GPU.amount(spent)} (spec.budget.gpuHours)"
+    )
     assert hours_text(status["spent"]) in cost_card(of.view())
     shown = preview(of.spec)
     assert f"cost: at most {unit.amount(spent)}{'; a trial holds ' * bool(held)}{held}" in preview_text(shown)

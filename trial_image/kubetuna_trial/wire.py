@@ -23,7 +23,7 @@ _VALUES_PER_LINE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class TrialContext:
     """What the tuner gave this attempt; every field has a default for a trainer that runs alone."""
 
     params: Mapping[str, Any]
@@ -32,9 +32,9 @@ class Surroundings:
     out: Path | None
 
 
-def surroundings(environment: Mapping[str, str] = os.environ) -> Surroundings:
+def trial_context(environment: Mapping[str, str] = os.environ) -> TrialContext:
     """Read the environment. Raises InputError where a variable holds what it must not."""
-    return Surroundings(
+    return TrialContext(
         params=_params(environment.get("KUBETUNA_PARAMS", "{}")),
         seed=_seed(environment.get("KUBETUNA_SEED", "0")),
         checkpoints=_folder(environment.get("KUBETUNA_CHECKPOINT_DIR")),

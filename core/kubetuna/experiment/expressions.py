@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal, DecimalException
 from typing import Any
 
-from kubetuna.experiment.steps import PAPER, exact
+from kubetuna.experiment.quantities import PAPER, exact
 
 LENGTH_LIMIT = 1024
 DEPTH_LIMIT = 50

@@ -118,7 +118,7 @@ def _why_nothing(text: str, metrics: Sequence[str]) -> str:
     if named and not words & set(named):
         return f"it has {', '.join(sorted(words))[:TEXT_LIMIT]}, which is not {' or '.join(named)}"
     if named and names_settings(text, text.index(named[0])):
-        return f"{named[0]} stands in settings there, which are no report"
+        return f"{named[0]} stands in settings there, which are not a report"
     if named and "{" in text:
         return f"{named[0]} stands in it, but it is neither JSON nor a dict of literals, and no filter reads it"
     return f"{named[0]} stands in it, but no filter reads a value there" if named else "no metric in it"
@@ -126,7 +126,7 @@ def _why_nothing(text: str, metrics: Sequence[str]) -> str:
 
 def _why_no_report(mapping: Mapping[str, Any], metrics: Sequence[str]) -> str:
     if mapping.get("step") is not None and "step" not in metrics and step_of(mapping["step"]) is None:
-        return f"its step is no number from 0 to {STEP_LIMIT}"
+        return f"its step is not a number from 0 to {STEP_LIMIT}"
     return "it is part of what began on an earlier line, a group of metrics, which is not guessed at"
 
 

@@ -16,8 +16,6 @@ from kubetuna.metrics.libraries import LIBRARY_FILTERS
 from kubetuna.metrics.numbers import SCALAR, number_in
 from kubetuna.metrics.settings import Parentheses
 
-DEFAULT_FILTER = r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)"
-
 # Finding all matches is quadratic in the worst case even where finding one is linear.
 FILTERED_LENGTH = 4_096
 MATCHES_PER_LINE = 64
@@ -56,7 +54,9 @@ _ADDRESS_ENDS = re.compile(r"""[\s,;"'<>)\]]""")
 
 
 def default_filter(known: Collection[str]) -> Callable[[str], Sequence[Assigned]]:
-    """A function that finds known names and their values as ``DEFAULT_FILTER`` does in a line.
+    r"""A function that finds known names and their values in a line, as Katib's default filter does.
+
+    That is ``([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)``.
 
     Katib reads ``val/acc=0.9`` as ``acc``; where ``val/acc`` is itself ``known``, that is the name. A value that
     is no number is given as it stands in the line rather than as Katib's empty text.

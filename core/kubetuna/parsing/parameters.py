@@ -186,7 +186,7 @@ def _check_conditions(spec: Fields, found: list[Parameter], names: frozenset[str
             continue
         for name in sorted(parameter.when.names - names):
             hint = in_backticks(parameter.when.text, names) or in_quotes(name)
-            why = f"{name!r} is no parameter{hint}"
+            why = f"{name!r} is not a parameter{hint}"
             spec.problem(f"parameters[{index}].when", invalid(parameter.when.text, why))
         if _reaches(parameter.name, parameter, {p.name: p for p in found}, set()):
             spec.problem(

@@ -9,7 +9,8 @@ and when to prune, is ``kubetuna.search``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, Protocol, Unpack
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -30,7 +31,7 @@ from kubetuna.study.steering import KnownTrials, QueuedPoint, Steering, is_whole
 from kubetuna.trials import records
 from kubetuna.trials.outcome import RULES, Classified, Outcome
 from kubetuna.trials.progress import Progress, Results
-from kubetuna.trials.records import AttemptRecord, TrialRecord, means
+from kubetuna.trials.records import AttemptChanges, AttemptRecord, TrialRecord, means
 from kubetuna.trials.requests import Answer
 from kubetuna.trials.snapshot import Snapshot, Tally
 
@@ -312,10 +313,10 @@ class Study:
         if all(a.number != attempt.number for a in kept):
             self.open[number].keep_attempts((*kept, attempt))
 
-    def update_attempt(self, number: int, attempt: int, **changes: Any) -> None:
+    def update_attempt(self, number: int, attempt: int, **changes: Unpack[AttemptChanges]) -> None:
         """Record what became known of an attempt: its start, the intent to stop it, its end."""
         trial = self.open[number]
-        changed = tuple(a.with_(**changes) if a.number == attempt else a for a in trial.attempts)
+        changed = tuple(replace(a, **changes) if a.number == attempt else a for a in trial.attempts)
         if changed != trial.attempts:
             if "outcome" in changes:
                 self._progress.add_attempt(changed[attempt])

@@ -18,7 +18,7 @@ from kubetuna.experiment.steps import most_trials
 from kubetuna.experiment.units import GPU, SECONDS_PER_HOUR, SLOT, Unit, count, duration
 from kubetuna.search.space import cardinality
 from kubetuna.terminal.differences import differences
-from kubetuna.trials.environment import short
+from kubetuna.trials.environment import CHECKPOINT_DIR, OUT, short
 
 
 class Preview(dict[str, Any]):
@@ -103,7 +103,7 @@ def _lost_folders(spec: Experiment) -> list[str]:
     if spec.checkpoint and spec.checkpoint.get("volume"):
         return []
     return [
-        "in a cluster what is written to KUBETUNA_CHECKPOINT_DIR and KUBETUNA_OUT goes with each attempt's Pod; "
+        f"in a cluster what is written to {CHECKPOINT_DIR} and {OUT} goes with each attempt's Pod; "
         "checkpoint.volume keeps checkpoints for the next attempt"
     ]
 

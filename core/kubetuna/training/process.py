@@ -19,7 +19,7 @@ from kubetuna.local.command import Command, command_of
 from kubetuna.metrics.curve import json_speaks_for, without
 from kubetuna.metrics.lines import LineReader, MetricLine, Protocol
 from kubetuna.trials.attempts import AttemptKey
-from kubetuna.trials.environment import environment
+from kubetuna.trials.environment import CHECKPOINT_DIR, OUT, environment
 from kubetuna.trials.masking import masked
 from kubetuna.trials.substitution import substitute
 
@@ -65,7 +65,7 @@ def argv_of(request: TrainingRequest) -> tuple[str, ...]:
 def _command(request: TrainingRequest) -> Command:
     spec = request.spec
     if not spec.template.trial_spec:
-        raise ResultsError(f"{spec.name}: the study was made by another program; how to train is not known")
+        raise ResultsError(f"{spec.name}: the study was made by another program; how to train it is unknown")
     if spec.collector.folder:
         where = f"its metrics are in {spec.collector.path}, and only what a trainer prints is read here"
         raise ResultsError(f"{spec.name}: {where}; run it by hand, or have it print them")
@@ -73,8 +73,8 @@ def _command(request: TrainingRequest) -> Command:
     rendered = substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta)
     own = {
         **environment(spec.name, request.params, AttemptKey(request.trial, 0), request.seed),
-        "KUBETUNA_OUT": str(request.folder.absolute()),
-        "KUBETUNA_CHECKPOINT_DIR": str((request.folder / "checkpoints").absolute()),
+        OUT: str(request.folder.absolute()),
+        CHECKPOINT_DIR: str((request.folder / "checkpoints").absolute()),
     }
     command = command_of(rendered, spec.template.primary_container, own, request.home)
     if not command.argv:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptPhase, ExitFacts
+from kubetuna.trials.environment import TRIAL
 from kubetuna.trials.last_words import LIMIT, last_words
 from kubetuna.trials.records import bounded
 from kubetuna_operator import (
@@ -174,7 +175,7 @@ def primary_container(spec: Mapping[str, Any]) -> str:
     """The container that carries the trial's environment."""
     containers = mappings(spec.get("containers")) or [{}]
     for container in containers:
-        if any(entry.get("name") == "KUBETUNA_TRIAL" for entry in mappings(container.get("env"))):
+        if any(entry.get("name") == TRIAL for entry in mappings(container.get("env"))):
             return text(container.get("name"))
     return text(containers[0].get("name"))
 

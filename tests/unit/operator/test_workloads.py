@@ -24,7 +24,7 @@ from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure
 from tests.apiserver.operating import Process
 from tests.apiserver.resources import EVENTS, JOBS, JOBSETS, PODS, PYTORCH_JOBS, TRAIN_JOBS, WORKFLOWS, Object
-from tests.contract.test_place import IN_PHASE, WORKLOADS
+from tests.contract.test_executor import IN_PHASE, WORKLOADS
 from tests.fakes import look
 from tests.local.runs import experiment
 from tests.unit.operator.test_pod_executor import KEY, NAME, order

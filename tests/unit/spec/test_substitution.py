@@ -133,5 +133,5 @@ def test_a_program_that_may_not_exist_is_refused() -> None:
 
 
 def test_a_slip_in_a_name_is_found_in_every_form() -> None:
-    with pytest.raises(SpecError, match="'n' is no parameter"):
+    with pytest.raises(SpecError, match="'n' is not a parameter"):
         parse_file_text(experiment("", command=["a", p("n", ":+--n")], parameters=SPACE))

@@ -24,7 +24,7 @@ from kubetuna_trial.metrics import Floats, break_even, performance, simple_retur
 from kubetuna_trial.task1.ensemble import Ensemble, load_ensemble
 from kubetuna_trial.task1.evaluation import Judgement, buy_and_hold, ensemble_policy, judge, random_policy
 from kubetuna_trial.task1.linear import judged
-from kubetuna_trial.task1.market import Tape
+from kubetuna_trial.task1.market import MarketData
 from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE
 from kubetuna_trial.task1.protocol import Protocol
 from kubetuna_trial.task1.splits import USUAL
@@ -93,7 +93,7 @@ def evaluate(ensemble: Ensemble, window: Window) -> dict[str, Any]:
     if protocol.episodes < 1:
         raise InputError(f"{window.source}: {rows} rows of {window.part} are less than an episode")
     factors = torch.from_numpy(window.scaled(ensemble.mean, ensemble.deviation))
-    tape = Tape(torch.from_numpy(np.ascontiguousarray(window.prices)), factors, 1.0)
+    tape = MarketData(torch.from_numpy(np.ascontiguousarray(window.prices)), factors, 1.0)
     own, free = _judged(ensemble, tape, protocol), _judged(ensemble, tape, replace(protocol, slippage=0.0))
     costs = [_at_cost(own, free, protocol, cost) for cost in COSTS]
     return {
@@ -114,7 +114,7 @@ def evaluate(ensemble: Ensemble, window: Window) -> dict[str, Any]:
     }
 
 
-def _judged(ensemble: Ensemble, tape: Tape, protocol: Protocol) -> Judgement:
+def _judged(ensemble: Ensemble, tape: MarketData, protocol: Protocol) -> Judgement:
     return judge(ensemble_policy(ensemble.nets, tape), ensemble.gap, ensemble.units, tape, protocol)
 
 
@@ -124,7 +124,7 @@ def _figures(judgement: Judgement) -> dict[str, float]:
     return found
 
 
-def _baselines(ensemble: Ensemble, tape: Tape, protocol: Protocol) -> dict[str, dict[str, float]]:
+def _baselines(ensemble: Ensemble, tape: MarketData, protocol: Protocol) -> dict[str, dict[str, float]]:
     """Several seeds where there is chance in it, and their mean."""
     seeds = range(protocol.random_seeds)
     luck = [_figures(judge(random_policy(seed), 1, 1, tape, protocol)) for seed in seeds]

@@ -171,7 +171,7 @@ def open_factors(path: Path) -> NDArray[np.float32]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:
-        raise InputError(f"{path}: is no whole .npy file: {error}") from None
+        raise InputError(f"{path}: is not a whole .npy file: {error}") from None
     if not isinstance(array, np.ndarray) or array.ndim != 2 or not array.shape[1] or array.dtype.kind != "f":
         shape, kind = getattr(array, "shape", "?"), getattr(array, "dtype", "?")
         raise InputError(f"{path}: must hold a float array of shape (rows, factors), not {kind} {shape}")

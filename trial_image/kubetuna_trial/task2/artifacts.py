@@ -41,11 +41,11 @@ def write_artifacts(folder: Path, trial: Trial, metrics: Mapping[str, float], re
 def read_note(adapter: Path) -> dict[str, Any]:
     """How an adapter was made; empty for one that another program made. Raises InputError."""
     if not (adapter / "adapter_config.json").is_file():
-        raise InputError(f"{adapter}: holds no adapter_config.json: it is no adapter's folder")
+        raise InputError(f"{adapter}: holds no adapter_config.json: it is not an adapter's folder")
     try:
         found = json.loads((adapter / NOTE).read_text()) if (adapter / NOTE).is_file() else {}
     except ValueError as error:
-        raise InputError(f"{adapter / NOTE}: is no JSON: {error}") from None
+        raise InputError(f"{adapter / NOTE}: is not JSON: {error}") from None
     return found if isinstance(found, dict) else {}
 
 

@@ -82,7 +82,7 @@ def planted_market(
 def folder_market(folder: Path, tickers: Sequence[str] | None = None, fold: Fold | None = None) -> Market:
     """The train files of a folder that is laid out as the contest's."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder")
+        raise InputError(f"{folder}: is not a folder")
     return file_market(found_in(folder, "stocks"), found_in(folder, "news"), tickers, fold)
 
 

@@ -73,7 +73,7 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is no CSV file in UTF-8: {error}") from None
+        raise InputError(f"{path}: is not a CSV file in UTF-8: {error}") from None
 
 
 def _indices(path: Path, header: Sequence[str], columns: Sequence[str]) -> list[int]:
