@@ -1,7 +1,7 @@
 """The real store over a real database whose file is kept in memory, whose connections and commits can fail.
 
 A copy of one empty database is made for each world. Triggers in it note what must never happen to a study, whoever
-writes: a trial told twice, parameters that change.
+writes: a trial told twice, parameters that change, a writer that is not the study's latest.
 """
 
 from __future__ import annotations
@@ -17,12 +17,18 @@ from sqlalchemy import Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from kubetuna.store.database import open_engine
+from kubetuna.store.fencing import EPOCH
 from kubetuna.store.schema import ensure_schema
 
 MEMORY = Path("/dev/shm")
 # A study of somebody else's, of which nobody is told.
 FOREIGN_STUDY = "payroll/secret-study"
 FINISHED = "('COMPLETE', 'PRUNED', 'FAIL')"
+# Who writes: a process, or "" for whoever has the password.
+_WRITER = (
+    f"(SELECT json_extract(value_json, '$.writer') FROM study_system_attributes "
+    f"WHERE study_id = NEW.study_id AND key = '{EPOCH}')"
+)
 _NOTED = f"""
 INSERT INTO studies (study_name) VALUES ('{FOREIGN_STUDY}');
 CREATE TABLE noted (what TEXT);
@@ -35,6 +41,14 @@ CREATE TRIGGER param_changed AFTER UPDATE ON trial_params WHEN OLD.param_value I
   BEGIN INSERT INTO noted VALUES (OLD.param_name || ' of trial id ' || OLD.trial_id || ' changed'); END;
 CREATE TRIGGER param_lost AFTER DELETE ON trial_params
   BEGIN INSERT INTO noted VALUES (OLD.param_name || ' of trial id ' || OLD.trial_id || ' is gone'); END;
+CREATE TRIGGER made_by_another AFTER INSERT ON trials WHEN who() NOT IN ('', {_WRITER})
+  BEGIN INSERT INTO noted VALUES ('trial ' || NEW.number || ' was made by ' || who() || ', no writer'); END;
+CREATE TRIGGER told_by_another AFTER UPDATE ON trials WHEN who() NOT IN ('', {_WRITER})
+  BEGIN INSERT INTO noted VALUES ('trial ' || NEW.number || ' was told by ' || who() || ', no writer'); END;
+CREATE TRIGGER same_epoch AFTER UPDATE ON study_system_attributes
+  WHEN OLD.key = '{EPOCH}'
+    AND json_extract(NEW.value_json, '$.number') <= json_extract(OLD.value_json, '$.number')
+  BEGIN INSERT INTO noted VALUES ('another writer has the epoch ' || NEW.value_json); END;
 CREATE TRIGGER trial_lost AFTER DELETE ON trials
   BEGIN INSERT INTO noted VALUES ('trial ' || OLD.number || ' is gone'); END;
 """
@@ -76,6 +90,7 @@ class _Connection(sqlite3.Connection):
 
     passing: Passing
     free: list[_Connection]
+    who: str = ""
 
     def commit(self) -> None:
         """Commit, or fail to."""
@@ -120,11 +135,12 @@ class Database:
         self._folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
         self._path = Path(self._folder.name) / "study.db"
         self._kept = sqlite3.connect(self._path, isolation_level=None)
+        self._kept.create_function("who", 0, lambda: "")
         self._known, empty = _empty()
         empty.backup(self._kept)
 
-    def engine(self, passing: Passing) -> Engine:
-        """What a process connects with."""
+    def engine(self, passing: Passing, who: str) -> Engine:
+        """What a process connects with; ``who`` it is."""
         engine = open_engine(f"sqlite:///{self._path}")
 
         def do_connect(dialect: Any, _record: Any, args: Any, named: Any) -> _Connection:
@@ -133,7 +149,7 @@ class Database:
                 if self._free
                 else self._opened(dialect.connect(*args, **named, factory=_Connection))
             )
-            connection.passing = passing
+            connection.passing, connection.who = passing, who
             return connection
 
         engine.pool = _Pool(engine.pool._creator, _dispatch=engine.pool.dispatch, dialect=engine.dialect)
@@ -146,6 +162,7 @@ class Database:
     def _opened(self, connection: _Connection) -> _Connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.free = self._free
+        connection.create_function("who", 0, lambda: connection.who)
         return connection
 
     def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:

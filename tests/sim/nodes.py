@@ -36,7 +36,7 @@ START_TROUBLES = {
 # For so long one obstacle keeps a container from starting: less than `startTimeout`, of which two are more.
 OBSTACLE_SECONDS = 70.0
 # And for so long one does that is more than `startTimeout`.
-STUCK_SECONDS = 140.0
+STUCK_SECONDS = 127.0
 # What has run for so long has been seen to.
 KNOWN_SECONDS = 3.0
 # After so long whoever has more right to a GPU takes it.
@@ -63,6 +63,8 @@ class Run:
     forced: bool = False
     # Whether it is the one of its attempt that is read.
     primary: bool = True
+    # Whether the operator made its Pod.
+    bare: bool = False
 
     @property
     def finished(self) -> bool:
@@ -146,9 +148,9 @@ class Nodes:
 
     def _may_preempt(self, pod: Object) -> bool:
         """A Pod that a controller made would be made again for ever, told or not."""
-        owners = pod["metadata"].get("ownerReferences") or [{}]
-        bare = owners[0].get("kind") == EXPERIMENTS.kind
-        return bare and "deletionTimestamp" not in pod["metadata"] and self.reachable(pod["spec"]["nodeName"])
+        return (
+            _is_bare(pod) and "deletionTimestamp" not in pod["metadata"] and self.reachable(pod["spec"]["nodeName"])
+        )
 
     def _look_at(self, when: float) -> None:
         self.due = min(self.due, when)
@@ -249,6 +251,7 @@ class Nodes:
         self.runs[seen.uid] = Run(
             seen.uid, name, container, trial, seen.key.attempt, node, made, self._now, primary=primary
         )
+        self.runs[seen.uid].bare = _is_bare(pod)
         self._cluster.kubelet.start(name)
         self._cluster.kubelet.heed(name, made.heed.code, *made.heed.lines)
         self._advance(self.runs[seen.uid])
@@ -289,6 +292,11 @@ class Nodes:
 def is_worker(pod: Object) -> bool:
     """Whether it is another Pod of its attempt than the one that is read."""
     return any(WORKER in (c.get("env") or []) for c in pod["spec"]["containers"])
+
+
+def _is_bare(pod: Object) -> bool:
+    owners = pod["metadata"].get("ownerReferences") or [{}]
+    return bool(owners[0].get("kind") == EXPERIMENTS.kind)
 
 
 def _is_ending(pod: Object) -> bool:

@@ -368,10 +368,18 @@ class Oracles:
             if len(trials) - len(self._uncounted(known)) > most:
                 self.report(f"{known.name} made {len(trials)} trials, maxTrialCount was {most} at most")
             if not known.gone:
+                self._check_failures(known)
                 self._check_status(known, trials)
                 self._check_requests(known, trials)
             if not known.gone and not foreign:
                 self._check_result(known, trials, expected(known.name))
+
+    def _check_failures(self, known: Known) -> None:
+        """Some Pod of what crashed by itself is there to be looked at."""
+        ours = [run for run in self._nodes.runs.values() if run.trial[0] == known.uid and run.bare and run.done]
+        crashed = {r.uid for r in ours if r.script.code and r.uid not in self._fate.taken | self._fate.copies}
+        if crashed and not crashed & {pod["metadata"]["uid"] for pod in self._cluster.kubelet.pods()}:
+            self.report(f"of {known.name} {len(crashed)} attempts crashed, and none of their Pods is left")
 
     def _check_status(self, known: Known, trials: list[Trial]) -> None:
         obj = self._cluster.server.objects.get(EXPERIMENTS, (NAMESPACE, known.name))

@@ -70,7 +70,7 @@ class Postgres(Database):
         _do(self._admin, f"CREATE DATABASE {self._name} TEMPLATE {EMPTY}")
         self._session = _connect(self._url)
 
-    def engine(self, passing: Passing) -> Engine:
+    def engine(self, passing: Passing, _who: str) -> Engine:
         """What a process connects with."""
         engine = open_engine(self._url)
 

@@ -230,7 +230,7 @@ class Process:
         self._readers, self._openings, self._proposals = (
             Beside(self._world.clock, self._may_start) for _ in range(3)
         )
-        database = self._world.database.engine(self._transaction(self._network))
+        database = self._world.database.engine(self._transaction(self._network), self.name)
         write_only_while(database, self._leadership.holds)
         store = Store(database)
         events = Events(self._api, deferred, self._monotonic, self._wall.now)

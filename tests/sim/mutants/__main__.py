@@ -193,6 +193,14 @@ def _meant(mutant: Mutant, seeds: range, surveyed: Survey) -> list[int]:
     return sorted(meant, key=lambda seed: -runs[str(seed)])
 
 
+def caught_by(what: str, seeds: Iterable[int]) -> str:
+    """What the first seed says that fails with a mutant; nothing where none does. For a process of its own."""
+    _world()
+    (mutant,) = (one for one in (*FIXES, *MISTAKES) if one.what == what)
+    put_in(mutant)
+    return next(filter(None, map(_failure, seeds)), "")
+
+
 def put_in(mutant: Mutant) -> None:
     """Give the functions that are loaded the code that they have in a mutant."""
     path = str(PROJECT / mutant.file)
