@@ -105,7 +105,8 @@ def _data_words(task: str, place: Path, data: Path | None) -> list[str]:
         return []
     command = [str(word) for word in read_object(record).get("command", ())]
     pairs = [[a, b] for a, b in pairwise(command) if a in DATA_OPTIONS]
-    return [*(word for pair in pairs for word in pair), *(word for word in command if word in DATA_FLAGS)]
+    given = [*(word for pair in pairs for word in pair), *(word for word in command if word in DATA_FLAGS)]
+    return [*given, "--own-data"]
 
 
 def _named(task: str, found: Mapping[str, Any]) -> dict[str, Any]:

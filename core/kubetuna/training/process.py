@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
     """One training: parameters, seed, and the folder that gets the model. ``words`` are added to the command,
-    which runs in ``home``.
+    which runs in ``home``. ``protocol`` is the one that it has to be judged by, where that is known.
     """
 
     spec: Experiment
@@ -42,6 +42,7 @@ class TrainingRequest:
     folder: Path
     words: tuple[str, ...] = ()
     home: Path | None = None
+    protocol: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,9 @@ def run_trainer(request: TrainingRequest, say: Say) -> Curve:
                 kept.write(line)
                 if not line.startswith(b"{"):
                     say(line.decode("utf-8", "replace").rstrip())
+                elif other := _other_protocol(request, line):
+                    process.terminate()
+                    raise ResultsError(other)
         except KeyboardInterrupt:
             process.terminate()
             process.wait()
@@ -109,6 +113,18 @@ def run_trainer(request: TrainingRequest, say: Say) -> Curve:
     if code != 0:
         raise ResultsError(f"the trainer failed with exit code {code}: {_last_words(log)} (see {log})")
     return _curve(request.spec, log)
+
+
+def _other_protocol(request: TrainingRequest, line: bytes) -> str:
+    """What to say where a trainer judges otherwise than the study's trials were judged."""
+    found = LineReader((), ()).read(line.rstrip()) if request.protocol else None
+    if not isinstance(found, Protocol) or found.digest == request.protocol:
+        return ""
+    return (
+        f"{request.spec.name}: its data, split, costs or trainer have changed since its trials were judged "
+        f"(protocol {found.digest} in place of {request.protocol}): what is trained now is not their winner. "
+        "Put back what was there, or search again under another name"
+    )
 
 
 def _curve(spec: Experiment, log: Path) -> Curve:

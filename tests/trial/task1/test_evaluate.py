@@ -178,3 +178,18 @@ def test_every_row_of_other_data_is_judged(model: Path, tmp_path: Path, capsys: 
     assert main(["evaluate", "--model", str(model), "--data", str(tmp_path), "--split", "all", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == [0, 12_000]
     assert main(["evaluate", "--model", str(model), "--split", "all"]) == 2
+
+
+def test_own_data_that_have_changed_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_contest_files(data, ROWS, 7, SNR)
+    words = ["--updates", "2", "--reports", "1", "--num-sims", "32", "--net-dims-0", "64"]
+    assert main(["--data", str(data), "--out", str(out), *words]) == 0
+    assert main(["evaluate", "--model", str(out), "--json"]) == 0
+    lines = (data / PRICES_FILE).read_text().splitlines()
+    lines[5000] = lines[5000].replace(lines[5000].split(",")[2], "49999")
+    (data / PRICES_FILE).write_text("\n".join(lines) + "\n")
+    for split in ("train", "validation", "test"):
+        assert main(["evaluate", "--model", str(out), "--split", split, "--final"]) == 2
+        assert "the data have changed since the model was trained" in capsys.readouterr().err
+    assert main(["evaluate", "--model", str(out), "--data", str(data)]) == 0, "asked for, they are other data"

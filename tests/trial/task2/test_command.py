@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,19 @@ def test_evaluate_reads_test_days_on_demand_only(
     assert main(["evaluate", "--data", str(data)]) == 0
     told = capsys.readouterr().out
     assert "untuned" in told and "buy and hold" in told and "\ntuned" not in told
+
+
+def test_own_data_that_have_changed_are_refused(
+    finished: tuple[Path, list[dict[str, Any]]], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = Path(shutil.copytree(data, tmp_path / "changed"))
+    news = changed / "train/task2_news_train.csv"
+    news.write_text("".join(news.read_text().splitlines(keepends=True)[:-1]))
+    words = ["evaluate", "--adapter", str(finished[0] / "adapter"), "--own-data", "--final", "--data"]
+    for split in ("validation", "test"):
+        assert main([*words, str(changed), "--split", split]) == 2
+        assert "the data have changed since the adapter was trained" in capsys.readouterr().err
+    assert main([*words, str(data), "--split", "test"]) == 0
 
 
 def test_test_days_among_those_of_train_are_not_judged(

@@ -28,7 +28,7 @@ from kubetuna_trial.task1.market import MarketData
 from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE
 from kubetuna_trial.task1.protocol import Protocol
 from kubetuna_trial.task1.splits import USUAL
-from kubetuna_trial.task1.windows import PARTS, Window, refuse_own, refuse_test, window_of
+from kubetuna_trial.task1.windows import PARTS, Window, refuse_changed, refuse_own, refuse_test, window_of
 from kubetuna_trial.wire import SERIES_POINTS, thinned
 
 DESCRIPTION = """\
@@ -63,6 +63,8 @@ def run(options: Namespace) -> int:
     refuse_unrecorded(options)
     if options.split == "all":
         refuse_own(origin, ensemble.described)
+    if origin is ensemble.origin:
+        refuse_changed(ensemble.described)
     window = window_of(origin, options.split, ensemble.fold)
     if options.split != "test":
         refuse_test(origin, window, ensemble.described)

@@ -91,6 +91,21 @@ def refuse_own(origin: Mapping[str, Any], described: Mapping[str, Any]) -> None:
         )
 
 
+def refuse_changed(described: Mapping[str, Any]) -> None:
+    """Refuse a model's own data where they are not what they were.
+
+    Raises:
+        InputError: they have changed since it was trained.
+    """
+    known, rows = described.get("hashes") or {}, int(described.get("protocol", {}).get("window", (0, 0))[1])
+    origin = described["origin"]
+    if known and not any(hashes == known for hashes in _hashes(origin, rows)):
+        raise InputError(
+            f"{origin.get('prices', 'its data')}: the data have changed since the model was trained; its figures "
+            "would be of others. Put back what was there, or name others with --data DIR"
+        )
+
+
 def refuse_test(origin: Mapping[str, Any], window: Window, described: Mapping[str, Any]) -> None:
     """Refuse rows of other data that hold a model's own held-out test, whatever lies before them there.
 
