@@ -228,7 +228,7 @@ def test_overrides_keep_the_types_and_the_conditions() -> None:
 
 def test_words_of_a_command_line() -> None:
     assert changes_of(["--learning-rate", "1e-5", "--gamma=0.99"]) == {"learning_rate": "1e-5", "gamma": "0.99"}
-    with pytest.raises(ResultsError, match="no option"):
+    with pytest.raises(ResultsError, match="not an option"):
         changes_of(["x"])
 
 

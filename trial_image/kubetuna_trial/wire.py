@@ -74,10 +74,10 @@ def say(text: str) -> None:
 
 
 def report(step: int, steps: int, metrics: Mapping[str, float]) -> None:
-    """Report metrics at a step, numbered from 1. Raises ValueError where one is not finite."""
+    """Report metrics at a step, numbered from 1. Raises FloatingPointError where one is not finite."""
     wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
     if wrong:
-        raise ValueError(f"step {step}: {', '.join(wrong)} is not finite")
+        raise FloatingPointError(f"training diverged: step {step}: {', '.join(wrong)} is not finite")
     emit({"step": step, **metrics})
     say(f"report {step} of {steps}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
 

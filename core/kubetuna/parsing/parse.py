@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -163,20 +164,13 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
         strategies=usual_strategies(objectives, additional) | strategies if katib else strategies,
         metric_directions=directions,
         constraints=constraints,
-        parallel=limits.parallel,
-        parallel_min=limits.parallel_min,
-        max_trials=limits.max_trials,
-        max_failed=limits.max_failed,
-        budget=limits.budget,
-        retry_limit=limits.retry_limit,
-        stop_when=limits.stop_when,
         warm_start=points,
         warm_start_studies=studies,
         retest=retest,
         collector=collector,
-        preset=limits.preset,
         raw=dict(top.raw_all()),
         warnings=notes,
+        **{field.name: getattr(limits, field.name) for field in fields(limits)},
         **_plain(spec),
     )
     return _checked(spec, experiment) if len(parameters) == len(names) else None

@@ -93,7 +93,7 @@ def test_what_is_wrong_with_a_file_is_told(files: tuple[Path, Path], tmp_path: P
     assert "more than the" in refused(other, factors)
     cut = tmp_path / "f.npy"
     cut.write_bytes(factors.read_bytes()[:-1000])
-    assert "no whole .npy" in refused(prices, cut)
+    assert "not a whole .npy" in refused(prices, cut)
     np.save(cut, np.zeros(ROWS))
     assert "(rows, factors)" in refused(prices, cut)
     np.save(cut, np.load(factors)[:500])

@@ -93,7 +93,7 @@ def test_a_model_loads_with_two_lines_and_nothing_of_ours(model: Path) -> None:
     [
         (lambda f: (f / "ensemble.json").unlink(), "holds no ensemble"),
         (lambda f: (f / "ensemble.json").write_text("{"), "is damaged"),
-        (lambda f: (f / "ensemble.json").write_text('{"task": "task2"}'), "no ensemble of task1"),
+        (lambda f: (f / "ensemble.json").write_text('{"task": "task2"}'), "not an ensemble of task1"),
         (lambda f: (f / "ensemble.safetensors").write_bytes(b"x" * 100), "is damaged"),
     ],
 )

@@ -187,7 +187,7 @@ def test_help_runs_alone(verb: list[str], capsys: pytest.CaptureFixture[str]) ->
     ("arguments", "words"),
     [
         (["--stocks", "x.csv"], "belong together"),
-        (["--data", "/nowhere/at/all"], "is no folder"),
+        (["--data", "/nowhere/at/all"], "is not a folder"),
         (["--learning-rate", "fast"], "learning_rate: 'fast'"),
         (["--lookahead", "8"], "a whole number from 1 to 7"),
         (["--lora-r", "8.5"], "whole number"),
@@ -197,7 +197,7 @@ def test_help_runs_alone(verb: list[str], capsys: pytest.CaptureFixture[str]) ->
         (["--samples", "1"], "at least 2"),
         (["--kl", "nan"], "--kl"),
         (["--device", "tpu"], "--device"),
-        (["--model", "/nowhere/at/all"], "is no folder"),
+        (["--model", "/nowhere/at/all"], "is not a folder"),
         (["--nonsense"], "--help"),
         (["score"], "--prompts"),
         (["score", "--prompts", "/nowhere"], "cannot be read"),

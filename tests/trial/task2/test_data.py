@@ -135,7 +135,7 @@ def refused(folder: Path, tickers: list[str] | None = None) -> str:
 
 
 def test_what_is_missing_is_told(folder: Path, tmp_path: Path) -> None:
-    assert "is no folder" in refused(tmp_path / "absent")
+    assert "is not a folder" in refused(tmp_path / "absent")
     assert "has no prices of TSLA; to use only those that have both, say --tickers AAPL,AMZN" in refused(
         folder, ["AAPL", "TSLA"]
     )
@@ -184,7 +184,7 @@ def test_a_move_that_a_nights_news_may_explain_is_told(folder: Path, capsys: pyt
 
 def test_a_file_that_is_no_text_is_told(folder: Path) -> None:
     stocks(folder).write_bytes(b"\xff\xfe\x00\x01" * 50)
-    assert "is no CSV file in UTF-8" in refused(folder)
+    assert "is not a CSV file in UTF-8" in refused(folder)
 
 
 def test_the_same_news_told_twice_counts_once_and_later_news_not_at_all(folder: Path) -> None:

@@ -130,18 +130,11 @@ def _train(options: Namespace, context: TrialContext, seed: int) -> int:
         if last:
             metrics |= trial.baselines()
             series("returns", found.judgement.returns.tolist())
-        _report(found.step, options.reports, metrics)
+        report(found.step, options.reports, metrics)
         if last and out:
             write_artifacts(out, trial, data, metrics, found.judgement.returns)
 
     return 0 if trial.run(tell, lambda: termination.asked) else EXIT_TERMINATED
-
-
-def _report(step: int, steps: int, metrics: dict[str, float]) -> None:
-    try:
-        report(step, steps, metrics)
-    except ValueError as error:
-        raise FloatingPointError(f"training diverged: {error}") from None
 
 
 def _plan(options: Namespace, context: TrialContext, seed: int) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,18 +116,11 @@ def _train(options: Namespace, context: TrialContext, seed: int) -> int:
         last = found.step == options.reports
         if last:
             series("returns", found.judgement.returns.tolist())
-        _report(found.step, options.reports, metrics)
+        report(found.step, options.reports, metrics)
         if last and out:
             write_artifacts(out, trial, metrics, found.judgement.returns)
 
     return 0 if trial.run(tell, lambda: termination.asked) else EXIT_TERMINATED
-
-
-def _report(step: int, steps: int, metrics: Mapping[str, float]) -> None:
-    try:
-        report(step, steps, metrics)
-    except ValueError as error:
-        raise FloatingPointError(f"training diverged: {error}") from None
 
 
 def _trial(options: Namespace, context: TrialContext, seed: int) -> Trial:
