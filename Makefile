@@ -4,8 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 # What exercises the pure rooms; .coverage says how far.
-PURE_TESTS := tests/unit/plan tests/unit/logs tests/unit/spec tests/unit/test_engine.py tests/unit/test_repeats.py \
-  tests/unit/test_retesting.py tests/unit/test_resources.py tests/unit/test_direction.py tests/unit/test_end_times.py
+PURE_TESTS := tests/unit/plan tests/unit/logs tests/unit/spec $(addprefix tests/unit/test_, admission.py \
+  choosing.py constraints.py direction.py end_times.py engine.py environment.py fitting.py last_words.py \
+  long_lines.py masking.py queued.py repeats.py resources.py retesting.py steering.py units.py)
 DOCS_STAMP := .venv/.docs-installed
 SOURCES := core/pyproject.toml operator/pyproject.toml trial_image/pyproject.toml requirements-dev.txt constraints.txt
 

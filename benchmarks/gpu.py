@@ -22,7 +22,7 @@ from benchmarks.measure import Row, medians, say, seconds, times
 from kubetuna_trial.checkpoint import Checkpoints
 from kubetuna_trial.task1.book import Rules, holding_limit
 from kubetuna_trial.task1.data import Dataset, planted_dataset
-from kubetuna_trial.task1.market import Market, Tape
+from kubetuna_trial.task1.market import Market, MarketData
 from kubetuna_trial.task1.member import Member, Scale
 from kubetuna_trial.task1.parameters import parse_parameters
 from kubetuna_trial.task1.planted import SNR
@@ -61,7 +61,7 @@ def rows(quick: bool) -> list[Row]:
 def _task1(device: torch.device, name: str, small: bool) -> list[Row]:
     sims, steps = (256, 50) if small else (4096, 500)
     data = planted_dataset(20_000, 7, SNR)
-    tape = Tape.of(data, device)
+    tape = MarketData.of(data, device)
     random = torch.Generator().manual_seed(1)
     actions = torch.randint(0, 3, (steps, sims), generator=random).to(device)
     market = Market(tape, data.train, Rules(7e-7, 1, holding_limit(2)), 2, sims, 240)
@@ -84,7 +84,7 @@ def _task1(device: torch.device, name: str, small: bool) -> list[Row]:
     ]  # fmt: skip
 
 
-def _member(tape: Tape, data: Dataset, sims: int) -> Member:
+def _member(tape: MarketData, data: Dataset, sims: int) -> Member:
     params = parse_parameters({"num_sims": sims})
     return Member("D3QN", params, SCALE, tape, data.train, 1, False)
 
@@ -110,9 +110,9 @@ def _waits(market: Market, actions: torch.Tensor) -> float:
     return len(told) / 20
 
 
-def _nets_differ(data: Dataset, tape: Tape) -> float:
+def _nets_differ(data: Dataset, tape: MarketData) -> float:
     """All randomness is drawn on the CPU, so that both train the same."""
-    members = [_member(one, data, 64) for one in (tape, Tape.of(data, torch.device("cpu")))]
+    members = [_member(one, data, 64) for one in (tape, MarketData.of(data, torch.device("cpu")))]
     for member in members:
         times(UPDATES_COMPARED, member.advance)()
     pairs = zip(*(member.net.parameters() for member in members), strict=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmarks.measure import Row, medians, say, seconds, times
 from kubetuna_trial.task1.book import Rules, holding_limit
 from kubetuna_trial.task1.data import planted_dataset
-from kubetuna_trial.task1.market import Market, Seen, Tape
+from kubetuna_trial.task1.market import Market, MarketData, Observation
 from kubetuna_trial.task1.member import Member, Scale
 from kubetuna_trial.task1.parameters import parse_parameters
 from kubetuna_trial.task1.planted import SNR
@@ -21,7 +21,7 @@ SIMS = 256
 class LoopMarket(Market):
     """The same market, one simulation after the other in plain Python."""
 
-    def step(self, action: Tensor) -> tuple[Tensor, Seen, bool]:
+    def step(self, action: Tensor) -> tuple[Tensor, Observation, bool]:
         """One decision of every simulation."""
         self._step += 1
         ended = self._step >= self._steps
@@ -40,7 +40,7 @@ class LoopMarket(Market):
         own = torch.stack(
             [made["position"] / self.rules.max_position, made["holding"] / self.rules.max_holding], dim=1
         )
-        return made["reward"].to(torch.float32), Seen(self._rows, own.to(torch.float32)), ended
+        return made["reward"].to(torch.float32), Observation(self._rows, own.to(torch.float32)), ended
 
     def _one(
         self, sim: int, action: int, price: float, later: float, ended: bool, columns: dict[str, list[float]]
@@ -66,7 +66,7 @@ def rows(quick: bool) -> list[Row]:
     """Environment steps per second, and training to the same number of updates."""
     torch.set_num_threads(1)
     data = planted_dataset(20_000, 7, SNR)
-    tape = Tape.of(data, torch.device("cpu"))
+    tape = MarketData.of(data, torch.device("cpu"))
     steps = 20 if quick else 100
     found = medians(
         {
@@ -87,7 +87,7 @@ def rows(quick: bool) -> list[Row]:
     ]  # fmt: skip
 
 
-def _steps(kind: type[Market], tape: Tape, span: Any, steps: int) -> float:
+def _steps(kind: type[Market], tape: MarketData, span: Any, steps: int) -> float:
     market = kind(tape, span, Rules(7e-7, 1, holding_limit(2)), 2, SIMS, 240)
     random = torch.Generator().manual_seed(1)
     actions = torch.randint(0, 3, (steps, SIMS), generator=random)
@@ -100,7 +100,7 @@ def _steps(kind: type[Market], tape: Tape, span: Any, steps: int) -> float:
     return seconds(work)
 
 
-def _training(kind: type[Market], tape: Tape, span: Any, updates: int) -> float:
+def _training(kind: type[Market], tape: MarketData, span: Any, updates: int) -> float:
     given = {"num_sims": SIMS, "repeat_times": 1, "net_dims_0": 64, "net_dims_1": 64, "net_dims_2": 64}
     member = Member("D3QN", parse_parameters(given), Scale(240, 16, 32), tape, span, 1, False)
     own = member._market

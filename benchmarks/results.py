@@ -25,7 +25,7 @@ from kubetuna_trial.task1.agents import KINDS, network
 from kubetuna_trial.task1.book import SECONDS_HELD_AT_MOST, Rules, empty_book, trade
 from kubetuna_trial.task1.data import planted_dataset
 from kubetuna_trial.task1.evaluation import ensemble_policy, judge
-from kubetuna_trial.task1.market import Tape, seen
+from kubetuna_trial.task1.market import MarketData, seen
 from kubetuna_trial.task1.nets import QNetwork
 from kubetuna_trial.task1.parameters import parse_parameters
 from kubetuna_trial.task1.planted import SNR
@@ -89,7 +89,7 @@ def _call(verb: str, folder: Path, page: Path) -> tuple[float, float]:
 def _judging(episodes: int) -> list[Row]:
     torch.set_num_threads(1)
     data = planted_dataset(60_000, 7, SNR)
-    tape, protocol = Tape.of(data, torch.device("cpu")), protocol_of(data, data.validation)
+    tape, protocol = MarketData.of(data, torch.device("cpu")), protocol_of(data, data.validation)
     params = parse_parameters({})
     nets = [network(KINDS[kind], tape.width, params.net_dims) for kind in params.agents]
     say(f"judging {episodes} episodes, as one pass and as a loop")
@@ -107,7 +107,7 @@ def _judging(episodes: int) -> list[Row]:
 
 
 @torch.no_grad()
-def _loop(nets: Sequence[QNetwork], tape: Tape, protocol: Protocol, episodes: int) -> float:
+def _loop(nets: Sequence[QNetwork], tape: MarketData, protocol: Protocol, episodes: int) -> float:
     """The same pass, one second of one episode at a time."""
     policy, rules, worth = ensemble_policy(nets, tape), Rules(protocol.slippage, 1, SECONDS_HELD_AT_MOST), 0.0
     for episode in range(episodes):

@@ -20,7 +20,8 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session", autouse=True)
 def _a_home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What kubetuna remembers on a machine is not that of whoever runs the tests."""
-    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+    state = tmp_path_factory.mktemp("state")
+    os.environ |= {"XDG_STATE_HOME": str(state), "KUBETUNA_LOOKS": str(state / "everyones.jsonl")}
 
 
 @pytest.fixture(scope="session")

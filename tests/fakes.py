@@ -50,7 +50,7 @@ class FakeAttempt:
 Program = Callable[[AttemptRequest], Run]
 
 
-class FakePlace:
+class FakeExecutor:
     """Runs programs, one line of every attempt per ``step``. It outlives the runner, as a cluster does."""
 
     def __init__(self, program: Program, clock: FakeClock, places: int | None = None) -> None:
@@ -130,9 +130,9 @@ class FakePlace:
 
 
 class FakeLogs:
-    """What the attempts of a ``FakePlace`` printed. The cursor is a line's number."""
+    """What the attempts of a ``FakeExecutor`` printed. The cursor is a line's number."""
 
-    def __init__(self, place: FakePlace, most: int = 1000) -> None:
+    def __init__(self, place: FakeExecutor, most: int = 1000) -> None:
         self._place, self._most = place, most
 
     def read(self, key: AttemptKey, cursor: str) -> LogChunk:

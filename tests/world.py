@@ -22,7 +22,7 @@ from kubetuna.study.study import Study
 from kubetuna.trials.attempts import AttemptRequest
 from kubetuna.trials.records import TrialRecord
 from kubetuna.trials.snapshot import Snapshot
-from tests.fakes import FakeClock, FakeLogs, FakePlace, Run
+from tests.fakes import FakeClock, FakeExecutor, FakeLogs, Run
 
 
 class World:
@@ -34,7 +34,7 @@ class World:
         ensure_schema(self.database)
         self.spec: Experiment = parse_file_text(text)
         self.clock = FakeClock()
-        self.place = FakePlace(program, self.clock)
+        self.place = FakeExecutor(program, self.clock)
         self.ending: StopDecision | None = None
         self.asked = 0
         self.start()

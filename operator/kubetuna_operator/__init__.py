@@ -16,6 +16,8 @@ ANNOTATION_PARAMS = "kubetuna.dev/params-hash"
 ANNOTATION_EXPERIMENT = "kubetuna.dev/experiment-uid"
 # Before the ID of what a person asks of a trial.
 ANNOTATION_REQUEST = "request.kubetuna.dev/"
+# A look at the held-out test of an Experiment, by its number; written and read by the command line.
+ANNOTATION_LOOK = "look.kubetuna.dev/"
 # Of an Experiment that was made from one of Katib's: a hash of what that wanted.
 ANNOTATION_WANTED = "kubetuna.dev/katib-spec"
 ANNOTATION_TIMEOUT = "kubetuna.dev/trial-timeout-seconds"

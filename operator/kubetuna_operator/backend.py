@@ -24,7 +24,7 @@ from kubetuna.trials.progress import Results
 from kubetuna.trials.records import from_json
 from kubetuna.trials.requests import parse_request
 from kubetuna.trials.snapshot import Snapshot
-from kubetuna_operator import ANNOTATION_REQUEST, LABEL_ATTEMPT, LABEL_EXPERIMENT, LABEL_TRIAL
+from kubetuna_operator import ANNOTATION_LOOK, ANNOTATION_REQUEST, LABEL_ATTEMPT, LABEL_EXPERIMENT, LABEL_TRIAL
 from kubetuna_operator.kube.api_client import Api, Refused, collection
 from kubetuna_operator.kube.objects import mapping, mappings, text, whole
 from kubetuna_operator.kube.reflector import PAGE
@@ -61,6 +61,30 @@ class ClusterBackend:
             seed=spec.algorithm.seed,
             uid=obj["metadata"].get("uid", ""),
         )
+
+    def looks(self, namespace: str | None) -> list[str]:
+        """The looks at held-out tests that are written down with the namespace's Experiments."""
+        experiments = self._experiments(namespace or _current_namespace())
+        notes = (mapping(mapping(obj.get("metadata")).get("annotations")) for obj in experiments)
+        return [str(line) for own in notes for name, line in own.items() if name.startswith(ANNOTATION_LOOK)]
+
+    def _experiments(self, namespace: str) -> Iterator[Mapping[str, Any]]:
+        """Those of a namespace, as far as they may be listed."""
+        token: str | None = None
+        while True:
+            try:
+                page = self._api.get(collection("experiments", namespace), limit=PAGE, **{"continue": token})
+            except Refused:
+                return
+            yield from mappings(page.get("items"))
+            token = text(mapping(page.get("metadata")).get("continue"))
+            if not token:
+                return
+
+    def keep_looks(self, namespace: str | None, name: str, looks: Mapping[str, str]) -> None:
+        """Write them into the Experiment's annotations, where everyone finds them who may read it."""
+        notes = {ANNOTATION_LOOK + number: line for number, line in looks.items()}
+        self._merge(namespace or _current_namespace(), name, {"metadata": {"annotations": notes}})
 
     def _experiment(self, namespace: str, name: str) -> dict[str, Any]:
         try:

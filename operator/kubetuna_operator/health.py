@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from kubetuna.experiment.units import duration
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -33,5 +35,5 @@ class Sign:
 def alive(signs: Sequence[Sign]) -> Report:
     """Whether all parts live, with the silent ones."""
     seconds = {sign.name: (sign.silent(), sign.limit) for sign in signs}
-    notes = tuple(f"{name}: silent for {for_:.0f} s" for name, (for_, limit) in seconds.items() if for_ > limit)
+    notes = tuple(f"{name}: silent for {duration(for_)}" for name, (for_, limit) in seconds.items() if for_ > limit)
     return Report(not notes, notes)

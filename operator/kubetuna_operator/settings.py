@@ -33,6 +33,28 @@ class Settings:
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
     """Flags win over the environment. Leaves with 2 where the store is missing."""
+    parser = _parser(environment)
+    options = parser.parse_args(arguments)
+    store = environment.get("KUBETUNA_STORE", "")
+    if not store:
+        parser.error("KUBETUNA_STORE must hold the database's URL, such as postgresql+psycopg2://user@host/db")
+    pod = environment.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"
+    return Settings(
+        store=store,
+        namespaces=tuple(n.strip() for n in options.namespaces.split(",") if n.strip()),
+        own_namespace=environment.get("POD_NAMESPACE", "kubetuna"),
+        account=environment.get("POD_SERVICE_ACCOUNT", "kubetuna-operator"),
+        identity=pod,
+        elect=not options.no_leader_election,
+        address=options.address,
+        port=options.port,
+        node_grace=options.node_grace,
+        kubeconfig=options.kubeconfig,
+        katib=options.katib,
+    )
+
+
+def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kubetuna-operator", description="The Kubernetes controller of kubetuna.")
     parser.add_argument("--kubeconfig", help="else the Pod's own account, else the usual kubeconfig")
     parser.add_argument(
@@ -60,21 +82,4 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         metavar="SECONDS",
         help="how long after a Pod should be gone its silent node counts as lost, and the trial gets a new attempt",
     )
-    options = parser.parse_args(arguments)
-    store = environment.get("KUBETUNA_STORE", "")
-    if not store:
-        parser.error("KUBETUNA_STORE must hold the database's URL, such as postgresql+psycopg2://user@host/db")
-    pod = environment.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"
-    return Settings(
-        store=store,
-        namespaces=tuple(n.strip() for n in options.namespaces.split(",") if n.strip()),
-        own_namespace=environment.get("POD_NAMESPACE", "kubetuna"),
-        account=environment.get("POD_SERVICE_ACCOUNT", "kubetuna-operator"),
-        identity=pod,
-        elect=not options.no_leader_election,
-        address=options.address,
-        port=options.port,
-        node_grace=options.node_grace,
-        kubeconfig=options.kubeconfig,
-        katib=options.katib,
-    )
+    return parser

@@ -176,6 +176,9 @@ def _runs(way: str, folder: Path) -> None:
         ("task1_eval", "--ensemble-path e --split train", "evaluate e --split train"),
         ("hpo_utils", "", "analyze hpo_experiments"),
         ("hpo_utils", "folder --out page.html", "analyze folder --out page.html"),
+        ("hpo_utils", "--out page.html --json", "analyze hpo_experiments --out page.html --json"),
+        ("hpo_utils", "--out page.html -n space folder", "analyze --out page.html -n space folder"),
+        ("task1_eval", "--help", "evaluate --help"),
     ],
 )  # fmt: skip
 def test_nothing_that_a_program_is_given_is_dropped(
@@ -208,6 +211,16 @@ def test_what_a_program_lacks_is_said(
         guide.PROGRAMS["task1_eval"](words)
     assert ended.value.code == 2
     assert re.search("GPU 2 is not among the 2|required: --ensemble-path", capsys.readouterr().err)
+
+
+def test_a_program_names_the_command_that_refuses_its_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["task1_hpo.py", "--config", "quick", "--trials-n", "3"])
+    with pytest.raises(SystemExit) as ended:
+        guide.run("task1_hpo")
+    told = capsys.readouterr().err
+    assert ended.value.code == 2 and "Usage: kubetuna tune" in told and "No such option: --trials-n" in told
 
 
 def test_files_of_another_guide_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

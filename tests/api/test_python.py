@@ -70,6 +70,8 @@ def test_every_fault_of_a_mapping_is_told_at_once() -> None:
     assert len(told.value.problems) == 3
     with pytest.raises(SpecError, match="JSON can express"):
         kubetuna.plan(small(), parallelTrialCount=object())
+    with pytest.raises(SpecError, match="it is empty"):
+        kubetuna.run({})
     with pytest.raises(SpecError, match="must be an Experiment"):
         kubetuna.plan([])  # type: ignore[arg-type]
     assert not Path("kubetuna.db").exists()
@@ -150,6 +152,11 @@ def test_a_study_is_found_however_it_is_named(folder: Path) -> None:
         kubetuna.load("kubetuna.db")
     with pytest.raises(KubetunaError, match="there is 'small'"):
         kubetuna.load("smal")
+    for nothing in ("", None, 5):
+        with pytest.raises(KubetunaError, match="give its name"):
+            kubetuna.load(nothing)  # type: ignore[arg-type]
+    with pytest.raises(KubetunaError, match="in Python store="):
+        kubetuna.load("small", store="elsewhere.db")
     for absent in ("absent.db", "a/b", Path("c"), "absent.yaml"):
         with pytest.raises(KubetunaError, match=str(absent)):
             kubetuna.load(absent)

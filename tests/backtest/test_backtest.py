@@ -246,7 +246,7 @@ class TestTheBootstrap:
         assert reality_check(np.zeros((10, 2))) == 1.0
 
 
-class TestTheOrderOfRows:
+class TestTheSequenceOfRows:
     def test_three_rows_worked_by_hand(self) -> None:
         # Of the six orders of three rows one agrees wholly, two more have a correlation of a half.
         same = order_of(np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]))

@@ -129,7 +129,7 @@ def test_what_is_no_study_database_is_told(small: Runner) -> None:
     import sqlite3
 
     (small.folder / "x.db").write_text("no database at all, but long enough to be looked at" * 20)
-    assert "is no SQLite database" in small.call("summary", "a", "--store", "sqlite:///x.db", code=2)
+    assert "is not a SQLite database" in small.call("summary", "a", "--store", "sqlite:///x.db", code=2)
     sqlite3.connect(small.folder / "empty.db").execute("create table t (a)").connection.commit()
     assert "no Optuna tables" in small.call("summary", "a", "--store", "sqlite:///empty.db", code=2)
 

@@ -136,6 +136,18 @@ def test_a_trainer_whose_models_nothing_scores_is_not_sent_to_evaluate(tmp_path:
     assert "evaluate knows those of kubetuna_trial.task1 and task2" in small.call("evaluate", "model", code=1)
 
 
+def test_a_winner_is_not_trained_on_data_that_have_changed(tmp_path: Path) -> None:
+    small, named = Runner(tmp_path, f"sqlite:///{tmp_path}/study.db"), tmp_path / "protocol"
+    named.write_text("abc")
+    script = f"import json; print(json.dumps(dict(protocol=open({str(named)!r}).read()))); print('loss=1')"
+    small.run(experiment(script, maxTrialCount=1))
+    named.write_text("abd")
+    told = " ".join(small.call("train", "small", "--save-path", "model", code=1).split())
+    assert "have changed since its trials were judged (protocol abd in place of abc)" in told
+    named.write_text("abc")
+    assert "loss = 1 on validation" in small.call("train", "small", "--save-path", "model")
+
+
 def test_the_held_out_test_is_scored_once(tuned: Runner) -> None:
     done = json.loads(tuned.call("finalize", FOLDER, "--seeds", "2", "--json", timeout=600))
     assert len(done["runs"]) == 2 and done["looks"] == 1 and len({r["seed"] for r in done["runs"]}) == 2
@@ -216,7 +228,7 @@ def test_overrides_keep_the_types_and_the_conditions() -> None:
 
 def test_words_of_a_command_line() -> None:
     assert changes_of(["--learning-rate", "1e-5", "--gamma=0.99"]) == {"learning_rate": "1e-5", "gamma": "0.99"}
-    with pytest.raises(ResultsError, match="no option"):
+    with pytest.raises(ResultsError, match="not an option"):
         changes_of(["x"])
 
 

@@ -332,7 +332,7 @@ def test_what_a_template_has_and_this_machine_has_not_is_said_once(small: Runner
     _, said = process.communicate(timeout=100)
     notes = [
         "image python is not used here: trials run with the programs of this machine",
-        "valueFrom has no meaning here: TOKEN have what your own environment gives them",
+        "valueFrom has no meaning here: your own environment gives TOKEN, or nothing does",
         "envFrom has no meaning here: its variables are what your own environment gives them",
         "workingDir /nowhere/at/all does not exist here: trials run in the folder where the study began",
         "init containers are not run here: fetch",

@@ -126,7 +126,7 @@ def test_something_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_text("my thesis\n" * 100)
     runner = Runner(tmp_path, f"sqlite:///{tmp_path}/study.db")
     told = runner.call("run", str(runner.write(experiment("print('loss=1')"))), code=2)
-    assert "is no SQLite database" in told
+    assert "is not a SQLite database" in told
     assert (tmp_path / "study.db").read_text() == "my thesis\n" * 100
 
 

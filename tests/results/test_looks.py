@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 
@@ -14,7 +15,7 @@ from kubetuna.analysis.folder import read_results, write_results
 from kubetuna.errors import KubetunaError, ResultsError
 from kubetuna.finrl import finalize as finalizing
 from kubetuna.finrl.baselines import looks_checks
-from kubetuna.finrl.looks import Look, known_looks, ledger, remember
+from kubetuna.finrl.looks import Look, known_looks, ledger, remember, same_test, shared_ledger, sketches
 from kubetuna.finrl.shipped import task_experiment
 from kubetuna.local.runner import look_by_name
 from kubetuna.store.database import open_engine
@@ -22,6 +23,10 @@ from kubetuna.store.reader import keep_final
 from kubetuna.study.record import StudyRecord
 from kubetuna.training.train import Trained
 from kubetuna.trials.records import PROTOCOL
+from kubetuna_trial.marks import Floats, sketch, stretches
+from kubetuna_trial.task1.data import GRAIN
+from kubetuna_trial.task1.planted import SNR, planted_series
+from kubetuna_trial.task2.data import planted_market
 from tests.results.studies import plain_optuna, seen
 
 LOOK = Look("first", "u0", 1, "2026-01-01T00:00:00Z", "ada@host", "d1", "p1")
@@ -30,6 +35,7 @@ LOOK = Look("first", "u0", 1, "2026-01-01T00:00:00Z", "ada@host", "d1", "p1")
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("KUBETUNA_LOOKS", str(tmp_path / "everyones.jsonl"))
     return tmp_path
 
 
@@ -47,7 +53,8 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append(split)
         return found
 
-    for name, fake in {"train": train, "evaluate": evaluate, "data_of": lambda _: "d1"}.items():
+    fakes = {"train": train, "evaluate": evaluate, "data_of": lambda _: "d1", "market_in": lambda _: []}
+    for name, fake in fakes.items():
         monkeypatch.setattr(finalizing, name, fake)
     return done
 
@@ -83,6 +90,83 @@ def test_trials_that_were_judged_alike_are_refused_before_anything_is_trained(
     monkeypatch.setattr(finalizing, "train", lambda *_: pytest.fail("nothing is trained for a refusal"))
     with pytest.raises(ResultsError, match="by ada@host in study first"):
         finalize(replace(study("u2"), protocol="p1"), [LOOK])
+
+
+PRICES = planted_series(20_000, 7, SNR).prices
+BORDER = 16_000
+
+
+def known_by(prices: Floats) -> tuple[int, ...]:
+    return tuple(sketch(stretches(prices, GRAIN)))
+
+
+SAME = {
+    "two decimals": lambda: np.round(PRICES[:BORDER], 2),
+    "single precision": lambda: PRICES[:BORDER].astype(np.float32).astype(np.float64),
+    "a border elsewhere": lambda: PRICES[: BORDER - 2000],
+    "its first rows left out": lambda: PRICES[1500:BORDER],
+    "gaps filled": lambda: np.insert(PRICES[:BORDER], range(50, BORDER, 500), PRICES[50:BORDER:500]),
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_the_same_prices_are_the_same_test_however_they_are_written_and_cut(
+    scored: list[str], monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.setattr(finalizing, "data_of", lambda _: case)
+    monkeypatch.setattr(finalizing, "market_in", lambda _: [known_by(SAME[case]())])
+    first = replace(LOOK, protocol="p0", market=(known_by(PRICES[:BORDER]),))
+    with pytest.raises(ResultsError, match="by ada@host in study first, on the same data"):
+        finalize(study("u2"), [first])
+    stranger = known_by(planted_series(20_000, 8, SNR).prices[:BORDER])
+    assert finalize(study("u2"), [replace(first, market=(stranger,))])["looks"] == 1
+    later = known_by(np.concatenate([PRICES, planted_series(20_000, 9, SNR).prices]))
+    assert finalize(study("u2"), [replace(first, market=(later,))])["looks"] == 1, "its test is another"
+
+
+def test_trials_say_by_what_their_data_are_known_so_that_a_report_knows_of_looks(
+    scored: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nothing of the study was trained again, and it is judged by another protocol."""
+    monkeypatch.setattr(finalizing, "train", lambda *_: pytest.fail("nothing is trained for a refusal"))
+    marks = known_by(PRICES[:BORDER])
+    trials = tuple(replace(one, series={"returns": [0.1], "market": marks}) for one in seen().trials)
+    mine = study("u2", trials=trials)
+    remember({"seen": [asdict(replace(LOOK, market=(known_by(np.round(PRICES[:BORDER], 2)),)))]})
+    (told,) = looks_checks(mine)
+    assert "in study first" in told.text
+    with pytest.raises(ResultsError, match="in study first"):
+        finalize(mine, known_looks((), None))
+
+
+def test_some_of_the_same_tickers_lead_to_the_same_test() -> None:
+    market = planted_market(7)
+    looked = replace(LOOK, market=sketches(market.sketches().values()))
+    one = market.sketches()[market.world.tickers[2]]
+    assert same_test([looked], study("u2"), "other", sketches([one])) == [looked]
+    other_news = planted_market(7, shuffled=True)
+    assert other_news.digest != market.digest
+    assert same_test([looked], study("u2"), "other", sketches(other_news.sketches().values())) == [looked]
+    assert same_test([looked], study("u2"), "other", sketches(planted_market(8).sketches().values())) == []
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_STATE_HOME"])
+def test_another_home_is_the_same_machine(home: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", str(home / "one"))
+    remember({"seen": [asdict(LOOK)]})
+    monkeypatch.setenv(variable, str(home / "two"))
+    assert known_looks((), None) == [LOOK]
+    assert shared_ledger().stat().st_mode & 0o777 == 0o666, "everyone may add to it"
+    assert (home / "one/.local/state/kubetuna/looks.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_machine_without_a_place_for_everyone_keeps_a_persons_own(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBETUNA_LOOKS", str(home / "absent" / "looks.jsonl"))
+    remember({"seen": [asdict(LOOK)]})
+    assert known_looks((), None) == [LOOK]
 
 
 def test_a_store_remembers_the_looks_of_all_its_studies(home: Path) -> None:

@@ -105,6 +105,13 @@ class Katib:
         self._server.deletion.delete(resource, found, {})
         return name
 
+    def resumed(self, name: str) -> Object:
+        """What lets it go on: who reads that an edit was refused, and all with it, takes that one back."""
+        ours = self._server.objects.get(EXPERIMENTS, (NAMESPACE, name))
+        taken = {} if name not in self.theirs or ours is None else ours["spec"]["objective"]
+        field = "additionalMetricNames"
+        return {"suspend": False, **({"objective": {field: taken.get(field)}} if taken else {})}
+
     def edit_what_is_fixed(self, chance: random.Random) -> Deed:
         """The API server refuses that of ours; often it is taken back."""
         name, back = self._any(chance), chance.random() < 0.5

@@ -240,7 +240,7 @@ class Fate:
     def _suspend(self, chance: random.Random) -> Any:
         name, policy = chance.choice(self.names), chance.choice(["drain", "stop"])
         begin = {"suspend": True, "suspendPolicy": policy}
-        return lambda: self._merge(name, begin), lambda: self._merge(name, {"suspend": False})
+        return lambda: self._merge(name, begin), lambda: self._merge(name, self.katib.resumed(name))
 
     def _shut_down(self, chance: random.Random) -> Any:
         name = chance.choice(self.names)

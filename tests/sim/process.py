@@ -47,7 +47,7 @@ DATABASE = {
 }
 
 
-class Surroundings(Protocol):
+class SimulatedWorld(Protocol):
     """What a process needs of its world."""
 
     clock: FakeClock
@@ -80,7 +80,7 @@ class Wall:
 class Process:
     """An operator that runs, waits to be started again, or is frozen."""
 
-    def __init__(self, world: Surroundings, name: str) -> None:
+    def __init__(self, world: SimulatedWorld, name: str) -> None:
         self.name, self._world = name, world
         self.alive = self.cut_off = self.leading = self.threadless = False
         self.actors: list[Actor] = []

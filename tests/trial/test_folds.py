@@ -179,6 +179,6 @@ def test_a_cut_into_too_little_says_how_many_folds_there_can_be() -> None:
         split_of(10_000).parts(Fold(1, 10))
     with pytest.raises(InputError, match=r"60 days .* blocks of 15; .* take at most 2"):
         market_of(planted_world(7, 60), "x", Fold(2, 3))
-    with pytest.raises(InputError, match="more data is needed"):
+    with pytest.raises(InputError, match="more data is required"):
         Fold(1, 2).cut(50, 20, "days")
     assert fold_of(None) is None and str(fold_of("3/4")) == "3/4"

@@ -21,7 +21,7 @@ from kubetuna.parsing.parse import parse_file_text
 from kubetuna.search.samplers import Proposer
 from kubetuna_trial.task1.agents import action_values
 from kubetuna_trial.task1.data import planted_dataset
-from kubetuna_trial.task1.market import Seen, Tape
+from kubetuna_trial.task1.market import MarketData, Observation
 from kubetuna_trial.task1.member import Member
 from kubetuna_trial.task1.parameters import parse_parameters
 from kubetuna_trial.task1.planted import SNR
@@ -71,11 +71,11 @@ def pairs(task: str, name: str) -> list[tuple[Params, Any]]:
 
 
 @lru_cache(maxsize=1)
-def tape() -> tuple[Tape, Any, torch.Tensor]:
+def tape() -> tuple[MarketData, Any, torch.Tensor]:
     data = planted_dataset(20_000, 7, SNR)
-    found = Tape.of(data, torch.device("cpu"))
+    found = MarketData.of(data, torch.device("cpu"))
     rows = torch.arange(data.validation.start, data.validation.start + 500)
-    return found, data.train, Seen(rows, torch.zeros(len(rows), 2)).observation(found)
+    return found, data.train, Observation(rows, torch.zeros(len(rows), 2)).observation(found)
 
 
 def members(given: Params, which: range, narrower: int = 16) -> list[Member]:

@@ -14,7 +14,7 @@ from kubetuna.planning.plan import Ask, plan
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts
 from kubetuna.trials.outcome import Outcome
 from kubetuna.trials.snapshot import AttemptView, Snapshot, Tally, TrialView
-from tests.fakes import FakePlace, Run
+from tests.fakes import FakeExecutor, Run
 from tests.local.runs import experiment
 from tests.unit.plan.builders import NOW, attempt, past, trial
 from tests.unit.plan.builders import experiment as model
@@ -23,7 +23,7 @@ from tests.world import World, curve
 BETWEEN = {"min": 1, "max": 6}
 
 
-class QueuedPlace(FakePlace):
+class QueuedExecutor(FakeExecutor):
     """A place behind a queue that admits as many attempts as its quota, those first that wait longest."""
 
     quota = 0
@@ -68,13 +68,13 @@ class QueuedPlace(FakePlace):
 class Queued(World):
     """A runner whose trials do not end by themselves, until they are let."""
 
-    place: QueuedPlace
+    place: QueuedExecutor
 
     def __init__(self, spec: dict[str, Any], program: Callable[[Any], Run] | None = None) -> None:
         text = experiment("", **{"maxTrialCount": 20, "parallelTrialCount": BETWEEN, "queueName": "team", **spec})
         self.endless = program is None
         super().__init__(text, program or (lambda order: replace(curve(order), endless=self.endless)))
-        self.place = QueuedPlace(self.place._program, self.clock)
+        self.place = QueuedExecutor(self.place._program, self.clock)
         self.start()
 
     def turns(self, count: int = 12) -> tuple[int, int]:

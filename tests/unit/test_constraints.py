@@ -36,12 +36,14 @@ def ended(program: Any, *constraints: str, **spec: Any) -> World:
 @pytest.mark.parametrize(
     "constraint", ["latency <= 50", "not (latency > 50)", "latency != 1", "x < 2 or latency < 1"]
 )
-@pytest.mark.parametrize("printed", [{}, {"latency_ms": 10.0}], ids=["nothing", "another name"])
+@pytest.mark.parametrize(
+    "printed", [{}, {"latency_ms": 10.0}, {"latency": float("nan")}], ids=["nothing", "another name", "NaN"]
+)
 def test_what_could_not_be_checked_does_not_hold(constraint: str, printed: dict[str, float]) -> None:
     for trial in ended(printing(**printed), constraint).stored():
         assert trial.state == "COMPLETE" and not trial.feasible
         assert trial.message == (
-            f"infeasible: {constraint!r} cannot be checked, since no line of the log gives 'latency'"
+            f"infeasible: {constraint!r} cannot be checked, since the log gives no number for 'latency'"
         )
 
 
@@ -78,13 +80,16 @@ def test_one_feasible_trial_is_a_result() -> None:
 def test_a_constraint_on_an_unknown_name_says_where_a_metric_is_named() -> None:
     with pytest.raises(SpecError) as refused:
         parse_file_text(experiment("", constraints=["acc > 0.5"], command=["a"]))
-    assert "'acc' is no parameter and no metric; a further metric belongs in spec.objective.additional" in str(
-        refused.value
+    assert (
+        "'acc' is neither a parameter nor a metric; a further metric belongs in spec.objective.additional"
+        in str(refused.value)
     )
     both = [{"metric": name, "direction": "minimize"} for name in ("a", "b")]
     with pytest.raises(SpecError) as refused:
         parse_file_text(experiment("", constraints=["acc > 0.5"], command=["a"], objective=None, objectives=both))
-    assert "'acc' is no parameter and no metric; a further metric belongs in spec.additional" in str(refused.value)
+    assert "'acc' is neither a parameter nor a metric; a further metric belongs in spec.additional" in str(
+        refused.value
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,18 @@ from typing import Any
 
 import pytest
 
+import kubetuna_operator
 from kubetuna.experiment import model
-from kubetuna.experiment.model import Objective
+from kubetuna.experiment.model import DIRECTIONS, Objective
+from kubetuna.search import space
 
 pytestmark = pytest.mark.sources
 
-ROOM = Path(model.__file__).resolve()
-BY_HAND = re.compile(r"""[!=]= ["'](?:maximize|minimize)["']""")
+ROOM, OPTUNAS = Path(model.__file__).resolve(), Path(space.__file__).resolve()
+ROOMS = (ROOM.parents[1], Path(kubetuna_operator.__file__).resolve().parent)
+BY_HAND = re.compile(
+    r"""[!=]= ["'](?:maximize|minimize)["']|["']minimize["'], ["']maximize["']|StudyDirection[.\[]"""
+)
 
 
 @pytest.mark.parametrize(("direction", "better", "worse"), [("minimize", 1.0, 2.0), ("maximize", 2.0, 1.0)])
@@ -34,6 +39,13 @@ def test_a_goal_is_reached_by_a_value_as_good(direction: Any, missed: float) -> 
 
 
 def test_no_other_module_compares_directions() -> None:
-    modules = [path for path in ROOM.parents[1].rglob("*.py") if path != ROOM]
+    modules = [path for room in ROOMS for path in room.rglob("*.py") if path not in (ROOM, OPTUNAS)]
     found = [str(path) for path in modules if BY_HAND.search(path.read_text(encoding="utf-8"))]
-    assert not found, "use Objective.sign or better() instead of comparing the direction by hand"
+    assert not found, "use Objective.sign, better(), or study_sign() of one of Optuna's; DIRECTIONS names both"
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_optunas_directions_are_ours(direction: Any) -> None:
+    optunas = space.study_direction(direction)
+    assert space.direction_of(optunas) == direction
+    assert space.study_sign(optunas) == Objective("loss", direction).sign

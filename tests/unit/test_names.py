@@ -23,6 +23,13 @@ MODULES = {
     for path in package.rglob("*.py")
 }
 
+# Where the words of modules' and classes' names count; the others are the product's.
+ELSEWHERE = {
+    path: ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+    for folder in ("trial_image", "tests", "benchmarks", "hack")
+    for path in (PROJECT / folder).rglob("*.py")
+}
+
 NO_DUTY = re.compile(r"(^|_)(utils?|helpers?|managers?|common|misc)$")
 # As one of the words of a class's name.
 CLASS_WORDS = {
@@ -95,6 +102,14 @@ def faults(module: str, source: str) -> Iterator[tuple[str, str]]:
         yield from ((name, word.instead) for word in WORDS if _refuses(word, module, name))
 
 
+def faults_of_classes(module: str, source: str) -> Iterator[str]:
+    """A module without a duty, and classes with a second meaning."""
+    last = module.removesuffix(".__init__").rpartition(".")[2]
+    yield from [last] if NO_DUTY.search(last) else ()
+    for kind, name in names(ast.parse(source)):
+        yield from (fault for fault, _ in _faults_of_class(name)) if kind == "class" else ()
+
+
 def _faults_of_class(name: str) -> Iterator[tuple[str, str]]:
     words = re.findall(r"[A-Z][a-z]+", name)
     yield from ((name, CLASS_WORDS[word]) for word in words if word in CLASS_WORDS)
@@ -121,6 +136,15 @@ def found() -> dict[str, str]:
 
 def test_no_name_has_a_second_meaning(found: dict[str, str]) -> None:
     assert {name: f"write: {instead}" for name, instead in found.items() if name not in ALLOWED} == {}
+
+
+def test_no_class_or_module_of_trainers_and_tests_has_a_second_meaning() -> None:
+    found = [
+        f"{module}: {name}"
+        for path, module in ELSEWHERE.items()
+        for name in faults_of_classes(module, path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
 
 
 def test_no_exception_outlives_its_name(found: dict[str, str]) -> None:

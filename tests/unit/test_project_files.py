@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.__main__ import GROUPS
+
 pytestmark = pytest.mark.sources
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -19,6 +21,8 @@ WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 YAML_FILES = [*sorted(GITHUB.rglob("*.yml")), PROJECT / ".pre-commit-config.yaml", PROJECT / "mkdocs.yml"]
 PAGES = sorted(PROJECT.glob("*.md")) + sorted((PROJECT / "docs").rglob("*.md"))
 IMAGE_LIMIT = 250_000
+# Whose coverage `make check` measures, and what their tests make their values with.
+PURE = {f"kubetuna.{room}" for room in ("errors", "experiment", "metrics", "parsing", "planning", "trials")}
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
 _CODE = re.compile(r"`[^`\n]+`")
@@ -91,6 +95,24 @@ def test_actions_are_pinned_to_major_versions_and_called_workflows_exist(path: P
 def test_make_targets_of_workflows_exist(path: Path) -> None:
     asked = {t for step in steps(load(path)) for t in _MAKE.findall(step.get("run", ""))}
     assert asked <= make_targets()
+
+
+def test_the_checks_run_every_group_of_cluster_tests() -> None:
+    text = (GITHUB / "workflows" / "checks.yml").read_text(encoding="utf-8")
+    loops = {word for found in re.findall(r"for group in ([a-z ]+); do", text) for word in found.split()}
+    assert loops | set(re.findall(r"GROUP=([a-z]+)", text)) == set(GROUPS)
+    # Of a given cluster what stands there is used, and kind has none of the controllers.
+    assert "controllers" not in loops
+
+
+def test_the_coverage_of_the_pure_rooms_counts_every_test_of_theirs() -> None:
+    listed = re.search(r"^PURE_TESTS := ((?:.*\\\n)*.*)", makefile(), re.MULTILINE)
+    assert listed
+    words = set(re.split(r"[\s()]+", listed.group(1)))
+    for path in sorted((PROJECT / "tests" / "unit").glob("test_*.py")):
+        rooms = set(re.findall(r"^from (kubetuna\w*(?:\.\w+)?)", path.read_text(encoding="utf-8"), re.MULTILINE))
+        if rooms and rooms <= PURE:
+            assert path.name.removeprefix("test_") in words, path
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name)

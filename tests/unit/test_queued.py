@@ -17,7 +17,7 @@ from kubetuna.study.record import study_record
 from kubetuna.terminal.tables import status_rows
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey
 from kubetuna.trials.records import from_json
-from tests.fakes import FakePlace
+from tests.fakes import FakeExecutor
 from tests.local.runs import experiment
 from tests.world import World, curve
 
@@ -120,8 +120,8 @@ def test_what_was_admitted_and_taken_back_before_it_ran_waits_again(world: World
     assert shown(world)["trialsInQueue"] == 1
 
 
-@pytest.mark.parametrize("take", [FakePlace.lose, FakePlace.vanish])
-def test_displaced_attempts_are_shown(world: World, take: Callable[[FakePlace, AttemptKey, str], None]) -> None:
+@pytest.mark.parametrize("take", [FakeExecutor.lose, FakeExecutor.vanish])
+def test_displaced_attempts_are_shown(world: World, take: Callable[[FakeExecutor, AttemptKey, str], None]) -> None:
     """However fast they went."""
     world.turn()
     for _ in range(12):

@@ -46,12 +46,17 @@ ACCELERATORS = (
     "nvidia.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-1g.10gb", "nvidia.com/mig-1g.10gb.shared",
     "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe", "habana.ai/gaudi", "google.com/tpu",
     "aws.amazon.com/neuron", "aws.amazon.com/neuroncore", "huawei.com/Ascend910", "cambricon.com/mlu370",
+    "nvidia.com/a100", "nvidia.com/a100-80gb", "nvidia.com/gpu-h100", "nvidia.com/l40s", "nvidia.com/gb200",
+    "cambricon.com/mlu", "cambricon.com/vmlu", "hygon.com/dcunum", "enflame.com/vgcu", "amd.com/cpx_nps4",
     "example.com/a100-gpu", "volcano.sh/vgpu-number", "cloud-tpus.google.com/v3", "furiosa.ai/rngd",
     "deviceclass.resource.kubernetes.io/gpu.nvidia.com", "deviceclass.resource.kubernetes.io/mig.nvidia.com",
     "deviceclass.resource.kubernetes.io/tpu.google.com", "deviceclass.resource.kubernetes.io/big-gpu",
 )  # fmt: skip
 OTHERS = (
     "vpc.amazonaws.com/efa", "rdma/hca", "nvidia.com/hostdev", "nvidia.com/gpumem", "nvidia.com/gpucores",
+    "nvidia.com/gpu-memory", "nvidia.com/gpumem-percentage", "cambricon.com/mlu.smlu.vmemory",
+    "cambricon.com/mlu370.smlu.vcore", "hygon.com/dcucores", "enflame.com/vgcu-percentage", "metax-tech.com/vcore",
+    "huawei.com/Ascend910-memory", "tencent.com/vcuda-core", "nvidia.com/gpu-mem.percentage",
     "aliyun.com/gpu-mem", "volcano.sh/vgpu-memory", "gpu.intel.com/millicores", "gpu.intel.com/memory.max",
     "gpu.intel.com/i915_monitoring", "huawei.com/Ascend310P-memory", "openshift.io/sriov",
     "deviceclass.resource.kubernetes.io/netdev.google.com", "deviceclass.resource.kubernetes.io/rdma.example.com",
@@ -74,6 +79,16 @@ def test_accelerators_are_counted_by_their_known_names(name: str) -> None:
 def test_what_is_no_known_accelerator_costs_nothing_and_its_trial_a_slot(name: str) -> None:
     spec = asking({name: 40})
     assert (resource_units(spec), resource_unit(spec)) == (1.0, SLOT)
+
+
+def test_a_devices_memory_in_bytes_is_no_number_of_devices() -> None:
+    """As Intel's GPU-aware scheduling and HAMi have it, beside the device."""
+    for amount in (8589934592, "8Gi", "16G"):
+        assert resource_units(asking({"gpu.intel.com/i915": 1, "gpu.intel.com/memory.max": amount})) == 1.0
+    assert resource_units(asking({"cambricon.com/vmlu": 1, "cambricon.com/mlu.smlu.vmemory": "20"})) == 1.0
+    for amount in ("500m", "1.5", "9" * 30):
+        with pytest.raises(SpecError, match=r"memory\.max: .*must be a whole number"):
+            asking({"gpu.intel.com/memory.max": amount})
 
 
 def test_each_claim_is_an_accelerator_unless_the_template_names_some_itself() -> None:
@@ -146,7 +161,9 @@ def test_plan_status_report_budget_and_forecast_agree(
     assert unit is (GPU if held else SLOT)
     for part, hours in (("spent", spent), ("forecast", 5 * spent)):
         assert status[part][unit.hours] == pytest.approx(hours, abs=1e-6)
-    assert status["message"].startswith(f"{spent:.3g} of spec.budget.gpuHours {spent:g} are spent")
+    assert status["message"].startswith(
+        f"{GPU.amount(spent)} are spent, of {GPU.amount(spent)} (spec.budget.gpuHours)"
+    )
     assert hours_text(status["spent"]) in cost_card(of.view())
     shown = preview(of.spec)
     assert f"cost: at most {unit.amount(spent)}{'; a trial holds ' * bool(held)}{held}" in preview_text(shown)
@@ -277,3 +294,21 @@ def test_plan_says_what_a_claim_counts_as() -> None:
     assert "note: 1 resource claim of the template counts as one each here" in repr(preview(asking({}, CLAIMS)))
     for known in (asking({"nvidia.com/gpu": 1}, CLAIMS), asking({}, CLAIMS, budget={"acceleratorsPerTrial": 4})):
         assert "resource claim" not in repr(preview(known))
+
+
+@pytest.mark.parametrize(
+    ("limits", "budget", "said"),
+    [
+        ({"example.com/asic": 2, "cpu": 4}, {}, True),
+        ({"example.com/asic": 0}, {}, False),
+        ({"example.com/asic": 2}, {"acceleratorsPerTrial": 2}, False),
+        ({"example.com/asic": 2, "nvidia.com/gpu": 1}, {}, False),
+        ({"cpu": 4}, {}, False),
+    ],
+)
+def test_plan_names_devices_that_it_does_not_know(
+    limits: dict[str, Any], budget: dict[str, Any], said: bool
+) -> None:
+    notes = preview(asking(limits, budget=budget or None))["warnings"]
+    words = "no accelerator is known by the name example.com/asic, so a trial costs one slot"
+    assert any(note.startswith(words) for note in notes) == said

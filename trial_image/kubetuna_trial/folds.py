@@ -36,7 +36,7 @@ class Fold:
         border, stop = (length * i // (self.of + 1) for i in (self.number, self.number + 1))
         if length // (self.of + 1) < shortest:
             most = length // shortest - 1
-            remedy = f"take at most {most} folds" if most >= FEWEST else "more data is needed"
+            remedy = f"take at most {most} folds" if most >= FEWEST else "more data is required"
             raise InputError(
                 f"--fold: {self} cuts the {length} {unit} before the test part into blocks of "
                 f"{length // (self.of + 1)}; at least {shortest} are needed: {remedy}"

@@ -23,7 +23,7 @@ _VALUES_PER_LINE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class TrialContext:
     """What the tuner gave this attempt; every field has a default for a trainer that runs alone."""
 
     params: Mapping[str, Any]
@@ -32,9 +32,9 @@ class Surroundings:
     out: Path | None
 
 
-def surroundings(environment: Mapping[str, str] = os.environ) -> Surroundings:
+def trial_context(environment: Mapping[str, str] = os.environ) -> TrialContext:
     """Read the environment. Raises InputError where a variable holds what it must not."""
-    return Surroundings(
+    return TrialContext(
         params=_params(environment.get("KUBETUNA_PARAMS", "{}")),
         seed=_seed(environment.get("KUBETUNA_SEED", "0")),
         checkpoints=_folder(environment.get("KUBETUNA_CHECKPOINT_DIR")),
@@ -74,10 +74,10 @@ def say(text: str) -> None:
 
 
 def report(step: int, steps: int, metrics: Mapping[str, float]) -> None:
-    """Report metrics at a step, numbered from 1. Raises ValueError where one is not finite."""
+    """Report metrics at a step, numbered from 1. Raises FloatingPointError where one is not finite."""
     wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
     if wrong:
-        raise ValueError(f"step {step}: {', '.join(wrong)} is not finite")
+        raise FloatingPointError(f"training diverged: step {step}: {', '.join(wrong)} is not finite")
     emit({"step": step, **metrics})
     say(f"report {step} of {steps}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
 

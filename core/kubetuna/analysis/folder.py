@@ -199,7 +199,7 @@ def _trials(folder: Path) -> Iterator[TrialRecord]:
         try:
             record = from_json(shown)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ResultsError(f"{path}: holds something that is no trial: {str(shown)[:100]}") from error
+            raise ResultsError(f"{path}: holds something that is not a trial: {str(shown)[:100]}") from error
         yield replace(record, series=series.get(record.number, {}))
 
 

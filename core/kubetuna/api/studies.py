@@ -16,6 +16,7 @@ from kubetuna.study.record import StudyRecord, study_record
 
 Source: TypeAlias = "str | Path | Study | StudyRecord | tuple[str | Path, str]"
 
+NAMES = "give its name, an experiment's file, a folder of results, a SQLite file, a store's URL or an Optuna study"
 DATABASES = (".db", ".sqlite", ".sqlite3")
 _SQLITE = b"SQLite format 3\0"
 
@@ -66,6 +67,8 @@ def read_all(
         return [(source, None)]
     if isinstance(source, Study):
         return [(_of_optuna(source), None)]
+    if not source or not isinstance(source, str | Path | tuple):
+        raise ResultsError(f"{source!r} names no study: {NAMES}")
     if isinstance(source, tuple):
         return [(look_by_name(source[1], store_of(source[0])), None)]
     if _is_store(source):

@@ -14,6 +14,8 @@ from importlib import import_module
 from types import GeneratorType
 from typing import Any
 
+from kubetuna.trials.environment import PARAMS
+
 
 def reports(result: Any, metrics: Sequence[str]) -> Iterator[dict[str, Any]]:
     """What a function returned, or yields, as metrics by name; the steps of a generator are counted from 1."""
@@ -35,7 +37,7 @@ def main(folder: str, module: str, function: str, *metrics: str) -> None:
     """Call the function with this trial's parameters and print what it reports."""
     sys.path.insert(0, folder)
     called: Any = reduce(getattr, function.split("."), import_module(module))
-    for one in reports(called(**json.loads(os.environ["KUBETUNA_PARAMS"])), metrics):
+    for one in reports(called(**json.loads(os.environ[PARAMS])), metrics):
         print(json.dumps(one, default=float), flush=True)
 
 

@@ -6,8 +6,10 @@ operator's distribution under the entry point group ``kubetuna.backends``; the c
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -47,6 +49,12 @@ class Backend(Protocol):
     def request(self, namespace: str | None, name: str, request: str, line: str) -> None:
         """Write down what is asked of a trial; refused at once where the point is outside the space."""
 
+    def keep_looks(self, namespace: str | None, name: str, looks: Mapping[str, str]) -> None:
+        """Write down with an Experiment who looked at its held-out test: lines of JSON by their numbers."""
+
+    def looks(self, namespace: str | None) -> list[str]:
+        """Such lines of every Experiment in a namespace."""
+
     def answer(self, namespace: str | None, name: str, request: str) -> Mapping[str, Any] | None:
         """What became of it, once that is known."""
 
@@ -81,7 +89,8 @@ def find(target: str, store: str | None, namespace: str | None) -> StudyRecord:
     """The experiment that a target means, wherever it is: in a cluster, a folder of results, or a store."""
     place = in_cluster(target, namespace)
     if place is not None:
-        return _with_final(cluster().look(*place))
+        backend = cluster()
+        return _with_looks(_with_final(backend.look(*place)), backend.looks(place[0]))
     if Path(target).is_dir():
         from kubetuna.analysis.folder import read_results
 
@@ -90,9 +99,20 @@ def find(target: str, store: str | None, namespace: str | None) -> StudyRecord:
 
 
 def _with_final(seen: StudyRecord) -> StudyRecord:
-    """A cluster's experiment with what ``finalize`` found on this machine, since it writes nothing there."""
+    """A cluster's experiment with what ``finalize`` found on this machine, since it writes no results there."""
     from kubetuna.analysis.folder import FINAL
     from kubetuna.files import read_object
 
     path = seen.folder / FINAL
     return replace(seen, final=read_object(path)) if path.exists() else seen
+
+
+def _with_looks(seen: StudyRecord, lines: Sequence[str]) -> StudyRecord:
+    """A cluster's experiment with who looked at the held-out tests of its namespace."""
+    from kubetuna.store.reader import Others
+
+    found = []
+    for line in lines:
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return replace(seen, others=Others(finals=({"seen": found},))) if found else seen

@@ -1,4 +1,4 @@
-"""The verbs of an experiment in the cluster: submit it, watch it, change how it goes on."""
+"""The verbs of an experiment in the cluster: submit it, watch it, suspend, resume or stop it."""
 
 from __future__ import annotations
 

@@ -222,7 +222,7 @@ def _copy_log(seen: StudyRecord, number: int, attempt: int | None, out: BinaryIO
 
 @of_study
 def report(study: Study, out_: OutFile = None, open_: OpenOption = False, json: JsonOption = False) -> None:
-    """Write one HTML page with every chart: what was found, what it cost, how reliable it is."""
+    """Write one HTML page with every chart: the result, its cost, its reliability."""
     from kubetuna.analysis.folder import REPORT, write_report
 
     seen = study.read()

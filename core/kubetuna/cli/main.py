@@ -80,7 +80,8 @@ app.add_typer(steering.trial, name="trial")
 
 def main() -> None:
     """Entry point: runs the command line and turns every known error into words and an exit code."""
-    sys.exit(_guarded(app))
+    # By its own name, whatever program of the contest's guide runs it.
+    sys.exit(_guarded(lambda: app(prog_name="kubetuna")))
 
 
 def _guarded(command: Callable[[], Any]) -> int:

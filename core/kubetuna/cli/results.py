@@ -28,7 +28,7 @@ from kubetuna.cli.training import interruptible, say
 
 @of_study
 def summary(study: Study, json: JsonOption = False) -> None:
-    """Show what was found, what it cost, reliability checks and next steps."""
+    """Show the result, its cost, reliability checks and next steps."""
     from kubetuna.analysis import summary as summaries
     from kubetuna.files import strict
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal, DecimalException
 from typing import Any
 
-from kubetuna.experiment.steps import PAPER, exact
+from kubetuna.experiment.quantities import PAPER, exact
 
 LENGTH_LIMIT = 1024
 DEPTH_LIMIT = 50
@@ -29,6 +29,8 @@ _TOKEN = re.compile(
     r"|`(?P<quoted>(?:[^`]|``)+)`(?!`)|(?P<name>[A-Za-z_]\w*)|(?P<op>==|!=|<=|>=|[-+*/()<>,\[\]]))",
     re.ASCII,
 )
+# How other languages write them.
+_ELSEWHERE = {"&": "and", "|": "or", "!": "not", "=": "=="}
 _PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _WORDS = frozenset(("and", "or", "not", "in", "true", "false", "null"))
 _COMPARISONS = frozenset(("==", "!=", "<", "<=", ">", ">="))
@@ -101,6 +103,12 @@ def in_backticks(text: str, names: Iterable[str]) -> str:
     """What to write for a name of other characters that stands in a text as it is; "" where there is none."""
     found = [n for n in names if n in text and not _PLAIN.fullmatch(n) and quoted(n) not in text]
     return f"; write {quoted(max(found, key=len))}, in backticks" if found else ""
+
+
+def in_quotes(name: str) -> str:
+    """What to write for a name that nothing has: a word of this language, or a text."""
+    word = {"none": "null"}.get(name.lower(), name.lower())
+    return f"; write {word}" if word in _WORDS else f"; a text stands in quotes: '{name}'"
 
 
 def quoted(name: str) -> str:
@@ -243,7 +251,7 @@ def _tokens(text: str) -> Iterator[tuple[str, Any, int]]:
     while at < end:
         match = _TOKEN.match(text, at)
         if match is None:
-            raise ExpressionError(f"{text[at:].strip()[:1]!r} is not understood at character {at + 1}")
+            raise ExpressionError(_not_understood(text[at:].strip()[:1], at))
         start, at = match.start(match.lastgroup or 0), match.end()
         kind, value = match.lastgroup or "", match.group(match.lastgroup or 0)
         if kind == "number":
@@ -256,6 +264,11 @@ def _tokens(text: str) -> Iterator[tuple[str, Any, int]]:
             yield ("word" if value in _WORDS else "name"), value, start
         else:
             yield "op", value, start
+
+
+def _not_understood(sign: str, at: int) -> str:
+    hint = f"; write {_ELSEWHERE[sign]}" if sign in _ELSEWHERE else ""
+    return f"{sign!r} is not understood at character {at + 1}{hint}"
 
 
 def _number(text: str, value: str) -> float | int:

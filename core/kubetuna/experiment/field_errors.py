@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Sequence
 
 IMMUTABLE = "field is immutable; give metadata.name another value to start afresh"
@@ -27,7 +28,15 @@ _OTHER_WORDS = {
     "boolean": "categorical",
     "min": "minimize",
     "max": "maximize",
+    "bayes": "gp",
+    "bayesian": "gp",
+    "bayesopt": "gp",
+    "hyperopt": "tpe",
+    "gridsearch": "grid",
+    "randomsearch": "random",
+    "asynchyperband": "asha",
 }
+_CLASS = re.compile(r"(?:sampler|pruner|search)\Z")
 
 
 def shown(value: object) -> str:
@@ -103,6 +112,10 @@ def not_above(other: str) -> str:
 
 
 def _near(value: object, known: Sequence[str]) -> str:
-    other = _OTHER_WORDS.get(str(value).lower())
-    near = [other] if other in known else difflib.get_close_matches(str(value), known, n=1)
+    word = re.sub(r"[ _-]", "", str(value).lower())
+    other = _OTHER_WORDS.get(word)
+    # As other tuners' classes are called, and in whatever case.
+    named = {one.lower(): one for one in known}
+    found = other if other in known else named.get(_CLASS.sub("", word))
+    near = [found] if found else difflib.get_close_matches(str(value), known, n=1)
     return f"; did you mean {shown(near[0])}?" if near else ""

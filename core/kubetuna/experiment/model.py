@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from kubetuna.experiment.expressions import Expression
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # What a parameter may be: anything that JSON has.
 Value = str | int | float | bool | None | list[Any] | dict[str, Any]
 Direction = Literal["minimize", "maximize"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 Strategy = Literal["latest", "min", "max"]
 ParameterKind = Literal["double", "int", "discrete", "categorical"]
 
@@ -150,7 +151,6 @@ class StopWhen:
     goal: float | None = None
     no_improvement: int | None = None
     regret: float | str | None = None
-    terminator: bool = False
 
 
 @dataclass(frozen=True, slots=True)

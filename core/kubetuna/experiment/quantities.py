@@ -1,12 +1,22 @@
-"""Numbers and durations as people write them in a spec."""
+"""Numbers and durations as people write them, and arithmetic that comes out as on paper."""
 
 from __future__ import annotations
 
 import math
 import re
+from decimal import Context, Decimal
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+# More digits than two exact integers multiplied have, and exponents beyond those of floats.
+PAPER = Context(prec=50)
+
+
+def exact(value: float | int) -> Decimal:
+    """The decimal number that is written for a value."""
+    # Not the plain repr, which NumPy's own kinds of float write in another way.
+    return Decimal(value) if isinstance(value, int) else Decimal(repr(float(value)))
 
 
 def number(raw: object) -> float | int | None:

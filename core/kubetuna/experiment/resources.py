@@ -23,18 +23,21 @@ from kubetuna.experiment.units import GPU, SLOT, Unit
 
 # In lower case. Whole names where a vendor also counts parts of a device so: gpu.intel.com/millicores,
 # nvidia.com/gpumem, aliyun.com/gpu-mem, koordinator.sh/gpu (per cent). The first row holds for every domain, since
-# clusters rename.
+# clusters rename; NVIDIA's plugin can name a device by its model (nvidia.com/a100, nvidia.com/gpu-h100).
 ACCELERATORS = (
     *("*/gpu", "*/?gpu", "*/*-gpu", "*/gpu.shared", "*/mig-*", "*/tpu", "*/npu"),
+    *("nvidia.com/gpu-*", "nvidia.com/[abhlptv][0-9]*", "nvidia.com/g[bh][0-9]*"),
     *("amd.com/?px_*", "gpu.intel.com/i915", "gpu.intel.com/xe", "habana.ai/gaudi*", "aws.amazon.com/neuron*"),
-    *("cambricon.com/mlu*", "enflame.com/gcu", "graphcore.ai/ipu", "huawei.com/ascend*", "hygon.com/dcu"),
+    *("cambricon.com/mlu*", "cambricon.com/vmlu", "enflame.com/gcu", "enflame.com/vgcu", "graphcore.ai/ipu"),
+    *("huawei.com/ascend*", "hygon.com/dcu", "hygon.com/dcunum"),
     *("cloud-tpus.google.com/*", "furiosa.ai/rngd*", "rebellions.ai/atom*"),
     *("kunlunxin.com/xpu", "qualcomm.com/qaic*", "tenstorrent.com/*", "volcano.sh/*gpu-number"),
 )
 # Of DRA, by the names that the vendors' drivers give them; network cards have classes too.
 _DEVICE_CLASS = "deviceclass.resource.kubernetes.io"
 DEVICE_CLASSES = ("gpu.*", "*.gpu.*", "*-gpu", "*-gpu.*", "mig.*", "tpu.*", "npu.*", "gaudi.*", "neuron.*")
-_PARTS = re.compile(r"-(memory|core)s?$|^koordinator\.sh/gpu$", re.IGNORECASE)
+# Parts of a device: its memory and cores, mostly in MiB and per cent.
+_PARTS = re.compile(r"[-.]v?(mem(ory)?|core)s?([-.]percentage)?$|^koordinator\.sh/gpu$", re.IGNORECASE)
 GRACE_SECONDS = 30.0
 _LOCAL = re.compile(r"/(.*gpu|mig[-.])", re.IGNORECASE)
 
@@ -103,10 +106,11 @@ def _of_containers(pod: Mapping[str, Any]) -> Counter[str]:
 def _asked(container: Mapping[str, Any]) -> Counter[str]:
     resources = container.get("resources") or {}
     asked = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
-    return Counter({name: int(count) for name, count in asked.items() if _is_accelerator(str(name))})
+    return Counter({name: int(count) for name, count in asked.items() if is_accelerator(str(name))})
 
 
-def _is_accelerator(name: str) -> bool:
+def is_accelerator(name: str) -> bool:
+    """Whether a resource of this name is a device that hours are counted of, or a slice of one."""
     domain, _, device = name.lower().partition("/")
     patterns = DEVICE_CLASSES if domain == _DEVICE_CLASS else ACCELERATORS
     wanted = device if domain == _DEVICE_CLASS else name.lower()
@@ -135,6 +139,16 @@ def uncounted_claims(spec: Experiment) -> int:
     """How many claims each count as one accelerator, since nothing here says what they give."""
     known = spec.claimed is not None or spec.budget.accelerators is not None or accelerators(spec)
     return 0 if known else len(_claims(spec))
+
+
+def unknown_devices(spec: Experiment) -> list[str]:
+    """The extended resources of a trial's containers, where none of them is known as an accelerator."""
+    if spec.budget.accelerators is not None or _devices(spec):
+        return []
+    every = (c.get("resources") or {} for pod, _ in _pods(spec) for c in pod.get("containers") or ())
+    asked = [{**(one.get("requests") or {}), **(one.get("limits") or {})} for one in every]
+    names = {str(name) for resources in asked for name, held in resources.items() if str(held) != "0"}
+    return sorted(name for name in names if "/" in name)
 
 
 def claim_templates(spec: Experiment) -> tuple[str, ...]:

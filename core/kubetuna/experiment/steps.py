@@ -1,25 +1,17 @@
-"""Numbers as people write them: the values of a range with a step, and sums that come out as on paper.
+"""The values that a parameter can have, of a range with a step those that are written on paper.
 
 Binary floating-point adds up to other numbers than decimal: 3 * 0.1 is not 0.3, and a condition on 0.3 would never
-hold. So values and sums are computed in decimal and rounded to a float once, at the end.
+hold. So values are computed in decimal and rounded to a float once, at the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import ROUND_FLOOR, Context, Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import overload
 
 from kubetuna.experiment.model import Experiment, Parameter, Value
-
-# More digits than two exact integers multiplied have, and exponents beyond those of floats.
-PAPER = Context(prec=50)
-
-
-def exact(value: float | int) -> Decimal:
-    """The decimal number that is written for a value."""
-    # Not the plain repr, which NumPy's own kinds of float write in another way.
-    return Decimal(value) if isinstance(value, int) else Decimal(repr(float(value)))
+from kubetuna.experiment.quantities import PAPER, exact
 
 
 class Steps(Sequence[float]):

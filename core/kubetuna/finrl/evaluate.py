@@ -105,7 +105,8 @@ def _data_words(task: str, place: Path, data: Path | None) -> list[str]:
         return []
     command = [str(word) for word in read_object(record).get("command", ())]
     pairs = [[a, b] for a, b in pairwise(command) if a in DATA_OPTIONS]
-    return [*(word for pair in pairs for word in pair), *(word for word in command if word in DATA_FLAGS)]
+    given = [*(word for pair in pairs for word in pair), *(word for word in command if word in DATA_FLAGS)]
+    return [*given, "--own-data"]
 
 
 def _named(task: str, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,10 +120,21 @@ def _named(task: str, found: Mapping[str, Any]) -> dict[str, Any]:
 
 def data_of(folder: Path) -> str | None:
     """The hash of the data that the models in a folder were trained beside; None where they do not say."""
+    protocol = _note_in(folder).get("protocol")
+    return str(protocol["data"]) if isinstance(protocol, dict) and "data" in protocol else None
+
+
+def market_in(folder: Path) -> list[Sequence[int]]:
+    """The sketches of the prices that the models in a folder were trained beside."""
+    market = _note_in(folder).get("market")
+    return list(market.values()) if isinstance(market, dict) else []
+
+
+def _note_in(folder: Path) -> Mapping[str, Any]:
+    """What the first model in a folder says of itself."""
     place = models_in(folder)[0]
     note = place / ("ensemble.json" if task_in(place) == "task1" else "adapter/trial.json")
-    protocol = read_object(note).get("protocol") if note.exists() else None
-    return str(protocol["data"]) if isinstance(protocol, dict) and "data" in protocol else None
+    return read_object(note) if note.exists() else {}
 
 
 def goal_of(folder: Path) -> tuple[str, str]:

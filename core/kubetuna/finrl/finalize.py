@@ -15,8 +15,8 @@ from statistics import fmean
 from typing import Any
 
 from kubetuna.errors import ResultsError
-from kubetuna.finrl.evaluate import data_of, evaluate
-from kubetuna.finrl.looks import Look, same_test, who
+from kubetuna.finrl.evaluate import data_of, evaluate, market_in
+from kubetuna.finrl.looks import Look, same_test, sketches, who
 from kubetuna.finrl.shipped import shipped_task
 from kubetuna.study.record import StudyRecord
 from kubetuna.training.process import Say
@@ -53,16 +53,16 @@ def finalize(
             f"{seen.spec.name}: its trials leave no model that kubetuna can score; finalize and evaluate know the "
             "models of kubetuna_trial.task1 and task2. To train with the winner: kubetuna train"
         )
-    _refuse_second_look(seen, same_test(looks, seen, None), again)
+    _refuse_second_look(seen, same_test(looks, seen), again)
     place = folder / MODELS / f"trial-{trial.number}"
     trained = train(seen, trial, trial.params, place, seeds_of(seen, trial, seeds), say, words)
-    data = data_of(place)
+    data, market = data_of(place), sketches(market_in(place))
     # Other words for the trainer may have led to other data than the trials had.
-    earlier = same_test(looks, seen, data)
+    earlier = same_test(looks, seen, data, market)
     _refuse_second_look(seen, earlier, again)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     number = 1 + max((look.number for look in earlier if look.uid == seen.uid), default=_old_looks(seen))
-    look = Look(seen.spec.name, seen.uid, number, now, who(), data or "", trained[0].protocol or "")
+    look = Look(seen.spec.name, seen.uid, number, now, who(), data or "", trained[0].protocol or "", market)
     record: dict[str, Any] = {
         "metric": seen.spec.objectives[0].metric,
         "direction": seen.spec.objectives[0].direction,

@@ -24,6 +24,8 @@ REQUIREMENTS = """\
 kubetuna[analysis,dashboard]
 kubetuna-trial[task2]
 """
+# Options of ``analyze`` that a word of their own follows.
+OF_ANALYZE = ("--out", "--store", "--namespace", "-n")
 MODULE = '''\
 """``{module}`` under the name that the contest's guide gives it."""
 
@@ -63,13 +65,19 @@ def _train(words: Words) -> list[str]:
 
 def _evaluate(words: Words) -> list[str]:
     parser = _parser("task1_eval")
-    parser.add_argument("--ensemble-path", required=True)
+    parser.add_argument("--ensemble-path", required="--help" not in words)
     known, rest = parser.parse_known_args(words)
-    return ["evaluate", known.ensemble_path, *_on_gpu(parser, rest)]
+    return ["evaluate", *filter(None, [known.ensemble_path]), *_on_gpu(parser, rest)]
 
 
 def _analyze(words: Words) -> list[str]:
-    return ["analyze", *(words or [str(EXPERIMENTS)])]
+    """Of all results, where no folder is named beside options."""
+    parser = _parser("hpo_utils")
+    for option in OF_ANALYZE:
+        parser.add_argument(option)
+    _, rest = parser.parse_known_args(words)
+    named = any(not word.startswith("-") for word in rest)
+    return ["analyze", *([] if named else [str(EXPERIMENTS)]), *words]
 
 
 PROGRAMS: Mapping[str, Callable[[Words], list[str]]] = {

@@ -39,6 +39,7 @@ from kubetuna.local.folders import (
 )
 from kubetuna.local.slots import machine_cores, machine_devices, slots_of
 from kubetuna.trials.attempts import GONE, AttemptFacts, AttemptKey, AttemptPhase, AttemptRequest, Clock, ExitFacts
+from kubetuna.trials.environment import CHECKPOINT_DIR, METRICS_FILE, OUT
 from kubetuna.trials.last_words import last_words
 
 Render = Callable[[AttemptRequest], Mapping[str, Any]]
@@ -47,7 +48,6 @@ LOG_LIMIT = 256 * 1024 * 1024
 # Of a log, in which a crash says why.
 TAIL = 16 * 1024
 LOOK_SECONDS = 0.05
-CLOSE_SECONDS = 5.0
 
 
 class ProcessExecutor:
@@ -95,8 +95,8 @@ class ProcessExecutor:
         return {
             **request.environment,
             **self._metrics(request.key),
-            "KUBETUNA_CHECKPOINT_DIR": str(checkpoint),
-            "KUBETUNA_OUT": str(out),
+            CHECKPOINT_DIR: str(checkpoint),
+            OUT: str(out),
         }
 
     def _metrics(self, key: AttemptKey) -> dict[str, str]:
@@ -105,7 +105,7 @@ class ProcessExecutor:
         if not collector.folder:
             return {}
         (attempt_folder(self._root, key) / METRICS).mkdir(exist_ok=True)
-        return {"KUBETUNA_METRICS": str(metrics_path(self._root, key, collector))}
+        return {METRICS_FILE: str(metrics_path(self._root, key, collector))}
 
     def _start(
         self, request: AttemptRequest, folder: Path, command: Command, grace: float, given: tuple[str, ...]
@@ -304,7 +304,7 @@ def kill_leftovers(folder: Path) -> int:
 
     Returns how many there were: none is left once that is 0, for a killed process takes a while to go.
     """
-    mark, found = f"KUBETUNA_OUT={folder / 'out'}".encode(), 0
+    mark, found = f"{OUT}={folder / 'out'}".encode(), 0
     for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
             if mark in path.read_bytes().split(b"\0"):

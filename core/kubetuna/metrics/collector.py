@@ -43,7 +43,6 @@ class TrialLog:
         self.drained = self._lost = False
         # Of the object whose log it is, where its place has such.
         self._uid: str | None = None
-        self.gaps = 0
         self._nearest = [Nearest(name, dict(state.get("near", {}).get(name, {}))) for name in self._objectives]
         # Lines of this attempt of which only the end is known.
         self._cut = self._settled_cut = int(state.get("cut", 0))
@@ -90,7 +89,6 @@ class TrialLog:
         found = self._take_lines(chunk.lines) if chunk.lines else []
         self.cursor = chunk.cursor
         self.drained = chunk.drained
-        self.gaps += chunk.gap
         said = {name for r in found if isinstance(r, MetricLine) for name in r.values}
         # What the place says itself comes last, so it makes up for what was not read before it.
         self._lost = chunk.lost and not said.issuperset(self._objectives)

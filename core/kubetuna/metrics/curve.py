@@ -28,8 +28,8 @@ from kubetuna.metrics.numbers import STEP_LIMIT
 from kubetuna.metrics.ranks import Ranks
 
 SERIES_NAMES = 4
-# No number, also none that is not finite, and no null, as which JSON writes a NaN.
-_WORD = re.compile(r"(?!(?:nan|inf(?:inity)?|none|null)\b)[^\W\d]", re.IGNORECASE)
+# What begins as a number, or is a NaN, also as JSON (null) and tables (nothing, a dash) write one.
+_BEGUN = re.compile(r"[\"']?(?:[+-]?\.?\d|[+-]?(?:nan|inf(?:inity)?)\b|none\b|null\b|-*[\"']?\Z)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ class Curve:
         self.invalid: dict[str, str] = dict(state.get("invalid", {}))
         self.lowest: dict[str, float] = dict(state.get("lowest", {}))
         self.highest: dict[str, float] = dict(state.get("highest", {}))
+        self.aside: dict[str, float] = dict(state.get("aside", {}))
 
     @property
     def reported_by_json(self) -> AbstractSet[str]:
@@ -85,7 +86,7 @@ class Curve:
         ``known_steps`` are the steps that the study holds already.
         """
         again = self._objective in self._json
-        heard = self._of_one_rank(self._without_words(self._heard(line)))
+        heard = self._without_asides(self._of_one_rank(self._without_words(self._heard(line))))
         self._keep(heard)
         if self._objective not in heard.values and self._objective not in heard.invalid:
             return None
@@ -133,23 +134,31 @@ class Curve:
             return line
         for name in json_speaks_for(line) - self._json:
             self._json.add(name)
-            for kept in (self.latest, self.invalid, self.lowest, self.highest):
+            for kept in (self.latest, self.invalid, self.lowest, self.highest, self.aside):
                 kept.pop(name, None)
         return line
 
     def _without_words(self, line: MetricLine) -> MetricLine:
         """A line without the words that stand where a value might: they count only while nothing else is known.
 
-        A warning quotes the program's ``loss = criterion(output)``, a configuration has ``"loss": "mse"``. What is
-        not finite, or begins as a number and cannot be read as one, is a value.
+        A warning quotes the program's ``loss = criterion(output)``, a configuration has ``"loss": "mse"``, a
+        history is a list, a shell's trace has ``loss=$LOSS``. What is not finite, or begins as a number and cannot
+        be read as one, is a value.
         """
         if not line.invalid:
             return line
-        words = {name: text for name, text in line.invalid.items() if _WORD.match(text)}
+        words = {name: text for name, text in line.invalid.items() if not _BEGUN.match(text)}
         for name, text in words.items():
             if name not in self.latest:
                 self.invalid.setdefault(name, text)
         return without_invalid(line, words) if words else line
+
+    def _without_asides(self, line: MetricLine) -> MetricLine:
+        """A line without values that are called the best, the target or the like: they make no point of the curve,
+        and count in the end only where no line gives the metric otherwise.
+        """
+        self.aside |= {name: value for name, value in line.values.items() if name in line.aside}
+        return without(line, line.aside) if line.aside else line
 
     def _of_one_rank(self, line: MetricLine) -> MetricLine:
         place = line.position if line.step is None else line.step
@@ -172,7 +181,8 @@ class Curve:
         chosen = {"min": self.lowest, "max": self.highest}
         names = [*self.latest, *(n for n in self.lowest if n not in self.latest)]
         picked = {n: chosen.get(self._strategies.get(n, "latest"), self.latest).get(n) for n in names}
-        return {name: value for name, value in picked.items() if value is not None}
+        aside = {n: value for n, value in self.aside.items() if n not in picked and n not in self.invalid}
+        return aside | {name: value for name, value in picked.items() if value is not None}
 
     def to_state(self) -> dict[str, Any]:
         """What to store, as JSON."""
@@ -183,6 +193,8 @@ class Curve:
             state["text"] = self._text
         if self._position is not None:
             state["position"] = self._position
+        if self.aside:
+            state["aside"] = dict(self.aside)
         if ranks := self._ranks.to_state():
             state["ranks"] = ranks
         if self.invalid:

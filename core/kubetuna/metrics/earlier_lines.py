@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kubetuna.metrics.objects import DICT_LENGTH
+from kubetuna.metrics.objects import DICT_LENGTH, pair_begun
 from kubetuna.metrics.settings import Parentheses
 
 # What ends a line that goes on in the next one.
@@ -24,7 +24,7 @@ class EarlierLines:
     """Mutable. ``quotes``: the next line is one of the program; ``sets``: it lies in an object of settings.
 
     ``block``: the lines so far of an object that is not closed, and ``prefix`` what stands before it; ``columns``:
-    the heads of the latest table.
+    the heads of the latest table; ``pair``: the line before ended with the first of a pair, as ``('segm',``.
     """
 
     quotes: bool = False
@@ -32,6 +32,7 @@ class EarlierLines:
     block: str = ""
     prefix: str = ""
     columns: Sequence[str] = ()
+    pair: str = ""
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> EarlierLines:
@@ -45,7 +46,7 @@ class EarlierLines:
     @property
     def open(self) -> bool:
         """Whether something goes on in the next line."""
-        return bool(self.block or self.sets or self.quotes)
+        return bool(self.block or self.sets or self.quotes or self.pair)
 
     def quoted(self, line: bytes) -> bool:
         """Whether a line is the program's or sets something; learns what it says of the next one."""
@@ -57,15 +58,18 @@ class EarlierLines:
 
     def joined(self, line: bytes) -> str | None:
         """The whole object whose last line this is; empty where it goes on; None for a line of its own."""
+        text, first = line.decode("utf-8", "replace"), self.pair
+        self.pair = pair_begun(text)
         if self.block:
-            text = line.decode("utf-8", "replace").removeprefix(self.prefix)
-            if text.startswith(_CONTINUES) and len(self.block) + len(text) < DICT_LENGTH:
-                return self._go_on(text)
+            more = text.removeprefix(self.prefix)
+            if more.startswith(_CONTINUES) and len(self.block) + len(more) < DICT_LENGTH:
+                return self._go_on(more)
             self.block = ""
+        before, brace, after = text.partition("{")
+        led = f"{before}{first}{brace}{after}" if first and brace else text
         if len(line) < DICT_LENGTH and line.rstrip().endswith(OPENING_ENDS) and line.count(b"{") > line.count(b"}"):
-            self.block = line.decode("utf-8", "replace")
-            self.prefix = self.block.partition("{")[0]
-        return None
+            self.block, self.prefix = led, before
+        return led if first and brace and not self.block else None
 
     def _go_on(self, text: str) -> str:
         self.block += "\n" + text

@@ -9,12 +9,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.metrics.curve import Curve, Point, without
 from kubetuna.metrics.lines import Announcement, LineReader, MetricLine, Protocol, Record, SeriesPart
 from kubetuna.metrics.nearest import Nearest
-from kubetuna.metrics.numbers import STEP_LIMIT
+from kubetuna.metrics.numbers import STEP_LIMIT, step_of
 from kubetuna.metrics.objects import objects
 from kubetuna.metrics.settings import names_settings
 from kubetuna.metrics.terminal import is_cut, shown
@@ -80,8 +81,11 @@ def _why_not_all(record: MetricLine, counts: MetricLine, point: Point | None, cu
     silent = sorted({*record.values, *record.invalid} - {*counts.values, *counts.invalid})
     if silent:
         yield f"text, and JSON speaks for {', '.join(silent)}"
+    if told := sorted(counts.aside & counts.values.keys()):
+        names = ", ".join(told)
+        yield f"called the best, the target or the like: counts only where no line gives {names} otherwise"
     yield from (f"{name} is {text!r}, no finite number" for name, text in counts.invalid.items())
-    if curved in counts.values and point is None:
+    if curved in counts.values and curved not in counts.aside and point is None:
         yield "its step has a value already: no point of the curve, but the latest value"
     if point is not None and point.void_below:
         yield "JSON from here on: the points that text gave are withdrawn"
@@ -99,24 +103,31 @@ def _other(record: Record | None, line: bytes, metrics: Sequence[str]) -> tuple[
 
 
 def _why_nothing(text: str, metrics: Sequence[str]) -> str:
-    found = [name for mapping in objects(text) for name in mapping]
+    mappings = list(objects(text))
+    found = [name for mapping in mappings for name in mapping]
     named = [name for name in metrics if name in text]
     words = {
         word for name in named for word in re.findall(rf"[\w./-]{{0,60}}{re.escape(name)}[\w./-]{{0,60}}", text)
     }
     if not text.strip():
         return "empty"
-    if found and set(found) & set(metrics):
-        return f"its step is no number from 0 to {STEP_LIMIT}"
+    if reported := [mapping for mapping in mappings if not mapping.keys().isdisjoint(metrics)]:
+        return _why_no_report(reported[-1], metrics)
     if found:
         return f"an object without {' or '.join(metrics)}; it has {', '.join(found)[:TEXT_LIMIT]}"
     if named and not words & set(named):
         return f"it has {', '.join(sorted(words))[:TEXT_LIMIT]}, which is not {' or '.join(named)}"
     if named and names_settings(text, text.index(named[0])):
-        return f"{named[0]} stands in settings there, which are no report"
+        return f"{named[0]} stands in settings there, which are not a report"
     if named and "{" in text:
         return f"{named[0]} stands in it, but it is neither JSON nor a dict of literals, and no filter reads it"
     return f"{named[0]} stands in it, but no filter reads a value there" if named else "no metric in it"
+
+
+def _why_no_report(mapping: Mapping[str, Any], metrics: Sequence[str]) -> str:
+    if mapping.get("step") is not None and "step" not in metrics and step_of(mapping["step"]) is None:
+        return f"its step is not a number from 0 to {STEP_LIMIT}"
+    return "it is part of what began on an earlier line, a group of metrics, which is not guessed at"
 
 
 def _quoted(line: bytes) -> str:

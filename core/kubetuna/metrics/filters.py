@@ -10,20 +10,28 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from kubetuna.metrics.libraries import LIBRARY_FILTERS
 from kubetuna.metrics.numbers import SCALAR, number_in
 from kubetuna.metrics.settings import Parentheses
 
-DEFAULT_FILTER = r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)"
-
 # Finding all matches is quadratic in the worst case even where finding one is linear.
 FILTERED_LENGTH = 4_096
 MATCHES_PER_LINE = 64
 PATTERN_LENGTH = 1_000
+ADDRESS_LENGTH = 2_000
 
 Pairs = Iterator[tuple[str, str]]
+
+
+class Assigned(NamedTuple):
+    """A name and its value in a line; ``aside``: called the best, the target or the like."""
+
+    name: str
+    value: str
+    aside: bool
+
 
 # A word is taken whole whether an assignment follows or not, so no character starts a second search.
 # "/" and "." join words here, and Katib's reading is the part after the last of them.
@@ -37,13 +45,18 @@ _JOINT = re.compile(r"[./]")
 
 # A comparison, the name of a file, what was before: "loss == 0.9", "val_loss=0.40.ckpt", "loss=0.5 -> 0.4".
 _NO_REPORT = re.compile(r"=|\.[A-Za-z]|\s{0,3}(?:-{1,2}>|=>|[→⇒➜])\s{0,3}[+-]?[\d.]")
-# What is named so is another value of the metric, where the line has one without: "loss=0.5 (best loss=0.4)".
-_OTHER = re.compile(r"\b(?:best|target|goal|prev(?:ious)?|initial|old|min|max|lowest|highest)[ :]\Z", re.IGNORECASE)
+# What is named so is another value of the metric: "loss=0.5 (best loss=0.4)", "[best] loss=0.4", "best/loss=0.4".
+_OTHERS = r"(?:best|target|goal|prev(?:ious)?|initial|old|min|max|lowest|highest)"
+_OTHER = re.compile(rf"\b{_OTHERS}(?:[ :]|[)\]:] ?)\Z", re.IGNORECASE)
+_OTHER_JOINED = re.compile(rf"(?:^|[./]){_OTHERS}[./]", re.IGNORECASE)
 _WORD = re.compile(r"[\w|./-]+", re.ASCII)
+_ADDRESS_ENDS = re.compile(r"""[\s,;"'<>)\]]""")
 
 
-def default_filter(known: Collection[str]) -> Callable[[str], Pairs]:
-    """A function that finds known names and their values as ``DEFAULT_FILTER`` does in a line.
+def default_filter(known: Collection[str]) -> Callable[[str], Sequence[Assigned]]:
+    r"""A function that finds known names and their values in a line, as Katib's default filter does.
+
+    That is ``([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)``.
 
     Katib reads ``val/acc=0.9`` as ``acc``; where ``val/acc`` is itself ``known``, that is the name. A value that
     is no number is given as it stands in the line rather than as Katib's empty text.
@@ -67,18 +80,18 @@ def default_filter(known: Collection[str]) -> Callable[[str], Pairs]:
         odd_ones = ((match.group(1), match) for match in written.finditer(text))
         return sorted([*assignments(text), *odd_ones], key=lambda pair: pair[1].start())
 
-    def pairs(text: str) -> Pairs:
-        around = Parentheses(text) if "(" in text else None
+    def assigned(text: str) -> Sequence[Assigned]:
+        around, addressed = Parentheses(text) if "(" in text else None, "://" in text
         found = [
-            (name, match)
+            Assigned(name, _given(match), _is_other(match, name))
             for name, match in in_order(text)
-            if _tells(match) and not (around and around.in_settings(match.start()))
+            if _tells(match)
+            and not (around and around.in_settings(match.start()))
+            and not (addressed and _in_address(match))
         ]
-        if len(found) > 1:
-            found.sort(key=lambda pair: _is_other(pair[1]), reverse=True)
-        return ((name, _given(match)) for name, match in found)
+        return sorted(found, key=lambda one: one.aside, reverse=True) if len(found) > 1 else found
 
-    return pairs
+    return assigned
 
 
 def _tells(match: re.Match[str]) -> bool:
@@ -86,8 +99,18 @@ def _tells(match: re.Match[str]) -> bool:
     return match.string[end : end + 4].lstrip()[:1] not in "=.-→⇒➜" or not _NO_REPORT.match(match.string, end)
 
 
-def _is_other(match: re.Match[str]) -> bool:
-    return _OTHER.search(match.string, max(0, match.start() - 12), match.start()) is not None
+def _in_address(match: re.Match[str]) -> bool:
+    """Whether it is part of a URL: ``https://host/runs?loss=0.9``."""
+    before = match.string[max(0, match.start() - ADDRESS_LENGTH) : match.start()]
+    _, mark, since = before.rpartition("://")
+    return bool(mark) and not _ADDRESS_ENDS.search(since)
+
+
+def _is_other(match: re.Match[str], name: str) -> bool:
+    if _OTHER.search(match.string, max(0, match.start() - 12), match.start()):
+        return True
+    word = match.group(1)
+    return word != name and _OTHER_JOINED.match(word) is not None
 
 
 def _given(match: re.Match[str]) -> str:

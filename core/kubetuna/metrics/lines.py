@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubetuna.metrics.earlier_lines import MAY_GO_ON, EarlierLines
@@ -40,7 +40,8 @@ class MetricLine:
 
     ``position``: in place of a step, where the report stands between two: half an epoch. ``text``: found in a line
     by a filter, perhaps by chance, rather than given as JSON on purpose. ``rank``: that of the process that speaks;
-    ``unique``: the step is one, and no epoch, so a process reports it once.
+    ``unique``: the step is one, and no epoch, so a process reports it once. ``aside``: the names whose values are
+    called the best, the target or the like.
     """
 
     step: int | None
@@ -50,6 +51,7 @@ class MetricLine:
     position: float | None = None
     rank: int | None = None
     unique: bool = False
+    aside: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +163,18 @@ class LineReader:
 
     def _from_filters(self, text: str) -> Record | None:
         if not self._filters:
-            return self._reported(self._default(text), text)
+            return self._assigned(text)
         return self._reported((p for pairs in self._filters for p in pairs(text[-FILTERED_LENGTH:])), text)
 
-    def _reported(self, pairs: Iterable[tuple[str, str]], text: str) -> Record | None:
+    def _assigned(self, text: str) -> Record | None:
+        found = self._default(text)
+        line = self._reported(((one.name, one.value) for one in found), text)
+        if line is None or not any(one.aside for one in found):
+            return line
+        named = {*line.values, *line.invalid}
+        return replace(line, aside=frozenset(named - {one.name for one in found if not one.aside}))
+
+    def _reported(self, pairs: Iterable[tuple[str, str]], text: str) -> MetricLine | None:
         known = [(name, value) for name, value in pairs if name in self._known]
         return _metric_line(None, known, text=True, rank=rank_before(text)) if known else None
 

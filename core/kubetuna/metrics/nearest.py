@@ -30,6 +30,8 @@ NUMBER = r"([+-]?[\d.]+(?:[eE][+-]?\d+)?)"
 COLON = rf"([\w./-]+): *{NUMBER}"
 # Of a table or a summary, between bars or at the end of its line.
 BLANKS = rf"(?:^|[│|:]) *(\S+) +{NUMBER} *(?:[│|]|$)"
+# Before a metric's name, and between it and its value; the second also where the name is a word.
+BETWEEN = (("", " *[:=] *"), (r"(?:^|[^\w./-])", r"\s+"))
 _WORD = re.compile(r"[\w./-]+")
 
 _PAIR = re.compile(
@@ -118,14 +120,20 @@ def _around(text: str, match: re.Match[str]) -> str:
 
 
 def _exact(metric: str, line: str) -> str:
-    """Where a line has the very metric, whose name is no word: what reads it by that name."""
-    reader = rf"({re.escape(metric)}) *[:=] *{NUMBER}".replace("\\ ", " ")
-    known = _WORD.fullmatch(metric) or len(reader) > PATTERN_LENGTH or metric not in line
-    return (
-        ""
-        if known or not _gives(compile_filter(reader)(line), metric)
-        else f" (read with metricsFormat: ['{reader}'])"
-    )
+    """Where a line has the very metric, and no filter that is not made for it reads it there: one that does."""
+    word = _WORD.fullmatch(metric) is not None
+    if metric not in line or (word and any(True for _ in _readers_of(metric, line))):
+        return ""
+    name = re.escape(metric).replace("\\ ", " ")
+    made = (f"{before}({name}){between}{NUMBER}" for before, between in BETWEEN[word:])
+    short = (reader for reader in made if len(reader) <= PATTERN_LENGTH)
+    found = next((reader for reader in short if _gives(compile_filter(reader)(line), metric)), "")
+    return f" (read with metricsFormat: [{_in_quotes(found)}])" if found else ""
+
+
+def _in_quotes(text: str) -> str:
+    """As YAML has it."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _advice(metric: str, name: str, line: str) -> str:
@@ -140,11 +148,11 @@ def _advice(metric: str, name: str, line: str) -> str:
 
 def _readers_of(name: str, line: str) -> Iterator[str]:
     """Filters that find a value of this name in a line, the default ("") first."""
-    if _gives(default_filter((name,))(line), name):
+    if _gives(((one.name, one.value) for one in default_filter((name,))(line)), name):
         yield ""
     for text in (*LIBRARY_FILTERS, COLON, BLANKS):
         if _gives(compile_filter(text)(line), name):
-            yield text if text in LIBRARY_FILTERS else f"'{text}'"
+            yield text if text in LIBRARY_FILTERS else _in_quotes(text)
 
 
 def _gives(pairs: Iterable[tuple[str, str]], name: str) -> bool:

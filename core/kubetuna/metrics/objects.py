@@ -68,6 +68,12 @@ def objects(text: str) -> Iterator[Mapping[str, Any]]:
             yield found
 
 
+def pair_begun(text: str) -> str:
+    """The first of a pair with which a text ends; empty where it does not."""
+    found = _PAIR.search(text, max(0, len(text) - _PAIR_LENGTH))
+    return found.group() if found else ""
+
+
 def _is_paired(text: str, start: int) -> bool:
     return _PAIR.search(text, max(0, start - _PAIR_LENGTH), start) is not None
 

@@ -18,17 +18,19 @@ from typing import Any
 _PREFIX = 200
 _RANK = re.compile(
     r"\[(?:default|worker|trainer)[ _:]?(?P<role>\d{1,6})\]"
-    r"|\b(?:(?:global|local)_)?rank[ _:=]{0,3}(?P<rank>\d{1,6}) ?[]):|>]"
+    r"|(?:\b|mpi|(?:global|local)_)rank(?:[ _:=]{0,3}(?P<rank>\d{1,6}) ?[]),:|>]|=(?P<given>\d{1,6})(?=\s))"
+    r"|\A(?:worker|node|trainer)[-_ ]?(?P<host>\d{1,6}): "
     r"|\[(?:\d{1,6},)?(?P<tag>\d{1,6})\]<std(?:out|err)>:",
     re.IGNORECASE,
 )
+_HOSTS = ("worker", "node", "trainer")
 _KEYS = ("rank", "global_rank", "local_rank")
 
 
 def rank_before(text: str) -> int | None:
     """The rank that a line's prefix tells."""
     # Most lines have neither sign, and a search costs as much as all else that is done with a line.
-    if "[" not in text and "ank" not in text and "ANK" not in text:
+    if "[" not in text and "ank" not in text and "ANK" not in text and not text.startswith(_HOSTS):
         return None
     found = _RANK.search(text, 0, _PREFIX)
     return int(found[found.lastgroup or 0]) if found else None

@@ -2,7 +2,7 @@
 
 A row names nothing, so it is read only where a person would know what stands in it: under a head that begins with
 ``epoch``, ``step`` or the like and names the metric, and where it has as many cells and begins with a number. Bars,
-tabs, commas or blanks stand between cells, as in fastai, skorch, Markdown, rich and CSV.
+tabs, commas or blanks stand between cells, as in fastai, skorch, spaCy, Markdown, rich, polars and CSV.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from kubetuna.metrics.numbers import finite
 MOST_CELLS = 64
 LONGEST_HEAD = 1_000
 _FIRST = frozenset(
-    {"epoch", "epochs", "step", "steps", "iter", "iteration", "iterations", "round", "it", "global_step"}
+    {"epoch", "epochs", "step", "steps", "iter", "iteration", "iterations", "round", "it", "global_step", "e", "#"}
 )
-_BARS = re.compile(r"[|│┃]")
+_BARS = re.compile(r"[|│┃┆║]")
 _PLACE = re.compile(r"\d+(?:/\d+)?\Z", re.ASCII)
 _NOT_FINITE = frozenset({"nan", "inf", "-inf"})
 
@@ -28,6 +28,9 @@ def head_of(text: str, known: Collection[str]) -> Sequence[str]:
         return ()
     wide = not _BARS.search(text) and "  " in text.strip()
     names = [cell.strip() for cell in re.split(r"\s{2,}", text.strip())] if wide else _cells(text)
+    if len(names) > 1 and not names[0] and names[1].lower() in _FIRST:
+        # pandas writes the number of each row before it, without a name.
+        names[0] = "#"
     sound = 1 < len(names) <= MOST_CELLS and len(set(names)) == len(names) and all(names)
     if not sound or names[0].lower() not in _FIRST or any(finite(name) is not None for name in names):
         return ()
@@ -45,8 +48,8 @@ def row_of(text: str, names: Sequence[str], known: Collection[str]) -> Iterator[
 def _cells(text: str) -> list[str]:
     text = text.strip()
     if _BARS.search(text):
-        return [cell.strip() for cell in _BARS.split(text.strip("|│┃"))]
-    for mark in ("\t", ","):
+        return [cell.strip() for cell in _BARS.split(text.strip("|│┃║"))]
+    for mark in ("\t", ",", ";"):
         if mark in text:
-            return [cell.strip() for cell in text.split(mark)]
+            return [cell.strip().strip('"') for cell in text.split(mark)]
     return text.split()

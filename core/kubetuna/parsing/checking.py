@@ -65,7 +65,7 @@ def check(node: Node, value: Any, path: str) -> Iterator[Problem]:
 
 def _object(node: Object, value: Any, path: str) -> Iterator[Problem]:
     if not isinstance(value, Mapping):
-        yield Problem(path, invalid(value, "must be of type object"))
+        yield Problem(path, invalid(value, f"must be of type object{_as_object(node, value)}"))
         return
     if node.high is not None and len(value) > node.high:
         yield Problem(path, too_many(len(value), node.high))
@@ -79,6 +79,26 @@ def _object(node: Object, value: Any, path: str) -> Iterator[Problem]:
         if child.required and value.get(name) is None:
             yield Problem(below(path, name), required(_wanted(child)))
     yield from _one_of(node, value, path)
+
+
+def _as_object(node: Object, value: Any) -> str:
+    """What to write where the value of the one field that is required stands in place of the object."""
+    needed = [name for name, child in node.fields.items() if child.required]
+    return f"; write {{{needed[0]}: {shown(value)}}}" if len(needed) == 1 and isinstance(value, str) else ""
+
+
+def _as_list(item: Node, value: Any) -> str:
+    """What to write where a line of words, or a mapping by name, stands in place of a list."""
+    if isinstance(value, str) and isinstance(item, Text):
+        words = [shown(word) for word in value.split()]
+        return f"; write a list: [{', '.join(words[:2])}{', …' * (len(words) > 2)}]"
+    if not (isinstance(value, Mapping) and value and isinstance(item, Object) and "name" in item.fields):
+        return ""
+    name, given = next(iter(value.items()))
+    quoted = isinstance(item.fields.get("value"), Text) and not isinstance(given, str)
+    text = f'"{shown(given)}"' if quoted else shown(given)
+    rest = f"value: {text}" if "value" in item.fields and not isinstance(given, Mapping) else "…"
+    return f"; write a list: [{{name: {shown(name)}, {rest}}}]"
 
 
 def _one_of(node: Object, value: Mapping[str, Any], path: str) -> Iterator[Problem]:
@@ -100,7 +120,7 @@ def _wanted(node: Node) -> str:
 
 def _list(node: List, value: Any, path: str) -> Iterator[Problem]:
     if not isinstance(value, list):
-        yield Problem(path, invalid(value, "must be of type array"))
+        yield Problem(path, invalid(value, f"must be of type array{_as_list(node.item, value)}"))
         return
     if len(value) < node.low:
         yield Problem(path, invalid(len(value), f"should have at least {node.low} items"))

@@ -17,7 +17,8 @@ from kubetuna.experiment.expressions import (
 )
 from kubetuna.experiment.field_errors import invalid
 from kubetuna.experiment.model import Constraint, Experiment, Parameter
-from kubetuna.experiment.steps import exact, values_of
+from kubetuna.experiment.quantities import exact
+from kubetuna.experiment.steps import values_of
 from kubetuna.parsing.fields import Fields
 from kubetuna.parsing.goals import where_further
 
@@ -41,7 +42,7 @@ def parse_constraints(
         unknown = sorted(expression.names - names - set(metrics))
         if unknown:
             hint = in_backticks(text, (*names, *metrics)) or where_further(spec)
-            spec.problem(field, invalid(text, f"{unknown[0]!r} is no parameter and no metric{hint}"))
+            spec.problem(field, invalid(text, f"{unknown[0]!r} is neither a parameter nor a metric{hint}"))
             continue
         over = "metrics" if expression.names - names else "parameters"
         if over == "parameters" and _never(expression, parameters):

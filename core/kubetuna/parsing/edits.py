@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kubetuna.experiment.quantities import number
-from kubetuna.experiment.steps import PAPER, exact
+from kubetuna.experiment.quantities import PAPER, exact, number
 from kubetuna.parsing.shape import EDITABLE
 
 # Belongs to the API server or to people, and changes nothing of what an experiment does.

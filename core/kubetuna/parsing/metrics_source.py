@@ -10,6 +10,7 @@ from kubetuna.experiment.field_errors import forbidden, invalid
 from kubetuna.experiment.model import Collector
 from kubetuna.metrics.filters import compile_filter
 from kubetuna.parsing.fields import Fields
+from kubetuna.trials.environment import METRICS_FILE
 
 Kind = Literal["StdOut", "File", "TensorFlowEvent"]
 # By the collector's kind: what its path is if none is given, and what it is called.
@@ -49,7 +50,7 @@ def _path(source: Fields, kind: Kind) -> str:
     if place.raw("format") is not None and kind != "File":
         place.problem("format", forbidden(f"not for collector kind {kind}"))
     if source.raw("filter") and (kind != "File" or place.raw("format") == "JSON"):
-        source.problem("filter", forbidden("what is read is no text; leave the filter out"))
+        source.problem("filter", forbidden("what is read is not text; leave the filter out"))
     path = place.text("path") or usual
     if kind == "File" and (posixpath.dirname(path) == "/" or path.endswith("/")):
         place.problem("path", invalid(path, "must be a file in a folder of its own, such as /metrics/log"))
@@ -63,7 +64,7 @@ def collector_notes(collector: Collector) -> Iterator[str]:
     if collector.folder:
         yield (
             f"metrics are read from {collector.path}, which every attempt begins anew, and not from the log; it is "
-            f"KUBETUNA_METRICS in the environment. In a cluster an empty volume is mounted at {collector.folder}, "
+            f"{METRICS_FILE} in the environment. In a cluster an empty volume is mounted at {collector.folder}, "
             "unless the template mounts one there; on this machine the attempt's own folder stands in for it, "
             "wherever command and environment name it"
         )

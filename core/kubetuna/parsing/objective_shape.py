@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kubetuna.experiment.model import DIRECTIONS
 from kubetuna.parsing.schema import List, Node, Number, Object, Rule, Text
 
 HOLDS_THE_OBJECTIVE = "holds the objective, which is collected already"
@@ -19,7 +20,7 @@ def _metric(description: str = "", required: bool = False) -> Text:
 
 
 def _direction() -> Text:
-    return Text(words=("minimize", "maximize"), required=True)
+    return Text(words=DIRECTIONS, required=True)
 
 
 def _further(limit: int) -> dict[str, Node]:
@@ -40,7 +41,7 @@ def _further(limit: int) -> dict[str, Node]:
         ),
         "metricDirections": Object(
             {},
-            values=Text(words=("minimize", "maximize")),
+            values=Text(words=DIRECTIONS),
             high=limit + 1,
             editable=True,
             description="Which way further metrics are better, {accuracy: maximize}, for --metric and comparisons.",

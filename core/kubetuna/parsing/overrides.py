@@ -10,6 +10,7 @@ from typing import Any
 
 from kubetuna.errors import Problem, SpecError
 from kubetuna.experiment.field_errors import invalid
+from kubetuna.experiment.model import DIRECTIONS
 from kubetuna.parsing.checking import check
 from kubetuna.parsing.objective_shape import BESIDE_SEVERAL
 from kubetuna.parsing.shape import DOCUMENT
@@ -68,7 +69,7 @@ def _put(document: dict[str, Any], path: str, value: Any) -> bool:
 def metric_and_direction(text: str) -> tuple[str, str | None]:
     """The parts of ``NAME`` or ``NAME:minimize``. A name may hold a colon itself."""
     name, _, direction = text.rpartition(":")
-    return (name, direction) if name and direction in ("minimize", "maximize") else (text, None)
+    return (name, direction) if name and direction in DIRECTIONS else (text, None)
 
 
 def with_metric(document: dict[str, Any], text: str | None, problems: list[Problem]) -> dict[str, Any]:
@@ -112,7 +113,7 @@ def _one_of_several(spec: dict[str, Any], metric: str) -> dict[str, Any]:
 
 def needs_direction(metric: str) -> str:
     """Nobody said which way a metric is better; a guess would call the worst trial the best."""
-    both = " or ".join(f"{metric}:{way}" for way in ("minimize", "maximize"))
+    both = " or ".join(f"{metric}:{way}" for way in DIRECTIONS)
     return invalid(
         metric,
         f"needs a direction: {both}, or one in metricDirections (of spec.objective; beside several, of spec)",

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from kubetuna.experiment import quantities
-from kubetuna.experiment.expressions import Expression, ExpressionError, in_backticks, parse_expression
+from kubetuna.experiment.expressions import Expression, ExpressionError, in_backticks, in_quotes, parse_expression
 from kubetuna.experiment.field_errors import duplicate, forbidden, invalid, shown
 from kubetuna.experiment.model import Experiment, Parameter, Value
 from kubetuna.parsing.fields import Fields
@@ -185,7 +185,8 @@ def _check_conditions(spec: Fields, found: list[Parameter], names: frozenset[str
         if parameter is None or parameter.when is None:
             continue
         for name in sorted(parameter.when.names - names):
-            why = f"{name!r} is no parameter{in_backticks(parameter.when.text, names)}"
+            hint = in_backticks(parameter.when.text, names) or in_quotes(name)
+            why = f"{name!r} is not a parameter{hint}"
             spec.problem(f"parameters[{index}].when", invalid(parameter.when.text, why))
         if _reaches(parameter.name, parameter, {p.name: p for p in found}, set()):
             spec.problem(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise SpecError((Problem(str(path), f"is no UTF-8 text: {error.reason}"),)) from error
+        raise SpecError((Problem(str(path), f"is not UTF-8 text: {error.reason}"),)) from error
     except OSError as error:
         raise SpecError((Problem(str(path), f"cannot be read: {error.strerror}"),)) from error
 
@@ -86,7 +87,7 @@ def only_document(text: str) -> object:
     """The one document of a file, unchecked; ConfigMaps with the template of one of Katib's may stand beside it.
 
     Raises:
-        SpecError: it is no YAML, or does not hold exactly one document.
+        SpecError: it is not YAML, or does not hold exactly one document.
     """
     documents = with_templates(load_documents(text))
     if len(documents) != 1:
@@ -120,8 +121,8 @@ def _no_experiment(document: Mapping[Any, Any]) -> Problem | None:
     """Why an object is another thing: of such a one no field is worth a word."""
     kind, begins = document.get("kind"), f"apiVersion: {VERSIONS[0]} and kind: {KIND}"
     if kind is None and document.get("apiVersion") is None and "spec" not in document:
-        names = ", ".join(map(str, list(document)[:5]))
-        return Problem("file", printable(f"is no Experiment, which begins with {begins}; it has {names[:200]}"))
+        has = f"it has {', '.join(map(str, list(document)[:5]))[:200]}" if document else "it is empty"
+        return Problem("file", printable(f"is not an Experiment, which begins with {begins}; {has}"))
     if isinstance(kind, str) and kind != KIND and not difflib.get_close_matches(kind, (KIND,), cutoff=0.8):
         hint = "; take one Experiment out of its items" if kind.endswith("List") else ""
         return Problem("kind", unsupported(kind, (KIND,), hint))
@@ -163,20 +164,13 @@ def _experiment(top: Fields, preset: str | None) -> Experiment | None:
         strategies=usual_strategies(objectives, additional) | strategies if katib else strategies,
         metric_directions=directions,
         constraints=constraints,
-        parallel=limits.parallel,
-        parallel_min=limits.parallel_min,
-        max_trials=limits.max_trials,
-        max_failed=limits.max_failed,
-        budget=limits.budget,
-        retry_limit=limits.retry_limit,
-        stop_when=limits.stop_when,
         warm_start=points,
         warm_start_studies=studies,
         retest=retest,
         collector=collector,
-        preset=limits.preset,
         raw=dict(top.raw_all()),
         warnings=notes,
+        **{field.name: getattr(limits, field.name) for field in fields(limits)},
         **_plain(spec),
     )
     return _checked(spec, experiment) if len(parameters) == len(names) else None

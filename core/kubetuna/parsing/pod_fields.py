@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from kubetuna.experiment.field_errors import invalid, unknown
+from kubetuna.experiment.resources import is_accelerator
 from kubetuna.parsing.fields import Fields
 from kubetuna.parsing.schema import Free, Integer, List, Object, Text, open_object
 
@@ -93,8 +94,10 @@ _OPEN = open_object({})
 _NAMED = List(open_object({"name": Text(required=True)}), high=10_000)
 _AMOUNTS = Object({}, values=Free())
 _RESOURCES = open_object({"requests": _AMOUNTS, "limits": _AMOUNTS})
-# Of one resource; more digits than any cluster has devices.
-_DEVICE_DIGITS = 9
+# More digits than any cluster has devices.
+_DEVICES = re.compile(r"\d{1,9}\Z", re.ASCII)
+# Of other extended resources: a device's memory in bytes is one.
+_WHOLE = re.compile(r"\d{1,20}([kMGTPE]|[KMGTPE]i|[eE]\d{1,2})?\Z", re.ASCII)
 _POD = open_object(
     {
         "terminationGracePeriodSeconds": Integer(low=0),
@@ -183,5 +186,7 @@ def _check_amounts(amounts: Fields) -> None:
         text = str(amount)
         if isinstance(amount, bool) or not isinstance(amount, int | float | str) or not _QUANTITY.match(text):
             amounts.problem(str(name), invalid(amount, "must be a quantity, such as 2, 500m or 4Gi"))
-        elif "/" in str(name) and not (text.isdigit() and len(text) <= _DEVICE_DIGITS):
+        elif is_accelerator(str(name)) and not _DEVICES.match(text):
             amounts.problem(str(name), invalid(amount, "must be a whole number of devices"))
+        elif "/" in str(name) and not _WHOLE.match(text):
+            amounts.problem(str(name), invalid(amount, "must be a whole number"))

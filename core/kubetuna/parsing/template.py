@@ -156,7 +156,7 @@ def _substitutions(
     used = {match["name"] for match in found_in if match["name"] is not None}
     if "trialParameters" not in fields:
         for name in () if unnamed else sorted(used - names):
-            fields.problem("trialSpec", invalid(f"${{trialParameters.{name}}}", f"{name!r} is no parameter"))
+            fields.problem("trialSpec", invalid(f"${{trialParameters.{name}}}", f"{name!r} is not a parameter"))
         return {name: name for name in used & names}
     found: dict[str, str] = {}
     for entry in fields.objects("trialParameters"):

@@ -85,7 +85,7 @@ TEMPLATE = Object(
             description="Whose log is read and whose end is the trial's. Needed with several containers.",
         ),
         "retain": Flag(
-            description="Keep Pods once their trial is told (false: only those of the latest three failures)."
+            description="Keep Pods once their trial has ended (false: only those of the latest three failures)."
         ),
         "trialParameters": List(
             Object(

@@ -172,7 +172,7 @@ def load_documents(text: str) -> list[Any]:
     """Every document of a text, empty ones left out.
 
     Raises:
-        SpecError: it is no YAML, or too large; the message gives the line.
+        SpecError: it is not YAML, or too large; the message gives the line.
     """
     if len(text) > SIZE_LIMIT:
         raise SpecError((Problem("file", f"is larger than {SIZE_LIMIT} characters"),))
@@ -187,10 +187,12 @@ def load_documents(text: str) -> list[Any]:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         hint = RENDER_FIRST if _CHART.search(text) else ""
-        raise SpecError((Problem("file", f"is no YAML: {where}{error.problem or error.context}{hint}"),)) from error
+        raise SpecError(
+            (Problem("file", f"is not YAML: {where}{error.problem or error.context}{hint}"),)
+        ) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0]
-        raise SpecError((Problem("file", f"is no YAML: {reason}"),)) from error
+        raise SpecError((Problem("file", f"is not YAML: {reason}"),)) from error
     return found
 
 

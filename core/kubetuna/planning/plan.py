@@ -24,6 +24,7 @@ from kubetuna.trials.outcome import (
     Classified,
     Outcome,
     Retry,
+    StopReason,
     classify,
 )
 from kubetuna.trials.snapshot import AttemptView, Snapshot, TrialView
@@ -93,7 +94,7 @@ class Stop:
     """Record the intent, then ask the attempt to end; again until it is seen to end."""
 
     key: AttemptKey
-    why: str
+    why: StopReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,7 @@ def _stop_is_due(attempt: AttemptView, now: float) -> bool:
     return attempt.stop_sent is None or now >= attempt.stop_sent + RESEND_SECONDS
 
 
-def _stop_reason(trial: TrialView, snapshot: Snapshot, end: StopDecision | None) -> str | None:
+def _stop_reason(trial: TrialView, snapshot: Snapshot, end: StopDecision | None) -> StopReason | None:
     if trial.verdict == "prune":
         return "Pruned"
     if trial.reading.protocol:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from kubetuna.experiment.automatic import NOISE_SHARE
-from kubetuna.experiment.units import SECONDS_PER_HOUR, count, duration
+from kubetuna.experiment.units import GPU, SECONDS_PER_HOUR, count, duration
 from kubetuna.trials.snapshot import Snapshot, TrialView
 
 # Where maxFailedTrialCount is not set: that many failures in a row with one message, and no success ever,
@@ -104,7 +104,7 @@ def _budget(snapshot: Snapshot, now: float) -> StopDecision | None:
     if budget.gpu_hours is not None:
         spent = snapshot.spent(now) / SECONDS_PER_HOUR
         if spent >= budget.gpu_hours:
-            text = f"{spent:.3g} of spec.budget.gpuHours {budget.gpu_hours:g} are spent"
+            text = f"{GPU.amount(spent)} are spent, of {GPU.amount(budget.gpu_hours)} (spec.budget.gpuHours)"
             return StopDecision("BudgetExhausted", text, stop_running=True)
     limit = budget.wall_clock
     if limit is not None and snapshot.started and now - snapshot.started >= limit:

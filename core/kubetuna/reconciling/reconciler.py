@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import assert_never
 
 from kubetuna.errors import StoreUnavailable
 from kubetuna.experiment.model import Experiment
@@ -46,8 +46,8 @@ from kubetuna.trials.attempts import (
     attempt_name,
 )
 from kubetuna.trials.environment import environment, params_hash, trial_seed
-from kubetuna.trials.outcome import Classified
-from kubetuna.trials.records import AttemptRecord, bounded, failed_nodes
+from kubetuna.trials.outcome import Classified, StopReason
+from kubetuna.trials.records import AttemptChanges, AttemptRecord, bounded, failed_nodes
 from kubetuna.trials.requests import Answer
 from kubetuna.trials.snapshot import Snapshot
 
@@ -250,7 +250,7 @@ class Reconciler:
                 assert_never(action)
         return []
 
-    def _stop(self, key: AttemptKey, why: str, now: float) -> None:
+    def _stop(self, key: AttemptKey, why: StopReason, now: float) -> None:
         self._world.stop_sent[key] = now
         self.ports.executor.stop(key, why)
 
@@ -329,7 +329,7 @@ class Reconciler:
         key = last.key(trial.number)
         facts = self._world.facts(key)
         exit_facts = (facts.exit if facts else None) or ExitFacts()
-        changes: dict[str, Any] = {
+        changes: AttemptChanges = {
             "ended": self._world.ended(key) or now,
             "exit_code": exit_facts.exit_code,
             "reason": exit_facts.reason,

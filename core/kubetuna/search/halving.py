@@ -14,8 +14,9 @@ from collections.abc import Sequence
 
 from optuna import Study
 from optuna.pruners import BasePruner
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+
+from kubetuna.search.space import study_sign
 
 SHARES = (1 / 8, 1 / 4, 1 / 2)
 # A straight line through fewer leaves nothing to tell its error from.
@@ -32,7 +33,7 @@ class HalvingPruner(BasePruner):
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether the trial ought to stop, by its curve so far and those of the others."""
-        sign = -1.0 if study.direction is StudyDirection.MINIMIZE else 1.0
+        sign = -study_sign(study.direction)
         own = _curve(trial, sign)
         trials = [other for other in study.get_trials(deepcopy=False)[-MOST:] if other.number != trial.number]
         others = [(other.state, _curve(other, sign)) for other in trials if other.intermediate_values]

@@ -1,4 +1,4 @@
-"""The search space in Optuna's terms: distributions, which parameters exist at a point, and finite grids.
+"""The search space in Optuna's terms: directions, distributions, which parameters exist where, and finite grids.
 
 Parameters are looked at in an order in which each comes after those that its condition names, so nested
 conditions hold, whatever their order in the file.
@@ -18,15 +18,31 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from kubetuna.experiment.model import Experiment, Parameter, Value
+from kubetuna.experiment.model import Direction, Experiment, Parameter, Value, sign_of
 from kubetuna.experiment.steps import Steps, upper_bound, values_of, written
 
 # Beyond this it is no grid that anyone finishes.
 GRID_LIMIT = 1_000_000
 # Of characters of expressions, evaluated for all points together: a few seconds.
 EFFORT_LIMIT = 10_000_000
+
+
+def study_direction(direction: Direction) -> StudyDirection:
+    """Optuna's name of a direction."""
+    return StudyDirection[direction.upper()]
+
+
+def direction_of(direction: StudyDirection) -> Direction:
+    """Our name of a direction of Optuna's, which has one more, for none: that minimises."""
+    return "maximize" if direction is StudyDirection.MAXIMIZE else "minimize"
+
+
+def study_sign(direction: StudyDirection) -> float:
+    """What makes smaller better."""
+    return sign_of(direction_of(direction))
 
 
 def distribution(parameter: Parameter) -> BaseDistribution:

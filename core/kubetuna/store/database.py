@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
 
 from kubetuna.errors import StoreError, StoreUnavailable
+from kubetuna.experiment.units import duration
 
 WRITE = "kubetuna_write"
 # Marks a connection whose session is not ours alone: a pooler in front of the server gives it to others in between.
@@ -110,7 +111,7 @@ def parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (exc.ArgumentError, ValueError) as error:
-        raise StoreError(f"store {_hidden(url)!r} is no database URL; {_ALLOWED}") from error
+        raise StoreError(f"store {_hidden(url)!r} is not a database URL; {_ALLOWED}") from error
     if parsed.drivername in ("postgres", "postgresql"):
         parsed = parsed.set(drivername="postgresql+psycopg2")
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
@@ -188,7 +189,7 @@ def translated(engine: Engine) -> Iterator[None]:
     except exc.DBAPIError as error:
         raise translate(error, engine.url) from error
     except exc.TimeoutError as error:
-        words = f"has no connection free for {POOL_SECONDS} s: it is slow, or stands still"
+        words = f"has no connection free for {duration(POOL_SECONDS)}: it is slow, or stands still"
         raise _unavailable(engine.url, words, "all connections of this process are in use") from error
     except (exc.PendingRollbackError, exc.ResourceClosedError, exc.DisconnectionError) as error:
         raise _unavailable(engine.url, _LOST, type(error).__name__) from error
@@ -235,7 +236,7 @@ _STATES = {
 # Of SQLite, and of what refuses a connection before it has a state; the first that is in the text counts.
 _SIGNS = {
     "unable to open database file": _Cause("cannot be opened: does its folder exist, and may you write there"),
-    "file is not a database": _Cause("is no SQLite database"),
+    "file is not a database": _Cause("is not a SQLite database"),
     "malformed": _Cause("is damaged"),
     "readonly database": _Cause("is read-only"),
     "read-only": _Cause(_READ_ONLY, passing=True),

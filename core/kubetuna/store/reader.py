@@ -159,7 +159,9 @@ def _refuse_absent_file(engine: Engine, then: str) -> None:
 
     # Opening it would make an empty database, which nobody asked for.
     if not Path(str(engine.url.database)).exists():
-        raise StudyNotFound(f"no store at {place(engine.url)}{then}; give --store, or run it first")
+        raise StudyNotFound(
+            f"no store at {place(engine.url)}{then}; name its store (--store, in Python store=), or run it first"
+        )
 
 
 def _absent(name: str, known: list[str], where: str) -> str:

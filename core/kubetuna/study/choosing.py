@@ -17,7 +17,7 @@ from kubetuna.experiment.units import unit_of
 from kubetuna.planning.status import OVER
 from kubetuna.planning.stopping import stop_decision, trials_allowed
 from kubetuna.search.gaussian.belief import choice_of, outlook_of
-from kubetuna.trials.choice import Choice, Verdict
+from kubetuna.trials.choice import Assessment, Choice
 from kubetuna.trials.progress import OPEN_STATES, Progress
 from kubetuna.trials.records import TrialRecord
 from kubetuna.trials.snapshot import Snapshot
@@ -30,14 +30,14 @@ OFFERED = Retest(5, 3)
 def weighed(
     snapshot: Snapshot, now: float, progress: Progress, trials: Callable[[], Sequence[TrialRecord]]
 ) -> Snapshot:
-    """The snapshot with what the trials say of their noise; ``progress`` keeps the verdict until another ends."""
+    """The snapshot with what trials say of their noise; ``progress`` keeps the assessment until another ends."""
     snapshot, again = _looked_ahead(snapshot, progress, trials), snapshot.spec.retest
     if again is None or not again.auto or stop_decision(snapshot, now) is None:
         return snapshot
     told = (snapshot.tally, len(snapshot.trials), again)
-    if progress.verdict.told != told:
-        progress.verdict = _verdict(snapshot, told, trials())
-    return replace(snapshot, noisy=progress.verdict.noisy, retests_due=progress.due())
+    if progress.assessment.told != told:
+        progress.assessment = _assessment(snapshot, told, trials())
+    return replace(snapshot, noisy=progress.assessment.noisy, retests_due=progress.due())
 
 
 def _looked_ahead(snapshot: Snapshot, progress: Progress, trials: Callable[[], Sequence[TrialRecord]]) -> Snapshot:
@@ -52,18 +52,18 @@ def _looked_ahead(snapshot: Snapshot, progress: Progress, trials: Callable[[], S
     return replace(snapshot, outlook=progress.outlook)
 
 
-def _verdict(snapshot: Snapshot, told: object, trials: Sequence[TrialRecord]) -> Verdict:
+def _assessment(snapshot: Snapshot, told: object, trials: Sequence[TrialRecord]) -> Assessment:
     spec, top = snapshot.spec, snapshot.spec.retest.top if snapshot.spec.retest else 0
     searched = [t for t in trials if t.retest_of is None]
     allowed = trials_allowed(snapshot)
     if allowed is not None:
         searched = [t for t in searched if (t.ordinal or 0) < allowed]
     if any(t.state in OPEN_STATES for t in searched):
-        return Verdict(told)
+        return Assessment(told)
     judged, found = choice_of(spec, searched), choice_of(spec, trials)
     noisy = judged is not None and judged.noisy and top > 0
     nominated = judged.ranked[:top] if judged is not None and noisy else ()
-    return Verdict(told, noisy, nominated, None if found is None else _shown(found, trials))
+    return Assessment(told, noisy, nominated, None if found is None else _shown(found, trials))
 
 
 def _shown(choice: Choice, trials: Sequence[TrialRecord]) -> TrialRecord:

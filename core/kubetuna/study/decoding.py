@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
@@ -23,6 +23,7 @@ from kubetuna.trials.records import (
     RETEST,
     RETRY,
     SERIES,
+    State,
     TrialRecord,
     curve_in,
     decode_attempts,
@@ -46,7 +47,7 @@ def decode_trial(trial: FrozenTrial, now: Mapping[str, BaseDistribution] = NOTHI
     own = is_own(system)
     return TrialRecord(
         number=trial.number,
-        state=trial.state.name,
+        state=cast(State, trial.state.name),
         outcome=system.get(OUTCOME),
         params=point_of(trial) if own else dict(trial.params),
         values=_finite(trial.values),

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.study import StudyDirection
 
 from kubetuna.experiment.model import Algorithm, Experiment, Objective, Parameter, Template, Value
 from kubetuna.search.optuna_internals import METRIC_NAMES
+from kubetuna.search.space import direction_of
 from kubetuna.store.reader import ReadStudy
 from kubetuna.trials.outcome import Outcome
 from kubetuna.trials.records import AttemptRecord, TrialRecord
@@ -49,7 +49,7 @@ def _objectives(found: ReadStudy) -> tuple[Objective, ...]:
     if not isinstance(names, list) or len(names) != count:
         names = [UNNAMED] if count == 1 else [f"{UNNAMED}_{i}" for i in range(count)]
     return tuple(
-        Objective(str(name), "maximize" if direction is StudyDirection.MAXIMIZE else "minimize")
+        Objective(str(name), direction_of(direction))
         for name, direction in zip(names, found.directions, strict=True)
     )
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optuna.study import StudyDirection
 from sqlalchemy import Engine
 
 from kubetuna.errors import StudyMismatch
 from kubetuna.experiment.model import Experiment
 from kubetuna.parsing.edits import editable_fields, immutable_changes, space_edited, space_faults
+from kubetuna.search.space import study_direction
 from kubetuna.store.reader import study_attributes
 from kubetuna.store.storage import JournaledStorage
 from kubetuna.study.begun import as_begun
@@ -62,7 +62,7 @@ def open_study(
     _refuse_other_spec(known, spec, study_name)
     is_new = records.EXPERIMENT not in known
     earlier = take_over(engine, spec, study_name) if spec.warm_start_studies and is_new else Earlier()
-    directions = [StudyDirection[o.direction.upper()] for o in spec.objectives]
+    directions = [study_direction(o.direction) for o in spec.objectives]
     storage = JournaledStorage.open(engine, study_name, directions, writer=writer, seen_as=spec.name)
     attrs = storage.get_study_system_attrs(storage.study_id)
     _refuse_other_spec(attrs, spec, study_name)

@@ -14,7 +14,7 @@ from kubetuna.search.optuna_internals import CONSTRAINTS, id_of
 from kubetuna.search.space import point_of
 from kubetuna.trials import records
 from kubetuna.trials.constraints import infeasible, kept
-from kubetuna.trials.outcome import Outcome
+from kubetuna.trials.outcome import Outcome, Pruning
 from kubetuna.trials.records import AttemptRecord
 
 
@@ -27,7 +27,7 @@ class OpenTrial:
     params: Mapping[str, Any]
     storage: BaseStorage
     attempts: tuple[AttemptRecord, ...] = ()
-    verdict: str = "go"
+    verdict: Pruning = "go"
     log: Mapping[str, Any] = field(default_factory=dict)
     curve: dict[int, float] = field(default_factory=dict)
     repeats: tuple[Mapping[str, float], ...] = ()

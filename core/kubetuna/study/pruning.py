@@ -15,12 +15,12 @@ from typing import Any
 import optuna
 from optuna.pruners import BasePruner
 from optuna.storages import BaseStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from kubetuna.experiment.model import Experiment
 from kubetuna.search.catalogue import build_pruner
 from kubetuna.search.optuna_internals import RUNG, FilledStorage
+from kubetuna.search.space import study_direction
 from kubetuna.trials.records import CURVE, CURVE_PART, METRICS, curve_in, metrics_of
 
 
@@ -61,7 +61,7 @@ class OtherPruning(Pruning):
     def __init__(self, spec: Experiment, study: optuna.Study, storage: BaseStorage) -> None:
         self._metric = spec.curve.metric
         shadow = _Shadow(storage)
-        study_id = shadow.create_new_study([StudyDirection[spec.curve.direction.upper()]], study.study_name)
+        study_id = shadow.create_new_study([study_direction(spec.curve.direction)], study.study_name)
         shadow.fill(study_id, [self._shadowed(trial) for trial in study.get_trials(deepcopy=False)])
         self._shadow, self._shadow_id, self._kept_in = shadow, study_id, storage
         pruner = build_pruner(spec)

@@ -9,7 +9,8 @@ and when to prune, is ``kubetuna.search``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, Protocol, Unpack
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -30,7 +31,7 @@ from kubetuna.study.steering import KnownTrials, QueuedPoint, Steering, is_whole
 from kubetuna.trials import records
 from kubetuna.trials.outcome import RULES, Classified, Outcome
 from kubetuna.trials.progress import Progress, Results
-from kubetuna.trials.records import AttemptRecord, TrialRecord, means
+from kubetuna.trials.records import AttemptChanges, AttemptRecord, TrialRecord, means
 from kubetuna.trials.requests import Answer
 from kubetuna.trials.snapshot import Snapshot, Tally
 
@@ -46,18 +47,13 @@ class Journal(Protocol):
 
     @property
     def pending(self) -> int: ...
-
     @property
     def epoch(self) -> int: ...
 
     def flush(self) -> None: ...
-
     def confirm(self) -> None: ...
-
     def withdraw(self, trial_id: int) -> None: ...
-
     def withdraw_steps(self, trial_id: int, below: int) -> None: ...
-
     def withdraw_study_attr(self, key: str) -> None: ...
 
 
@@ -69,25 +65,36 @@ class Study:
         self.seed = seed
         self._storage, self._journal = storage, journal
         self._proposer = Proposer(experiment, seed)
-        name = storage.get_study_name_from_id(journal.study_id)
-        pruner = None if experiment.prune_on else build_pruner(experiment)
-        # What pruners see is every trial; samplers see the space as it is now.
-        self._optuna = self._everything = everything = optuna.Study(study_name=name, storage=storage, pruner=pruner)
         self._space = space_of(experiment)
-        if edited(everything.get_trials(deepcopy=False), self._space):
-            present: Any = PresentSpace(storage, experiment)
-            self._optuna = optuna.Study(study_name=name, storage=present, pruner=pruner)
-        self._pruning = (
-            OtherPruning(experiment, everything, storage)
-            if experiment.prune_on
-            else Pruning(pruner, everything, storage)
-        )
+        self._open_studies(storage.get_study_name_from_id(journal.study_id))
         self.open: dict[int, OpenTrial] = {}
         # Numbers of our ended trials in the order in which they were told; it only grows.
         self.told: list[int] = []
         # Of our own trials: how many ordinals they have, and how many the search proposed.
         self._ordinals = self._proposals = 0
-        attrs = storage.get_study_system_attrs(journal.study_id)
+        # The points of our trials, whatever became of them, and the latest at each: none is tried twice.
+        self._points: dict[str, int] = {}
+        self._read(storage.get_study_system_attrs(journal.study_id))
+        # Trials in whose place another one stands: they no longer count.
+        self._replaced = set(self.steering.retries)
+        self._load()
+        self._progress = self._counted()
+
+    def _open_studies(self, name: str) -> None:
+        """Optuna's over the storage: pruners see every trial, samplers the space as it is now."""
+        spec, storage = self.spec, self._storage
+        pruner = None if spec.prune_on else build_pruner(spec)
+        self._optuna = self._everything = everything = optuna.Study(study_name=name, storage=storage, pruner=pruner)
+        if edited(everything.get_trials(deepcopy=False), self._space):
+            present: Any = PresentSpace(storage, spec)
+            self._optuna = optuna.Study(study_name=name, storage=present, pruner=pruner)
+        self._pruning = (
+            OtherPruning(spec, everything, storage) if spec.prune_on else Pruning(pruner, everything, storage)
+        )
+
+    def _read(self, attrs: Mapping[str, Any]) -> None:
+        """What the study says of itself."""
+        storage, journal, study_id = self._storage, self._journal, self._journal.study_id
         self.uid, self.epoch = str(attrs.get(records.UID, "")), journal.epoch
         self.protocol = str(attrs.get(records.PROTOCOL, ""))
         # Whether a trial has given its curve as JSON: all run one program, so text is no curve to prune on.
@@ -95,18 +102,11 @@ class Study:
         # Why no further trial can be proposed; once so, always so, since proposals follow from what is stored.
         self.unsearchable = str(attrs.get(records.UNSEARCHABLE, ""))
         self._exhausted = bool(attrs.get(records.EXHAUSTED))
-        # The points of our trials, whatever became of them, and the latest at each: none is tried twice.
-        self._points: dict[str, int] = {}
-        study_id = journal.study_id
         self.steering = Steering(
             attrs,
             lambda key, value: storage.set_study_system_attr(study_id, key, value),
             lambda request: journal.withdraw_study_attr(records.REQUEST + request),
         )
-        # Trials in whose place another one stands: they no longer count.
-        self._replaced = set(self.steering.retries)
-        self._load()
-        self._progress = self._counted()
 
     def _load(self) -> None:
         own = self._own_trials()
@@ -312,10 +312,10 @@ class Study:
         if all(a.number != attempt.number for a in kept):
             self.open[number].keep_attempts((*kept, attempt))
 
-    def update_attempt(self, number: int, attempt: int, **changes: Any) -> None:
+    def update_attempt(self, number: int, attempt: int, **changes: Unpack[AttemptChanges]) -> None:
         """Record what became known of an attempt: its start, the intent to stop it, its end."""
         trial = self.open[number]
-        changed = tuple(a.with_(**changes) if a.number == attempt else a for a in trial.attempts)
+        changed = tuple(replace(a, **changes) if a.number == attempt else a for a in trial.attempts)
         if changed != trial.attempts:
             if "outcome" in changes:
                 self._progress.add_attempt(changed[attempt])

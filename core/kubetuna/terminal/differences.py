@@ -48,7 +48,7 @@ def _of_container(container: Mapping[str, Any]) -> Iterator[str]:
         has = "args are run as if they were the command" if container.get("args") else "there is nothing to run"
         yield f"the image's own entrypoint is not known here, so {has}; write the container's command"
     if given := [str(e.get("name")) for e in container.get("env") or () if "valueFrom" in e]:
-        yield f"valueFrom has no meaning here: {_listed(given)} have what your own environment gives them"
+        yield f"valueFrom has no meaning here: your own environment gives {_listed(given)}, or nothing does"
     if container.get("envFrom"):
         yield "envFrom has no meaning here: its variables are what your own environment gives them"
     folder = container.get("workingDir")

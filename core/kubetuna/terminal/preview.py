@@ -12,12 +12,13 @@ from kubetuna.experiment.resources import (
     resource_unit,
     resource_units,
     uncounted_claims,
+    unknown_devices,
 )
 from kubetuna.experiment.steps import most_trials
 from kubetuna.experiment.units import GPU, SECONDS_PER_HOUR, SLOT, Unit, count, duration
 from kubetuna.search.space import cardinality
 from kubetuna.terminal.differences import differences
-from kubetuna.trials.environment import short
+from kubetuna.trials.environment import CHECKPOINT_DIR, OUT, short
 
 
 class Preview(dict[str, Any]):
@@ -65,7 +66,7 @@ def _retest(spec: Experiment) -> dict[str, Any] | None:
 
 
 def _notes(spec: Experiment) -> list[str]:
-    return [*_always_let_in(spec), *_few_points(spec), *_uncounted(spec), *_lost_folders(spec)]
+    return [*_always_let_in(spec), *_few_points(spec), *_uncounted(spec), *_unknown(spec), *_lost_folders(spec)]
 
 
 def _always_let_in(spec: Experiment) -> list[str]:
@@ -91,11 +92,18 @@ def _uncounted(spec: Experiment) -> list[str]:
     ]
 
 
+def _unknown(spec: Experiment) -> list[str]:
+    if not (names := unknown_devices(spec)):
+        return []
+    known = f"no accelerator is known by the name{'s' * (len(names) > 1)} {', '.join(names)}"
+    return [f"{known}, so a trial costs one slot; if it holds some, budget.acceleratorsPerTrial says how many"]
+
+
 def _lost_folders(spec: Experiment) -> list[str]:
     if spec.checkpoint and spec.checkpoint.get("volume"):
         return []
     return [
-        "in a cluster what is written to KUBETUNA_CHECKPOINT_DIR and KUBETUNA_OUT goes with each attempt's Pod; "
+        f"in a cluster what is written to {CHECKPOINT_DIR} and {OUT} goes with each attempt's Pod; "
         "checkpoint.volume keeps checkpoints for the next attempt"
     ]
 

@@ -31,7 +31,7 @@ def model_card(seen: StudyRecord, record: Mapping[str, Any], metrics: Mapping[st
         f"## Parameters\n\n| parameter | value |\n|---|---|\n{params}",
         f"## Figures on validation data\n\nChosen on these data, so they flatter. Protocol of evaluation: "
         f"`{record.get('protocol') or 'not told'}`.\n\n| figure | value |\n|---|---|\n{figures}",
-        f"## Whether to believe it\n\n{_belief(seen)}",
+        f"## Reliability\n\n{_reliability(seen)}",
         *([f"## How it decides\n\n{words['decides']}"] if words.get("decides") else []),
         f"## Loading it\n\n{words.get('loading', ELSEWHERE)}",
         f"## Limits\n\n{words.get('limits', ELSEWHERE)} No advice to invest.",
@@ -41,7 +41,7 @@ def model_card(seen: StudyRecord, record: Mapping[str, Any], metrics: Mapping[st
     return "\n\n".join(parts) + "\n"
 
 
-def _belief(seen: StudyRecord) -> str:
+def _reliability(seen: StudyRecord) -> str:
     luck = luck_of(view_of(seen.spec, seen.status, seen.trials, 0.0, seen.others.alike))
     if luck is None:
         return "Not tested: the trials printed no returns."

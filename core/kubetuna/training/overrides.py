@@ -88,7 +88,7 @@ def changes_of(words: Sequence[str]) -> dict[str, str]:
         word = rest.pop(0)
         name, given, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or not name:
-            raise ResultsError(f"{word!r} is no option; a parameter is changed with --NAME VALUE")
+            raise ResultsError(f"{word!r} is not an option; a parameter is changed with --NAME VALUE")
         if not given:
             if not rest or rest[0].startswith("--"):
                 raise ResultsError(f"{word}: needs a value")

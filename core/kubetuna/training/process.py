@@ -19,7 +19,7 @@ from kubetuna.local.command import Command, command_of
 from kubetuna.metrics.curve import json_speaks_for, without
 from kubetuna.metrics.lines import LineReader, MetricLine, Protocol
 from kubetuna.trials.attempts import AttemptKey
-from kubetuna.trials.environment import environment
+from kubetuna.trials.environment import CHECKPOINT_DIR, OUT, environment
 from kubetuna.trials.masking import masked
 from kubetuna.trials.substitution import substitute
 
@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
     """One training: parameters, seed, and the folder that gets the model. ``words`` are added to the command,
-    which runs in ``home``.
+    which runs in ``home``. ``protocol`` is the one that it has to be judged by, where that is known.
     """
 
     spec: Experiment
@@ -42,6 +42,7 @@ class TrainingRequest:
     folder: Path
     words: tuple[str, ...] = ()
     home: Path | None = None
+    protocol: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def argv_of(request: TrainingRequest) -> tuple[str, ...]:
 def _command(request: TrainingRequest) -> Command:
     spec = request.spec
     if not spec.template.trial_spec:
-        raise ResultsError(f"{spec.name}: the study was made by another program; how to train is not known")
+        raise ResultsError(f"{spec.name}: the study was made by another program; how to train it is unknown")
     if spec.collector.folder:
         where = f"its metrics are in {spec.collector.path}, and only what a trainer prints is read here"
         raise ResultsError(f"{spec.name}: {where}; run it by hand, or have it print them")
@@ -73,8 +74,8 @@ def _command(request: TrainingRequest) -> Command:
     rendered = substitute(spec.template.trial_spec, spec.template.substitutions, request.params, meta)
     own = {
         **environment(spec.name, request.params, AttemptKey(request.trial, 0), request.seed),
-        "KUBETUNA_OUT": str(request.folder.absolute()),
-        "KUBETUNA_CHECKPOINT_DIR": str((request.folder / "checkpoints").absolute()),
+        OUT: str(request.folder.absolute()),
+        CHECKPOINT_DIR: str((request.folder / "checkpoints").absolute()),
     }
     command = command_of(rendered, spec.template.primary_container, own, request.home)
     if not command.argv:
@@ -99,6 +100,9 @@ def run_trainer(request: TrainingRequest, say: Say) -> Curve:
                 kept.write(line)
                 if not line.startswith(b"{"):
                     say(line.decode("utf-8", "replace").rstrip())
+                elif other := _other_protocol(request, line):
+                    process.terminate()
+                    raise ResultsError(other)
         except KeyboardInterrupt:
             process.terminate()
             process.wait()
@@ -109,6 +113,18 @@ def run_trainer(request: TrainingRequest, say: Say) -> Curve:
     if code != 0:
         raise ResultsError(f"the trainer failed with exit code {code}: {_last_words(log)} (see {log})")
     return _curve(request.spec, log)
+
+
+def _other_protocol(request: TrainingRequest, line: bytes) -> str:
+    """What to say where a trainer judges otherwise than the study's trials were judged."""
+    found = LineReader((), ()).read(line.rstrip()) if request.protocol else None
+    if not isinstance(found, Protocol) or found.digest == request.protocol:
+        return ""
+    return (
+        f"{request.spec.name}: its data, split, costs or trainer have changed since its trials were judged "
+        f"(protocol {found.digest} in place of {request.protocol}): what is trained now is not their winner. "
+        "Put back what was there, or search again under another name"
+    )
 
 
 def _curve(spec: Experiment, log: Path) -> Curve:

@@ -79,7 +79,7 @@ def best_trials(seen: StudyRecord, top: int) -> list[TrialRecord]:
         raise ResultsError(f"top: {top} is not allowed; it must be at least 1")
     view = view_of(seen.spec, seen.status, seen.trials, 0.0, seen.others.alike)
     if view.spec.multi_objective:
-        raise ResultsError(f"{view.spec.name} has several objectives, so there is no order of its trials")
+        raise ResultsError(f"{view.spec.name} has several objectives, so its trials have no order")
     ranked = view.ranked()
     if not ranked:
         raise ResultsError(f"{view.spec.name}: {view.why_no_best}")

@@ -65,7 +65,16 @@ def train(
     """
     places = [folder] if len(seeds) == 1 else [folder / f"seed-{i + 1}" for i in range(len(seeds))]
     requests = [
-        TrainingRequest(seen.spec, trial.number, params, seed, place, tuple(words), began_in(seen.folder))
+        TrainingRequest(
+            seen.spec,
+            trial.number,
+            params,
+            seed,
+            place,
+            tuple(words),
+            began_in(seen.folder),
+            None if words else seen.protocol,
+        )
         for seed, place in zip(seeds, places, strict=True)
     ]
     for request in requests:

@@ -45,7 +45,7 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Assessment:
     """What ``retest: auto`` came to when so much was ``told``: who runs again, if noise is high, and who wins."""
 
     told: object = None

@@ -39,7 +39,7 @@ def kept(
 def _kept(one: Constraint, known: Mapping[str, Any], declared: frozenset[str], complete: bool) -> Kept:
     unprinted = sorted(one.expression.names - declared - known.keys())
     if unprinted and complete:
-        return Kept(1.0, f"{one.text!r} cannot be checked, since no line of the log gives {_listed(unprinted)}")
+        return Kept(1.0, f"{one.text!r} cannot be checked, since the log gives no number for {_listed(unprinted)}")
     # A parameter may not exist in this trial: then the constraint is not about it.
     violation = one.expression.violation(known) if one.expression.applies(known) else 0.0
     return Kept(violation, f"{one.text!r} does not hold" if violation > 0 else "")

@@ -10,16 +10,24 @@ from typing import Any
 
 from kubetuna.trials.attempts import AttemptKey
 
+# Tells which container of a Pod carries the trial.
+TRIAL = "KUBETUNA_TRIAL"
+PARAMS = "KUBETUNA_PARAMS"
+# Given by an executor: the folder for results, the one that outlives an attempt, the file to write metrics into.
+OUT = "KUBETUNA_OUT"
+CHECKPOINT_DIR = "KUBETUNA_CHECKPOINT_DIR"
+METRICS_FILE = "KUBETUNA_METRICS"
+
 
 def environment(experiment: str, params: Mapping[str, Any], key: AttemptKey, seed: int) -> dict[str, str]:
-    """The variables of one attempt; its place adds ``KUBETUNA_CHECKPOINT_DIR`` and ``KUBETUNA_OUT``."""
+    """The variables of one attempt; its executor adds those that name folders and files."""
     return {
         "KUBETUNA_EXPERIMENT": experiment,
-        "KUBETUNA_TRIAL": str(key.trial),
+        TRIAL: str(key.trial),
         "KUBETUNA_REPEAT": str(key.repeat),
         "KUBETUNA_ATTEMPT": str(key.attempt),
         "KUBETUNA_SEED": str(seed),
-        "KUBETUNA_PARAMS": json.dumps(dict(params), ensure_ascii=False),
+        PARAMS: json.dumps(dict(params), ensure_ascii=False),
         **{variable(name): bare(value) for name, value in params.items()},
     }
 

@@ -18,7 +18,9 @@ from kubetuna.trials.attempts import LINE_LIMIT, ExitFacts
 
 TrialState = Literal["COMPLETE", "PRUNED", "FAIL"]
 Retry = Literal["never", "own", "free"]
-StopReason = Literal["Pruned", "Stopped", "ByHand", "Suspended", "Deleted"]
+# What a pruner says, and why we end an attempt: both are kept in the study.
+Pruning = Literal["go", "prune"]
+StopReason = Literal["Pruned", "OtherProtocol", "Stopped", "ByHand", "Suspended", "Deleted"]
 
 STOPPED_AT_END = "stopped at the experiment's end"
 STOPPED_BY_HAND = "stopped by hand"
@@ -141,7 +143,7 @@ class Classified:
     message: str
 
 
-def classify(exit_facts: ExitFacts, stop: str | None, verdict: str, reading: Reading) -> Classified:
+def classify(exit_facts: ExitFacts, stop: StopReason | None, verdict: Pruning, reading: Reading) -> Classified:
     """Decide what an ended attempt means. ``stop`` is our own durable intent to end it, if any.
 
     An intent and a verdict say what we wanted. What ended by itself, with its objective, before any stop reached

@@ -15,7 +15,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from kubetuna.experiment.model import Experiment, Objective
-from kubetuna.trials.choice import Outlook, Verdict
+from kubetuna.trials.choice import Assessment, Outlook
 from kubetuna.trials.outcome import DISPLACED_REASONS, RULES, Outcome, has_started
 from kubetuna.trials.records import AttemptRecord, TrialRecord, outcome_of
 from kubetuna.trials.snapshot import Tally
@@ -54,7 +54,7 @@ class Progress:
         self._front: list[TrialRecord] = []
         self._candidates: list[TrialRecord] = []
         # Of a re-test of its own accord: found by whoever weighs the trials.
-        self.verdict = Verdict()
+        self.assessment = Assessment()
         self.outlook = Outlook(0)
         self._taken: set[int] = set()
         self._retests: list[TrialRecord] = []
@@ -152,7 +152,7 @@ class Progress:
         """The candidates that are not re-tested yet, the best first."""
         again = self._spec.retest
         auto = again is not None and again.auto
-        candidates = self.verdict.nominated if auto else tuple(r.number for r in self._candidates)
+        candidates = self.assessment.nominated if auto else tuple(r.number for r in self._candidates)
         return tuple(number for number in candidates if number not in self._taken)
 
     def tally(self, numbered: int) -> Tally:
@@ -180,7 +180,7 @@ class Progress:
         mean_steps, mean_seconds = self._complete.means()
         several = self._spec.multi_objective
         return Results(
-            best=None if several else self.verdict.elected or next(iter(self._retests or self._front), None),
+            best=None if several else self.assessment.elected or next(iter(self._retests or self._front), None),
             front=tuple(sorted(self._front, key=lambda r: r.number)) if several else (),
             failures=tuple(self._failures),
             metrics_unavailable=self._unavailable,

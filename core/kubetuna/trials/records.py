@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any
+from typing import Any, Literal, TypedDict, cast
 
 from kubetuna.trials.attempts import AttemptKey
 from kubetuna.trials.masking import masked
-from kubetuna.trials.outcome import DISPLACED_REASONS, RUNNER_REASONS, Outcome
+from kubetuna.trials.outcome import DISPLACED_REASONS, RUNNER_REASONS, Outcome, StopReason
 
 ORDINAL = "kubetuna:ordinal"
 ATTEMPTS = "kubetuna:attempts"
@@ -54,6 +54,8 @@ ANSWERS = "kubetuna:answers"
 QUEUE = "kubetuna:queue"
 
 MESSAGE_LIMIT = 1000
+# In Optuna's names.
+State = Literal["RUNNING", "WAITING", "COMPLETE", "PRUNED", "FAIL"]
 NODES_AVOIDED = 5
 
 _OUTCOMES = {str(outcome): outcome for outcome in Outcome}
@@ -74,7 +76,7 @@ class AttemptRecord:
     exit_code: int | None = None
     reason: str | None = None
     node: str | None = None
-    stop: str | None = None
+    stop: StopReason | None = None
     outcome: str | None = None
     message: str = ""
     repeat: int = 0
@@ -95,9 +97,20 @@ class AttemptRecord:
         """Which attempt this is, of that trial."""
         return AttemptKey(trial, self.number, self.repeat)
 
-    def with_(self, **changes: Any) -> AttemptRecord:
-        """The same record with some fields replaced."""
-        return replace(self, **changes)
+
+class AttemptChanges(TypedDict, total=False):
+    """What may become known of an attempt after it was recorded."""
+
+    started: float | None
+    ended: float
+    exit_code: int | None
+    reason: str | None
+    node: str | None
+    stop: StopReason
+    outcome: str
+    message: str
+    queued: float | None
+    admitted: float | None
 
 
 _FIELDS = frozenset(f.name for f in fields(AttemptRecord))
@@ -139,7 +152,7 @@ class TrialRecord:
     """
 
     number: int
-    state: str
+    state: State
     outcome: str | None
     params: Mapping[str, Any]
     values: tuple[float, ...] | None
@@ -206,7 +219,7 @@ def from_json(shown: Mapping[str, Any]) -> TrialRecord:
     values, moment = shown.get("values"), _moment
     return TrialRecord(
         number=int(shown["number"]),
-        state=str(shown["state"]),
+        state=cast(State, shown["state"]),
         outcome=shown.get("outcome"),
         params=dict(shown.get("params") or {}),
         values=None if values is None else tuple(float(v) for v in values),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey
 from kubetuna.trials.choice import Outlook
-from kubetuna.trials.outcome import Outcome, Reading, has_started
+from kubetuna.trials.outcome import Outcome, Pruning, Reading, StopReason, has_started
 from kubetuna.trials.requests import Answer
 
 
@@ -30,7 +30,7 @@ class AttemptView:
     number: int
     created: float
     facts: AttemptFacts | None = None
-    stop: str | None = None
+    stop: StopReason | None = None
     stop_sent: float | None = None
     outcome: Outcome | None = None
     reason: str | None = None
@@ -52,7 +52,7 @@ class TrialView:
     number: int
     attempts: tuple[AttemptView, ...]
     reading: Reading
-    verdict: str = "go"
+    verdict: Pruning = "go"
     unreported: int = 0
     repeats: int = 1
     retest: bool = False

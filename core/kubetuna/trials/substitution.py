@@ -20,10 +20,12 @@ PLACEHOLDER = re.compile(
 )
 WORDS = ("command", "args")
 
-_ALONE = re.compile(rf"([\"']?){PLACEHOLDER.pattern}\1")
 _FLAG = re.compile(r"--?[A-Za-z][\w.-]*")
-# The words of a shell's text and what is between them; a placeholder may hold blanks.
-_PIECES = re.compile(r"\s+|(?:\$\{trial[^}]*\}|\S)+")
+# The words of a shell's text, its operators and what is between them; a placeholder may hold blanks.
+_PIECES = re.compile(r"\s+|[;&|()]+|(?:\$\{trial[^}]*\}|[^\s;&|()])+")
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+# Without an assignment after it each of these prints every variable, secrets too.
+_EXPORTS = frozenset({"export", "declare", "local", "readonly", "typeset"})
 # What may go from a shell's text without a trace; quotes that span words and operators may not.
 _PLAIN = re.compile(r"(?:[\w./:,=@%+-]|\"[^\"]*\"|'[^']*')*")
 
@@ -87,8 +89,10 @@ class Filling:
     def _each(self, words: Sequence[str], fill: Callable[[str], str | None]) -> list[str | None]:
         found: list[str | None] = []
         for word in words:
+            own = len(found)
             found.append(fill(word))
-            own = len(found) - 1
+            if found[own] is None and _is_exported(words, own):
+                found[own] = word[: word.index("=") + 1]
             if found[own] is None and own and found[own - 1] is not None and _follows(word, words[own - 1]):
                 found[own - 1] = None
         return found
@@ -98,7 +102,7 @@ class Filling:
         pieces = _PIECES.findall(text)
         own = [i for i, piece in enumerate(pieces) if not piece.isspace()]
         for index, word in zip(own, self._each([pieces[i] for i in own], self._script_word), strict=True):
-            if word is None and index and "\n" not in pieces[index - 1]:
+            if word is None and index and pieces[index - 1].isspace() and "\n" not in pieces[index - 1]:
                 pieces[index - 1] = ""
             pieces[index] = word or ""
         return "".join(pieces)
@@ -140,10 +144,19 @@ def _is_script(word: str) -> bool:
 
 
 def _follows(word: str, before: str) -> bool:
-    """Whether a word that is left out is nothing but the value of the flag before it."""
-    alone = _ALONE.fullmatch(word)
-    own_flag = alone is not None and (alone["word"] or "").startswith("-")
-    return alone is not None and not own_flag and _FLAG.fullmatch(before) is not None
+    """Whether a word that is left out is the value of the flag before it, and no flag or setting of its own."""
+    given = (match["word"] or "" for match in PLACEHOLDER.finditer(word))
+    own = word.startswith("-") or "=" in PLACEHOLDER.sub("", word) or any(one.startswith("-") for one in given)
+    return not own and _FLAG.fullmatch(before) is not None
+
+
+def _is_exported(words: Sequence[str], index: int) -> bool:
+    """Whether a word of a shell's text is an assignment that ``export`` or the like needs."""
+    while index and _ASSIGNMENT.match(words[index]):
+        index -= 1
+        if words[index] in _EXPORTS:
+            return True
+    return False
 
 
 def _references(trial_spec: Mapping[str, Any], meta: Mapping[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from kubetuna.errors import StoreFenced
@@ -49,10 +50,12 @@ class Controller:
         self._context, self._fenced = context, fenced
         self._queue: WorkQueue[Key] = WorkQueue("experiment", context.monotonic, lambda key: key[0], SHARE)
         self._runs: dict[Key, ExperimentRun] = {}
-        # UID, generation and answered requests of what ended here, which its status may not show yet.
-        self._ended: dict[Key, tuple[str, int, Mapping[str, str]]] = {}
+        # What ended here, which its status may not show yet.
+        self._ended: dict[Key, _Ended] = {}
         self._leading = False
         self.watches = {n: NamespaceWatches(context, n, self._look) for n in namespaces or (None,)}
+        # A Pod may come of an Experiment that has ended: its request was late, or what made it.
+        context.pods.unasked = lambda pod: self._look((pod.namespace, pod.experiment))
         UNREADABLE_NAMESPACES.set_function(lambda: len(self._refusals()))
 
     def _refusals(self) -> tuple[str, ...]:
@@ -154,7 +157,9 @@ class Controller:
         wait = run.turn()
         if run.over:
             self._leave(key, run)
-            self._ended[key] = (run.ref.owner.uid, obj["metadata"]["generation"], run.requests)
+            uid = run.ref.owner.uid
+            pods = frozenset(pod.uid for pod in self._context.pods.of(uid))
+            self._ended[key] = _Ended(uid, obj["metadata"]["generation"], run.requests, pods)
             self._queue.add(key)
         elif wait is not None:
             self._queue.add(key, wait)
@@ -178,15 +183,12 @@ class Controller:
 
     def _has_ended(self, key: Key, obj: Object) -> bool:
         """Whether there is nothing left to do: by what this process did, or by what an earlier one wrote last."""
-        uid, generation, answered = self._ended.get(key, ("", 0, {}))
-        asked = requests_of(obj)
-        if uid == obj["metadata"]["uid"]:
-            return generation >= _generation(obj) and asked.items() <= answered.items()
-        return (
-            not asked
-            and _shows_its_end(obj)
-            and all(pod.told for pod in self._context.pods.of(obj["metadata"]["uid"]))
-        )
+        uid, known, asked = obj["metadata"]["uid"], self._ended.get(key), requests_of(obj)
+        pods = self._context.pods.of(uid)
+        if known is not None and known.uid == uid:
+            late = any(pod.may_run and pod.uid not in known.pods for pod in pods)
+            return known.generation >= _generation(obj) and asked.items() <= known.answered.items() and not late
+        return not asked and _shows_its_end(obj) and all(pod.told for pod in pods)
 
     def _expire(self, key: Key, obj: Object) -> None:
         """Delete an Experiment whose time after its end is over; what it owns goes with it, its study stays."""
@@ -218,6 +220,16 @@ class Controller:
         path = f"{collection('experiments', metadata['namespace'])}/{metadata['name']}"
         body = {"metadata": {"finalizers": wanted, "resourceVersion": metadata["resourceVersion"]}}
         self._context.api.merge(path, body)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """An Experiment that ended here: in which generation, with which requests answered and which Pods seen."""
+
+    uid: str
+    generation: int
+    answered: Mapping[str, str]
+    pods: frozenset[str]
 
 
 def _owner(obj: Object) -> Owner:

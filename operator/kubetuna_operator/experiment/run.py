@@ -13,6 +13,7 @@ from concurrent.futures import Executor, Future
 from typing import Any
 
 from kubetuna.errors import ForeignTrials, StoreError, StoreFenced
+from kubetuna.experiment.units import duration
 from kubetuna.reconciling.reconciler import Step
 from kubetuna.trials.records import bounded
 from kubetuna_operator.context import ExperimentRef, OperatorContext
@@ -123,7 +124,7 @@ class ExperimentRun:
     def _give_up(self) -> None:
         """End a deletion although nothing can be stored."""
         self.over = True
-        text = f"{DELETION_STORE_SECONDS:.0f} s after its deletion {study_name(self.ref.owner)} {_LEFT_OPEN}"
+        text = f"{duration(DELETION_STORE_SECONDS)} after its deletion {study_name(self.ref.owner)} {_LEFT_OPEN}"
         log.warning("%s", text, extra=self.ref.extra)
         self._context.events.emit(self.ref.owner, "StudyLeftOpen", text, warning=True)
 

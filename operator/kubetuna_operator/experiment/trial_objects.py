@@ -260,7 +260,12 @@ def _status(record: TrialRecord) -> dict[str, Any]:
 def _summed(values: Sequence[float]) -> list[float]:
     """Sums over equal runs of neighbours, so that a bounded number remains and their total is the same."""
     run = max(1, -(-len(values) // SERIES_POINTS))
-    return [float(f"{sum(values[i : i + run]):.6g}") for i in range(0, len(values), run)]
+    return [_short(sum(values[i : i + run])) for i in range(0, len(values), run)]
+
+
+def _short(value: float) -> float:
+    """With six digits; a whole number says what it says with all of them only."""
+    return value if float(value).is_integer() else float(f"{value:.6g}")
 
 
 def _thinned(steps: list[Any]) -> list[Any]:

@@ -141,11 +141,18 @@ def experiment_status(ours: Mapping[str, Any], trials: Sequence[ShownTrial], ref
         "completionTime": text(ours.get("completionTime")),
         "lastReconcileTime": text(ours.get("lastReconcileTime")),
         "conditions": _conditions(ours, refused),
-        **{name: whole(ours.get(name)) or 0 for name in COUNTS},
+        **_counts(ours),
         **{where: [t.shown for t in trials if t.word == word] for word, where in LISTS.items()},
         "currentOptimalTrial": _optimal(best, {t.name: t for t in trials}),
     }
     return {name: value for name, value in status.items() if value}
+
+
+def _counts(ours: Mapping[str, Any]) -> dict[str, int]:
+    """In Katib's a trial counts once; ours names those without metrics among the failed ones."""
+    counts = {name: whole(ours.get(name)) or 0 for name in COUNTS}
+    counts["trialsFailed"] = max(0, counts["trialsFailed"] - counts["trialMetricsUnavailable"])
+    return counts
 
 
 def _conditions(ours: Mapping[str, Any], refused: str) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from kubetuna.errors import KubetunaError
+from kubetuna.experiment.units import duration
 from kubetuna_operator.kube.objects import mapping
 from kubetuna_operator.telemetry import REQUEST_SECONDS, REQUESTS
 
@@ -97,7 +98,9 @@ class _Pauses:
         """Refuse a request that is too early."""
         left = self._until.get((method, path), 0.0) - self._clock()
         if left > 0:
-            raise Unreachable(f"{method} {path}: not sent, the API server asked for {left:.1f} s of peace", _BUSY)
+            raise Unreachable(
+                f"{method} {path}: not sent, the API server asked to wait {duration(left)} more", _BUSY
+            )
 
     def note(self, method: str, path: str, seconds: str | None) -> None:
         """Take in what an answer asks for, in seconds; no API server gives a date."""
@@ -312,7 +315,7 @@ def read_event(line: bytes, path: str) -> dict[str, Any]:
 def _object(data: bytes) -> dict[str, Any]:
     found = json.loads(data)
     if not isinstance(found, dict):
-        raise ValueError("the answer is no JSON object")
+        raise ValueError("the answer is not a JSON object")
     return found
 
 

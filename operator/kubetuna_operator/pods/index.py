@@ -52,6 +52,8 @@ class PodIndex:
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._count = 0
         self._changes: dict[str, Changes] = {}
+        # Told of each Pod that may run, of an Experiment whose changes nobody asks for.
+        self.unasked: Callable[[PodView], None] = lambda _pod: None
         self._learners: dict[str | None, Learn] = {}
 
     def learn_with(self, namespace: str | None, learn: Learn) -> None:
@@ -79,8 +81,11 @@ class PodIndex:
             if stale:
                 return
             told = self._replace(key, known, after)
+            asked = after is None or after.owner in self._changes
         for changes in told:
             changes.set()
+        if after is not None and not asked and after.may_run:
+            self.unasked(after)
 
     def _bury(self, uid: str) -> None:
         self._gone[uid] = None

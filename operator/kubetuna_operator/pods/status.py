@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptPhase, ExitFacts
+from kubetuna.trials.environment import TRIAL
 from kubetuna.trials.last_words import LIMIT, last_words
 from kubetuna.trials.records import bounded
 from kubetuna_operator import (
@@ -90,6 +91,11 @@ class PodView:
     revision: int | None = field(default=None, compare=False)
 
     @property
+    def may_run(self) -> bool:
+        """Whether it runs, or may yet, for a trial of which nothing was told."""
+        return not self.told and self.exit is None
+
+    @property
     def stopping(self) -> bool:
         """Whether the API server has what ends it: our deadline, or anyone's deletion."""
         return self.deadline == STOP_DEADLINE or self.deleted is not None
@@ -138,11 +144,10 @@ def view(pod: Mapping[str, Any]) -> PodView:
     )
 
 
-def facts(pod: PodView, now: float, stuck: bool = False, lost_after: float = LOST_SECONDS) -> AttemptFacts:
+def facts(pod: PodView, now: float, lost_after: float = LOST_SECONDS) -> AttemptFacts:
     """The attempt as the plan sees it.
 
-    A Pod is ``stuck`` when its obstacle was seen for too long; one that should have been gone ``lost_after``
-    seconds ago is on a node that does not answer.
+    A Pod that should have been gone ``lost_after`` seconds ago is on a node that does not answer.
     """
     phase: AttemptPhase = "pending" if pod.started is None else "running"
     exit_facts = None
@@ -150,8 +155,6 @@ def facts(pod: PodView, now: float, stuck: bool = False, lost_after: float = LOS
         phase, exit_facts = "ended", pod.exit or ExitFacts()
     elif pod.deleted is not None and now > pod.deleted + lost_after:
         phase, exit_facts = "ended", ExitFacts(reason="NodeLost", message="its node does not answer")
-    elif stuck:
-        phase, exit_facts = "ended", ExitFacts(reason="StartError", message=pod.waiting or "")
     times = (pod.created, pod.started, pod.ended)
     queued = pod.queued and phase == "pending"
     return AttemptFacts(pod.key, phase, *times, exit_facts, pod.node, pod.waiting, pod.uid, pod.stopping, queued)
@@ -172,7 +175,7 @@ def primary_container(spec: Mapping[str, Any]) -> str:
     """The container that carries the trial's environment."""
     containers = mappings(spec.get("containers")) or [{}]
     for container in containers:
-        if any(entry.get("name") == "KUBETUNA_TRIAL" for entry in mappings(container.get("env"))):
+        if any(entry.get("name") == TRIAL for entry in mappings(container.get("env"))):
             return text(container.get("name"))
     return text(containers[0].get("name"))
 

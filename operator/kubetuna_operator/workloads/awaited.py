@@ -37,6 +37,11 @@ class Awaited:
     queued: bool = False
 
     @property
+    def may_come(self) -> bool:
+        """Whether something is there, or may be, that makes its Pod."""
+        return self.maker is not None or self.unsure
+
+    @property
     def due(self) -> float:
         """When to try again."""
         return self.tried + wait_after(max(1, self.tries), RETRY_SECONDS, RETRY_LIMIT)

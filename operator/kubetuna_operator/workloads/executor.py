@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from kubetuna.experiment.kinds import kind_of
@@ -24,6 +24,7 @@ from kubetuna_operator.pods.warnings import Warnings
 from kubetuna_operator.telemetry import OUTCOMES
 from kubetuna_operator.workloads.awaited import RETRY_SECONDS
 from kubetuna_operator.workloads.conclusions import Conclusions
+from kubetuna_operator.workloads.failing import START_ERROR, Failing, Obstacles
 from kubetuna_operator.workloads.launches import Launches
 from kubetuna_operator.workloads.manifest import primary_labels
 from kubetuna_operator.workloads.members import (
@@ -64,8 +65,7 @@ class PodExecutor:
         self._told: set[str] = set()
         # When the stop of a Pod was last sent; whether it is done is seen on the Pod.
         self._sent: dict[str, float] = {}
-        # What keeps a Pod from starting, and since when that was seen.
-        self._obstacles: dict[str, tuple[str, float]] = {}
+        self._obstacles, self._failing = Obstacles(spec.start_timeout), Failing()
         # The own Pods as of one version of the index, and the parameters of those that this process launched.
         self._pods_by_key: dict[AttemptKey, PodView] = {}
         self._version = -1
@@ -77,8 +77,6 @@ class PodExecutor:
         self._suspended: dict[AttemptKey, bool] = {}
         # How another Pod than the primary one was taken away; its controller may conclude later, when it is gone.
         self._taken: dict[AttemptKey, ExitFacts] = {}
-        # What another Pod than the primary one ended, though that one still runs, and how.
-        self._doomed: dict[AttemptKey, ExitFacts] = {}
         self._look_at = 0.0
         self._seen_facts: Sequence[AttemptFacts] = ()
         self._over: set[AttemptKey] = set()
@@ -137,6 +135,7 @@ class PodExecutor:
         pod = self._seen(key)
         if pod is None:
             self._launches.recall(key)
+            self._forget_end(key)
             return
         self._told.add(pod.uid)
         active = self._members.pop(key, Members(None)).active
@@ -145,7 +144,7 @@ class PodExecutor:
         self._forget_end(key)
         failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and not pod.stopping
         OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
-        if not (self._spec.template.retain or failed):
+        if pod.exit is None or not (self._spec.template.retain or failed):
             self._later(pod, self._remove)
             return
         self._later(pod, self._keep)
@@ -156,8 +155,9 @@ class PodExecutor:
             self._keep_failed(pod)
 
     def _forget_end(self, key: AttemptKey) -> None:
-        for known in (self._suspended, self._disruptions, self._doomed, self._taken):
+        for known in (self._suspended, self._disruptions, self._taken):
             known.pop(key, None)
+        self._failing.forget(key)
 
     def _keep_failed(self, pod: PodView) -> None:
         if self._failed is None:
@@ -215,7 +215,7 @@ class PodExecutor:
         now = self._clock.now()
         own = self._own()
         members = [self._members[key] for key in own]
-        self._note_obstacles((pod for one in members for pod in one.pods), now)
+        self._obstacles.note((pod for one in members for pod in one.pods), now)
         if self._wanted:
             self._conclusions.look({key: pod.exit is not None for key, pod in own.items()}, now)
             self._note_rivals()
@@ -223,8 +223,8 @@ class PodExecutor:
         found = {key: self._facts(pod, now) for key, pod in own.items()}
         quiet = {key: self._silent(pod, found[key]) for key, pod in own.items()}
         found = {key: self._explained(seen, quiet[key], now) for key, seen in found.items()}
-        for key in [key for key in self._doomed if key in found and found[key].phase != "ended"]:
-            self.stop(key, self._doomed[key].message or "another Pod of it failed")
+        for key, why in self._failing.still_there(found):
+            self._take_down(own[key], why, now)
         self._warnings.keep(set(quiet.values()))
         for key, pod in own.items():
             self._watch_deadline(pod, found[key], now)
@@ -234,7 +234,8 @@ class PodExecutor:
         if held < self._held:
             self._launches.hurry()
         self._held = held
-        self._seen_facts = (*found.values(), *self._launches.waiting(now))
+        gone = self._failing.gone(found, lambda key: self.gone(key) is not None)
+        self._seen_facts = (*found.values(), *gone, *self._launches.waiting(now))
         return self._seen_facts
 
     def unfinished(self) -> Callable[[], None] | None:
@@ -248,7 +249,7 @@ class PodExecutor:
             return None
         if key not in self._gone and (now >= self._look_at or now < self._look_at - RETRY_SECONDS):
             self._look_for(key, now)
-        return (self._doomed.get(key) or self._disruptions.get(key, GONE)) if key in self._gone else None
+        return (self._failing.exit(key) or self._disruptions.get(key, GONE)) if key in self._gone else None
 
     def absent(self, key: AttemptKey) -> bool:
         """Ask for its Pod, and where something else makes that, for what makes it."""
@@ -283,22 +284,32 @@ class PodExecutor:
 
         What another Pod has ended is over once the primary Pod has ended too: the next attempt would run beside it.
         """
-        seen = facts(pod, now, self._is_stuck(pod, now), self._lost_after)
+        seen = facts(pod, now, self._lost_after)
         if seen.exit is not None and seen.exit.reason == "Deleted" and self._is_back_in_queue(pod.key):
             seen = replace(seen, exit=BACK_IN_QUEUE)
-        if not self._wanted:
-            return seen
+        self._failing.look(seen)
         whole = self._whole(pod, seen, now)
-        doom = self._doomed.get(pod.key)
-        if whole.phase == "ended" and seen.phase != "ended" and (doom is None or doom.exit_code is None):
+        if whole.phase == "ended" and seen.phase != "ended":
             # The workload may say that it failed before the Pod's own end is seen, which explains it.
-            doom = self._doomed[pod.key] = whole.exit or ExitFacts()
-        if doom is None or seen.phase != "ended":
-            return whole if doom is None else seen
-        if doom.reason == WORKLOAD_FAILED and whole.phase == "ended":
+            self._failing.note(whole.exit or ExitFacts(), seen)
+        failure = self._failing.exit(pod.key)
+        if failure is None or seen.phase != "ended":
+            return whole if failure is None else seen
+        if failure.reason == WORKLOAD_FAILED and whole.phase == "ended":
             # The workload's word was all that was known.
             return whole
-        return replace(whole, phase="ended", exit=doom, ended=whole.ended or seen.ended)
+        return replace(whole, phase="ended", exit=failure, ended=whole.ended or seen.ended)
+
+    def _take_down(self, pod: PodView, why: str, now: float) -> None:
+        """What has started keeps its log. Else there is none, and a node that is away heeds no deadline."""
+        if pod.started is not None:
+            self.stop(pod.key, why)
+        elif pod.deleted is None and not 0 <= now - self._sent.get(pod.uid, float("-inf")) < RETRY_SECONDS:
+            self._sent[pod.uid] = now
+            try:
+                self._forget(pod)
+            except (Refused, Unreachable) as error:
+                log.warning("attempt not taken down yet (%s): %s", why, error, extra=self._about.attempt(pod.key))
 
     def _is_back_in_queue(self, key: AttemptKey) -> bool:
         """Whether what made its Pods is there, suspended by its queue; it then goes, as the next attempt waits."""
@@ -314,10 +325,12 @@ class PodExecutor:
     def _whole(self, pod: PodView, seen: AttemptFacts, now: float) -> AttemptFacts:
         """The attempt, where ``seen`` is its primary Pod."""
         members = self._together(pod)
-        stuck = next((p for p in members.others if self._is_stuck(p, now)), None)
-        if stuck is not None and seen.phase != "ended":
-            end = ExitFacts(reason="StartError", message=f"Pod {stuck.name}: {stuck.waiting}"[:300])
-            return replace(seen, phase="ended", exit=end)
+        blocked = next((p for p in members.pods if self._obstacles.blocks(p, now)), None)
+        if blocked is not None and seen.phase != "ended":
+            said = (blocked.waiting or "") if blocked is pod else f"Pod {blocked.name}: {blocked.waiting}"
+            return replace(seen, phase="ended", exit=ExitFacts(reason=START_ERROR, message=said[:300]))
+        if not self._wanted:
+            return seen
         patient = self._conclusions.waited(pod.key, now) <= self._spec.start_timeout
         if members.taken is not None:
             self._taken[pod.key] = exit_of(members.taken)
@@ -326,10 +339,6 @@ class PodExecutor:
 
     def _together(self, pod: PodView) -> Members:
         return self._members.get(pod.key, Members(pod))
-
-    def _is_stuck(self, pod: PodView, now: float) -> bool:
-        _, since = self._obstacles.get(pod.uid, ("", now))
-        return now > since + self._spec.start_timeout
 
     def _note_rivals(self) -> None:
         """Say once where labels that a person wrote name more than one Pod."""
@@ -350,15 +359,6 @@ class PodExecutor:
     def _silent(self, pod: PodView, seen: AttemptFacts) -> str:
         """The UID of what may not go on and says so in Events alone."""
         return silent(self._together(pod), pod, seen, self._kind.maker(pod.owner_reference), self._count)
-
-    def _note_obstacles(self, pods: Iterable[PodView], now: float) -> None:
-        """Only the time with one obstacle counts: a Pod may have waited in a queue, or for another cause before."""
-        before = self._obstacles
-        self._obstacles = {}
-        for pod in pods:
-            if pod.obstacle:
-                what, since = before.get(pod.uid, (pod.obstacle, now))
-                self._obstacles[pod.uid] = (pod.obstacle, since if what == pod.obstacle else now)
 
     def _own(self) -> Mapping[AttemptKey, PodView]:
         version = self._pods.version(self._owner.uid)

@@ -27,13 +27,15 @@ from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import ANSWER_SECONDS, Api, Refused, Unreachable, collection
 from kubetuna_operator.kube.objects import mapping, mappings
 from kubetuna_operator.pods.kueue import is_suspended
-from kubetuna_operator.pods.status import view
+from kubetuna_operator.pods.status import facts, view
 from kubetuna_operator.pods.warnings import warning
 from kubetuna_operator.workloads.awaited import RETRY_LIMIT, RETRY_SECONDS, Awaited, Gate
 from kubetuna_operator.workloads.collection import Collection
+from kubetuna_operator.workloads.failing import START_ERROR
 from kubetuna_operator.workloads.manifest import accounts, attempt_manifest, primary_labels
-from kubetuna_operator.workloads.members import Members, grouped, left_over
+from kubetuna_operator.workloads.members import Members, grouped
 from kubetuna_operator.workloads.ownership import find_pods, is_own, uid_of
+from kubetuna_operator.workloads.remains import left_over, taken_away
 
 log = logging.getLogger(__name__)
 _Object = Mapping[str, Any]
@@ -78,7 +80,7 @@ class Launches:
             self._try(request, self._api)
 
     def _try(self, request: AttemptRequest, api: Api) -> None:
-        if why := self._why_not_yet(request.key):
+        if why := self._why_not_yet(request):
             self._refuse(request, why)
             return
         failpoint("launching")
@@ -94,16 +96,31 @@ class Launches:
                 self._gate.open()
         failpoint("launched")
 
-    def _why_not_yet(self, key: AttemptKey) -> str:
-        """An attempt may end with one of its Pods: the others hold GPUs, and write what the next one reads."""
-        wanted = primary_labels(self._spec)
-        own = [p for p in self._pods.of(self._owner.uid) if is_own(p, self._owner, self._kind)] if wanted else []
-        left = left_over(own, key, wanted, self._clock.now(), self._lost_after)
-        if left is None:
+    def _why_not_yet(self, request: AttemptRequest) -> str:
+        """What of an earlier attempt may run beside this one. A Pod that nothing made is not made anew."""
+        if not self._kind.makes_pod or not request.key.attempt:
             return ""
+        key, wanted = request.key, primary_labels(self._spec)
+        own = [p for p in self._pods.of(self._owner.uid) if is_own(p, self._owner, self._kind)]
+        left = left_over(own, key, wanted, self._clock.now(), self._lost_after) if wanted else None
+        if left is None:
+            before = taken_away(own, key, wanted)
+            return self._clear(replace(request, key=before)) if before is not None else ""
         path = f"{self._pod_path}/{left.name}"
         self._background.later(("pod", left.uid), lambda: self._api.delete(path, uid=left.uid, low_priority=True))
         return f"Pod {left.name} of an earlier attempt has not ended yet"
+
+    def _clear(self, request: AttemptRequest) -> str:
+        """Remove what may make the Pods of an attempt anew that were taken away; why that is not done yet."""
+        key, now = request.key, self._clock.now()
+        try:
+            self.remove_made(key)
+            left = [facts(pod, now, self._lost_after).phase for pod in self._members(request).pods]
+            gone = self.object_of(key) is None and {*left} <= {"ended"}
+        except (Refused, Unreachable) as error:
+            log.warning("what an attempt may leave is not removed yet: %s", error, extra=self._about.attempt(key))
+            gone = False
+        return "" if gone else f"the {self._kind.name} of the attempt before has not gone yet"
 
     def _create(self, request: AttemptRequest, api: Api) -> None:
         manifest = attempt_manifest(self._spec, self._owner, request)
@@ -155,7 +172,7 @@ class Launches:
         if members.others and (template.success_condition or template.primary_pod_labels):
             labels = ", ".join(f"{name}={value}" for name, value in primary_labels(self._spec).items())
             text = f"none of the {len(members.others)} Pods of its {kind} has the labels {labels} and the index 0"
-            end = ExitFacts(reason="StartError", message=text)
+            end = ExitFacts(reason=START_ERROR, message=text)
         elif members.others or well:
             way = "succeeded" if well else "ended"
             end = ExitFacts(reason="Deleted", message=f"its {kind} {way}, and its Pod was gone before it was read")
@@ -246,24 +263,40 @@ class Launches:
                 self._try_again(replace(launch, tried=now))
 
     def _is_due(self, launch: Awaited, now: float) -> bool:
-        if launch.recalled is not None or self._is_over(launch, now):
+        if launch.recalled is not None or self._end(launch, now) is not None:
             return False
+        if self._is_given_up(launch, now):
+            return not launch.tried <= now < launch.tried + RETRY_SECONDS
         return now >= (self._gate.due if launch.gated else launch.due)
 
-    def _is_over(self, launch: Awaited, now: float) -> bool:
+    def _is_given_up(self, launch: Awaited, now: float) -> bool:
         since = [at for at in (launch.stuck, launch.broken[0] if launch.broken else None) if at is not None]
-        return launch.end is not None or any(now > at + self._spec.start_timeout for at in since)
+        return any(now > at + self._spec.start_timeout for at in since)
+
+    def _end(self, launch: Awaited, now: float) -> ExitFacts | None:
+        """How it ended without a Pod. What may still make one has to go first."""
+        if launch.end is not None or launch.may_come or not self._is_given_up(launch, now):
+            return launch.end
+        return ExitFacts(reason=START_ERROR, message=launch.why or (launch.broken[1] if launch.broken else ""))
 
     def _facts(self, launch: Awaited, now: float) -> AttemptFacts:
-        key = launch.request.key
-        if self._is_over(launch, now):
-            why = launch.why or (launch.broken[1] if launch.broken else "")
-            end = launch.end or ExitFacts(reason="StartError", message=why)
+        key, end = launch.request.key, self._end(launch, now)
+        if end is not None:
             return AttemptFacts(key, "ended", launch.since, exit=end, waiting=launch.why)
         return AttemptFacts(key, "pending", launch.since, waiting=launch.why or None, queued=launch.queued)
 
+    def _give_up(self, launch: Awaited) -> None:
+        """The next attempt would run beside a Pod that comes after all."""
+        with suppress(Refused, Unreachable):
+            self.remove_made(launch.request.key)
+            if not self._members(launch.request).pods:
+                self._open[launch.request.key] = replace(launch, maker=None, unsure=False)
+
     def _try_again(self, launch: Awaited) -> None:
         self._open[launch.request.key] = launch
+        if self._is_given_up(launch, launch.tried):
+            self._give_up(launch)
+            return
         if launch.maker is None:
             self._try(launch.request, self._api.within(TRY_SECONDS))
             return

@@ -85,7 +85,7 @@ def seconds(cursor: str) -> float | None:
 
 
 def instant(stamp: str) -> Instant | None:
-    """Whole seconds since the epoch, and nanoseconds; None of what is no time."""
+    """Whole seconds since the epoch, and nanoseconds; None of what is not a time."""
     found = _STAMP.fullmatch(stamp)
     second = _second(f"{found[1]}{found[3]}") if found else None
     return (second, int((found[2] or "0").ljust(9, "0"))) if found and second is not None else None

@@ -13,6 +13,7 @@ from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.kinds.template_kind import TOKEN, TemplateKind
 from kubetuna.experiment.model import NOTHING, QUEUE_LABEL, Experiment
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest
+from kubetuna.trials.environment import CHECKPOINT_DIR, METRICS_FILE, OUT
 from kubetuna.trials.substitution import substitute
 from kubetuna_operator import (
     ANNOTATION_EXPERIMENT,
@@ -195,7 +196,7 @@ def _give_environment(
 ) -> None:
     """Our variables, with folders behind those that name one; what the template says of those wins."""
     written = {entry.get("name"): entry for entry in container.get("env") or []}
-    own = {**request.environment, **({"KUBETUNA_METRICS": spec.collector.path} if spec.collector.folder else {})}
+    own = {**request.environment, **({METRICS_FILE: spec.collector.path} if spec.collector.folder else {})}
     for variable, mount, volume in (*_folders(spec, request), *_home(container, body)):
         if variable not in written:
             own[variable] = str(mount["mountPath"])
@@ -221,7 +222,7 @@ def _home(container: Mapping[str, Any], body: Mapping[str, Any]) -> list[_Folder
 def _folders(spec: Experiment, request: AttemptRequest) -> Iterator[_Folder]:
     """Variable, mount and volume. Folders below a volume, since the kubelet makes those, and for the Pod's user."""
     scratch = {"name": SCRATCH, "emptyDir": {}}
-    yield "KUBETUNA_OUT", {"name": SCRATCH, "mountPath": f"{SCRATCH_PATH}/out", "subPath": "out"}, scratch
+    yield OUT, {"name": SCRATCH, "mountPath": f"{SCRATCH_PATH}/out", "subPath": "out"}, scratch
     checkpoint = spec.checkpoint or {}
     path = str(checkpoint.get("mountPath") or f"{SCRATCH_PATH}/checkpoint")
     mount = {"name": SCRATCH, "mountPath": path, "subPath": "checkpoint"}
@@ -229,6 +230,6 @@ def _folders(spec: Experiment, request: AttemptRequest) -> Iterator[_Folder]:
         folder = f"{spec.name}/trial-{request.key.trial}"
         folder += f"-{request.key.repeat}" if request.key.repeat else ""
         mount |= {"name": CHECKPOINT, "subPath": folder}
-        yield "KUBETUNA_CHECKPOINT_DIR", mount, {**checkpoint["volume"], "name": CHECKPOINT}
+        yield CHECKPOINT_DIR, mount, {**checkpoint["volume"], "name": CHECKPOINT}
     else:
-        yield "KUBETUNA_CHECKPOINT_DIR", mount, scratch
+        yield CHECKPOINT_DIR, mount, scratch

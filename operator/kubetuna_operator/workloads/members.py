@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from kubetuna.experiment.kinds.template_kind import Conclusion, is_primary
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts
-from kubetuna_operator.pods.status import PodView, facts
+from kubetuna_operator.pods.status import PodView
 from kubetuna_operator.workloads.ownership import first
 
 # What nothing but the workload's own word explains.
@@ -76,15 +76,6 @@ def _members(pods: Sequence[PodView], wanted: Mapping[str, str], known: Members 
     if not able:
         return Members(None, tuple(pods))
     return Members(able[0], tuple(pod for pod in pods if pod is not able[0]), len(able) - 1)
-
-
-def left_over(
-    pods: Iterable[PodView], key: AttemptKey, wanted: Mapping[str, str], now: float, lost_after: float
-) -> PodView | None:
-    """A Pod of an earlier attempt of this trial that has not ended, though the one that is read has."""
-    earlier = (p for p in pods if p.key.trial == key.trial and p.key.attempt < key.attempt)
-    others = (p for p in earlier if not is_primary(p.labels, wanted))
-    return next((p for p in others if facts(p, now, lost_after=lost_after).phase != "ended"), None)
 
 
 def headless(pods: Iterable[PodView], wanted: Mapping[str, str]) -> set[AttemptKey]:

@@ -100,7 +100,7 @@ MISTAKES = (
         ),
         (
             "what ended goes on where its spec is edited",
-            "            return generation >= _generation(obj)",
+            "            return known.generation >= _generation(obj)",
             "            return True",
         ),
         (

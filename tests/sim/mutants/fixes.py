@@ -60,8 +60,8 @@ FIXES = (
         ),
         (
             "what has ended is not opened again",
-            "            and _shows_its_end(obj)\n",
-            "            and False\n",
+            "        return not asked and _shows_its_end(obj) and",
+            "        return False and",
         ),
     ),
     *within(
@@ -112,7 +112,7 @@ FIXES = (
         ),
     ),
     *within(
-        f"{OPERATOR}/workloads/executor.py",
+        f"{OPERATOR}/workloads/failing.py",
         (
             "only the time with one obstacle counts",
             "since if what == pod.obstacle else now)",
@@ -123,6 +123,9 @@ FIXES = (
             "what, since = before.get(pod.uid, (pod.obstacle, now))",
             "what, since = (pod.obstacle, pod.created or now)",
         ),
+    ),
+    *within(
+        f"{OPERATOR}/workloads/executor.py",
         (
             "no Pod is gone before the API server was asked",
             "            self._look_for(key, now)",

@@ -93,7 +93,7 @@ def test_what_is_wrong_with_a_file_is_told(files: tuple[Path, Path], tmp_path: P
     assert "more than the" in refused(other, factors)
     cut = tmp_path / "f.npy"
     cut.write_bytes(factors.read_bytes()[:-1000])
-    assert "no whole .npy" in refused(prices, cut)
+    assert "not a whole .npy" in refused(prices, cut)
     np.save(cut, np.zeros(ROWS))
     assert "(rows, factors)" in refused(prices, cut)
     np.save(cut, np.load(factors)[:500])
@@ -102,6 +102,8 @@ def test_what_is_wrong_with_a_file_is_told(files: tuple[Path, Path], tmp_path: P
     wrong[17, 2] = np.inf
     np.save(cut, wrong)
     assert "row 17" in refused(prices, cut)
+    np.save(cut, np.load(factors)[:, :0])
+    assert "(rows, factors), not float32" in refused(prices, cut)
 
 
 def _retimed(rows: list[str], at: int, like: int) -> list[str]:
@@ -110,12 +112,33 @@ def _retimed(rows: list[str], at: int, like: int) -> list[str]:
     return [*rows[:at], ",".join([fields[0], rows[like].split(",")[1], *fields[2:]]), *rows[at + 1 :]]
 
 
+def _timed(rows: list[str], at: int, time: str) -> list[str]:
+    """Row ``at`` with another time."""
+    fields = rows[at].split(",")
+    return [*rows[:at], ",".join([fields[0], time, *fields[2:]]), *rows[at + 1 :]]
+
+
 # Lines of the file, the header is line 1.
 TIMES = {
     "repeated": (lambda rows: _retimed(rows, 30, 29), "line 31: system_time .* repeats .* keep one row a second"),
     "swapped": (
         lambda rows: [*rows[:30], rows[31], rows[30], *rows[32:]],
         "line 32: .* is before .* sort",
+    ),
+    "two in a second": (
+        lambda rows: [*rows[:30], rows[29].replace(".000000", ".500000"), *rows[31:]],
+        "line 31: .* repeats .* keep one row a second",
+    ),
+    "another zone": (
+        lambda rows: [*rows[:30], rows[30].replace("+00:00", "+01:00"), *rows[31:]],
+        "line 31: .* must be in the zone of line 2",
+    ),
+    "empty": (lambda rows: _timed(rows, 30, ""), "line 31: system_time '' must be YYYY-MM-DD"),
+    "not a time": (lambda rows: _timed(rows, 30, "NaT"), "line 31: system_time 'NaT' must be YYYY-MM-DD"),
+    "no such month": (lambda rows: _timed(rows, 30, "2021-13-01 00:00:00+00:00"), "system_time: .*2021-13-01"),
+    "seconds since 1970": (
+        lambda rows: [rows[0], *(_timed(rows, n, str(1617795161 + n))[n] for n in range(1, len(rows)))],
+        "line 2: system_time '1617795162' must be YYYY-MM-DD",
     ),
     "no time": (lambda rows: _retimed(rows, 30, 0), "line 31: system_time 'system_time' must be YYYY-MM-DD"),
     "a blank line": (lambda rows: [*rows[:30], "", *rows[30:]], "line 31 is blank"),
@@ -128,6 +151,12 @@ def test_seconds_that_are_none_are_refused(files: tuple[Path, Path], tmp_path: P
     change, words = TIMES[case]
     (tmp_path / "p.csv").write_text("\n".join(change(files[0].read_text().splitlines())))
     assert re.search(words, refused(tmp_path / "p.csv", files[1]))
+
+
+def test_a_mark_of_the_encoding_is_no_part_of_a_columns_name(files: tuple[Path, Path], tmp_path: Path) -> None:
+    rows = [row.split(",") for row in files[0].read_text().splitlines()]
+    (tmp_path / "p.csv").write_text("\ufeff" + "\n".join(f"{row[2]},{row[1]}" for row in rows))
+    assert file_dataset(tmp_path / "p.csv", files[1], "front").digest == file_dataset(*files, "front").digest
 
 
 def test_missing_seconds_are_told(

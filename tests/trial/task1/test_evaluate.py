@@ -93,7 +93,7 @@ def test_a_model_loads_with_two_lines_and_nothing_of_ours(model: Path) -> None:
     [
         (lambda f: (f / "ensemble.json").unlink(), "holds no ensemble"),
         (lambda f: (f / "ensemble.json").write_text("{"), "is damaged"),
-        (lambda f: (f / "ensemble.json").write_text('{"task": "task2"}'), "no ensemble of task1"),
+        (lambda f: (f / "ensemble.json").write_text('{"task": "task2"}'), "not an ensemble of task1"),
         (lambda f: (f / "ensemble.safetensors").write_bytes(b"x" * 100), "is damaged"),
     ],
 )
@@ -158,8 +158,38 @@ def test_the_data_that_a_model_knows_are_known_again(
     assert main([*words, "train"]) == 0
 
 
+@pytest.mark.parametrize("before", [0, 1500])
+def test_validation_rows_of_longer_data_are_not_a_models_test(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], before: int
+) -> None:
+    """More rows after its own move the borders, so that what is called validation lies in its test."""
+    write_contest_files(tmp_path, ROWS, 7, SNR)
+    lines, table = (tmp_path / PRICES_FILE).read_text().splitlines(), np.load(tmp_path / FACTORS_FILE)
+    (tmp_path / PRICES_FILE).write_text("\n".join([lines[0], *lines[1 + before :]]) + "\n")
+    np.save(tmp_path / FACTORS_FILE, table[before:])
+    assert main(["evaluate", "--model", str(model), "--data", str(tmp_path)]) == (0 if before == 0 else 2)
+    _longer(tmp_path)
+    assert main(["evaluate", "--model", str(model), "--data", str(tmp_path)]) == 2
+    assert "where its held-out test is" in capsys.readouterr().err
+
+
 def test_every_row_of_other_data_is_judged(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_contest_files(tmp_path, 12_000, 8, SNR)
     assert main(["evaluate", "--model", str(model), "--data", str(tmp_path), "--split", "all", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == [0, 12_000]
     assert main(["evaluate", "--model", str(model), "--split", "all"]) == 2
+
+
+def test_own_data_that_have_changed_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_contest_files(data, ROWS, 7, SNR)
+    words = ["--updates", "2", "--reports", "1", "--num-sims", "32", "--net-dims-0", "64"]
+    assert main(["--data", str(data), "--out", str(out), *words]) == 0
+    assert main(["evaluate", "--model", str(out), "--json"]) == 0
+    lines = (data / PRICES_FILE).read_text().splitlines()
+    lines[5000] = lines[5000].replace(lines[5000].split(",")[2], "49999")
+    (data / PRICES_FILE).write_text("\n".join(lines) + "\n")
+    for split in ("train", "validation", "test"):
+        assert main(["evaluate", "--model", str(out), "--split", split, "--final"]) == 2
+        assert "the data have changed since the model was trained" in capsys.readouterr().err
+    assert main(["evaluate", "--model", str(out), "--data", str(data)]) == 0, "asked for, they are other data"

@@ -11,7 +11,7 @@ import torch
 from kubetuna_trial.task1.data import Dataset, planted_dataset
 from kubetuna_trial.task1.evaluation import Policy, buy_and_hold, ensemble_policy, judge
 from kubetuna_trial.task1.linear import fitted, judged, linear_policy
-from kubetuna_trial.task1.market import Seen, Tape
+from kubetuna_trial.task1.market import MarketData, Observation
 from kubetuna_trial.task1.planted import SNR
 from kubetuna_trial.task1.protocol import protocol_of
 from tests.trial.task1 import worlds
@@ -25,7 +25,7 @@ def always(action: int) -> Policy:
 
 def test_how_often_a_policy_decides_does_not_change_what_the_same_trades_are_worth() -> None:
     data = worlds.data()
-    tape, protocol = Tape.of(data, CPU), protocol_of(data, data.validation)
+    tape, protocol = MarketData.of(data, CPU), protocol_of(data, data.validation)
     found = [judge(always(2), gap, units, tape, protocol) for gap, units in ((1, 1), (5, 1))]
     assert found[0].performance == found[1].performance
     assert found[0].turnover == found[1].turnover == 2 * protocol.episodes
@@ -33,7 +33,7 @@ def test_how_often_a_policy_decides_does_not_change_what_the_same_trades_are_wor
 
 def test_splitting_the_exposure_does_not_enlarge_it() -> None:
     data = worlds.data()
-    tape, protocol = Tape.of(data, CPU), protocol_of(data, data.validation)
+    tape, protocol = MarketData.of(data, CPU), protocol_of(data, data.validation)
     one, three = (judge(always(2), 1, units, tape, protocol) for units in (1, 3))
     assert three.performance.total_return == pytest.approx(one.performance.total_return, abs=2e-3)
     assert three.turnover == one.turnover
@@ -49,7 +49,7 @@ def test_the_future_changes_nothing_before_it() -> None:
     nets = [member.net for member in worlds.trial(worlds.plan()).members]
     seen = []
     for market in (data, replace(data, prices=prices, factors=factors)):
-        tape = Tape.of(market, CPU)
+        tape = MarketData.of(market, CPU)
         seen.append(judge(ensemble_policy(nets, tape), 1, 1, tape, protocol).returns)
     same = 5 * protocol.episode + 98
     assert np.array_equal(seen[0][:same], seen[1][:same])
@@ -59,9 +59,9 @@ def test_the_future_changes_nothing_before_it() -> None:
 def test_a_decision_is_carried_out_after_the_second_it_was_made_in() -> None:
     """Whoever trades on the move that is happening earns nothing from that move."""
     data = worlds.data(snr=0.0)
-    tape, protocol = Tape.of(data, CPU), protocol_of(data, data.validation)
+    tape, protocol = MarketData.of(data, CPU), protocol_of(data, data.validation)
 
-    def late(now: Seen) -> torch.Tensor:
+    def late(now: Observation) -> torch.Tensor:
         return torch.where(tape.prices[now.rows + 1] > tape.prices[now.rows], 2, 0)
 
     assert abs(judge(late, 1, 1, tape, protocol).performance.sharpe_ratio) < 0.05
@@ -69,7 +69,7 @@ def test_a_decision_is_carried_out_after_the_second_it_was_made_in() -> None:
 
 def test_buy_and_hold_earns_the_move_of_the_price() -> None:
     data = worlds.data()
-    tape, protocol = Tape.of(data, CPU), protocol_of(data, data.validation)
+    tape, protocol = MarketData.of(data, CPU), protocol_of(data, data.validation)
     first = data.validation.start + 1
     last = first + protocol.episodes * protocol.episode - 1
     moved = (data.prices[last] - data.prices[first]) / data.prices[first - 1]
@@ -101,13 +101,13 @@ def test_learning_beats_luck_on_planted_data_and_not_without_a_signal() -> None:
 
 def test_a_report_uses_a_share_of_a_long_window_spread_over_it() -> None:
     data = worlds.data()
-    tape, short = Tape.of(data, CPU), protocol_of(data, data.validation)
+    tape, short = MarketData.of(data, CPU), protocol_of(data, data.validation)
     assert short.reported == short.episodes, "of a short window every report is the same measure"
     long = replace(short, window=(0, 300 * 530 + 1))
     assert long.reported == 265
     rows: list[int] = []
 
-    def watching(now: Seen) -> torch.Tensor:
+    def watching(now: Observation) -> torch.Tensor:
         rows.extend(now.rows.tolist())
         return torch.ones(len(now.rows), dtype=torch.int64)
 
@@ -119,7 +119,7 @@ def test_a_report_uses_a_share_of_a_long_window_spread_over_it() -> None:
 
 def test_the_linear_rival_is_fitted_on_train_rows_and_finds_the_signal() -> None:
     data = worlds.data(60_000)
-    tape, protocol = Tape.of(data, CPU), protocol_of(data, data.validation)
+    tape, protocol = MarketData.of(data, CPU), protocol_of(data, data.validation)
     weights = fitted(data)
     later = replace(
         data, prices=np.concatenate([data.prices[: data.train.stop], data.prices[data.train.stop :] * 2])
@@ -130,5 +130,7 @@ def test_the_linear_rival_is_fitted_on_train_rows_and_finds_the_signal() -> None
     flat = linear_policy(np.zeros_like(weights), tape)
     assert judge(flat, 1, 1, tape, protocol).turnover == 0, "what foretells nothing trades nothing"
     noise = planted_dataset(60_000, 7, 0.0)
-    nothing = judged(fitted(noise).tolist(), Tape.of(noise, CPU), protocol_of(noise, noise.validation)).performance
+    nothing = judged(
+        fitted(noise).tolist(), MarketData.of(noise, CPU), protocol_of(noise, noise.validation)
+    ).performance
     assert nothing.sharpe_ratio < found.sharpe_ratio / 3

@@ -59,7 +59,7 @@ def test_times_say_it_too_and_no_row_after_them_is_read(files: tuple[Path, Path]
         ("0.5,1.2", "'1.2' is neither"),
         ("0.5,nan", "'nan' is neither"),
         ("-0.1,0.5,0.8", "'-0.1' is neither"),
-        ("0.5,2021-13-40", "'2021-13-40' is no time"),
+        ("0.5,2021-13-40", "'2021-13-40' is not a time"),
         ("0.5,2031-01-01", "it leaves 0 of 20000 rows for test"),
         ("", "two or three borders"),
     ],

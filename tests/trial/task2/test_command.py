@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,31 @@ def test_evaluate_reads_test_days_on_demand_only(
     assert "untuned" in told and "buy and hold" in told and "\ntuned" not in told
 
 
+def test_own_data_that_have_changed_are_refused(
+    finished: tuple[Path, list[dict[str, Any]]], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = Path(shutil.copytree(data, tmp_path / "changed"))
+    news = changed / "train/task2_news_train.csv"
+    news.write_text("".join(news.read_text().splitlines(keepends=True)[:-1]))
+    words = ["evaluate", "--adapter", str(finished[0] / "adapter"), "--own-data", "--final", "--data"]
+    for split in ("validation", "test"):
+        assert main([*words, str(changed), "--split", split]) == 2
+        assert "the data have changed since the adapter was trained" in capsys.readouterr().err
+    assert main([*words, str(data), "--split", "test"]) == 0
+
+
+def test_test_days_among_those_of_train_are_not_judged(
+    finished: tuple[Path, list[dict[str, Any]]], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both files as one are longer, and what is called validation then lies in the model's test."""
+    for kind in ("stocks", "news"):
+        before, after = ((data / f"{part}/task2_{kind}_{part}.csv").read_text() for part in ("train", "test"))
+        (tmp_path / f"{kind}.csv").write_text(before + after.partition("\n")[2])
+    words = ["evaluate", "--adapter", str(finished[0] / "adapter"), "--data", str(tmp_path), "--split"]
+    assert main([*words, "validation"]) == 2
+    assert "where its held-out test is" in capsys.readouterr().err
+
+
 def test_score_gives_scores_and_log_probabilities(
     finished: tuple[Path, list[dict[str, Any]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,7 +187,7 @@ def test_help_runs_alone(verb: list[str], capsys: pytest.CaptureFixture[str]) ->
     ("arguments", "words"),
     [
         (["--stocks", "x.csv"], "belong together"),
-        (["--data", "/nowhere/at/all"], "is no folder"),
+        (["--data", "/nowhere/at/all"], "is not a folder"),
         (["--learning-rate", "fast"], "learning_rate: 'fast'"),
         (["--lookahead", "8"], "a whole number from 1 to 7"),
         (["--lora-r", "8.5"], "whole number"),
@@ -171,7 +197,7 @@ def test_help_runs_alone(verb: list[str], capsys: pytest.CaptureFixture[str]) ->
         (["--samples", "1"], "at least 2"),
         (["--kl", "nan"], "--kl"),
         (["--device", "tpu"], "--device"),
-        (["--model", "/nowhere/at/all"], "is no folder"),
+        (["--model", "/nowhere/at/all"], "is not a folder"),
         (["--nonsense"], "--help"),
         (["score"], "--prompts"),
         (["score", "--prompts", "/nowhere"], "cannot be read"),

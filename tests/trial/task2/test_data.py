@@ -135,7 +135,7 @@ def refused(folder: Path, tickers: list[str] | None = None) -> str:
 
 
 def test_what_is_missing_is_told(folder: Path, tmp_path: Path) -> None:
-    assert "is no folder" in refused(tmp_path / "absent")
+    assert "is not a folder" in refused(tmp_path / "absent")
     assert "has no prices of TSLA; to use only those that have both, say --tickers AAPL,AMZN" in refused(
         folder, ["AAPL", "TSLA"]
     )
@@ -159,6 +159,10 @@ def test_what_is_missing_is_told(folder: Path, tmp_path: Path) -> None:
         (stocks, lambda r: [], "is empty"),
         (stocks, lambda r: _split(r, "NVDA", 4), "as after a 4:1 split; multiply its earlier prices by 0.25"),
         (stocks, lambda r: _split(r, "WMT", 0.1), "as after a 1:10 reverse split"),
+        (stocks, lambda r: _split(r, "WMT", 12), "as after a 12:1 split"),
+        (stocks, lambda r: _split(r, "NVDA", 3.8), "as after a 4:1 split"),
+        (stocks, lambda r: [*r[:5], [*r[5][:3], "1", "9", *r[5][5:]], *r[6:]], "line 6: Low 9 is above High 1"),
+        (news, lambda r: [row if row[1] != "XOM" else [*row[:2], "", " "] for row in r], "has no news of XOM"),
         (news, lambda r: [row for row in r if row[1] != "XOM"], "has no news of XOM"),
         (news, lambda r: [*r[:4], [r[4][0], " ", *r[4][2:]], *r[5:]], "the ticker is empty"),
         (news, lambda r: [[c.replace("Article_title", "Title") for c in row] for row in r], "has no column"),
@@ -172,9 +176,15 @@ def test_what_is_wrong_with_a_file_is_told(
     assert words in told and path(folder).name.split("_")[1] in told
 
 
+def test_a_move_that_a_nights_news_may_explain_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edited(stocks(folder), lambda r: _split(r, "NVDA", 1.5))
+    folder_market(folder)
+    assert "if that was a 3:2 split, multiply its earlier prices by 0.667" in capsys.readouterr().err
+
+
 def test_a_file_that_is_no_text_is_told(folder: Path) -> None:
     stocks(folder).write_bytes(b"\xff\xfe\x00\x01" * 50)
-    assert "is no CSV file in UTF-8" in refused(folder)
+    assert "is not a CSV file in UTF-8" in refused(folder)
 
 
 def test_the_same_news_told_twice_counts_once_and_later_news_not_at_all(folder: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_damaged_file_of_weights_is_refused(copy: Path) -> None:
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     assert "config.json" in refused(tmp_path)
-    assert "is no folder" in refused(tmp_path / "absent")
+    assert "is not a folder" in refused(tmp_path / "absent")
 
 
 def test_a_hub_id_is_not_downloaded_unless_that_is_allowed() -> None:

@@ -23,7 +23,7 @@ from tests.apiserver.lab import SMALL, Lab, curve, gone, hangs
 from tests.apiserver.operating import ByHand
 from tests.apiserver.programs import Program
 from tests.apiserver.resources import KATIB_TRIALS, TRAIN_JOBS, Resource
-from tests.contract.test_place import WORKLOADS
+from tests.contract.test_executor import WORKLOADS
 from tests.local.runs import experiment
 
 THEIRS = f"{collection(EXPERIMENTS, NAMESPACE)}/small"

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from kubetuna.experiment.model import Experiment, Objective
 from kubetuna.metrics.collector import TrialLog
@@ -125,12 +126,17 @@ def test_hostile_lines_are_quoted_short_and_printable(line: str) -> None:
         ("│ loss                 0.4321   │", "loss", r"(?:^|[│|:]) *(\S+) +"),
         ("wandb:   val_loss 0.25", "val_loss", r"(?:^|[│|:]) *(\S+) +"),
         ("epoch: 1, loss: 0.25", "loss", r"([\w./-]+): *"),
+        ("step 250: train loss 2.1, val loss 2.2", "val loss", r"(?:^|[^\w./-])(val loss)\s+"),
+        ("EPOCH 1 done: loss 0.5123 - lr: 0.1", "loss", r"(?:^|[^\w./-])(loss)\s+"),
+        ("P@1\t0.541", "P@1", r"(?:^|[^\w./-])(P@1)\s+"),
+        ("[1] valid_0's auc: 0.9", "valid_0's auc", r"(valid_0's auc) *[:=] *"),
     ],
 )
 def test_what_the_hint_advises_reads_the_line_by_the_metrics_own_name(line: str, metric: str, reader: str) -> None:
     near = Nearest(metric)
     near.look(line.encode())
-    (advised,) = re.findall(r"\(read with metricsFormat: \['(.*)'\]\)", near.hint())
+    (listed,) = re.findall(r"\(read with (metricsFormat: \[.*\])\)", near.hint())
+    (advised,) = yaml.safe_load(listed)["metricsFormat"]
     assert advised.startswith(reader)
     (found,) = {name for name, _ in compile_filter(advised)(line)} & {metric}
     assert found == metric

@@ -24,12 +24,13 @@ def explained(*lines: str) -> tuple[list[ExplainedLine], Explanation]:
         ("starting", {}, None, "no metric in it"),
         ("loss: 0.5", {}, None, "loss stands in it, but no filter reads a value there"),
         ("val_loss=0.5 acc_1=3", {}, None, "it has acc_1, val_loss, which is not loss or acc"),
+        ("best loss=0.5", {"loss": 0.5}, None, "counts only where no line gives loss otherwise"),
         ("loss=nan", {"loss": "nan"}, None, "loss is 'nan', no finite number"),
         ('{"lr": 0.1, "x": 2}', {}, None, "an object without loss or acc; it has lr, x"),
-        ('{"step": -1, "loss": 0.5}', {}, None, "its step is no number from 0 to 2147483647"),
+        ('{"step": -1, "loss": 0.5}', {}, None, "its step is not a number from 0 to 2147483647"),
         ("{'loss': open(0.5)}", {}, None, "neither JSON nor a dict of literals"),
-        ("Config(lr=0.1, loss=0.0)", {}, None, "loss stands in settings there, which are no report"),
-        ("args: {'loss': 0.0}", {}, None, "loss stands in settings there, which are no report"),
+        ("Config(lr=0.1, loss=0.0)", {}, None, "loss stands in settings there, which are not a report"),
+        ("args: {'loss': 0.0}", {}, None, "loss stands in settings there, which are not a report"),
         ('{"outcome": "OutOfMemory"}', {"outcome": "OutOfMemory"}, None, ""),
         ('{"series": "r", "values": [1, 2]}', {"series": "r"}, None, "2 values, stored with the trial"),
         ('{"protocol": "abc"}', {"protocol": "abc"}, None, ""),
@@ -54,6 +55,16 @@ def test_what_a_line_means_after_those_before_it() -> None:
     ]
     assert "withdrawn" in lines[1].why and "JSON speaks for loss" in lines[2].why and "already" in lines[3].why
     assert (whole.curve, dict(whole.values), whole.hint) == ({1: 0.5}, {"loss": 0.4, "acc": 0.9}, "")
+
+
+def test_a_group_of_metrics_on_a_later_line_says_so() -> None:
+    lines, _ = explained(
+        "OrderedDict([('bbox',", " {'loss': 0.5})])", "{", '  "val": {"loss": 0.5},', '  "n": 1', "}"
+    )
+    assert [line.why.split(",")[0] for line in lines if "loss" in line.text] == [
+        "it is part of what began on an earlier line"
+    ] * 2
+    assert all(not line.read for line in lines)
 
 
 def test_a_log_without_the_objective_ends_with_the_nearest_lines() -> None:

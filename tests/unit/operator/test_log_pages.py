@@ -99,7 +99,7 @@ def test_a_time_is_the_same_however_it_is_written() -> None:
     [
         "unable to retrieve container logs for containerd://4d1f",
         'failed to try resolving symlinks in path "/var/log/pods/0.log": lstat 0.log: no such file or directory',
-        "2026-11-24 is no time",
+        "2026-11-24 is not a time",
         "2026-13-24T10:00:01Z not either",
     ],
 )

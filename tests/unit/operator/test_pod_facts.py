@@ -22,8 +22,8 @@ OWN_STORAGE = (
 )
 
 
-def seen(found: dict[str, Any], now: float = NOW, stuck: bool = False) -> AttemptFacts:
-    return facts(view(found), now, stuck)
+def seen(found: dict[str, Any], now: float = NOW) -> AttemptFacts:
+    return facts(view(found), now)
 
 
 def outcome(found: dict[str, Any], reading: Reading = GOOD, stop: str | None = None) -> tuple[Outcome, str]:
@@ -194,13 +194,10 @@ def test_exit_code_0_of_a_pod_that_we_stop_is_its_own_end_only_where_the_kubelet
     "reason",
     ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"],
 )
-def test_a_template_that_cannot_start_is_said_at_once_and_failed_late(reason: str) -> None:
+def test_a_template_that_cannot_start_is_said_at_once(reason: str) -> None:
     found = pod("Pending", waiting(reason, "no such thing"))
     attempt = seen(found)
     assert attempt.phase == "pending" and attempt.waiting == f"{reason}: no such thing"
-    late = seen(found, stuck=True)
-    assert late.ended is None, "nobody knows when, and the present is no answer"
-    assert late.phase == "ended" and late.exit == ExitFacts(reason="StartError", message=f"{reason}: no such thing")
 
 
 def test_a_pod_that_finds_no_place_is_waited_for_as_long_as_it_takes() -> None:

@@ -33,7 +33,14 @@ class RefusingApi(Api):
         self._made: dict[str, dict[str, Any]] = {}
 
     def get(self, path: str, **query: object) -> dict[str, Any]:
+        if path.endswith("/pods"):
+            return {"items": []}
+        if path not in self._made:
+            raise Refused(404, "NotFound", f"{path} not found")
         return self._made[path]
+
+    def delete(self, path: str, uid: str | None = None, low_priority: bool = False, **body: object) -> None:
+        del self._made[path]
 
     def create(
         self, path: str, body: Mapping[str, Any], low_priority: bool = False, **query: object
@@ -69,6 +76,7 @@ def test_a_template_that_is_refused_for_long_ends_at_no_time_of_the_present(temp
     first = later(3600)
     assert first.exit is not None and first.exit.reason == "StartError"
     assert first.phase == "ended" and later(3600) == first
+    assert not cast(Any, made._api)._made, "what may still make its Pod goes first"
 
 
 @pytest.mark.parametrize("field", ["serviceAccountName", "serviceAccount"])

@@ -267,3 +267,12 @@ def test_who_may_not_change_the_experiment_is_told_so(
     monkeypatch.setattr(lab.api, "merge", refuse)
     with pytest.raises(KubetunaError, match="the cluster refuses: you may not patch experiments"):
         backend.request(NAMESPACE, "small", "mine", "stop 0")
+
+
+def test_who_looked_at_a_held_out_test_is_told_to_all_of_the_namespace(lab: Lab, backend: ClusterBackend) -> None:
+    lab.apply()
+    assert backend.looks(NAMESPACE) == []
+    backend.keep_looks(NAMESPACE, "small", {"1": '{"by": "ada"}'})
+    backend.keep_looks(NAMESPACE, "small", {"1": '{"by": "ada"}', "2": '{"by": "bob"}'})
+    assert backend.looks(NAMESPACE) == ['{"by": "ada"}', '{"by": "bob"}']
+    assert asked(lab) == {}, "they are no requests"

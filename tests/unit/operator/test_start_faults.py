@@ -7,18 +7,19 @@ from typing import Any
 
 import pytest
 
-from kubetuna.trials.attempts import AttemptFacts
+from kubetuna.trials.attempts import AttemptFacts, ExitFacts
 from kubetuna_operator.kube.api_client import Refused, collection
 from kubetuna_operator.pods.status import view
 from kubetuna_operator.pods.warnings import ASK_SECONDS, SLOW_SECONDS
 from tests.apiserver.cluster import NAMESPACE
-from tests.unit.operator.pods import pod, waiting
+from tests.unit.operator.pods import ended, pod, waiting
 from tests.unit.operator.test_pod_executor import NAME, Room, make_room
 from tests.unit.operator.test_pod_executor import order as launch_order
-from tests.unit.operator.test_stops import Cluster, order
+from tests.unit.operator.test_stops import BUSY, KEY, Cluster, order
 
 MINUTE = 60.0
 TIMEOUT = 10 * MINUTE
+DELETE = "delete /api/v1/namespaces/lab/pods/small-3-0-1"
 IMAGE, CONFIGURATION = waiting("ErrImagePull", "429"), waiting("CreateContainerConfigError", "no Secret")
 
 
@@ -27,7 +28,14 @@ class Waiting(Cluster):
 
     def show_pending(self, state: dict[str, Any] | None, **metadata: Any) -> None:
         found = pod("Pending", state, metadata=metadata)
-        self.index.update(("lab", "small-3-0-1"), None, view(found))
+        self.shown = view(found)
+        self.index.update(("lab", "small-3-0-1"), None, self.shown)
+
+    def goes(self) -> AttemptFacts:
+        """The Pod is told to go, and goes."""
+        assert self.facts().phase == "pending" and self.api.sent == [DELETE], "it may still start"
+        self.index.update(("lab", "small-3-0-1"), self.shown, None)
+        return self.facts()
 
     def at(self, minute: float) -> AttemptFacts:
         self.clock.time = self.start + minute * MINUTE
@@ -43,8 +51,10 @@ def test_time_in_a_queue_is_no_time_in_which_an_image_could_not_be_pulled() -> N
     cluster.show_pending(IMAGE)
     assert cluster.at(61).phase == "pending"
     assert cluster.at(70.9).phase == "pending"
-    late = cluster.at(71.1)
-    assert late.exit is not None and late.exit.reason == "StartError"
+    assert cluster.at(71.1).phase == "pending"
+    late = cluster.goes()
+    assert late.exit == ExitFacts(reason="StartError", message="ErrImagePull: 429") and late.node == "node-1"
+    assert late.ended is None, "nobody knows when, and the present is no answer"
 
 
 def test_the_words_for_one_obstacle_change_and_its_time_goes_on() -> None:
@@ -52,7 +62,8 @@ def test_the_words_for_one_obstacle_change_and_its_time_goes_on() -> None:
     for minute in range(11):
         cluster.show_pending(waiting(("ErrImagePull", "ImagePullBackOff")[minute % 2]))
         assert cluster.at(minute).phase == "pending"
-    assert cluster.at(10.1).phase == "ended"
+    cluster.at(10.1)
+    assert cluster.goes().phase == "ended"
 
 
 @pytest.mark.parametrize("between", [CONFIGURATION, waiting("ContainerCreating"), None])
@@ -62,7 +73,50 @@ def test_another_obstacle_or_none_begins_the_time_anew(between: dict[str, Any] |
         cluster.show_pending(state)
         assert cluster.at(minute).phase == "pending"
     assert cluster.at(19.9).phase == "pending"
-    assert cluster.at(20.1).phase == "ended"
+    cluster.at(20.1)
+    assert cluster.goes().phase == "ended"
+
+
+def test_what_waited_too_long_has_ended_once_its_pod_is_gone_and_until_it_is_forgotten() -> None:
+    """The next attempt would run beside it, if it starts after all."""
+    cluster = Waiting()
+    cluster.show_pending(IMAGE)
+    cluster.at(0)
+    cluster.api.faults = [BUSY]
+    assert cluster.at(10.1).phase == "pending" and cluster.api.sent == [DELETE]
+    assert cluster.at(10.2).phase == "pending" and cluster.api.sent == [DELETE] * 2
+    cluster.show_pending(IMAGE, deletionTimestamp="2026-11-24T10:10:13Z", deletionGracePeriodSeconds=30)
+    assert cluster.at(10.3).phase == "pending"
+    cluster.index.update(("lab", "small-3-0-1"), cluster.shown, None)
+    cluster.api.faults = [BUSY]
+    assert cluster.at(10.4).phase == "pending", "the API server did not say that it is gone"
+    assert cluster.at(11).phase == cluster.at(12).phase == "ended"
+    cluster.place.delete(KEY)
+    assert cluster.place.observe() == ()
+
+
+def test_a_node_that_is_away_does_not_keep_what_waited_too_long() -> None:
+    cluster = Waiting()
+    cluster.show_pending(IMAGE)
+    cluster.at(0)
+    cluster.at(10.1)
+    cluster.show_pending(IMAGE, deletionTimestamp="2026-11-24T10:10:13Z", deletionGracePeriodSeconds=30)
+    assert cluster.at(11).phase == "pending"
+    late = cluster.at(12)
+    assert late.exit is not None and late.exit.reason == "StartError"
+
+
+def test_what_starts_before_it_is_told_to_go_is_no_failure() -> None:
+    cluster = Waiting()
+    cluster.show_pending(IMAGE)
+    cluster.at(0)
+    cluster.api.faults = [Refused(409, "Conflict", "the object has been modified")]
+    cluster.at(10.1)
+    cluster.show()
+    assert cluster.at(10.2).phase == "running" and cluster.api.sent == [DELETE]
+    cluster.index.update(("lab", "small-3-0-1"), None, view(pod("Succeeded", ended(0))))
+    found = cluster.at(10.3)
+    assert found.exit is not None and found.exit.by_itself
 
 
 @pytest.mark.parametrize("created", [None, "soon", 7, {}])

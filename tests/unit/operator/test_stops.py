@@ -12,6 +12,7 @@ from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest
 from kubetuna_operator import ANNOTATION_TIMEOUT
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.kube.api_client import Refused, Unreachable
+from kubetuna_operator.kube.deferred_writes import DeferredWrites
 from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.pods.index import PodIndex
 from kubetuna_operator.pods.status import seconds, view
@@ -54,6 +55,13 @@ class ScriptedApi:
     def delete(self, path: str, uid: str | None = None, low_priority: bool = False, **body: object) -> None:
         self._take("delete", path)
 
+    def find(self, path: str) -> None:
+        """There is nothing yet."""
+
+    def get(self, path: str, **query: object) -> Mapping[str, Any]:
+        self._take("get", path)
+        return {"items": []}
+
 
 class Cluster:
     """A place over a scripted API server, and the one Pod that its watch shows."""
@@ -63,7 +71,7 @@ class Cluster:
         self.api, self.clock, self.index = ScriptedApi(), FakeClock(self.start), PodIndex()
         owner = Owner("lab", "small", "owner")
         context = OperatorContext(
-            cast(Any, self.api), self.index, cast(Any, None), "me", cast(Any, None), cast(Any, None),
+            cast(Any, self.api), self.index, cast(Any, None), "me", DeferredWrites(), cast(Any, None),
             cast(Any, None), 60.0, self.clock,
         )  # fmt: skip
         spec = parse_experiment(document(dict(edits or {})))

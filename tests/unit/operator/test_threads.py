@@ -160,12 +160,12 @@ def page(port: int, path: str) -> tuple[int, str]:
 
 def test_the_pages_say_what_is_wrong() -> None:
     checks = {
-        "/healthz": lambda: Report(False, ("lease: silent for 61 s",)),
+        "/healthz": lambda: Report(False, ("lease: silent for 1 min 1 s",)),
         "/readyz": lambda: Report(True, ("b",)),
     }
     server = serve(("127.0.0.1", 0), checks)
     port = server.server_address[1]
-    assert page(port, "/healthz") == (503, "not yet\nlease: silent for 61 s\n")
+    assert page(port, "/healthz") == (503, "not yet\nlease: silent for 1 min 1 s\n")
     assert page(port, "/readyz") == (200, "ok\nb\n")
     assert page(port, "/other")[0] == 404
     server.shutdown()

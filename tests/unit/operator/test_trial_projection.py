@@ -19,6 +19,7 @@ from tests.apiserver.failures import forbidden
 from tests.apiserver.operating import Process
 from tests.apiserver.resources import Object, Resource
 from tests.local.runs import experiment
+from tests.report.studies import trial
 from tests.world import World, curve
 
 TRIALS = collection("trials", NAMESPACE)
@@ -230,3 +231,10 @@ def test_what_could_not_be_written_is_written_once_it_can_be(showcase: Showcase)
     assert not showcase.shown()
     showcase.process.cut_off = False
     showcase.cluster.until(lambda: len(showcase.shown()) == 5)
+
+
+def test_a_series_of_whole_numbers_is_shown_whole() -> None:
+    """By such a one prices are known again; with six digits it would be another."""
+    marks, returns = [281474976710655.0, 13460417949.0], [0.123456789]
+    one = replace(trial(0, 0.5), series={"market": marks, "returns": returns})
+    assert trial_objects._status(one)["series"] == {"market": marks, "returns": [0.123457]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,16 @@ import pytest
 
 from kubetuna.errors import StoreUnavailable
 from kubetuna.study.study import Study
+from kubetuna_operator import LABEL_ATTEMPT
 from kubetuna_operator.experiment import controller, opened, run
 from kubetuna_operator.experiment.status_renderer import BEHIND
 from kubetuna_operator.kube.api_client import collection
 from tests.apiserver.cluster import NAMESPACE
 from tests.apiserver.failures import Failure, forbidden
 from tests.apiserver.lab import SMALL, Lab, curve, gone, hangs
+from tests.apiserver.objects import Change
 from tests.apiserver.operating import OnDemand
-from tests.apiserver.resources import EXPERIMENTS
+from tests.apiserver.resources import EXPERIMENTS, PODS, Object
 from tests.local.runs import experiment
 
 
@@ -87,6 +90,33 @@ def test_an_experiment_that_ended_is_opened_again_where_a_pod_of_its_was_left(
     lab.operator()
     lab.until(lambda: lab.status().get("state") == "Succeeded" and not lab.pods())
     assert len(lab.made) == 1
+
+
+@pytest.mark.parametrize("retain", [False, True])
+def test_a_pod_that_comes_after_its_experiment_has_ended_is_deleted(
+    lab: Lab, openings: list[str], retain: bool
+) -> None:
+    """Its request was sent by a process that was frozen since; it would run to its own end for nobody."""
+    sent: list[Object] = []
+
+    def note(change: Change) -> None:
+        if change.resource == PODS and change.before is None:
+            sent.append(deepcopy(change.last))
+
+    lab.cluster.server.objects.listen(note)
+    operator, document = lab.operator(), json.loads(experiment("", maxTrialCount=1, parallelTrialCount=1))
+    document["spec"]["trialTemplate"]["retain"] = retain
+    lab.put(document)
+    lab.ended()
+    lab.until(lambda: operator.controller.due() is None and len(lab.pods()) == int(retain))
+    metadata, spec = sent[0]["metadata"], {k: v for k, v in sent[0]["spec"].items() if k != "nodeName"}
+    late = {k: metadata[k] for k in ("labels", "annotations", "ownerReferences")}
+    late = {**late, "name": "small-0-0-1", "labels": {**late["labels"], LABEL_ATTEMPT: "1"}}
+    before, lab.program = len(openings), hangs
+    lab.api.create(collection("pods", NAMESPACE), {"metadata": late, "spec": spec})
+    assert len(lab.pods()) == 1 + retain
+    lab.until(lambda: operator.controller.due() is None and len(lab.pods()) == int(retain))
+    assert len(openings) == before + 1 and lab.status()["trials"] == 1
 
 
 def test_trial_objects_that_could_not_be_written_by_its_end_are_written_by_the_next_process(

@@ -13,7 +13,7 @@ import pytest
 
 from kubetuna.experiment.model import QUEUE_LABEL
 from kubetuna.parsing.parse import parse_experiment
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts
 from kubetuna_operator import LABEL_PRIMARY, LABEL_TOLD
 from kubetuna_operator.backend import ClusterBackend
 from kubetuna_operator.context import ExperimentRef
@@ -24,7 +24,7 @@ from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure
 from tests.apiserver.operating import Process
 from tests.apiserver.resources import EVENTS, JOBS, JOBSETS, PODS, PYTORCH_JOBS, TRAIN_JOBS, WORKFLOWS, Object
-from tests.contract.test_place import IN_PHASE, WORKLOADS
+from tests.contract.test_executor import IN_PHASE, WORKLOADS
 from tests.fakes import look
 from tests.local.runs import experiment
 from tests.unit.operator.test_pod_executor import KEY, NAME, order
@@ -196,11 +196,12 @@ def test_a_leader_that_its_job_takes_away_after_a_worker_failed_was_not_deleted(
     works.kubelet.exit(worker, 3, message="ValueError: no such file")
     works.cluster.step()
     if seen:
-        facts = works.until(lambda f: KEY in works.place._doomed and works.place._doomed[KEY].exit_code == 3)
+        facts = works.until(lambda f: (works.place._failing.exit(KEY) or ExitFacts()).exit_code == 3)
         assert facts.phase == "running", "until it has ended too"
         works.cluster.advance(60.0)
-    end = works.cluster.until(lambda: works.facts() is None and works.place.gone(KEY))
-    assert end.exit_code == 3 and "ValueError" in end.message and worker in end.message
+    gone = works.place.gone
+    end = works.ended().exit if seen else works.cluster.until(lambda: works.facts() is None and gone(KEY))
+    assert end is not None and end.exit_code == 3 and "ValueError" in end.message and worker in end.message
 
 
 def test_a_stop_ends_the_leader_first_and_keeps_its_log_until_it_is_told(make: Any) -> None:
@@ -278,6 +279,41 @@ def test_no_attempt_begins_while_pods_of_the_one_before_run(make: Any) -> None:
     assert waiting() is None
 
 
+def test_a_failure_is_no_word_on_a_pod_that_was_made_anew(make: Any) -> None:
+    """Its controller may recover by itself from what was taken away, and then all of it ends well."""
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    works.kubelet.heed(LEADER, None)
+    works.kubelet.disrupt(WORKER, "DeletionByTaintManager", "node is unreachable")
+    works.kubelet.exit(WORKER, 0)
+    works.until(lambda _: works.place._failing.exit(KEY))
+    for name in TRAINING:
+        works.kubelet.lose(name)
+    works.cluster.until(lambda: len(works.kubelet.pods()) == 3)
+    works.run(*TRAINING)
+    for name in reversed(TRAINING):
+        works.kubelet.exit(name, 0)
+    end = works.until(lambda f: f.phase == "ended" and f.exit and not works.place._failing.exit(KEY)).exit
+    assert end is not None and end.by_itself
+
+
+def test_what_made_a_pod_that_was_taken_away_goes_before_the_next_attempt(make: Any) -> None:
+    """Its controller would make that Pod anew, and both attempts would run."""
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    works.kubelet.exit(WORKER, 0)
+    works.kubelet.exit(OTHER, 0)
+    works.cluster.workloads.asleep = True
+    works.kubelet.lose(LEADER)
+    works.cluster.until(lambda: works.facts() is None and works.place.gone(KEY))
+    works.place.launch(replace(order(), key=AttemptKey(0, 1), name="small-0-1-0"))
+    assert [job["metadata"]["name"] for job in works.cluster.server.objects.of(PYTORCH_JOBS)] == ["small-0-1-0"]
+
+
 def test_an_object_of_a_kind_of_its_own_ends_by_its_conditions(make: Any) -> None:
     step = WORKLOADS["a kind of its own"]["spec"]["steps"][0]
     flow = {
@@ -293,8 +329,27 @@ def test_an_object_of_a_kind_of_its_own_ends_by_its_conditions(make: Any) -> Non
     (second,) = {*works.pods(2)} - {first}
     works.run(second)
     works.kubelet.exit(second, 5)
+    own = works.place._pods.of
+    works.cluster.until(lambda: any(p.name == second and p.exit for p in own(works.place._owner.uid)))
     facts = works.ended()
     assert facts.exit is not None and facts.exit.exit_code == 5 and second in facts.exit.message
+
+
+@pytest.mark.parametrize("bound", [True, False])
+def test_a_worker_that_fails_before_the_first_pod_has_started_ends_the_attempt(make: Any, bound: bool) -> None:
+    """The attempt was launched again and again under the same number, and no retry counted."""
+    works = make("a PyTorchJob")
+    works.pods(3)
+    leader, *workers = TRAINING
+    if bound:
+        works.kubelet.schedule(leader)
+    works.run(*workers)
+    works.until(lambda f: f.phase == "pending" and f.uid)
+    works.kubelet.exit(workers[0], 3, message="ValueError: no such file")
+    end = works.ended().exit
+    assert end is not None and end.exit_code == 3 and "ValueError" in end.message
+    assert not [p for p in works.kubelet.pods() if p["status"]["phase"] == "Pending"], "none starts any more"
+    assert works.ended().exit == end, "until it is forgotten"
 
 
 def test_conditions_that_never_hold_do_not_keep_a_trial_for_ever(make: Any) -> None:

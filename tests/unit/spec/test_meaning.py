@@ -270,7 +270,7 @@ def test_tags_and_merges_mean_what_kubectl_makes_of_them() -> None:
 
 @pytest.mark.parametrize("text", ["a: !!int x", "a: {<<: 1}", "a: !!float true", "a: !!set {x}"])
 def test_a_tag_that_does_not_fit_is_refused(text: str) -> None:
-    with pytest.raises(SpecError, match="is no YAML: line 1"):
+    with pytest.raises(SpecError, match="is not YAML: line 1"):
         load_documents(text)
 
 

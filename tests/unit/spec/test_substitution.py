@@ -33,6 +33,9 @@ def p(name: str, form: str = "") -> str:
         (["--lr=1", p("m"), p("tag")], ["--lr=1"]),
         (["--a", "--m", p("m"), p("tag")], ["--a"]),
         (["--", p("m")], ["--"]),
+        (["--size", f"{p('m')}x{p('lr')}", "--x"], ["--x"]),
+        (["--out", f"runs/{p('m')}"], []),
+        (["--multirun", f"opt.m={p('m')}"], ["--multirun"]),
         ([f"--both={p('lr')}:{p('m')}"], []),
         (["--m", p("m", ":-0.9")], ["--m", "0.9"]),
         (["--lr", p("lr", ":-7")], ["--lr", "0.1"]),
@@ -73,7 +76,17 @@ def test_a_value_that_is_there_and_empty_stays() -> None:
         (f"python t.py --lr={p('lr')} --m={p('m')} --x", "python t.py --lr=0.1 --x"),
         (f"python t.py --m {p('m')} --lr {p('lr')}", "python t.py --lr 0.1"),
         (f'python t.py --m "{p("m")}" --x', "python t.py --x"),
-        (f"python t.py --m {p('m')}; echo done", "python t.py --m ; echo done"),
+        (f"python t.py --m {p('m')}; echo done", "python t.py; echo done"),
+        (f'python t.py --m "{p("m")}"; echo done', "python t.py; echo done"),
+        (f"(cd x && python t.py --m {p('m')}) | tee log", "(cd x && python t.py) | tee log"),
+        (f"if true; then t --m={p('m')}; else t; fi", "if true; then t; else t; fi"),
+        (
+            f"python t.py --lr={p('lr')} --m={p('m')} 2>&1 | tee $(date +%s).log",
+            "python t.py --lr=0.1 2>&1 | tee $(date +%s).log",
+        ),
+        (f"export M={p('m')}\npython t.py", "export M=\npython t.py"),
+        (f"export LR={p('lr')} M={p('m')}; t", "export LR=0.1 M=; t"),
+        (f"M={p('m')} LR={p('lr')} t", " LR=0.1 t"),
         (f'echo "lr {p("lr")} m {p("m")}"', 'echo "lr 0.1 m "'),
         (f"python t.py \\\n  --m={p('m')} \\\n  --lr={p('lr')}", "python t.py \\\n   \\\n  --lr=0.1"),
         (f"python t.py {p('lr', ':+--flag two')} {p('m', ':+--no two')}", "python t.py --flag two"),
@@ -120,5 +133,5 @@ def test_a_program_that_may_not_exist_is_refused() -> None:
 
 
 def test_a_slip_in_a_name_is_found_in_every_form() -> None:
-    with pytest.raises(SpecError, match="'n' is no parameter"):
+    with pytest.raises(SpecError, match="'n' is not a parameter"):
         parse_file_text(experiment("", command=["a", p("n", ":+--n")], parameters=SPACE))

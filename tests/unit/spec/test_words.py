@@ -176,3 +176,23 @@ def test_the_parser_says_the_words_of_each_rule_of_the_crd(path: str, rule: Rule
         for problem in problems(dict(bad.edits))
     ]
     assert any(rule.words in message for message in told)
+
+
+@pytest.mark.parametrize(
+    ("when", "words"),
+    [
+        ("opt == sgd", "'sgd' is no parameter; a text stands in quotes: 'sgd'"),
+        ("opt == True", "'True' is no parameter; write true"),
+        ("opt == None", "'None' is no parameter; write null"),
+        ("opt == 'a' && opt == 'b'", "'&' is not understood at character 11; write and"),
+        ("opt == 'a' || opt == 'b'", "'|' is not understood at character 11; write or"),
+        ("!opt", "'!' is not understood at character 1; write not"),
+        ("opt = 'a'", "'=' is not understood at character 4; write =="),
+        ("opt % 2 == 0", "'%' is not understood at character 4"),
+    ],
+)
+def test_what_other_languages_write_is_told_as_this_one_does(when: str, words: str) -> None:
+    given = {"name": "more", "parameterType": "int", "feasibleSpace": {"min": 1, "max": 2}, "when": when}
+    opt = {"name": "opt", "parameterType": "categorical", "feasibleSpace": {"list": ["a", "b"]}}
+    (told,) = problems({"spec.parameters": [opt, given]})
+    assert told.path == "spec.parameters[1].when" and told.message.endswith(words)

@@ -14,6 +14,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from kubetuna_trial.files import write_whole
+from kubetuna_trial.marks import last_mark, sketch
 from kubetuna_trial.metrics import Floats
 from kubetuna_trial.task1.data import Dataset
 from kubetuna_trial.task1.training import Trial
@@ -54,5 +55,7 @@ def _description(trial: Trial, data: Dataset) -> dict[str, object]:
         "data": data.source,
         "origin": dict(data.origin),
         "hashes": dict(data.hashes),
+        "market": {"": sketch(data.marks)},
+        "ends": last_mark(data.marks),
         "protocol": {**trial.protocol.fields(), "hash": trial.protocol.digest},
     }

@@ -14,6 +14,7 @@ from kubetuna_trial.checkpoint import Checkpoints
 from kubetuna_trial.command import Formatter, Parser, add_numbers, check_least, device_named, given_options, guarded
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import HELP, fold_of
+from kubetuna_trial.marks import announce, sketch
 from kubetuna_trial.task1 import contest, evaluate, replay
 from kubetuna_trial.task1.artifacts import write_artifacts
 from kubetuna_trial.task1.data import Dataset, file_dataset, planted_dataset
@@ -22,7 +23,7 @@ from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE, SNR, write_c
 from kubetuna_trial.task1.splits import HELP as SPLIT_HELP
 from kubetuna_trial.task1.training import PROFILES, UPDATES, Plan, Report, Trial
 from kubetuna_trial.termination import EXIT_TERMINATED, Termination
-from kubetuna_trial.wire import Surroundings, emit, report, say, series, surroundings
+from kubetuna_trial.wire import TrialContext, emit, report, say, series, trial_context
 
 DESCRIPTION = """\
 Train an ensemble of Q-learning agents to trade bitcoin, and judge it on validation data by a fixed protocol.
@@ -97,8 +98,8 @@ def _add_parameters(parser: Parser) -> None:
 
 
 def _train_or_write(options: Namespace) -> int:
-    around = surroundings()
-    seed = around.seed if options.seed is None else options.seed
+    context = trial_context()
+    seed = context.seed if options.seed is None else options.seed
     check_least(options, LEAST)
     if options.budget is not None:
         raise InputError("--budget: samples are no longer counted; say how often each agent learns: --updates N")
@@ -106,19 +107,22 @@ def _train_or_write(options: Namespace) -> int:
         for path in write_contest_files(options.make_data, options.rows, seed, options.snr):
             say(f"wrote {path}")
         return 0
-    return _train(options, around, seed)
+    return _train(options, context, seed)
 
 
-def _train(options: Namespace, around: Surroundings, seed: int) -> int:
+def _train(options: Namespace, context: TrialContext, seed: int) -> int:
     termination = Termination().install()
     data = _dataset(options)
     trial = Trial(
-        _plan(options, around, seed), data, lambda key: Checkpoints(options.checkpoints or around.checkpoints, key)
+        _plan(options, context, seed),
+        data,
+        lambda key: Checkpoints(options.checkpoints or context.checkpoints, key),
     )
     emit({"protocol": trial.protocol.digest, "data": data.source, "device": str(trial.tape.prices.device)})
+    announce({"": sketch(data.marks)})
     if trial.reported:
         say(f"going on after report {trial.reported} of {options.reports}")
-    out: Path | None = options.out or around.out
+    out: Path | None = options.out or context.out
 
     def tell(found: Report) -> None:
         metrics = found.metrics()
@@ -126,27 +130,20 @@ def _train(options: Namespace, around: Surroundings, seed: int) -> int:
         if last:
             metrics |= trial.baselines()
             series("returns", found.judgement.returns.tolist())
-        _report(found.step, options.reports, metrics)
+        report(found.step, options.reports, metrics)
         if last and out:
             write_artifacts(out, trial, data, metrics, found.judgement.returns)
 
     return 0 if trial.run(tell, lambda: termination.asked) else EXIT_TERMINATED
 
 
-def _report(step: int, steps: int, metrics: dict[str, float]) -> None:
-    try:
-        report(step, steps, metrics)
-    except ValueError as error:
-        raise FloatingPointError(f"training diverged: {error}") from None
-
-
-def _plan(options: Namespace, around: Surroundings, seed: int) -> Plan:
+def _plan(options: Namespace, context: TrialContext, seed: int) -> Plan:
     given = given_options(options, (*NUMBERS, *AGENT_NAMES))
     device = device_named(options.device)
     torch.set_num_threads(options.threads)
     if device == "cpu":
         torch.use_deterministic_algorithms(True)
-    params = parse_parameters({**around.params, **given})
+    params = parse_parameters({**context.params, **given})
     return Plan(params, seed, options.updates, options.reports, options.profile, device, options.reference_compat)
 
 

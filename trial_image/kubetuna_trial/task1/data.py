@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import Fold
+from kubetuna_trial.marks import Grain, Hashes, stretches
 from kubetuna_trial.task1.files import count_rows, header, open_factors, read_prices, row_at
 from kubetuna_trial.task1.planted import RECIPE, planted_series
 from kubetuna_trial.task1.splits import Span, Split, split_of, warnings_of
@@ -29,6 +30,8 @@ from kubetuna_trial.wire import say
 Floats = NDArray[np.float64]
 
 LAG = 900
+# Seconds, and half a dollar of fifty thousand.
+GRAIN = Grain(4, 1e-5)
 CLIP = 5.0
 
 
@@ -37,8 +40,9 @@ class Dataset:
     """Rows of train and validation only.
 
     ``factors`` f32[N, F] are scaled by ``mean`` and ``deviation``, f64[F], of the train rows; ``move`` is the
-    standard deviation of a train second's move, in USD. ``hashes`` are what the rows are known by. ``origin`` says,
-    as JSON, how to get the same data again.
+    standard deviation of a train second's move, in USD. ``hashes`` are what the rows are known by, ``marks`` what
+    stretches of the prices are known by wherever they come from, u64[N]. ``origin`` says, as JSON, how to get the
+    same data again.
     """
 
     prices: Floats
@@ -50,6 +54,7 @@ class Dataset:
     move: float
     digest: str
     hashes: Mapping[str, str]
+    marks: Hashes
     source: str
     origin: Mapping[str, Any]
     split: Split
@@ -108,10 +113,10 @@ def _dataset(
     if move == 0:
         raise InputError("the price never moves within the train rows: there is nothing to learn")
     digest = hashlib.sha256(prices.tobytes() + np.ascontiguousarray(factors).tobytes()).hexdigest()
-    hashes = hashes_of(prices, factors)
+    hashes, marks = hashes_of(prices, factors), stretches(prices, GRAIN)
     origin = {**origin, "split": str(where)}
     return Dataset(
-        prices, scaled, train, validation, mean, deviation, move, digest, hashes, source, origin, where, fold
+        prices, scaled, train, validation, mean, deviation, move, digest, hashes, marks, source, origin, where, fold
     )
 
 

@@ -62,7 +62,7 @@ def load_ensemble(folder: Path) -> Ensemble:
 
 def _ensemble(described: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Ensemble:
     if described.get("task") != "task1":
-        raise InputError(f"a model of {described.get('task')!r} is no ensemble of task1")
+        raise InputError(f"a model of {described.get('task')!r} is not an ensemble of task1")
     nets = _networks(described)
     for index, net in enumerate(nets):
         own = {name.partition(".")[2]: t for name, t in tensors.items() if name.partition(".")[0] == str(index)}

@@ -24,11 +24,11 @@ from kubetuna_trial.metrics import Floats, break_even, performance, simple_retur
 from kubetuna_trial.task1.ensemble import Ensemble, load_ensemble
 from kubetuna_trial.task1.evaluation import Judgement, buy_and_hold, ensemble_policy, judge, random_policy
 from kubetuna_trial.task1.linear import judged
-from kubetuna_trial.task1.market import Tape
+from kubetuna_trial.task1.market import MarketData
 from kubetuna_trial.task1.planted import FACTORS_FILE, PRICES_FILE
 from kubetuna_trial.task1.protocol import Protocol
 from kubetuna_trial.task1.splits import USUAL
-from kubetuna_trial.task1.windows import PARTS, Window, refuse_own, window_of
+from kubetuna_trial.task1.windows import PARTS, Window, refuse_changed, refuse_own, refuse_test, window_of
 from kubetuna_trial.wire import SERIES_POINTS, thinned
 
 DESCRIPTION = """\
@@ -63,7 +63,11 @@ def run(options: Namespace) -> int:
     refuse_unrecorded(options)
     if options.split == "all":
         refuse_own(origin, ensemble.described)
+    if origin is ensemble.origin:
+        refuse_changed(ensemble.described)
     window = window_of(origin, options.split, ensemble.fold)
+    if options.split != "test":
+        refuse_test(origin, window, ensemble.described)
     found = evaluate(ensemble, window)
     print(json.dumps(found, allow_nan=False) if options.json else _table(found))
     sys.stdout.flush()
@@ -91,7 +95,7 @@ def evaluate(ensemble: Ensemble, window: Window) -> dict[str, Any]:
     if protocol.episodes < 1:
         raise InputError(f"{window.source}: {rows} rows of {window.part} are less than an episode")
     factors = torch.from_numpy(window.scaled(ensemble.mean, ensemble.deviation))
-    tape = Tape(torch.from_numpy(np.ascontiguousarray(window.prices)), factors, 1.0)
+    tape = MarketData(torch.from_numpy(np.ascontiguousarray(window.prices)), factors, 1.0)
     own, free = _judged(ensemble, tape, protocol), _judged(ensemble, tape, replace(protocol, slippage=0.0))
     costs = [_at_cost(own, free, protocol, cost) for cost in COSTS]
     return {
@@ -112,7 +116,7 @@ def evaluate(ensemble: Ensemble, window: Window) -> dict[str, Any]:
     }
 
 
-def _judged(ensemble: Ensemble, tape: Tape, protocol: Protocol) -> Judgement:
+def _judged(ensemble: Ensemble, tape: MarketData, protocol: Protocol) -> Judgement:
     return judge(ensemble_policy(ensemble.nets, tape), ensemble.gap, ensemble.units, tape, protocol)
 
 
@@ -122,7 +126,7 @@ def _figures(judgement: Judgement) -> dict[str, float]:
     return found
 
 
-def _baselines(ensemble: Ensemble, tape: Tape, protocol: Protocol) -> dict[str, dict[str, float]]:
+def _baselines(ensemble: Ensemble, tape: MarketData, protocol: Protocol) -> dict[str, dict[str, float]]:
     """Several seeds where there is chance in it, and their mean."""
     seeds = range(protocol.random_seeds)
     luck = [_figures(judge(random_policy(seed), 1, 1, tape, protocol)) for seed in seeds]

@@ -12,12 +12,12 @@ from torch import Tensor
 from kubetuna_trial.metrics import Floats, Performance, performance, simple_returns
 from kubetuna_trial.task1.agents import action_values
 from kubetuna_trial.task1.book import SECONDS_HELD_AT_MOST, Rules, empty_book, trade
-from kubetuna_trial.task1.market import Seen, Tape, seen
+from kubetuna_trial.task1.market import MarketData, Observation, seen
 from kubetuna_trial.task1.nets import ACTIONS, QNetwork
 from kubetuna_trial.task1.protocol import Protocol
 from kubetuna_trial.task1.vote import vote
 
-Policy = Callable[[Seen], Tensor]
+Policy = Callable[[Observation], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class Judgement:
     turnover: float
 
 
-def ensemble_policy(nets: Sequence[QNetwork], tape: Tape) -> Policy:
+def ensemble_policy(nets: Sequence[QNetwork], tape: MarketData) -> Policy:
     """The vote of several networks."""
 
-    def decide(now: Seen) -> Tensor:
+    def decide(now: Observation) -> Tensor:
         observation = now.observation(tape)
         return vote(torch.stack([action_values(net, observation) for net in nets]))
 
@@ -43,7 +43,7 @@ def random_policy(seed: int) -> Policy:
     """Uniformly random actions."""
     generator = torch.Generator().manual_seed(seed)
 
-    def decide(now: Seen) -> Tensor:
+    def decide(now: Observation) -> Tensor:
         count = len(now.rows)
         return torch.randint(0, ACTIONS, (count,), generator=generator).to(now.rows.device)
 
@@ -52,7 +52,7 @@ def random_policy(seed: int) -> Policy:
 
 @torch.no_grad()
 def judge(
-    policy: Policy, gap: int, units: int, tape: Tape, protocol: Protocol, episodes: int | None = None
+    policy: Policy, gap: int, units: int, tape: MarketData, protocol: Protocol, episodes: int | None = None
 ) -> Judgement:
     """Trade the window, deciding every ``gap`` seconds with up to ``units`` units.
 
@@ -71,7 +71,7 @@ def judge(
 
 
 def _episodes(
-    policy: Policy, gap: int, starts: Tensor, tape: Tape, rules: Rules, seconds: int
+    policy: Policy, gap: int, starts: Tensor, tape: MarketData, rules: Rules, seconds: int
 ) -> tuple[Floats, float]:
     """What each episode has earned by each second, USD f64[seconds, episodes], and the units that changed hands."""
     book = empty_book(len(starts), starts.device)
@@ -87,7 +87,7 @@ def _episodes(
     return torch.stack(worth).cpu().numpy(), float(turnover)
 
 
-def buy_and_hold(tape: Tape, protocol: Protocol) -> Judgement:
+def buy_and_hold(tape: MarketData, protocol: Protocol) -> Judgement:
     """Full exposure bought at the window's first trade and sold at its last."""
     first = protocol.window[0] + 1
     prices = tape.prices[first : first + protocol.episodes * protocol.episode].cpu().numpy()
@@ -99,7 +99,7 @@ def buy_and_hold(tape: Tape, protocol: Protocol) -> Judgement:
     return Judgement(returns, performance(returns), 2.0)
 
 
-def baselines(tape: Tape, protocol: Protocol) -> dict[str, float]:
+def baselines(tape: MarketData, protocol: Protocol) -> dict[str, float]:
     """Returns of what a person could do without any training, by the same protocol."""
     luck = [
         judge(random_policy(seed), 1, 1, tape, protocol).performance.total_return

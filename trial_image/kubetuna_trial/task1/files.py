@@ -20,13 +20,15 @@ from kubetuna_trial.errors import InputError
 
 PRICE_COLUMN, TIME_COLUMN = "midpoint", "system_time"
 _BLOCK = 1 << 20
+# A date with a time of day, and in every row the same zone or none.
+_SECOND = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?)(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 _BLANK = re.compile(rb"\n[ \t\r]*\n")
 
 
 def header(path: Path) -> list[str]:
     """The names of a CSV file's columns."""
     try:
-        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             names = next(csv.reader(file), [])
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
@@ -127,7 +129,7 @@ def row_at(path: Path, offset: int) -> Callable[[np.datetime64], int] | None:
 
 def _check_times(path: Path, texts: NDArray[np.str_], warn: Callable[[str], None]) -> None:
     """Every row is a second to the simulator: refuse what goes back or stands still, tell of what is missing."""
-    steps = np.diff(_times(path, texts)) / np.timedelta64(1, "s")
+    steps = np.rint(np.diff(_times(path, texts)) / np.timedelta64(1, "s"))
     for wrong, words in ((steps < 0, "is before"), (steps == 0, "repeats")):
         if wrong.any():
             row = int(np.argmax(wrong)) + 1
@@ -135,7 +137,7 @@ def _check_times(path: Path, texts: NDArray[np.str_], warn: Callable[[str], None
             raise InputError(
                 f"{path}: line {row + 2}: {TIME_COLUMN} {texts[row]} {words} that of the line before; {remedy}"
             )
-    missing = np.rint(steps) - 1
+    missing = steps - 1
     if (missing > 0).any():
         row = int(np.argmax(missing))
         count, most = int(missing[missing > 0].sum()), int(missing[row])
@@ -146,23 +148,20 @@ def _check_times(path: Path, texts: NDArray[np.str_], warn: Callable[[str], None
 
 
 def _times(path: Path, texts: NDArray[np.str_]) -> NDArray[np.datetime64]:
-    """Times without their zone, which is the same in every row."""
-    plain = np.char.partition(np.char.rstrip(texts, "Z"), "+")[:, 0]
-    try:
-        return plain.astype("datetime64[us]")
-    except ValueError:
-        row = next(n for n, text in enumerate(plain) if not _is_time(text))
-        raise InputError(
-            f"{path}: line {row + 2}: {TIME_COLUMN} {str(texts[row])[:40]!r} must be YYYY-MM-DD HH:MM:SS"
-        ) from None
+    """Times without their zone.
 
-
-def _is_time(text: str) -> bool:
+    Raises:
+        InputError: one is no time, or in another zone than the first.
+    """
+    found = [_SECOND.fullmatch(text.strip()) for text in texts.tolist()]
+    for row, match in enumerate(found):
+        if match is None or match[2] != (found[0] and found[0][2]):
+            what = "must be YYYY-MM-DD HH:MM:SS" if match is None else f"must be in the zone of line 2, {texts[0]}"
+            raise InputError(f"{path}: line {row + 2}: {TIME_COLUMN} {str(texts[row])[:40]!r} {what}")
     try:
-        np.datetime64(text, "us")
-    except ValueError:
-        return False
-    return True
+        return np.array([match[1] for match in found if match], dtype="datetime64[us]")
+    except ValueError as error:
+        raise InputError(f"{path}: {TIME_COLUMN}: {error}") from None
 
 
 def open_factors(path: Path) -> NDArray[np.float32]:
@@ -172,8 +171,8 @@ def open_factors(path: Path) -> NDArray[np.float32]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:
-        raise InputError(f"{path}: is no whole .npy file: {error}") from None
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
+        raise InputError(f"{path}: is not a whole .npy file: {error}") from None
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or not array.shape[1] or array.dtype.kind != "f":
         shape, kind = getattr(array, "shape", "?"), getattr(array, "dtype", "?")
         raise InputError(f"{path}: must hold a float array of shape (rows, factors), not {kind} {shape}")
     return array

@@ -14,7 +14,7 @@ import torch
 from kubetuna_trial.metrics import Floats
 from kubetuna_trial.task1.data import Dataset
 from kubetuna_trial.task1.evaluation import Judgement, Policy, judge
-from kubetuna_trial.task1.market import Seen, Tape
+from kubetuna_trial.task1.market import MarketData, Observation
 from kubetuna_trial.task1.protocol import Protocol
 
 # Of the move that is foretold, from the second at which a decision is carried out.
@@ -30,17 +30,17 @@ def fitted(data: Dataset) -> Floats:
     return np.asarray(np.linalg.lstsq(table.astype(np.float64), moves, rcond=None)[0])
 
 
-def linear_policy(weights: Floats, tape: Tape) -> Policy:
+def linear_policy(weights: Floats, tape: MarketData) -> Policy:
     """Long where a rise is foretold, short where a fall is, whatever is held."""
     slopes, level = torch.from_numpy(weights[:-1]).to(tape.factors), float(weights[-1])
 
-    def decide(now: Seen) -> torch.Tensor:
+    def decide(now: Observation) -> torch.Tensor:
         wished = torch.sign(tape.factors[now.rows] @ slopes + level)
         return (torch.sign(wished - now.own[:, 0]) + 1).to(torch.int64)
 
     return decide
 
 
-def judged(weights: Sequence[float], tape: Tape, protocol: Protocol) -> Judgement:
+def judged(weights: Sequence[float], tape: MarketData, protocol: Protocol) -> Judgement:
     """What it earns, deciding every second."""
     return judge(linear_policy(np.asarray(weights, dtype=np.float64), tape), 1, 1, tape, protocol)

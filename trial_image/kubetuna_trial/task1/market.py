@@ -21,7 +21,7 @@ from kubetuna_trial.task1.splits import Span
 
 
 @dataclass(frozen=True, slots=True)
-class Tape:
+class MarketData:
     """Prices f64[N] and factors f32[N, F] on a device; ``move`` is the usual move of a second, in USD."""
 
     prices: Tensor
@@ -29,9 +29,11 @@ class Tape:
     move: float
 
     @staticmethod
-    def of(data: Dataset, device: torch.device) -> Tape:
+    def of(data: Dataset, device: torch.device) -> MarketData:
         """Put a dataset on a device."""
-        return Tape(torch.from_numpy(data.prices).to(device), torch.from_numpy(data.factors).to(device), data.move)
+        return MarketData(
+            torch.from_numpy(data.prices).to(device), torch.from_numpy(data.factors).to(device), data.move
+        )
 
     @property
     def width(self) -> int:
@@ -40,27 +42,27 @@ class Tape:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observation:
     """What traders see, compactly: rows i64[n] of the tape, and position and holding as fractions f32[n, 2]."""
 
     rows: Tensor
     own: Tensor
 
-    def observation(self, tape: Tape) -> Tensor:
+    def observation(self, tape: MarketData) -> Tensor:
         """f32[n, 2 + F]."""
         return torch.cat([self.own, tape.factors[self.rows]], dim=1)
 
 
-def seen(book: Book, rows: Tensor, rules: Rules) -> Seen:
+def seen(book: Book, rows: Tensor, rules: Rules) -> Observation:
     """What is seen of a book at rows of the tape."""
     own = torch.stack([book.position / rules.max_position, book.holding / rules.max_holding], dim=1)
-    return Seen(rows, own.to(torch.float32))
+    return Observation(rows, own.to(torch.float32))
 
 
 class Market:
     """``sims`` traders. All episodes have the same length, start together and end flat."""
 
-    def __init__(self, tape: Tape, span: Span, rules: Rules, gap: int, sims: int, steps: int) -> None:
+    def __init__(self, tape: MarketData, span: Span, rules: Rules, gap: int, sims: int, steps: int) -> None:
         self.tape, self.rules, self._gap, self._sims, self._steps = tape, rules, gap, sims, steps
         self._first, self._last = span.start, span.stop - (steps + 1) * gap - 2
         if self._last <= self._first:
@@ -72,7 +74,7 @@ class Market:
         self._rows = torch.zeros(sims, dtype=torch.int64, device=tape.prices.device)
         self._book = empty_book(sims, tape.prices.device)
 
-    def now(self, generator: torch.Generator) -> Seen:
+    def now(self, generator: torch.Generator) -> Observation:
         """What is seen before the next decision; begins a new episode where the last one ended."""
         if self._step >= self._steps:
             device = self.tape.prices.device
@@ -82,7 +84,7 @@ class Market:
             self._rows, self._book, self._step = starts.to(device), empty_book(self._sims, device), 0
         return seen(self._book, self._rows, self.rules)
 
-    def step(self, action: Tensor) -> tuple[Tensor, Seen, bool]:
+    def step(self, action: Tensor) -> tuple[Tensor, Observation, bool]:
         """Carry out i64[sims] (0 sell, 1 keep, 2 buy): rewards f32[sims], what is seen next, the episode's end."""
         self._step += 1
         ended = self._step >= self._steps

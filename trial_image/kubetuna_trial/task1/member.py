@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kubetuna_trial.task1.agents import COMPAT_KINDS, KINDS, Kind, action_values, loss, network, targets
 from kubetuna_trial.task1.book import Rules, holding_limit
-from kubetuna_trial.task1.market import Market, Tape
+from kubetuna_trial.task1.market import Market, MarketData
 from kubetuna_trial.task1.nets import ACTIONS, QNetwork
 from kubetuna_trial.task1.parameters import Parameters
 from kubetuna_trial.task1.replay_memory import ReplayMemory
@@ -40,7 +40,7 @@ class Member:
     """An agent with everything that its training needs. All its randomness comes from ``seed``."""
 
     def __init__(
-        self, kind: str, params: Parameters, scale: Scale, tape: Tape, span: Span, seed: int, compat: bool
+        self, kind: str, params: Parameters, scale: Scale, tape: MarketData, span: Span, seed: int, compat: bool
     ) -> None:
         self.kind: Kind = (COMPAT_KINDS if compat else KINDS)[kind]
         self._params, self._tape, self._compat = params, tape, compat

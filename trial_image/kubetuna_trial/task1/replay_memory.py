@@ -12,17 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kubetuna_trial.task1.market import Seen
+from kubetuna_trial.task1.market import Observation
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Transitions: what was seen, action i64[n], reward f32[n], what was seen next, 1 where it went on f32[n]."""
 
-    before: Seen
+    before: Observation
     action: Tensor
     reward: Tensor
-    after: Seen
+    after: Observation
     alive: Tensor
 
 
@@ -48,7 +48,7 @@ class ReplayMemory:
     def __len__(self) -> int:
         return self._filled
 
-    def add(self, before: Seen, action: Tensor, reward: Tensor, after: Seen, ended: bool) -> None:
+    def add(self, before: Observation, action: Tensor, reward: Tensor, after: Observation, ended: bool) -> None:
         """Keep one decision of every simulation, over the oldest where the ring is full."""
         values: dict[str, Any] = {
             "rows": before.rows, "own": before.own, "action": action, "reward": reward,
@@ -65,8 +65,8 @@ class ReplayMemory:
         chosen = chosen.to(self._columns["rows"].device)
         part = {name: column.flatten(0, 1)[chosen] for name, column in self._columns.items()}
         return Batch(
-            Seen(part["rows"], part["own"]), part["action"], part["reward"],
-            Seen(part["rows_after"], part["own_after"]), part["alive"],
+            Observation(part["rows"], part["own"]), part["action"], part["reward"],
+            Observation(part["rows_after"], part["own_after"]), part["alive"],
         )  # fmt: skip
 
     def state(self) -> dict[str, Any]:

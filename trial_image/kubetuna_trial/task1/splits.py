@@ -92,7 +92,7 @@ def _border(said: str, word: str, rows: int, row_at: RowAt | None) -> int:
     try:
         return row_at(np.datetime64(word.replace(" ", "T")))
     except ValueError:
-        raise _refused(said, f"{word!r} is no time") from None
+        raise _refused(said, f"{word!r} is not a time") from None
 
 
 def _refused(said: str, why: str) -> InputError:

@@ -20,7 +20,7 @@ from kubetuna_trial.memory import require
 from kubetuna_trial.task1.data import Dataset
 from kubetuna_trial.task1.evaluation import Judgement, baselines, ensemble_policy, judge
 from kubetuna_trial.task1.linear import fitted, judged
-from kubetuna_trial.task1.market import Tape
+from kubetuna_trial.task1.market import MarketData
 from kubetuna_trial.task1.member import Member, Scale
 from kubetuna_trial.task1.parameters import Parameters
 from kubetuna_trial.task1.protocol import Protocol, protocol_of
@@ -65,7 +65,7 @@ class Trial:
 
     def __init__(self, plan: Plan, data: Dataset, checkpoints: Callable[[str], Checkpoints]) -> None:
         self.plan, self.protocol = plan, protocol_of(data, data.validation)
-        self.tape = Tape.of(data, torch.device(plan.device))
+        self.tape = MarketData.of(data, torch.device(plan.device))
         self.linear = fitted(data).tolist()
         self._checkpoints = checkpoints(configuration(plan, self.protocol))
         scale, count = PROFILES[plan.profile], len(plan.params.agents)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import Fold
-from kubetuna_trial.task1.data import CLIP, Floats, hashes_of
+from kubetuna_trial.marks import refuse_later, stretches
+from kubetuna_trial.task1.data import CLIP, GRAIN, Floats, hashes_of
 from kubetuna_trial.task1.files import count_rows, header, open_factors, read_prices, row_at
 from kubetuna_trial.task1.planted import RECIPE, Series, planted_series
 from kubetuna_trial.task1.splits import EMBARGO, USUAL, Span, Split, split_of
@@ -88,6 +89,34 @@ def refuse_own(origin: Mapping[str, Any], described: Mapping[str, Any]) -> None:
             "--split: these are the data that the model was trained on, its held-out test among them; take "
             "--split train or --split validation. The test is scored by 'kubetuna finalize', once"
         )
+
+
+def refuse_changed(described: Mapping[str, Any]) -> None:
+    """Refuse a model's own data where they are not what they were.
+
+    Raises:
+        InputError: they have changed since it was trained.
+    """
+    known, rows = described.get("hashes") or {}, int(described.get("protocol", {}).get("window", (0, 0))[1])
+    origin = described["origin"]
+    if known and not any(hashes == known for hashes in _hashes(origin, rows)):
+        raise InputError(
+            f"{origin.get('prices', 'its data')}: the data have changed since the model was trained; its figures "
+            "would be of others. Put back what was there, or name others with --data DIR"
+        )
+
+
+def refuse_test(origin: Mapping[str, Any], window: Window, described: Mapping[str, Any]) -> None:
+    """Refuse rows of other data that hold a model's own held-out test, whatever lies before them there.
+
+    Raises:
+        InputError: they do.
+    """
+    if "rows" not in origin:
+        place = Path(origin["prices"])
+        offset = count_rows(place) - len(open_factors(Path(origin["factors"]))) if origin["align"] == "rear" else 0
+        before = read_prices(place, offset + window.span.stop)[offset:]
+        refuse_later(stretches(before, GRAIN), int(described.get("ends", 0)))
 
 
 def _hashes(origin: Mapping[str, Any], rows: int) -> Iterator[Mapping[str, str]]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.files import write_whole
+from kubetuna_trial.marks import last_mark
 from kubetuna_trial.metrics import Floats
 from kubetuna_trial.task2.training import Trial
 
@@ -40,11 +41,11 @@ def write_artifacts(folder: Path, trial: Trial, metrics: Mapping[str, float], re
 def read_note(adapter: Path) -> dict[str, Any]:
     """How an adapter was made; empty for one that another program made. Raises InputError."""
     if not (adapter / "adapter_config.json").is_file():
-        raise InputError(f"{adapter}: holds no adapter_config.json: it is no adapter's folder")
+        raise InputError(f"{adapter}: holds no adapter_config.json: it is not an adapter's folder")
     try:
         found = json.loads((adapter / NOTE).read_text()) if (adapter / NOTE).is_file() else {}
     except ValueError as error:
-        raise InputError(f"{adapter / NOTE}: is no JSON: {error}") from None
+        raise InputError(f"{adapter / NOTE}: is not JSON: {error}") from None
     return found if isinstance(found, dict) else {}
 
 
@@ -64,6 +65,8 @@ def _description(trial: Trial) -> dict[str, object]:
         "weights": trial.backend,
         "seed": trial.plan.seed,
         "data": trial.market.source,
+        "market": trial.market.sketches(),
+        "ends": {ticker: last_mark(marks) for ticker, marks in trial.market.marks().items()},
         "protocol": {**trial.protocol.fields(), "hash": trial.protocol.digest},
     }
 

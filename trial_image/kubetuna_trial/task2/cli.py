@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from kubetuna_trial.checkpoint import Checkpoints
 from kubetuna_trial.command import Formatter, Parser, add_numbers, check_least, given_options, guarded
 from kubetuna_trial.folds import HELP, fold_of
+from kubetuna_trial.marks import announce
 from kubetuna_trial.task2 import contest, evaluate, score
 from kubetuna_trial.task2.artifacts import write_artifacts
 from kubetuna_trial.task2.learning import Method
@@ -19,7 +20,7 @@ from kubetuna_trial.task2.parameters import CHOICES, NUMBERS, QUANTIZATIONS, REA
 from kubetuna_trial.task2.planted import write_contest_files
 from kubetuna_trial.task2.training import Plan, Report, Trial, planned
 from kubetuna_trial.termination import EXIT_TERMINATED, Termination
-from kubetuna_trial.wire import Surroundings, emit, report, say, series, surroundings
+from kubetuna_trial.wire import TrialContext, emit, report, say, series, trial_context
 
 DESCRIPTION = """\
 Fine-tune a language model by LoRA to trade on the news, paid by the market, and judge it on validation dates by a
@@ -90,46 +91,40 @@ def _parser() -> Parser:
 
 
 def _train_or_write(options: Namespace) -> int:
-    around = surroundings()
-    seed = around.seed if options.seed is None else options.seed
+    context = trial_context()
+    seed = context.seed if options.seed is None else options.seed
     check_least(options, LEAST)
     if options.make_data:
         for path in write_contest_files(options.make_data, seed, options.shuffle_news):
             say(f"wrote {path}")
         return 0
-    return _train(options, around, seed)
+    return _train(options, context, seed)
 
 
-def _train(options: Namespace, around: Surroundings, seed: int) -> int:
+def _train(options: Namespace, context: TrialContext, seed: int) -> int:
     termination = Termination().install()
-    trial = _trial(options, around, seed)
+    trial = _trial(options, context, seed)
     first = {"data": trial.market.source, "model": trial.plan.source.identity, "weights": trial.backend}
     emit({"protocol": trial.protocol.digest, "device": trial.plan.device, **first})
+    announce(trial.market.sketches())
     if trial.reported:
         say(f"going on after report {trial.reported} of {options.reports}")
-    out: Path | None = options.out or around.out
+    out: Path | None = options.out or context.out
 
     def tell(found: Report) -> None:
         metrics = found.metrics()
         last = found.step == options.reports
         if last:
             series("returns", found.judgement.returns.tolist())
-        _report(found.step, options.reports, metrics)
+        report(found.step, options.reports, metrics)
         if last and out:
             write_artifacts(out, trial, metrics, found.judgement.returns)
 
     return 0 if trial.run(tell, lambda: termination.asked) else EXIT_TERMINATED
 
 
-def _report(step: int, steps: int, metrics: Mapping[str, float]) -> None:
-    try:
-        report(step, steps, metrics)
-    except ValueError as error:
-        raise FloatingPointError(f"training diverged: {error}") from None
-
-
-def _trial(options: Namespace, around: Surroundings, seed: int) -> Trial:
-    params = parse_parameters({**around.params, **given_options(options, (*NUMBERS, *READING, *CHOICES))})
+def _trial(options: Namespace, context: TrialContext, seed: int) -> Trial:
+    params = parse_parameters({**context.params, **given_options(options, (*NUMBERS, *READING, *CHOICES))})
     fold = fold_of(options.fold)
     device = prepared_device(options)
     market = market_of(options, fold=fold)
@@ -141,5 +136,5 @@ def _trial(options: Namespace, around: Surroundings, seed: int) -> Trial:
     held = backend_of(params.quantization, device, options.quantization)
     room = planned(plan, market, tokenizer, held)
     loaded = load(source, params.quantization, device, held)
-    folder = options.checkpoints or around.checkpoints
+    folder = options.checkpoints or context.checkpoints
     return Trial(plan, loaded, market, lambda key: Checkpoints(folder, key), room)

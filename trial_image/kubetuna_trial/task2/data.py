@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from kubetuna_trial.errors import InputError
 from kubetuna_trial.folds import Fold
+from kubetuna_trial.marks import Grain, Hashes, sketch, stretches
 from kubetuna_trial.task2.files import Bar, found_in, read_news, read_stocks
 from kubetuna_trial.task2.planted import DAYS, TRAIN_FILE, Article, World, planted_world
 from kubetuna_trial.wire import say
@@ -31,8 +32,12 @@ EXIT_DAYS = 3
 FEWEST_DAYS = 60
 SHORTEST_BLOCK = 20
 REPEATED = 10
+# Days by which prices are known; of how many tickers, by how many marks each.
+GRAIN, KNOWN_TICKERS, MARKS = Grain(1, 1e-3), 12, 24
 # Parts that shares are usually split into; no night's news moves a large company by so even a factor.
-SPLITS, LIKE_A_SPLIT = (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 50), 0.04
+SPLITS, LIKE_A_SPLIT = range(2, 51), 0.08
+# Of these a night's news may be the reason.
+UNEVEN, EXACTLY = ((3, 2), (4, 3), (5, 4)), 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,15 @@ class Market:
         """Prices at which trades are done, f64[tickers, days]."""
         return self.world.bars[:, :, 0]
 
+    def marks(self) -> dict[str, Hashes]:
+        """By ticker the hashes of the stretches of its opens, by which they are known wherever they come from."""
+        named = sorted(zip(self.world.tickers, self.opens, strict=True), key=lambda pair: pair[0])
+        return {ticker: stretches(opens, GRAIN) for ticker, opens in named}
+
+    def sketches(self) -> dict[str, list[int]]:
+        """The same, short."""
+        return {ticker: sketch(marks, MARKS) for ticker, marks in [*self.marks().items()][:KNOWN_TICKERS]}
+
     def future_return(self, days: NDArray[np.int64], lookahead: int) -> NDArray[np.float64]:
         """From the open of a decision's day to the open ``lookahead`` trading days later, f64[days, tickers]."""
         return np.asarray((self.opens[:, days + lookahead] / self.opens[:, days] - 1).T)
@@ -68,7 +82,7 @@ def planted_market(
 def folder_market(folder: Path, tickers: Sequence[str] | None = None, fold: Fold | None = None) -> Market:
     """The train files of a folder that is laid out as the contest's."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder")
+        raise InputError(f"{folder}: is not a folder")
     return file_market(found_in(folder, "stocks"), found_in(folder, "news"), tickers, fold)
 
 
@@ -77,7 +91,7 @@ def folder_market_with_test(folder: Path, tickers: Sequence[str] | None = None) 
     train = folder_market(folder, tickers)
     stocks, news = found_in(folder, "stocks", "test"), found_in(folder, "news", "test")
     bars = read_stocks(found_in(folder, "stocks")) + read_stocks(stocks)
-    articles = read_news(found_in(folder, "news")) + read_news(news)
+    articles = _saying_something(read_news(found_in(folder, "news")) + read_news(news))
     if min((bar[0] for bar in bars if bar[0] not in train.world.dates), default="") <= train.world.dates[-1]:
         raise InputError(f"{stocks}: must hold days after {train.world.dates[-1]}, the last of the train file")
     world = _world(stocks, bars, articles, train.world.tickers)
@@ -95,7 +109,7 @@ def _with_test(world: World, cut: int, source: str) -> Market:
 
 def file_market(stocks: Path, news: Path, tickers: Sequence[str] | None = None, fold: Fold | None = None) -> Market:
     """The contest's files, checked up front. Raises InputError where they cannot be used."""
-    bars, articles = read_stocks(stocks), read_news(news)
+    bars, articles = read_stocks(stocks), _saying_something(read_news(news))
     known, told = {bar[1] for bar in bars}, {article.ticker for article in articles}
     wanted = tuple(dict.fromkeys(tickers)) if tickers else tuple(dict.fromkeys(bar[1] for bar in bars))
     for ticker in (*wanted, *(() if tickers else sorted(told))):
@@ -135,11 +149,15 @@ def _world(path: Path, bars: Sequence[Bar], articles: Sequence[Article], tickers
             f"{len(dates)} dates (or leave it out with --tickers)"
         )
     _refuse_splits(path, tickers, dates, table)
-    about = [a for a in articles if a.ticker in index and a.date <= dates[-1]]
-    news = tuple(a for a in about if a.title or a.summary)
-    if len(news) < len(about):
-        say(f"warning: {len(about) - len(news)} articles have neither a title nor a summary and are left out")
+    news = tuple(a for a in articles if a.ticker in index and a.date <= dates[-1])
     return World(tickers, dates, table, news)
+
+
+def _saying_something(articles: Sequence[Article]) -> list[Article]:
+    kept = [a for a in articles if a.title or a.summary]
+    if len(kept) < len(articles):
+        say(f"warning: {len(articles) - len(kept)} articles have neither a title nor a summary and are left out")
+    return kept
 
 
 def _refuse_splits(path: Path, tickers: Sequence[str], dates: Sequence[str], table: NDArray[np.float64]) -> None:
@@ -154,6 +172,13 @@ def _refuse_splits(path: Path, tickers: Sequence[str], dates: Sequence[str], tab
                 raise InputError(
                     f"{path}: {tickers[which]} opens on {dates[day + 1]} at {left}; "
                     f"multiply its earlier prices by {ratio:.3g}, or leave it out with --tickers"
+                )
+    for new, old in UNEVEN:
+        for word, ratio in ((f"{new}:{old} split", old / new), (f"{old}:{new} reverse split", new / old)):
+            for which, day in np.argwhere(np.abs(jumps / ratio - 1) < EXACTLY):
+                say(
+                    f"warning: {path}: {tickers[which]} opens on {dates[day + 1]} at {jumps[which, day]:.3g} of "
+                    f"the close before: if that was a {word}, multiply its earlier prices by {ratio:.3g}"
                 )
 
 

@@ -8,8 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from kubetuna_trial.command import Parser, add_final, refuse_unrecorded
+from kubetuna_trial.errors import InputError
+from kubetuna_trial.marks import refuse_later
 from kubetuna_trial.metrics import break_even, performance
-from kubetuna_trial.task2.data import Market
+from kubetuna_trial.task2.artifacts import read_note
+from kubetuna_trial.task2.data import EXIT_DAYS, GRAIN, Market
 from kubetuna_trial.task2.evaluation import Judgement, Scores, judge, luck, untrained
 from kubetuna_trial.task2.options import add_data, market_of
 from kubetuna_trial.task2.policy import Policy, Tuned
@@ -33,6 +36,9 @@ def add_options(parser: Parser) -> None:
     add_saved(parser)
     add_data(parser)
     parser.add_argument("--split", choices=("train", "validation", "test"), default="validation", help="which days")
+    parser.add_argument(
+        "--own-data", action="store_true", help="refuse data that are not the adapter's own any more"
+    )
     add_final(parser)
 
 
@@ -44,6 +50,10 @@ def run(options: Namespace) -> int:
     market = market_of(options, test, fold)
     if options.split == "train":
         market = replace(market, window=market.train)
+    if options.own_data:
+        refuse_changed(options)
+    if not test:
+        refuse_test(options, market)
     policy, names = saved_model(options)
     protocol = protocol_of(market, policy.prompting)
     found: dict[str, Any] = {
@@ -62,6 +72,24 @@ def run(options: Namespace) -> int:
     else:
         print(_table(found))
     return 0
+
+
+def refuse_changed(options: Namespace) -> None:
+    """Raise InputError where the data before the test have changed since the adapter was trained."""
+    known = (read_note(options.adapter) if options.adapter else {}).get("protocol", {}).get("data")
+    if known not in (None, market_of(options, False, saved_fold(options)).digest):
+        raise InputError(
+            f"{options.data or options.stocks or 'its data'}: the data have changed since the adapter was trained; "
+            "its figures would be of others. Put back what was there, or name others with --data DIR"
+        )
+
+
+def refuse_test(options: Namespace, market: Market) -> None:
+    """Raise InputError where the judged days come after the last that the adapter's own data have."""
+    ends = (read_note(options.adapter) if options.adapter else {}).get("ends", {})
+    judged = market.window.stop + EXIT_DAYS - GRAIN.length
+    for ticker, marks in market.marks().items():
+        refuse_later(marks[:judged], int(ends.get(ticker, 0)))
 
 
 def _contenders(policy: Policy | Tuned, market: Market, protocol: Protocol) -> dict[str, Any]:

@@ -33,14 +33,15 @@ def found_in(folder: Path, kind: str, part: str = "train") -> Path:
 
 def read_stocks(path: Path) -> list[Bar]:
     """Date, ticker and open, high, low, close, volume of every row."""
-    return [
-        (
-            _date(row[0], at),
-            _word(row[1], at),
-            tuple(_price(n, v, at) for n, v in _named(STOCK_COLUMNS[2:], row[2:])),
-        )
-        for at, row in _rows(path, STOCK_COLUMNS)
-    ]
+    return [(_date(row[0], at), _word(row[1], at), _bar(row[2:], at)) for at, row in _rows(path, STOCK_COLUMNS)]
+
+
+def _bar(texts: Sequence[str], at: str) -> tuple[float, ...]:
+    """Open, high, low, close, volume."""
+    values = tuple(_price(name, text, at) for name, text in _named(STOCK_COLUMNS[2:], texts))
+    if values[2] > values[1]:
+        raise InputError(f"{at}: Low {texts[2]} is above High {texts[1]}; are columns swapped?")
+    return values
 
 
 def read_news(path: Path) -> list[Article]:
@@ -72,7 +73,7 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is no CSV file in UTF-8: {error}") from None
+        raise InputError(f"{path}: is not a CSV file in UTF-8: {error}") from None
 
 
 def _indices(path: Path, header: Sequence[str], columns: Sequence[str]) -> list[int]:

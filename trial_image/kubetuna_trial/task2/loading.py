@@ -65,10 +65,10 @@ def source_of(name: str | None, revision: str | None, download: bool) -> Source:
     path = Path(name)
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise InputError(f"{path}: holds no config.json: it is no model's folder")
+            raise InputError(f"{path}: holds no config.json: it is not a model's folder")
         return Source(str(path.absolute()))
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-        raise InputError(f"{name}: is no folder")
+        raise InputError(f"{name}: is not a folder")
     return Source(name, revision, download)
 
 

@@ -78,6 +78,6 @@ def _prompt(entry: object, path: Path) -> str:
     found = str(found) if isinstance(found, int | float) else found
     if not isinstance(found, str) or not found.strip():
         raise InputError(
-            f'{path}: {json.dumps(entry)[:80]} is no prompt; a text or an object with "prompt" is needed'
+            f'{path}: {json.dumps(entry)[:80]} is not a prompt; a text or an object with "prompt" is required'
         )
     return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubetuna.experiment.field_errors import invalid
-from kubetuna.experiment.kinds.gjson import Condition, parse_condition
+from kubetuna.experiment.kinds.gjson import parse_condition
 
 # The path of a field below the object's spec, and what is wrong with it.
 Fault = tuple[str, str]
@@ -243,11 +243,6 @@ def is_primary(labels: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
     """Whether a Pod of an attempt may be its primary one."""
     first = all(labels.get(name, "0") == "0" for name in INDEX_LABELS)
     return first and all(labels.get(name) == value for name, value in wanted.items())
-
-
-def conditions_of(kind: TemplateKind, success: str | None, failure: str | None) -> tuple[Condition, ...]:
-    """The two expressions by which a template is judged, where they can be read."""
-    return tuple(parse_condition(text) for text in (success or kind.success, failure or kind.failure) if text)
 
 
 def _at(value: Any, path: Path) -> Any:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from optuna import Study
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from kubetuna.search.gaussian.encoding import Array, Encoding
 from kubetuna.search.gaussian.warp import warps
+from kubetuna.search.space import study_sign
 
 # Trials that are learned from: the best and the latest of more, half each.
 SEEN = 240
@@ -42,7 +42,7 @@ class History:
 def history_of(study: Study, trial: FrozenTrial, encoding: Encoding) -> History:
     """What is known when ``trial`` is to be proposed."""
     trials = study.get_trials(deepcopy=False)
-    signs = np.array([-1.0 if d is StudyDirection.MAXIMIZE else 1.0 for d in study.directions])
+    signs = np.array([study_sign(d) for d in study.directions])
     ended = [t for t in trials if _is_done(t)]
     done = [ended[i] for i in best_and_latest([_worth(t, signs) for t in ended])]
     placed = [(t, p) for t in done if (p := encoding.point(t.params)) is not None]

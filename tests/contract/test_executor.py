@@ -32,7 +32,7 @@ from tests.apiserver.cluster import Cluster
 from tests.apiserver.operating import Process
 from tests.apiserver.programs import Nodes, Program, params_of
 from tests.apiserver.resources import Object
-from tests.fakes import FakeClock, FakeLogs, FakePlace, Run
+from tests.fakes import FakeClock, FakeExecutor, FakeLogs, Run
 from tests.local.runs import experiment
 
 KEY = AttemptKey(trial=0, attempt=0)
@@ -127,13 +127,13 @@ WORKLOADS: dict[str, Object] = {
 @pytest.fixture(params=["local", "fake", "pods", *WORKLOADS])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "fake":
-        place = FakePlace(lambda launch: PROGRAMS[str(launch.params["program"])][1], FakeClock())
+        place = FakeExecutor(lambda launch: PROGRAMS[str(launch.params["program"])][1], FakeClock())
         yield World(place, FakeLogs(place))
         return
     if request.param == "pods" or request.param in WORKLOADS:
         yield from in_cluster(tmp_path, WORKLOADS.get(request.param))
         return
-    local = local_place(tmp_path)
+    local = local_executor(tmp_path)
     yield World(local, FileLogs(tmp_path))
     local.close()
 
@@ -165,7 +165,7 @@ def pod_program(pod: Object) -> Program:
     return Program(tuple(line.decode() for line in run.lines), None if run.endless else run.exit.exit_code)
 
 
-def local_place(folder: Path) -> ProcessExecutor:
+def local_executor(folder: Path) -> ProcessExecutor:
     spec = parse_file_text(experiment("", command=["python"]))
 
     def render(launch: AttemptRequest) -> dict[str, object]:
@@ -239,35 +239,37 @@ def test_deleting_what_runs_stops_it_first(world: World) -> None:
 def test_attempts_are_told_apart(world: World) -> None:
     other = AttemptKey(0, 1)
     world.place.launch(order("talks"))
+    world.until(world.ended)
+    assert len(world.lines()) == 2
     world.place.launch(order("fails", other))
-    world.until(lambda: world.ended() and world.ended(other))
+    world.until(lambda: world.ended(other))
     assert len(world.lines()) == 2 and len(world.lines(other)) == 1
 
 
 def test_another_runner_sees_what_this_machine_ran(tmp_path: Path) -> None:
-    first = local_place(tmp_path)
+    first = local_executor(tmp_path)
     first.launch(order("talks"))
     world = World(first, FileLogs(tmp_path))
     world.until(world.ended)
     first.close()
-    again = local_place(tmp_path)
+    again = local_executor(tmp_path)
     assert [f.phase for f in again.observe()] == ["ended"]
     again.launch(order("talks"))
     assert world.lines() == [b"one", b"two"], "an ended attempt must not start again"
 
 
 def test_a_closed_runner_leaves_no_attempt_behind(tmp_path: Path) -> None:
-    first = local_place(tmp_path)
+    first = local_executor(tmp_path)
     first.launch(order("hangs"))
     world = World(first, FileLogs(tmp_path))
     world.until(lambda: world.lines() == [b"one"])
     first.close()
-    facts = local_place(tmp_path).observe()[0]
+    facts = local_executor(tmp_path).observe()[0]
     assert facts.phase == "ended" and facts.exit is not None and facts.exit.reason == "Interrupted"
 
 
 def test_a_stop_is_seen_while_the_attempt_still_takes_its_time(tmp_path: Path) -> None:
-    place = local_place(tmp_path)
+    place = local_executor(tmp_path)
     place.launch(order("stubborn"))
     world = World(place, FileLogs(tmp_path))
     world.until(lambda: world.lines() == [b"one"])
@@ -282,7 +284,7 @@ def test_what_a_dead_supervisor_left_running_has_not_ended_before_it_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kill that failed, or is not done yet, frees no device and is tried again."""
-    first = local_place(tmp_path)
+    first = local_executor(tmp_path)
     first.launch(order("talks"))
     world = World(first, FileLogs(tmp_path))
     world.until(world.ended)
@@ -290,7 +292,7 @@ def test_what_a_dead_supervisor_left_running_has_not_ended_before_it_is_gone(
     (attempt_folder(tmp_path, KEY) / EXIT).unlink()
     mark = {"KUBETUNA_OUT": str(attempt_folder(tmp_path.absolute(), KEY) / "out")}
     with subprocess.Popen(["sleep", "600"], env={**os.environ, **mark}) as left:
-        again = World(local_place(tmp_path), FileLogs(tmp_path))
+        again = World(local_executor(tmp_path), FileLogs(tmp_path))
         with monkeypatch.context() as deaf:
             deaf.setattr("kubetuna.local.executor.os.kill", refused)
             assert not again.ended()

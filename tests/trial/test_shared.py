@@ -50,7 +50,7 @@ def test_a_long_series_is_thinned_without_changing_its_sum(capsys: pytest.Captur
 
 
 def test_a_value_that_is_not_finite_is_no_report() -> None:
-    with pytest.raises(ValueError, match="loss"):
+    with pytest.raises(FloatingPointError, match="loss"):
         wire.report(1, 2, {"loss": math.nan})
 
 
@@ -59,7 +59,7 @@ def test_a_value_that_is_not_finite_is_no_report() -> None:
 )
 def test_a_broken_environment_is_told(environment: dict[str, str]) -> None:
     with pytest.raises(InputError, match="KUBETUNA_"):
-        wire.surroundings(environment)
+        wire.trial_context(environment)
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> None:
