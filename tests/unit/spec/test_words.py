@@ -181,9 +181,9 @@ def test_the_parser_says_the_words_of_each_rule_of_the_crd(path: str, rule: Rule
 @pytest.mark.parametrize(
     ("when", "words"),
     [
-        ("opt == sgd", "'sgd' is no parameter; a text stands in quotes: 'sgd'"),
-        ("opt == True", "'True' is no parameter; write true"),
-        ("opt == None", "'None' is no parameter; write null"),
+        ("opt == sgd", "'sgd' is not a parameter; a text stands in quotes: 'sgd'"),
+        ("opt == True", "'True' is not a parameter; write true"),
+        ("opt == None", "'None' is not a parameter; write null"),
         ("opt == 'a' && opt == 'b'", "'&' is not understood at character 11; write and"),
         ("opt == 'a' || opt == 'b'", "'|' is not understood at character 11; write or"),
         ("!opt", "'!' is not understood at character 1; write not"),
