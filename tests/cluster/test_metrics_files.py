@@ -48,7 +48,9 @@ WRITTEN: dict[str, tuple[str, dict[str, Any], dict[str, Any], float]] = {
 def test_what_trials_write_counts_whatever_they_print(world: World) -> None:
     world.operator()
     for name, (script, changes, spec, _) in WRITTEN.items():
-        pod = {
+        # A busy node may need longer than a second to say 20,000 lines.
+        pod: dict[str, Any] = {"terminationGracePeriodSeconds": 30}
+        pod |= {
             key: {"name": "more", "image": world.cluster.image, "command": ["python3", "-u", "-c", value]}
             for key, value in changes.items()
         }

@@ -59,6 +59,7 @@ class PodView:
 
     ``obstacle`` is what keeps it from starting, where another template may be the only help; ``disruption`` who
     takes it away, before it has ended too; ``following``: its metrics container still reads what the trial wrote;
+    ``torn``: that was made to end before it had said all;
     ``queued``: nothing keeps it from starting but its queue.
     """
 
@@ -84,6 +85,7 @@ class PodView:
     obstacle: str
     last_word: str = ""
     following: bool = False
+    torn: bool = False
     labels: Mapping[str, Any] = field(default_factory=dict)
     disruption: ExitFacts | None = None
     queued: bool = False
@@ -137,6 +139,7 @@ def view(pod: Mapping[str, Any]) -> PodView:
         obstacle=obstacle,
         last_word=text(mapping(state.get("terminated")).get("message")),
         following=_follows(status),
+        torn=any(whole(mapping(s.get("terminated")).get("exitCode")) for s in _metrics_states(status)),
         labels=labels,
         disruption=_disruption(status),
         queued=queued,
@@ -166,9 +169,13 @@ def _may_say_more(pod: PodView, now: float) -> bool:
 
 
 def _follows(status: Mapping[str, Any]) -> bool:
-    found = (s for s in mappings(status.get("initContainerStatuses")) if s.get("name") == METRICS_CONTAINER)
-    running = any(mapping(s.get("state")).get("running") is not None for s in found)
+    running = any(state.get("running") is not None for state in _metrics_states(status))
     return running and _phase(status) not in ("Failed", "Succeeded")
+
+
+def _metrics_states(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = (s for s in mappings(status.get("initContainerStatuses")) if s.get("name") == METRICS_CONTAINER)
+    return [mapping(s.get("state")) for s in found]
 
 
 def primary_container(spec: Mapping[str, Any]) -> str:

@@ -233,11 +233,14 @@ class PodLogs:
         query = {"container": self._container, "timestamps": "true", "sinceTime": since(cursor)}
         page = Page(cursor)
         pieces = self._api.stream(f"{self._path}/{pod.name}/log", query, SILENCE)
-        for raw in split_lines(pieces, LINE_LIMIT + STAMP_LENGTH, tail=ended, head=STAMP_LENGTH):
+        whole = ended and not pod.torn
+        for raw in split_lines(pieces, LINE_LIMIT + STAMP_LENGTH, tail=whole, head=STAMP_LENGTH):
             page.take(raw)
             if page.size >= MOST_BYTES:
                 return LogChunk(tuple(page.lines), page.cursor, gap=page.gap)
-        drained = ended and not page.unreadable
+        if ended and pod.torn and not page.lines:
+            return _lost(pod, page.cursor)
+        drained = whole and not page.unreadable
         words = _last_words(pod) if drained else ()
         return LogChunk((*page.lines, *words), page.cursor, drained=drained, gap=page.gap)
 

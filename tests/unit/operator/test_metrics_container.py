@@ -106,3 +106,12 @@ def test_a_trial_has_ended_once_all_that_it_wrote_is_said() -> None:
     assert phase(pod("Running", ended(0), inits=left), 1.0) == "ended"
     assert phase(pod("Succeeded", ended(0), inits={METRICS_CONTAINER: RUNNING}), 1.0) == "ended"
     assert phase(pod("Running", ended(0), inits={"proxy": RUNNING}), 1.0) == "ended"
+
+
+@pytest.mark.parametrize(
+    ("inits", "torn"),
+    [({METRICS_CONTAINER: ended(137)}, True), ({METRICS_CONTAINER: ended(0)}, False),
+     ({METRICS_CONTAINER: RUNNING}, False), ({"proxy": ended(137)}, False), ({}, False)],
+)  # fmt: skip
+def test_one_that_was_killed_has_not_said_all(inits: dict[str, Any], torn: bool) -> None:
+    assert view(pod("Succeeded", ended(0), inits=inits)).torn is torn

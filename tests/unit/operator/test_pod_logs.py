@@ -118,6 +118,20 @@ def test_every_line_comes_once_though_the_server_repeats_whole_seconds(reading: 
     assert read + [line.decode() for line in last.lines] == said and last.drained and not last.gap
 
 
+def test_what_a_metrics_container_was_kept_from_saying_is_lost(reading: Reading) -> None:
+    """It was killed in the middle of a line, and what was cut off was the value that counts."""
+    start(reading)
+    say(reading, "loss=2")
+    uid, now = reading.kubelet.pod(NAME)["metadata"]["uid"], reading.cluster.clock.now()
+    reading.cluster.server.logs.add(uid, "trial", now, b"loss=1")
+    reading.kubelet.exit(NAME)
+    reading.pods.kept = replace(view(reading.kubelet.pod(NAME)), torn=True)
+    first = reading.chunk()
+    assert first.lines == (b"loss=2",) and not first.drained
+    last = reading.chunk()
+    assert last == LogChunk((), reading.cursor, drained=True, gap=True, lost=True)
+
+
 def test_what_was_read_is_not_asked_for_again_but_for_its_last_second(reading: Reading) -> None:
     start(reading)
     say(reading, "one")
