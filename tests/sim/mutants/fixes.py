@@ -165,8 +165,8 @@ FIXES = (
         f"{OPERATOR}/workloads/pod_logs.py",
         (
             "a log that could not be retrieved is not read to its end",
-            "drained = ended and not page.unreadable",
-            "drained = ended",
+            "drained = whole and not page.unreadable",
+            "drained = whole",
         ),
         (
             "the last read of a log is tried for long",
