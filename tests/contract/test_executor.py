@@ -293,6 +293,8 @@ def test_what_a_dead_supervisor_left_running_has_not_ended_before_it_is_gone(
     mark = {"KUBETUNA_OUT": str(attempt_folder(tmp_path.absolute(), KEY) / "out")}
     with subprocess.Popen(["sleep", "600"], env={**os.environ, **mark}) as left:
         again = World(local_executor(tmp_path), FileLogs(tmp_path))
+        # A process is there a moment before its environment is.
+        again.until(lambda: b"KUBETUNA_OUT" in Path(f"/proc/{left.pid}/environ").read_bytes())
         with monkeypatch.context() as deaf:
             deaf.setattr("kubetuna.local.executor.os.kill", refused)
             assert not again.ended()
