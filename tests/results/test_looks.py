@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -202,6 +205,27 @@ def test_a_damaged_ledger_hides_no_other_look() -> None:
     remember({"seen": [asdict(LOOK), asdict(replace(LOOK, number=2))]})
     assert [look.number for look in known_looks((), None)] == [1, 2]
     assert known_looks([{"seen": [None, {}, {"number": "x"}]}], None) == known_looks((), None)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        json.dumps(asdict(LOOK) | {"number": math.inf}),
+        json.dumps(asdict(LOOK) | {"market": [[math.inf]]}),
+        "[" * 200_000,
+    ],
+    ids=["a number", "a sketch", "nested"],
+)
+def test_what_anyone_writes_into_the_file_of_everyone_hides_no_look(line: str) -> None:
+    shared_ledger().write_text(f"{line}\n")
+    remember({"seen": [asdict(LOOK)]})
+    assert known_looks((), None) == [LOOK]
+
+
+def test_a_pipe_in_the_place_of_everyones_file_is_not_waited_for() -> None:
+    os.mkfifo(shared_ledger())
+    remember({"seen": [asdict(LOOK)]})
+    assert known_looks((), None) == [LOOK]
 
 
 def test_a_look_that_cannot_be_remembered_is_not_taken(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,7 +153,7 @@ def _new(record: Mapping[str, Any], place: Path) -> bytes:
 
 def _append(place: Path, text: bytes, mode: int) -> None:
     """Made only where it is absent: Linux refuses to open for making what another user has in a shared folder."""
-    how = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    how = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         file = os.open(place, how)
     except FileNotFoundError:
@@ -164,14 +164,15 @@ def _append(place: Path, text: bytes, mode: int) -> None:
 
 
 def _in(place: Path) -> Iterator[Look]:
+    """The looks in a file. Anyone may write into that of everyone, and put anything in its place."""
     try:
-        lines = place.read_text("utf-8", "replace").splitlines()
+        lines = place.read_text("utf-8", "replace").splitlines() if place.is_file() else []
     except OSError:
         return
     for line in lines:
         try:
             found = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, dict) and (look := _look(found)):
             yield look
@@ -190,5 +191,5 @@ def _look(found: Mapping[str, Any]) -> Look | None:
         texts = {f.name: str(found[f.name])[:200] for f in fields(Look) if f.name != MARKET}
         known = {"number": int(found["number"]), MARKET: sketches(found.get(MARKET) or ())}
         return Look(**texts | known)  # type: ignore[arg-type]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
