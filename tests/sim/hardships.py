@@ -124,19 +124,16 @@ class Hardships:
     def contest(self, _chance: random.Random) -> Deed:
         """Others have more right to the GPUs: soon after it has begun each Pod is preempted."""
 
-        def set_to(so: bool) -> Callable[[], str]:
-            def do() -> str:
-                self._linger(so)
-                self._nodes.contested, self._nodes.due = so, self._cluster.clock.now()
-                return "others come first" if so else "there is room for all"
+        def switch(so: bool) -> str:
+            self._linger(so)
+            self._nodes.contested, self._nodes.due = so, self._cluster.clock.now()
+            return "others come first" if so else "there is room for all"
 
-            return do
-
-        return set_to(True), set_to(False)
+        return _there_and_back(switch)
 
     def linger(self, _chance: random.Random) -> Deed:
         """Kubelets take their time with what was deleted."""
-        return lambda: self._linger(True), lambda: self._linger(False)
+        return _there_and_back(self._linger)
 
     def _linger(self, so: bool) -> str:
         self._cluster.kubelet.lingering = LINGERING_SECONDS if so else 0.0
@@ -145,14 +142,11 @@ class Hardships:
     def slow_collector(self, _chance: random.Random) -> Deed:
         """What an Experiment has left is there when one of its name comes."""
 
-        def set_to(so: bool) -> Callable[[], str]:
-            def do() -> str:
-                self.uncollected = so
-                return "nothing is collected" if so else "it goes on"
+        def switch(so: bool) -> str:
+            self.uncollected = so
+            return "nothing is collected" if so else "it goes on"
 
-            return do
-
-        return set_to(True), set_to(False)
+        return _there_and_back(switch)
 
     def no_room(self, _chance: random.Random) -> Deed:
         """Others hold all GPUs, for good."""
@@ -195,14 +189,11 @@ class Hardships:
     def forbid_deletions(self, _chance: random.Random) -> Deed:
         """A webhook lets nobody delete what makes Pods."""
 
-        def set_to(so: bool) -> Callable[[], str]:
-            def do() -> str:
-                self._undeletable = so
-                return "none" if so else "all are taken"
+        def switch(so: bool) -> str:
+            self._undeletable = so
+            return "none" if so else "all are taken"
 
-            return do
-
-        return set_to(True), set_to(False)
+        return _there_and_back(switch)
 
     def forbid_finalizers(self, _chance: random.Random) -> Deed:
         """A webhook takes statuses and specs, but no change of an Experiment's finalizers."""
@@ -238,11 +229,13 @@ class Hardships:
         """The limit of a machine is reached."""
         machine = chance.choice(self._machines)
 
-        def set_to(so: bool) -> Callable[[], str]:
-            def do() -> str:
-                machine.threadless = so
-                return f"{machine.name}: {'none can be started' if so else 'there are some'}"
+        def switch(so: bool) -> str:
+            machine.threadless = so
+            return f"{machine.name}: {'none can be started' if so else 'there are some'}"
 
-            return do
+        return _there_and_back(switch)
 
-        return set_to(True), set_to(False)
+
+def _there_and_back(switch: Callable[[bool], str]) -> Deed:
+    """What begins with a switch, and what ends with it."""
+    return lambda: switch(True), lambda: switch(False)

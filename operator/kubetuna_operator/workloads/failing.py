@@ -37,8 +37,8 @@ class Failing:
     def note(self, exit_facts: ExitFacts, seen: AttemptFacts) -> None:
         """It has failed, though its primary Pod goes on. What names an exit code explains it for good."""
         known = self.exit(seen.key)
-        keep = known is not None and known.exit_code is not None
-        self._failures[seen.key] = _Failure(known if known is not None and keep else exit_facts, seen)
+        told = exit_facts if known is None or known.exit_code is None else known
+        self._failures[seen.key] = _Failure(told, seen)
 
     def look(self, seen: AttemptFacts) -> None:
         """What is made anew has not failed; nor does what runs for its start, where nothing has told it to go."""

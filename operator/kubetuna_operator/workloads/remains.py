@@ -27,4 +27,4 @@ def taken_away(pods: Iterable[PodView], key: AttemptKey, wanted: Mapping[str, st
     before = replace(key, attempt=key.attempt - 1)
     own = (pod for pod in pods if pod.key == before and (not wanted or is_primary(pod.labels, wanted)))
     stays = any(pod.exit is not None and pod.deleted is None for pod in own)
-    return before if key.attempt and not stays else None
+    return None if stays else before
