@@ -34,6 +34,16 @@ class Actor:
     known: float | None = None
 
 
+class Promise(Future[Any]):
+    """What comes of it. A worker that waits for that is kept from everything else, so none may."""
+
+    def result(self, timeout: float | None = None) -> Any:
+        """What came of it."""
+        if not self.done():
+            raise RuntimeError("a worker waits for what is done beside")
+        return super().result(timeout)
+
+
 class Beside(Executor):
     """A process's threads for what takes long, such as reading logs: what they are given waits for ``step``.
 
@@ -47,7 +57,7 @@ class Beside(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Do it later."""
         self._may_start()
-        future: Future[Any] = Future()
+        future: Future[Any] = Promise()
         self._work.append((future, lambda: fn(*args, **kwargs)))
         return future
 

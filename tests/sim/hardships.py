@@ -12,11 +12,12 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from kubetuna_operator.kube.leader import NAME
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure
-from tests.apiserver.resources import EXPERIMENTS, PODS, Object, Resource, Target
+from tests.apiserver.resources import EXPERIMENTS, LEASES, PODS, TRIALS, Object, Resource, Target
 from tests.apiserver.server import Response
-from tests.sim.administration import WEBHOOK, Deed
+from tests.sim.administration import OWN_NAMESPACE, WEBHOOK, Deed
 from tests.sim.draws import Draws, Moment
 from tests.sim.experiments import KINDS
 from tests.sim.network import refusal
@@ -45,6 +46,11 @@ HARDSHIPS: tuple[dict[str, tuple[float, float]], ...] = (
     {"forbid statuses": (3.0, 10.0), "delete": (8.0, 25.0)},
     {"no room": (0.0, 0.0), "shut all down": (4.0, 20.0), "shut the others down": (160.0, 165.0)},
     {"namesake": (0.0, 0.0)},
+    {"agent": (3.0, 8.0), "stop database": (8.0, 14.0), "kill operator": (12.0, 18.0)},
+    {"odd balancer": (0.0, 40.0)},
+    {"split": (5.0, 35.0)},
+    {"slow watches": (2.0, 3.0), "edit counts": (4.0, 10.0), "stop database": (15.0, 20.0)},
+    {"forbid trials": (3.0, 15.0)},
 )
 # In this one there is an Experiment whose Pods others make.
 STRANDED = HARDSHIPS[7]
@@ -61,9 +67,18 @@ SECONDS = {
     "slow collector": (100.0, 130.0),
     "forbid statuses": (40.0, 100.0),
     "namesake": (40.0, 80.0),
+    "agent": (40.0, 60.0),
+    "odd balancer": (4.0, 12.0),
+    "split": (8.0, 20.0),
+    "slow watches": (40.0, 60.0),
+    "forbid trials": (40.0, 100.0),
 }
 # Of a Pod that is deleted others see for so long how it ended.
 LINGERING_SECONDS = 2.0
+# A watch is so far behind.
+BEHIND_SECONDS = 12.0
+# What answers in place of the API server where none is behind it.
+NOTHING = b"404 page not found\n"
 AWAY = "node-3"
 
 
@@ -86,7 +101,7 @@ class Hardships:
         self, cluster: Cluster, nodes: Nodes, machines: Sequence[Any], end: Callable[[], str], names: Sequence[str]
     ) -> None:
         self._cluster, self._nodes, self._machines, self._end, self._names = cluster, nodes, machines, end, names
-        self._undeletable = False
+        self._undeletable = self._unserved = False
         # Whether what has lost its owner stays.
         self.uncollected = False
 
@@ -101,7 +116,7 @@ class Hardships:
         """What the server says to a request that it does not carry out."""
         if method == "DELETE" and self._undeletable and "/pods/" not in path:
             return refusal(403, "Forbidden", WEBHOOK)
-        return None
+        return Response(404, NOTHING, "text/plain") if self._unserved else None
 
     def slow_registry(self, _chance: random.Random) -> Deed:
         """Whatever comes up meets one obstacle after the other, each for less than its `startTimeout`."""
@@ -183,6 +198,73 @@ class Hardships:
             if found is not None and found["spec"].get("nodeName") == AWAY:
                 self._cluster.server.deletion.delete(PODS, found, {"gracePeriodSeconds": 0})
             return name
+
+        return begin, end
+
+    def agent(self, _chance: random.Random) -> Deed:
+        """Someone's agent writes what it has measured into the labels of all Pods, again and again."""
+
+        def switch(so: bool) -> str:
+            self._nodes.restless, self._nodes.due = so, self._cluster.clock.now()
+            return "it begins" if so else "it is over"
+
+        return _there_and_back(switch)
+
+    def odd_balancer(self, _chance: random.Random) -> Deed:
+        """What stands in front of the API server knows no way to it, and says that nothing is there."""
+
+        def switch(so: bool) -> str:
+            self._unserved = so
+            return "nothing is found" if so else "it knows the way"
+
+        return _there_and_back(switch)
+
+    def split(self, _chance: random.Random) -> Deed:
+        """The leader hears nothing of the Lease any more, which someone deletes: another one leads beside it."""
+        leading: list[Any] = []
+
+        def begin() -> str:
+            leading.extend(machine for machine in self._machines if machine.leading)
+            for machine in leading:
+                machine.leaseless = True
+            found = self._cluster.server.objects.get(LEASES, (OWN_NAMESPACE, NAME))
+            if found is not None:
+                self._cluster.server.deletion.delete(LEASES, found, {})
+            return ", ".join(machine.name for machine in leading)
+
+        def end() -> str:
+            for machine in leading:
+                machine.leaseless = False
+            return "it hears of it again"
+
+        return begin, end
+
+    def slow_watches(self, _chance: random.Random) -> Deed:
+        """Whoever watches Experiments is told late."""
+
+        def switch(so: bool) -> str:
+            for machine in self._machines:
+                machine.behind = BEHIND_SECONDS if so else 0.0
+            return "they are late" if so else "they are not"
+
+        return _there_and_back(switch)
+
+    def forbid_trials(self, _chance: random.Random) -> Deed:
+        """A webhook takes no Trial, new or changed."""
+        change, undo = self._forbid(TRIALS, "status", of="")
+        admissions = self._cluster.server.writes.admissions
+
+        def admit(resource: Resource, _obj: Object) -> None:
+            if resource == TRIALS:
+                raise Failure(403, "Forbidden", WEBHOOK)
+
+        def begin() -> str:
+            admissions.append(admit)
+            return change()
+
+        def end() -> str:
+            admissions.remove(admit)
+            return undo() if undo is not None else ""
 
         return begin, end
 

@@ -70,6 +70,8 @@ class Host(Protocol):
     alive: bool
     # None: the API server cannot be reached.
     cut_off: bool
+    # By how much later than others' its watch of Experiments tells of what happened.
+    behind: float
 
     def rest(self, seconds: float, frozen: bool) -> None:
         """Let the world go on for so long in the midst of a step."""
@@ -90,8 +92,10 @@ class Host(Protocol):
 class Delivery:
     """A watch on its way to who reads it: events arrive in order, each some time after it happened."""
 
-    def __init__(self, watch: Watch, now: Callable[[], float], fault: Fault | None) -> None:
-        self.stream, self._watch, self._now = Stream(), watch, now
+    def __init__(
+        self, watch: Watch, now: Callable[[], float], fault: Fault | None, behind: Callable[[], float]
+    ) -> None:
+        self.stream, self._watch, self._now, self._behind = Stream(), watch, now, behind
         self._kind, share = (fault.kind, fault.share) if fault else ("", 0.0)
         self._lag = LATE_SECONDS * share if self._kind == "late" else LAG
         self._ends = now() + CUT_SECONDS * share if self._kind == "cut" else None
@@ -113,7 +117,7 @@ class Delivery:
             return float("inf")
         if self._seen is None:
             self._seen = self._now()
-        return self._seen + self._lag
+        return self._seen + max(self._lag, self._behind())
 
     def close(self) -> None:
         """Break off."""
@@ -170,7 +174,7 @@ class Network:
         answer = self._after(fault, answer, kind) if fault else answer
         if isinstance(answer.body, Watch):
             self.streams[kind.split()[1]] = stream = self._deliver(
-                answer.body, fault, query.get("resourceVersion", "")
+                answer.body, fault, query.get("resourceVersion", ""), kind
             )
             answer = Response(answer.status, stream, answer.content_type)
         return answer
@@ -180,6 +184,11 @@ class Network:
         self._pauses[method, path] = self._server.clock.now() + seconds
         refused = refusal(429, "TooManyRequests", "the server has received too many requests")
         return Response(429, refused.body, headers={"Retry-After": str(seconds)})
+
+    def paused(self, part: str) -> bool:
+        """Whether some request to a path with this part is not to be made yet."""
+        now = self._server.clock.now()
+        return any(part in path and now < until for (_, path), until in self._pauses.items())
 
     def _has_ended(self, path: str) -> bool:
         """Whether the container of this log has: then its runtime has written all of it."""
@@ -241,14 +250,15 @@ class Network:
         self._check()
         raise TimeoutError("timed out")
 
-    def _deliver(self, watch: Watch, fault: Fault | None, revision: str) -> Stream:
+    def _deliver(self, watch: Watch, fault: Fault | None, revision: str, kind: str) -> Stream:
         if fault is not None and fault.kind in ENDS:
             watch.close()
             stream = Stream()
             stream.push(_event("ERROR", Failure(*ENDS[fault.kind]).body()))
             stream.close()
             return stream
-        delivery = Delivery(watch, self._server.clock.now, fault)
+        late = kind == "WATCH experiments"
+        delivery = Delivery(watch, self._server.clock.now, fault, lambda: self._host.behind if late else 0.0)
         self._deliveries.append(delivery)
         if fault is not None and fault.kind == "odd":
             odd = {"metadata": {"name": "odd", "namespace": NAMESPACE, "resourceVersion": revision, "labels": 7}}

@@ -41,6 +41,8 @@ STUCK_SECONDS = 127.0
 KNOWN_SECONDS = 3.0
 # After so long whoever has more right to a GPU takes it.
 CONTEST_SECONDS = 2.0
+# So often an agent writes what it has measured.
+RELABEL_SECONDS = 0.3
 NEVER = float("inf")
 TrialId = tuple[str, int, int]
 
@@ -91,6 +93,8 @@ class Nodes:
         # Whether each Pod is preempted soon after it has begun; ``take`` is told of it before.
         self.contested = False
         self.take: Callable[[Object], None] = lambda _: None
+        # Whether someone's agent writes into all Pods again and again.
+        self.restless = False
         self.checkpoints: dict[TrialId, int] = {}
         self.due = cluster.clock.now()
         cluster.server.objects.listen(self._changed)
@@ -127,6 +131,8 @@ class Nodes:
             self._advance(run)
         if self.contested:
             self._preempt()
+        if self.restless:
+            self._relabel()
         for pod in self._cluster.kubelet.pods():
             if pod["status"]["phase"] == "Pending" and not pod["metadata"].get("deletionTimestamp"):
                 self._bring_up(pod)
@@ -134,6 +140,13 @@ class Nodes:
             self._look_at(self._now + SOON)
         if any(_is_ending(pod) for pod in self._cluster.kubelet.pods()):
             self._look_at(self._now + LOOK)
+
+    def _relabel(self) -> None:
+        self._look_at(self._now + RELABEL_SECONDS)
+        measured = str(int(self._now * 10))
+        for pod in self._cluster.kubelet.pods():
+            labels = {**(pod["metadata"].get("labels") or {}), "agent.example/measured": measured}
+            self._cluster.server.change(pod, lambda p, labels=labels: p["metadata"].update(labels=labels))
 
     def _preempt(self) -> None:
         self._look_at(self._now + LOOK)

@@ -26,7 +26,7 @@ from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.objects import Change, key_of
 from tests.apiserver.pod_rules import ENDED
 from tests.apiserver.programs import params_of
-from tests.apiserver.resources import EVENTS, EXPERIMENTS, LEASES, NAMESPACES, PODS, TRIALS, Object
+from tests.apiserver.resources import EVENTS, EXPERIMENTS, LEASES, NAMESPACES, PODS, TRIALS, Object, find_target
 from tests.sim.administration import OWN_NAMESPACE
 from tests.sim.bounds import SECRETS, leak, overshoot, overtime
 from tests.sim.database import Database
@@ -42,6 +42,12 @@ OVER = ("Succeeded", "Failed")
 STORM_SECONDS, STORM = 10.0, 400
 # And of one life of it for one object that it would make: waited for is twice as long each time.
 PATIENT_SECONDS, PATIENT = 60.0, 15
+# And of what it would delete, and was told is gone.
+IN_VAIN = 5
+# Of one process, whatever fails: to open a study reads all of it.
+OPENING_SECONDS, OPENINGS = 20.0, 30
+# To renew a Lease takes a look at it and a write at most.
+HEARD = 3
 # After so long nothing is left of the last fault that keeps an operator from renewing its Lease.
 CALMED = 10 * DURATION
 
@@ -99,6 +105,10 @@ class Oracles:
         self._attempts: set[tuple[Any, ...]] = set()
         # By the UID of a study that of its Experiment.
         self._studies: dict[str, str] = {}
+        # By the UID of a study the latest of its writers whose status was shown.
+        self._shown_epochs: dict[str, int] = {}
+        # When a process last opened a study, or tried to.
+        self._opened_at: dict[str, float] = {}
         self._started: set[str] = set()
         self._requests: dict[tuple[str, str], deque[float]] = defaultdict(deque)
         cluster.server.objects.listen(self._changed)
@@ -159,6 +169,11 @@ class Oracles:
         told = mapping(status.get("study")).get("uid")
         if told is not None and self._studies.setdefault(told, known.uid) != known.uid:
             self.report(f"the status of {known.name} is of the study of another object of that name")
+        if told is not None:
+            epoch, shown = status["study"].get("epoch") or 0, self._shown_epochs.get(told, 0)
+            if epoch < shown:
+                self.report(f"the status of {known.name} was of its study's writer {shown} and is of {epoch}")
+            self._shown_epochs[told] = max(epoch, shown)
         over, generation = status.get("state") in OVER, status.get("observedGeneration")
         for answer in status.get("requests") or ():
             if answer["accepted"] and answer["id"] not in known.heeded:
@@ -193,14 +208,12 @@ class Oracles:
             self.report(f"Pod {pod['metadata']['name']} was made before its parameters were stored: {stored}")
         elif stored.state != "RUNNING" and not is_worker(pod):
             self.report(f"Pod {pod['metadata']['name']} was made for a trial that is {stored.state}")
-        trial = (owner, key.trial, key.repeat)
-        for run in self._nodes.runs.values() if not is_worker(pod) else ():
-            if (
-                run.trial == trial
-                and run.primary
-                and run.finished
-                and run.uid not in self._fate.taken | self._fate.copies
-            ):
+        trial, runs = (owner, key.trial, key.repeat), self._nodes.runs.values()
+        # What is taken away of an attempt its workload may make once more, while the next one is on its way.
+        taken = {(r.trial, r.attempt) for r in runs if r.uid in self._fate.taken}
+        for run in runs if not is_worker(pod) else ():
+            again = run.trial == trial and run.primary and run.finished
+            if again and (run.trial, run.attempt) not in taken and run.uid not in self._fate.copies:
                 self.report(f"Pod {pod['metadata']['name']} trains again what {run.pod} had finished")
         self._check_parallel(known, owner)
 
@@ -241,6 +254,13 @@ class Oracles:
         if not shows and self._too_many((process, f"{kind} {name}"), PATIENT_SECONDS, PATIENT):
             self.report(f"{process} asks over {PATIENT} times for {kind} {name} in {PATIENT_SECONDS:.0f} s")
 
+    def deleted_in_vain(self, process: str, path: str) -> None:
+        """A process was told that what it would delete is gone. A watch that is silent does not show that."""
+        if self._too_many((process, f"DELETE {path}"), PATIENT_SECONDS, IN_VAIN):
+            self.report(
+                f"{process} deletes {path} over {IN_VAIN} times in {PATIENT_SECONDS:.0f} s though it is gone"
+            )
+
     def _too_many(self, what: tuple[str, str], seconds: float, most: int) -> bool:
         now, times = self._cluster.clock.now(), self._requests[what]
         times.append(now)
@@ -248,8 +268,32 @@ class Oracles:
             times.popleft()
         return len(times) > most
 
-    def lost_lease(self, process: str) -> None:
-        """A process ends since it did not renew its Lease in time."""
+    def opened(self, process: str) -> None:
+        """A process has opened a study, or tried to: that reads all of it."""
+        self._opened_at[process] = self._cluster.clock.now()
+        if self._too_many((process, "openings"), OPENING_SECONDS, OPENINGS):
+            self.report(f"{process} opens studies over {OPENINGS} times in {OPENING_SECONDS:.0f} s")
+
+    def acted(self, process: str, path: str, made: Object | None, began: float) -> None:
+        """A process writes to an object in a turn that ``began`` then; ``made``: the metadata of a new one."""
+        target = find_target(path)
+        if target is None:
+            return
+        found = self._cluster.server.objects.get(target.resource, (target.namespace or "", target.name or ""))
+        metadata = made or (found["metadata"] if found is not None else {})
+        owner = (metadata.get("annotations") or {}).get(ANNOTATION_EXPERIMENT)
+        if owner not in self.known:
+            return
+        writer = json.loads(self._attribute(self.known[owner], EPOCH) or "{}").get("writer", process)
+        # Whoever had opened it by the time at which the turn began had taken it over.
+        if writer != process and began > self._opened_at.get(writer, float("inf")):
+            self.report(f"{process} writes to {metadata['name']}, of a study that {writer} has taken over")
+
+    def lost_lease(self, process: str, heard: int) -> None:
+        """A process ends since it did not renew its Lease in time. So often in a row it was ``heard``."""
+        lease = self._cluster.server.objects.get(LEASES, (OWN_NAMESPACE, NAME))
+        if heard >= HEARD and lease is not None and lease["spec"]["holderIdentity"] == process:
+            self.report(f"{process} loses the Lease, which nobody else has, though {heard} requests were answered")
         if self._cluster.clock.now() > self._fate.quiet_at + CALMED:
             self.report(f"{process} loses the Lease although nothing goes wrong")
 
@@ -328,6 +372,11 @@ class Oracles:
         for what, count in kept.items():
             if count:
                 self.report(f"all is over and {name} keeps {count} {what}")
+
+    def check_outdated(self, name: str, outdated: list[str]) -> None:
+        """What a process believes of Pods is so."""
+        if outdated:
+            self.report(f"all is over and {name} has Pods that are otherwise, or not there: {outdated}")
 
     def openings(self) -> dict[str, int]:
         """How often the study of each Experiment was opened; of none where Pods were copied."""

@@ -40,6 +40,9 @@ class Machine(Protocol):
     alive: bool
     cut_off: bool
     threadless: bool
+    leading: bool
+    behind: float
+    leaseless: bool
 
     def die(self, why: str) -> None:
         """End the process."""

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from sqlalchemy import exc
 
 from kubetuna.store.database import POOL_SECONDS, write_only_while
+from kubetuna_operator import LABEL_EXPERIMENT
 from kubetuna_operator.context import PROBE_SECONDS, OperatorContext, Store
 from kubetuna_operator.experiment.controller import Controller
 from kubetuna_operator.katib.controller import KatibController
@@ -24,7 +25,9 @@ from kubetuna_operator.kube.events import Events
 from kubetuna_operator.kube.leader import RETRY, Leadership
 from kubetuna_operator.kube.reflector import Reflector
 from kubetuna_operator.pods.index import PodIndex
+from kubetuna_operator.pods.status import view
 from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.kubelet import name_of
 from tests.apiserver.pool import connect
 from tests.apiserver.resources import PODS, Target
 from tests.apiserver.server import Response
@@ -82,7 +85,12 @@ class Process:
 
     def __init__(self, world: SimulatedWorld, name: str) -> None:
         self.name, self._world = name, world
-        self.alive = self.cut_off = self.leading = self.threadless = False
+        self.alive = self.cut_off = self.leading = self.threadless = self.leaseless = False
+        self.behind = 0.0
+        # How many requests for the Lease in a row were answered as they should be.
+        self._heard = 0
+        # Since when an Experiment has its turn, if one has.
+        self._turn_began: float | None = None
         self.actors: list[Actor] = []
         self._wall = Wall(world.clock)
         self._lives = itertools.count()
@@ -139,6 +147,18 @@ class Process:
             self._network.close()
             self._context.deferred.close()
             self._context.store.database.dispose()
+
+    def outdated(self) -> list[str]:
+        """Of which Pods it believes something else than the API server does."""
+        if not self.alive:
+            return []
+        there = {
+            name_of(pod): view(pod)
+            for pod in self._world.cluster.kubelet.pods()
+            if LABEL_EXPERIMENT in (pod["metadata"].get("labels") or {})
+        }
+        believed = {pod.name: pod for pod in self._context.pods._pods.values()}
+        return sorted(name for name in {*there, *believed} if there.get(name) != believed.get(name))
 
     def kept(self) -> dict[str, int]:
         """How much there is of what it must not keep once all is over."""
@@ -197,10 +217,16 @@ class Process:
             if network is not self._network or not self.alive:
                 raise Killed
             method, path, _, body, _ = request
+            heard, self._heard = self._heard, 0 if "/leases" in path else self._heard
             self._world.oracles.requested(self.name, method, path)
-            if method == "POST":
-                name = json.loads(body)["metadata"]["name"]
-                self._world.oracles.wanted(f"{self.name}, life {life},", path.rpartition("/")[2], name)
+            made = json.loads(body)["metadata"] if method == "POST" else None
+            if made is not None:
+                kind = path.rpartition("/")[2]
+                self._world.oracles.wanted(f"{self.name}, life {life},", kind, made["name"])
+            if method != "GET" and self._turn_began is not None:
+                self._world.oracles.acted(self.name, path, made, self._turn_began)
+            if self.leaseless and "/leases" in path:
+                raise ConnectionRefusedError(f"{API_SERVER}: connection refused")
             if self._world.fate.admin.down:
                 raise ConnectionRefusedError(f"{API_SERVER}: connection refused")
             if self._world.fate.admin.forbidden and f"/namespaces/{NAMESPACE}/" in path:
@@ -211,7 +237,12 @@ class Process:
             if (refused := fate.katib.answer(path) or fate.hardships.answer(method, path)) is not None:
                 return refused
             try:
-                return network.handle(*request)
+                answer = network.handle(*request)
+                if "/leases" in path and answer.status < 300 and isinstance(answer.body, bytes):
+                    self._heard = 0 if network.paused("/leases") else heard + 1
+                if method == "DELETE" and answer.status == 404:
+                    self._world.oracles.deleted_in_vain(f"{self.name}, life {life},", path)
+                return answer
             except (OSError, Killed):
                 raise
             except Exception:
@@ -293,10 +324,10 @@ class Process:
             self._watcher("pods", pods),
             self._watcher("experiments", experiments),
             self._actor("log readers", self._readers.due, self._readers.step),
-            self._actor("openings", self._openings.due, self._openings.step, alone=True),
+            self._actor("openings", self._openings.due, self._open, alone=True),
             self._actor("proposals", self._proposals.due, self._proposals.step, alone=True),
             self._actor("writers", self._when(context.deferred.due), context.deferred.step, alone=True),
-            self._actor("experiments", self._when(self._controller.due), self._controller.step, alone=True),
+            self._actor("experiments", self._when(self._controller.due), self._turn, alone=True),
             self._actor("network", self._network.due, self._network.deliver),
         ]
 
@@ -341,8 +372,21 @@ class Process:
                     self.actors += self._serve_katib()
                 self._controller.lead()
         elif self._leadership.lost:
-            self._world.oracles.lost_lease(self.name)
+            self._world.oracles.lost_lease(self.name, self._heard)
             self.die("the lease was lost")
+
+    def _open(self) -> None:
+        try:
+            self._openings.step()
+        finally:
+            self._world.oracles.opened(self.name)
+
+    def _turn(self) -> None:
+        self._turn_began = self._world.clock.time
+        try:
+            self._controller.step()
+        finally:
+            self._turn_began = None
 
     def _probe(self) -> None:
         if self.leading:

@@ -259,6 +259,7 @@ class World:
         self.run_until(self.clock.time + IDLE_SECONDS)
         for process in self.processes:
             self.oracles.check_kept(process.name, process.kept())
+            self.oracles.check_outdated(process.name, process.outdated())
 
     def _check_restart(self) -> None:
         """New processes open nothing that has ended: there may be hundreds of them."""

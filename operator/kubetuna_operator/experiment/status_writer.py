@@ -13,7 +13,7 @@ from kubetuna.trials.fitting import fitted
 from kubetuna.trials.records import timestamp
 from kubetuna_operator import FIELD_MANAGER, GROUP, VERSION
 from kubetuna_operator.context import OperatorContext
-from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
+from kubetuna_operator.kube.api_client import Refused, collection
 from kubetuna_operator.kube.objects import Owner, mapping, required, whole
 
 log = logging.getLogger(__name__)
@@ -131,8 +131,6 @@ class StatusWriter:
         try:
             written = self._guarded(status)
         except Refused as error:
-            if error.code == 409:
-                raise Unreachable("the object was changed meanwhile; its status is written again") from error
             # Gone, or another one of the same name: then nobody reads it.
             if error.code not in (404, 422):
                 raise
