@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hack.cluster import controlplane, node, processes
+from hack.cluster import node, processes
 
 from kubetuna_operator.kube.api_client import Refused, collection
 from tests.chaos.relay import State
@@ -121,9 +121,8 @@ def _network(which: str, state: State) -> Callable[[Stage, int], Undo]:
 def kill_api_server(stage: Stage, _: int) -> Undo:
     """Away, with every watch."""
     assert stage.layout
-    layout = stage.layout
-    processes.stop(layout, "kube-apiserver", signal.SIGKILL)
-    return lambda: controlplane.start(layout)
+    processes.stop(stage.layout, "kube-apiserver", signal.SIGKILL)
+    return stage.start_control_plane
 
 
 def kill_kubelet(stage: Stage, _: int) -> Undo:

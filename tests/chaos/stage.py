@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
+from hack.cluster import controlplane
 from hack.cluster.layout import Layout
 
 from kubetuna.errors import StoreUnavailable
@@ -115,7 +116,7 @@ class Stage:
         # By experiment: whether it has ended, and how much the study of one that has ended holds.
         self._ended: dict[str, bool] = {}
         self._held: dict[str, int] = {}
-        self._turn = threading.Lock()
+        self._turn, self._starting = threading.Lock(), threading.Lock()
         self.world.api.create("/api/v1/namespaces", {"metadata": {"name": self.world.namespace}})
         self.world.install_crds()
         self.ledger = self._start_ledger()
@@ -164,10 +165,26 @@ class Stage:
         self._ended[f"e{number}"] = False
 
     def keep_busy(self) -> None:
-        """Begin experiments until as many as wanted are under way; start operators that ended anew."""
+        """Begin experiments until as many as wanted are under way."""
         with self._turn:
             for _ in range(AT_ONCE - len(self._under_way())):
                 self._apply_one()
+
+    def start_control_plane(self) -> None:
+        """Start what was stopped of it."""
+        assert self.layout is not None
+        with self._starting:
+            controlplane.start(self.layout)
+
+    def _revive(self) -> None:
+        """Start anew what ended by itself."""
+        for operator in self.operators:
+            operator.revive()
+        if self.layout is not None and self._starting.acquire(blocking=False):
+            try:
+                controlplane.keep_controllers(self.layout)
+            finally:
+                self._starting.release()
 
     def _under_way(self) -> list[str]:
         """The experiments that have not ended yet."""
@@ -223,8 +240,7 @@ class Stage:
         """Wait until something holds, whatever cannot be asked meanwhile; the seconds that it took."""
         began = time.monotonic()
         while time.monotonic() < began + seconds:
-            for operator in self.operators:
-                operator.revive()
+            self._revive()
             try:
                 if check():
                     return time.monotonic() - began
