@@ -11,6 +11,7 @@ DOCS_STAMP := .venv/.docs-installed
 SOURCES := core/pyproject.toml operator/pyproject.toml trial_image/pyproject.toml requirements-dev.txt constraints.txt
 
 FAULTS ?= 100
+ATONCE ?= 1
 SEED ?= 1
 
 .PHONY: chaos sim run install test test-fast test-local test-cluster cluster cluster-down kind manifests check coverage docs bench clean
@@ -64,9 +65,10 @@ kind:
 manifests: install
 	PATH=$(CURDIR)/.cluster/bin:$$PATH $(BIN)/python manifests/render.py
 
-# Faults on the cluster of `make cluster`, or on that of KUBETUNA_TEST_KUBECONFIG: FAULTS of them, in the order of SEED.
+# Faults on the cluster of `make cluster`, or on that of KUBETUNA_TEST_KUBECONFIG: FAULTS of them, in the order of SEED,
+# ATONCE at a time.
 chaos: install
-	@$(BIN)/python -m tests.chaos --faults $(FAULTS) --seed $(SEED)
+	@$(BIN)/python -m tests.chaos --faults $(FAULTS) --seed $(SEED) --at-once $(ATONCE)
 
 # The operator in simulated worlds, seed after seed until one fails; with SEED=N one of them, line by line; with
 # COVERAGE=1 what of the operator they reach.

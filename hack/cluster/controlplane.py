@@ -22,6 +22,14 @@ def start(layout: Layout) -> None:
         processes.stop(layout, "kube-apiserver")
     room.ensure(layout, _apiserver(layout))
     wait_ready(layout)
+    keep_controllers(layout)
+
+
+def keep_controllers(layout: Layout) -> None:
+    """Start the controller manager and the scheduler where they have ended, as a kubelet does with its static Pods.
+
+    The scheduler ends itself where what it remembers of a Pod is not what the API server says.
+    """
     room.ensure(layout, _controller_manager(layout))
     room.ensure(layout, _scheduler(layout))
 

@@ -2,11 +2,13 @@
 
 A cluster of our own bears all of them. On that of KUBETUNA_TEST_KUBECONFIG only a namespace and a database of our
 own and the nodes' schedulability are touched. The exit code is 1 where anything was lost, done twice or changed.
+Ctrl-C ends the faults, and what ran until then is judged.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -29,11 +31,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--at-once", type=int, default=1, help="so many faults at a time, of different places")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     stage = _stage(chosen.seed)
     try:
-        outcome = run(stage, chosen.faults, lambda text: print(text, file=sys.stderr, flush=True))
+        say = functools.partial(print, file=sys.stderr, flush=True)
+        outcome = run(stage, chosen.faults, chosen.at_once, say)
     finally:
         stage.close()
     if chosen.json:

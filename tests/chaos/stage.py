@@ -9,16 +9,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
+from hack.cluster import controlplane
 from hack.cluster.layout import Layout
 
+from kubetuna.errors import StoreUnavailable
 from kubetuna.store.database import open_engine
 from kubetuna.store.reader import read_study, study_names
 from kubetuna.store.schema import ensure_schema
@@ -35,6 +38,12 @@ AT_ONCE = 3
 TRIALS, PARALLEL = 8, 3
 STEP_SECONDS = 0.4
 PATIENCE = 240.0
+LOOK_SECONDS = 0.2
+OVER = ("Succeeded", "Failed")
+# What a study holds in the end: of each trial five steps, and its value.
+MOST = TRIALS * (5 + 1)
+
+T = TypeVar("T")
 
 
 class Operator:
@@ -54,26 +63,38 @@ class Operator:
         ]  # fmt: skip
         store = f"postgresql+psycopg2://kubetuna@127.0.0.1:{self.database.port}/postgres"
         self._environment = {**os.environ, "KUBETUNA_STORE": store, "POD_NAMESPACE": stage.world.namespace}
-        self.process = self._start()
+        self._turn, self._meant_to_run = threading.Lock(), False
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        with self._log.open("ab") as log:
-            return subprocess.Popen([*self._command, "--port", str(free_port())], env=self._environment, stderr=log)
+    def start(self) -> None:
+        """From now on it runs."""
+        self._meant_to_run = True
+        self.revive()
+
+    def revive(self) -> None:
+        """Start it anew where it has ended by itself, as Kubernetes does."""
+        with self._turn, self._log.open("ab") as log:
+            if self._meant_to_run and (self._process is None or self._process.poll() is not None):
+                command = [*self._command, "--port", str(free_port())]
+                self._process = subprocess.Popen(command, env=self._environment, stderr=log)
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, unless it has just ended by itself."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
 
-    def revive(self) -> None:
-        """Start it anew where it has ended, as Kubernetes does."""
-        if self.process.poll() is not None:
-            self.process = self._start()
+    def kill(self) -> None:
+        """End it without a word; it is not started again before `start`."""
+        with self._turn:
+            self._meant_to_run = False
+            if self._process is not None:
+                self._process.kill()
+                self._process.wait()
 
     def close(self) -> None:
         """End it."""
-        self.process.kill()
-        self.process.wait()
+        self.kill()
         self.api.close()
         self.database.close()
 
@@ -86,12 +107,16 @@ class Stage:
         self.folder = Path(tempfile.mkdtemp(prefix="kubetuna-chaos-"))
         self.postgres = PostgresServer()
         self.world = World(cluster, f"chaos-{os.getpid()}", self.postgres.url("postgres"), self.folder)
-        ensure_schema(open_engine(self.world.store))
+        self._engine = open_engine(self.world.store)
+        ensure_schema(self._engine)
         self.config = yaml.safe_load(cluster.kubeconfig.read_text())
         self.server: str = self.config["clusters"][0]["cluster"]["server"]
         self.hit: dict[tuple[str, int], set[int]] = defaultdict(set)
         self.forced: dict[tuple[str, int], set[int]] = defaultdict(set)
-        self.applied: list[str] = []
+        # By experiment: whether it has ended, and how much the study of one that has ended holds.
+        self._ended: dict[str, bool] = {}
+        self._held: dict[str, int] = {}
+        self._turn, self._starting = threading.Lock(), threading.Lock()
         self.world.api.create("/api/v1/namespaces", {"metadata": {"name": self.world.namespace}})
         self.world.install_crds()
         self.ledger = self._start_ledger()
@@ -125,32 +150,52 @@ class Stage:
         path = f"{collection('pods', self.world.namespace)}/{ledger.NAME}:{ledger.PORT}/proxy/"
         return ledger.read(self.world.api.get(path))
 
-    def apply_one(self) -> None:
+    def _apply_one(self) -> None:
         """Begin another experiment; every other one runs its attempts as Jobs."""
-        name = f"e{len(self.applied)}"
+        number = len(self._ended)
         document = json.loads(
-            self.world.document(ledger.TRIAL, name, maxTrialCount=TRIALS, parallelTrialCount=PARALLEL)
+            self.world.document(ledger.TRIAL, f"e{number}", maxTrialCount=TRIALS, parallelTrialCount=PARALLEL)
         )
         template = document["spec"]["trialTemplate"]
         pod = template["trialSpec"]["spec"]
         pod["containers"][0]["args"] += [f"http://{self.ledger}:{ledger.PORT}/", str(STEP_SECONDS)]
-        if len(self.applied) % 2:
+        if number % 2:
             template["trialSpec"] = {"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": pod}}}
         self.world.put(document)
-        self.applied.append(name)
+        self._ended[f"e{number}"] = False
 
     def keep_busy(self) -> None:
-        """Begin experiments until as many as wanted are under way; start operators that ended anew."""
+        """Begin experiments until as many as wanted are under way."""
+        with self._turn:
+            for _ in range(AT_ONCE - len(self._under_way())):
+                self._apply_one()
+
+    def start_control_plane(self) -> None:
+        """Start what was stopped of it."""
+        assert self.layout is not None
+        with self._starting:
+            controlplane.start(self.layout)
+
+    def _revive(self) -> None:
+        """Start anew what ended by itself."""
         for operator in self.operators:
             operator.revive()
-        states = self.states()
-        for _ in range(AT_ONCE - sum(states.get(name) not in ("Succeeded", "Failed") for name in self.applied)):
-            self.apply_one()
+        if self.layout is not None and self._starting.acquire(blocking=False):
+            try:
+                controlplane.keep_controllers(self.layout)
+            finally:
+                self._starting.release()
 
-    def states(self) -> dict[str, str]:
-        """Each experiment's state."""
+    def _under_way(self) -> list[str]:
+        """The experiments that have not ended yet."""
+        for name in [name for name, ended in self._ended.items() if not ended]:
+            self._ended[name] = self.world.status(name).get("state") in OVER
+        return [name for name, ended in self._ended.items() if not ended]
+
+    def over(self) -> bool:
+        """Whether every experiment has ended, of which none looks unfinished again."""
         found = self.world.api.get(self.world.path)["items"]
-        return {obj["metadata"]["name"]: (obj.get("status") or {}).get("state", "") for obj in found}
+        return all((obj.get("status") or {}).get("state") in OVER for obj in found)
 
     def trial_pods(self) -> list[dict[str, Any]]:
         """The Pods of attempts, but those that have ended."""
@@ -168,33 +213,42 @@ class Stage:
 
     def progress(self) -> int:
         """How much the studies hold: it only grows."""
-        return sum(len(t.steps) + (t.state == "COMPLETE") for found in self.trials().values() for t in found)
+        names = [name for name in study_names(self._engine) if name not in self._held]
+        growing = {name: _amount(self._trials(name)) for name in names}
+        self._held |= {name: amount for name, amount in growing.items() if amount == MOST}
+        return sum({**self._held, **growing}.values())
 
     def trials(self) -> dict[str, list[TrialRecord]]:
         """What the store holds of each experiment."""
-        engine = open_engine(self.world.store)
-        try:
-            return {
-                study.split("/")[1]: [decode_trial(t) for t in read_study(engine, study).trials]
-                for study in study_names(engine)
-            }
-        finally:
-            engine.dispose()
+        return {study.split("/")[1]: self._trials(study) for study in study_names(self._engine)}
+
+    def _trials(self, study: str) -> list[TrialRecord]:
+        return [decode_trial(t) for t in read_study(self._engine, study).trials]
+
+    def patiently(self, do: Callable[[], T]) -> T:
+        """Do something that can be done twice, until nothing that it needs is away."""
+        done: list[T] = []
+
+        def do_it() -> bool:
+            done.append(do())
+            return True
+
+        self.until(do_it)
+        return done[0]
 
     def until(self, check: Callable[[], Any], seconds: float = PATIENCE) -> float:
         """Wait until something holds, whatever cannot be asked meanwhile; the seconds that it took."""
         began = time.monotonic()
         while time.monotonic() < began + seconds:
-            for operator in self.operators:
-                operator.revive()
+            self._revive()
             try:
                 if check():
                     return time.monotonic() - began
-            except (Refused, Unreachable):
-                # The API server comes back in its own time.
+            except (Refused, Unreachable, StoreUnavailable):
+                # The API server and the database come back in their own time.
                 pass
-            time.sleep(0.1)
-        raise AssertionError(f"not within {seconds:g} s; the operators' logs are in {self.folder}; {self.states()}")
+            time.sleep(LOOK_SECONDS)
+        raise AssertionError(f"not within {seconds:g} s; the operators' logs are in {self.folder}; {self._ended}")
 
     def close(self) -> None:
         """End what was begun; the logs stay."""
@@ -202,4 +256,9 @@ class Stage:
             operator.close()
         self.world.close()
         self.world.api.delete(f"/api/v1/namespaces/{self.world.namespace}")
+        self._engine.dispose()
         self.postgres.close()
+
+
+def _amount(trials: list[TrialRecord]) -> int:
+    return sum(len(t.steps) + (t.state == "COMPLETE") for t in trials)

@@ -12,7 +12,7 @@ from tests.chaos.ledger import Note, judge
 from tests.chaos.stage import Stage
 from tests.cluster.conftest import Cluster, cluster, second  # noqa: F401
 
-SEED = 1
+SEED, AT_ONCE = 1, 3
 
 
 @pytest.mark.cluster
@@ -20,7 +20,7 @@ SEED = 1
 def test_no_fault_loses_repeats_or_changes_a_trial(second: Layout) -> None:  # noqa: F811
     stage = Stage(Cluster(second.kubeconfig, REFERENCE, ours=True), second, SEED)
     try:
-        outcome = run(stage, len(FAULTS), print)
+        outcome = run(stage, len(FAULTS), AT_ONCE, print)
     finally:
         stage.close()
     assert outcome.sound, outcome.as_json()

@@ -6,6 +6,7 @@ Kubernetes starts a process again, but not a thread.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -16,6 +17,10 @@ from typing import TypeVarTuple
 # A thread that computes keeps the interpreter this long from one that waits for it. A turn waits some twenty times,
 # so by Python's own 5 ms a stop would come 100 ms late beside each long proposal.
 SWITCH_SECONDS = 0.0005
+# While all objects are looked through for garbage no thread runs: with Python's own thresholds for 150 ms, three
+# times over, as the library of the `gp` sampler is loaded. So the young ones are, after 20,000 new ones, and all
+# after 2 million.
+GARBAGE = (20_000, 10, 10)
 
 Ts = TypeVarTuple("Ts")
 
@@ -36,8 +41,14 @@ def supervised(name: str, duty: Callable[[*Ts], object], *arguments: *Ts) -> thr
 
 
 def share_fairly() -> None:
-    """Let no thread of this process that computes hold up those that have little to do."""
+    """Let no thread of this process that computes hold up those that have little to do.
+
+    What is loaded by now is never looked through for garbage again.
+    """
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
 def end_process(why: str) -> None:
