@@ -50,6 +50,8 @@ class Server:
         self.writes = Writes(self.objects)
         self.deletion = Deletion(self.objects, self.writes)
         self.logs = Logs()
+        # Whether what it takes of changes to Pods is lost: as after the power goes before it was on the disk.
+        self.forgets = False
         self.watches: list[Watch] = []
         self.objects.listen(self._changed)
 
@@ -71,6 +73,8 @@ class Server:
             return self._log(target, query)
         if target.part == "eviction":
             return self._evict(target, body)
+        if self.forgets and target.resource == PODS and method in ("PATCH", "DELETE"):
+            return self._forget(target, method, query, body, headers)
         match method:
             case "GET" if target.name is not None:
                 return _json(200, self.writes.find(target))
@@ -103,6 +107,14 @@ class Server:
             return _json(200, left)
         details = {"name": target.name, "kind": target.resource.plural, "uid": found["metadata"]["uid"]}
         return _json(200, {"kind": "Status", "apiVersion": "v1", "status": "Success", "details": details})
+
+    def _forget(
+        self, target: Target, method: str, query: Query, body: Object, headers: Mapping[str, str]
+    ) -> Response:
+        """The answer as if it were done."""
+        if method == "DELETE":
+            return _json(200, self.writes.find(target))
+        return self._patch(target, body, {**query, "dryRun": "All"}, headers.get("Content-Type", ""))
 
     def _log(self, target: Target, query: Query) -> Response:
         said = self.logs.read(self.writes.find(target), query)

@@ -184,3 +184,17 @@ class Administration:
             return f"{name} {state}: {self._database.add_foreign(name, state)}"
 
         return begin, None
+
+    def take_study_over(self, chance: random.Random) -> Deed:
+        """Someone's operator, of an installation of its own, opens a study, and is ended before it does more."""
+        which = chance.random()
+
+        def begin() -> str:
+            found = self._server.objects.of(EXPERIMENTS, NAMESPACE)
+            if not found:
+                return "there is none"
+            chosen = found[int(which * len(found))]["metadata"]
+            name = study_name(Owner(NAMESPACE, chosen["name"], chosen["uid"]))
+            return f"{name}: {self._database.take_over(name)}"
+
+        return begin, None

@@ -7,6 +7,7 @@ writes: a trial told twice, parameters that change, a writer that is not the stu
 from __future__ import annotations
 
 import functools
+import json
 import sqlite3
 import tempfile
 from collections.abc import Callable
@@ -80,6 +81,12 @@ _ADD_VALUE = (
     "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, 0, -7.0, 'FINITE') "
     "RETURNING trial_id"
 )
+
+_EPOCH_OF = (
+    "SELECT a.study_id, a.value_json FROM study_system_attributes a JOIN studies s USING (study_id) "
+    "WHERE a.key = ? AND s.study_name = ?"
+)
+_WRITE_EPOCH = "UPDATE study_system_attributes SET value_json = ? WHERE study_id = ? AND key = ? RETURNING study_id"
 
 # Called with "connect", "commit" or "committed" at that moment of a transaction; it may raise the driver's error.
 Passing = Callable[[str], None]
@@ -176,6 +183,14 @@ class Database:
         for (trial,) in made if state == "COMPLETE" else ():
             self.ask(_ADD_VALUE, trial)
         return len(made)
+
+    def take_over(self, study: str) -> int:
+        """Raise a study's epoch, as whoever opens it does; how many there were."""
+        rows = self.ask(_EPOCH_OF, EPOCH, study)
+        for study_id, text in rows:
+            number = json.loads(text)["number"] + 1
+            self.ask(_WRITE_EPOCH, json.dumps({"number": number, "writer": "someone"}), study_id, EPOCH)
+        return len(rows)
 
     def noted(self) -> list[str]:
         """What the triggers saw."""

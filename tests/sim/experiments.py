@@ -14,6 +14,9 @@ GPU = "nvidia.com/gpu"
 SHAPES = 29
 KINDS = {24: "PyTorchJob", 25: "JobSet", 26: "Workflow", 27: "claim", 28: "short-lived"}
 OF_A_KIND = 0.3
+# Never drawn, there where a hardship needs it: its trials go on until its time is over.
+ENDLESS = SHAPES
+ENDLESS_SECONDS = 120
 # One of so many says how many trials are open at most, in place of how many.
 BETWEEN = 4
 CLAIM = "one-gpu"
@@ -22,7 +25,10 @@ WORKER = {"name": "ROLE", "value": "worker"}
 
 
 def experiment(name: str, shape: int) -> dict[str, Any]:
-    """One of ``SHAPES`` Experiments; it samples at random, so that its trials do not depend on each other."""
+    """One of ``SHAPES`` Experiments, or the endless one.
+
+    It samples at random, so that its trials do not depend on each other.
+    """
     draw = random.Random(f"shape {shape}")
     trials = draw.randint(2, 5)
     spec: dict[str, Any] = {
@@ -49,6 +55,8 @@ def experiment(name: str, shape: int) -> dict[str, Any]:
     if KINDS.get(shape) == "short-lived":
         spec |= {"ttlSecondsAfterFinished": TTL_SECONDS, "queueName": "team-a"}
         spec["checkpoint"] = {"volume": {"persistentVolumeClaim": {"claimName": "checkpoints"}}}
+    if shape == ENDLESS:
+        spec["budget"] = {"wallClock": f"{ENDLESS_SECONDS}s"}
     if shape % BETWEEN == 0:
         spec["parallelTrialCount"] = {"max": spec["parallelTrialCount"]}
     return {

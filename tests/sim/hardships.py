@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
+from kubetuna_operator import LABEL_EXPERIMENT
 from kubetuna_operator.kube.leader import NAME
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure
+from tests.apiserver.pod_rules import ENDED
 from tests.apiserver.resources import EXPERIMENTS, LEASES, PODS, TRIALS, Object, Resource, Target
 from tests.apiserver.server import Response
 from tests.sim.administration import OWN_NAMESPACE, WEBHOOK, Deed
 from tests.sim.draws import Draws, Moment
-from tests.sim.experiments import KINDS
+from tests.sim.experiments import ENDLESS, KINDS
 from tests.sim.network import refusal
 from tests.sim.nodes import Nodes
 
@@ -52,6 +55,16 @@ HARDSHIPS: tuple[dict[str, tuple[float, float]], ...] = (
     {"slow watches": (2.0, 3.0), "edit counts": (4.0, 10.0), "stop database": (15.0, 20.0)},
     {"forbid trials": (3.0, 15.0)},
 )
+# And what may befall a world beside one of these.
+FURTHER: tuple[dict[str, tuple[float, float]], ...] = (
+    {"lose writes": (3.0, 25.0)},
+    {"lose writes": (10.0, 12.0), "shut all down": (13.0, 14.0)},
+    {"relabel": (2.0, 10.0)},
+    {"sweep": (2.0, 12.0)},
+    {"take study over": (3.0, 20.0)},
+)
+# In this one there is an Experiment that would go on.
+UNSTOPPED = FURTHER[1]
 # In this one there is an Experiment whose Pods others make.
 STRANDED = HARDSHIPS[7]
 # How long each lasts. For all free retries of a trial it has to be contested so long: the waits between them grow.
@@ -72,7 +85,12 @@ SECONDS = {
     "split": (8.0, 20.0),
     "slow watches": (40.0, 60.0),
     "forbid trials": (40.0, 100.0),
+    "lose writes": (30.0, 50.0),
+    "relabel": (20.0, 40.0),
+    "sweep": (10.0, 25.0),
 }
+# So long before the power goes nothing came to a disk any more.
+UNWRITTEN_SECONDS = 3.0
 # Of a Pod that is deleted others see for so long how it ended.
 LINGERING_SECONDS = 2.0
 # A watch is so far behind.
@@ -84,14 +102,25 @@ AWAY = "node-3"
 
 def hardship(draws: Draws) -> dict[str, tuple[float, float]]:
     """What befalls this world of it."""
-    at = int(draws.stream("hardship").random() / SHARE)
-    return HARDSHIPS[at] if at < len(HARDSHIPS) else {}
+    return {**_one_of(HARDSHIPS, draws, "hardship"), **_one_of(FURTHER, draws, "further hardship")}
+
+
+def _one_of(
+    kinds: Sequence[dict[str, tuple[float, float]]], draws: Draws, stream: str
+) -> dict[str, tuple[float, float]]:
+    at = int(draws.stream(stream).random() / SHARE)
+    return kinds[at] if at < len(kinds) else {}
 
 
 def shapes(draws: Draws) -> tuple[int, ...]:
     """The Experiments that there are for it."""
     made = [shape for shape, kind in KINDS.items() if kind[0].isupper()]
-    return (draws.stream("stranded").choice(made),) if hardship(draws) is STRANDED else ()
+    stranded = _one_of(HARDSHIPS, draws, "hardship") is STRANDED
+    unstopped = _one_of(FURTHER, draws, "further hardship") is UNSTOPPED
+    return (
+        *([draws.stream("stranded").choice(made)] if stranded else []),
+        *([ENDLESS] if unstopped else []),
+    )
 
 
 class Hardships:
@@ -101,7 +130,9 @@ class Hardships:
         self, cluster: Cluster, nodes: Nodes, machines: Sequence[Any], end: Callable[[], str], names: Sequence[str]
     ) -> None:
         self._cluster, self._nodes, self._machines, self._end, self._names = cluster, nodes, machines, end, names
-        self._undeletable = self._unserved = False
+        self._undeletable = self._unserved = self._swept = False
+        # Since when something is lost of what the API server took.
+        self._lost_since: float | None = None
         # Whether what has lost its owner stays.
         self.uncollected = False
 
@@ -116,7 +147,17 @@ class Hardships:
         """What the server says to a request that it does not carry out."""
         if method == "DELETE" and self._undeletable and "/pods/" not in path:
             return refusal(403, "Forbidden", WEBHOOK)
+        if method in ("PATCH", "DELETE") and self._cluster.server.forgets and "/pods/" in path:
+            self._lose()
+        if method == "GET" and self._swept and path.endswith("/log"):
+            self._sweep_away(path.split("/")[-2])
         return Response(404, NOTHING, "text/plain") if self._unserved else None
+
+    def _sweep_away(self, name: str) -> None:
+        pod = self._cluster.server.objects.get(PODS, (NAMESPACE, name))
+        if pod is not None and pod["status"]["phase"] in ENDED:
+            self._nodes.take(pod)
+            self._cluster.server.deletion.delete(PODS, pod, {})
 
     def slow_registry(self, _chance: random.Random) -> Deed:
         """Whatever comes up meets one obstacle after the other, each for less than its `startTimeout`."""
@@ -267,6 +308,60 @@ class Hardships:
             return undo() if undo is not None else ""
 
         return begin, end
+
+    def lose_writes(self, _chance: random.Random) -> Deed:
+        """The power goes: what the API server took of changes to Pods in its last seconds was on no disk yet."""
+
+        def begin() -> str:
+            self._cluster.server.forgets = True
+            return "what is written to Pods is lost"
+
+        return begin, self._lose_power
+
+    def _lose(self) -> None:
+        now = self._cluster.clock.now()
+        self._lost_since = now if self._lost_since is None else self._lost_since
+        if now > self._lost_since + UNWRITTEN_SECONDS:
+            self._lose_power()
+
+    def _lose_power(self) -> str:
+        server = self._cluster.server
+        if not server.forgets:
+            return "it was started again"
+        server.forgets = False
+        server.objects.compact()
+        server.cut_watches(ConnectionResetError("connection reset by peer"))
+        return "the API server is started again"
+
+    def relabel(self, _chance: random.Random) -> Deed:
+        """Someone's tool takes our labels off the Pods, and another one puts them back at once."""
+
+        def switch(so: bool) -> str:
+            self._nodes.meddle = self._relabel if so else None
+            self._nodes.due = self._cluster.clock.now()
+            return "they fight over labels" if so else "they agree"
+
+        return _there_and_back(switch)
+
+    def _relabel(self) -> None:
+        for pod in [
+            p for p in self._cluster.kubelet.pods() if LABEL_EXPERIMENT in (p["metadata"].get("labels") or {})
+        ]:
+            target = Target(PODS, NAMESPACE, pod["metadata"]["name"])
+            for value in (None, pod["metadata"]["labels"][LABEL_EXPERIMENT]):
+                with suppress(Failure):
+                    self._cluster.server.writes.merge(
+                        target, {"metadata": {"labels": {LABEL_EXPERIMENT: value}}}, {}
+                    )
+
+    def sweep(self, _chance: random.Random) -> Deed:
+        """Who tidies up is faster than who reads: what has ended is deleted just before its log is asked for."""
+
+        def switch(so: bool) -> str:
+            self._swept = so
+            return "what has ended is deleted" if so else "what has ended stays"
+
+        return _there_and_back(switch)
 
     def forbid_deletions(self, _chance: random.Random) -> Deed:
         """A webhook lets nobody delete what makes Pods."""

@@ -25,6 +25,8 @@ from tests.sim.experiments import GPU, WORKER
 from tests.sim.scripts import Script, companion, habit_of, pace, script
 
 SOON, LOOK = 0.05, 1.0
+# Between two times that someone meddles with the Pods.
+MEDDLE = 4.0
 START_TROUBLES = {
     "slow pull": 3.0,
     "slow mount": 1.0,
@@ -95,6 +97,9 @@ class Nodes:
         self.take: Callable[[Object], None] = lambda _: None
         # Whether someone's agent writes into all Pods again and again.
         self.restless = False
+        # What someone does to the Pods again and again, if anyone does, and when next.
+        self.meddle: Callable[[], None] | None = None
+        self._meddles = 0.0
         self.checkpoints: dict[TrialId, int] = {}
         self.due = cluster.clock.now()
         cluster.server.objects.listen(self._changed)
@@ -133,6 +138,11 @@ class Nodes:
             self._preempt()
         if self.restless:
             self._relabel()
+        if self.meddle is not None and self._now >= self._meddles:
+            self._meddles = self._now + MEDDLE
+            self.meddle()
+        if self.meddle is not None:
+            self._look_at(self._meddles)
         for pod in self._cluster.kubelet.pods():
             if pod["status"]["phase"] == "Pending" and not pod["metadata"].get("deletionTimestamp"):
                 self._bring_up(pod)

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.apiserver.kubelet import Heed
 from tests.sim.draws import number
+from tests.sim.experiments import ENDLESS, study_of
 
 STEPS = 4
 # What a trial says as it crashes, for its log and its termination message.
@@ -46,6 +47,8 @@ def loss(params: Mapping[str, Any]) -> float:
 
 def habit_of(study: str, trial: int, may_hang: bool) -> str:
     """How a trial behaves, in all its attempts."""
+    if study == study_of(ENDLESS):
+        return "hanging"
     left = number(f"habit {study} {trial}")
     for habit, share in HABITS.items():
         left -= share

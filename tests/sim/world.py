@@ -18,7 +18,7 @@ from tests.sim.administration import OWN_NAMESPACE, Administration
 from tests.sim.bounds import PROMPT, RECOVERED
 from tests.sim.database import Database
 from tests.sim.draws import Draws, Fault, Moment
-from tests.sim.experiments import drawn, experiment, study_of
+from tests.sim.experiments import ENDLESS, drawn, experiment, study_of
 from tests.sim.hardships import shapes as hardship_shapes
 from tests.sim.katib import NAMES, SHARE
 from tests.sim.katib_oracles import KatibOracles
@@ -107,6 +107,8 @@ class World:
             self._shapes[name] = shape
             self.fate.names.append(name)
             self.fate.katib.create(name)
+            if shape == ENDLESS:
+                self.fate.cut_short.add(name)
         self._begin_katib(katib if shapes or katib else self._drawn_for_katib())
         self.fate.draw(profile.deeds, TROUBLE_SECONDS)
         self._actors = [

@@ -195,6 +195,9 @@ class KatibController:
                 return lately
             # Late, it would take what is by then another Experiment's.
             body["metadata"]["resourceVersion"] = ours["metadata"]["resourceVersion"]
+        elif not self._api.has(f"{collection(EXPERIMENTS, owner.namespace)}/{owner.name}", owner.uid):
+            # A watch may be behind: ours would go with its owner, and be made again at once.
+            return None
         path = f"{collection('experiments', owner.namespace)}/{body['metadata']['name']}"
         try:
             self._api.apply(path, body, MANAGER)

@@ -1,7 +1,8 @@
 """The Pods of all experiments by the Experiment that owns them, and a signal for each when its Pods change.
 
 Events of a watch and answers to writes come from different threads, in any order. What is known of a Pod never goes
-back: one that was deleted stays away, and an answer that is older than what the watch has shown is passed over.
+back: one that was deleted stays away, and an answer that is older than what the watch has shown is passed over. But
+a watch says also of a Pod that lost our label for a moment that it was deleted: what is told of it later is newer.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class PodIndex:
         self._lock = threading.Lock()
         self._pods: dict[Key, PodView] = {}
         self._owners: dict[str, _Own] = {}
-        self._gone: OrderedDict[str, None] = OrderedDict()
+        # By UID the revision that was known last.
+        self._gone: OrderedDict[str, int | None] = OrderedDict()
         self._count = 0
         self._changes: dict[str, Changes] = {}
         # Told of each Pod that may run, of an Experiment whose changes nobody asks for.
@@ -72,12 +74,12 @@ class PodIndex:
         with self._lock:
             known = self._pods.get(key)
             if before is not None and (after is None or after.uid != before.uid):
-                self._bury(before.uid)
+                self._bury(before)
             if after is None:
                 # Another of this name is none of its business.
                 stale = known is None or before is None or known.uid != before.uid
             else:
-                stale = after.uid in self._gone or (before is None and _is_newer(known, after))
+                stale = self._is_buried(after) or (before is None and _is_newer(known, after))
             if stale:
                 return
             told = self._replace(key, known, after)
@@ -87,10 +89,17 @@ class PodIndex:
         if after is not None and not asked and after.may_run:
             self.unasked(after)
 
-    def _bury(self, uid: str) -> None:
-        self._gone[uid] = None
+    def _bury(self, pod: PodView) -> None:
+        self._gone[pod.uid] = pod.revision
         if len(self._gone) > GONE_KEPT:
             self._gone.popitem(last=False)
+
+    def _is_buried(self, pod: PodView) -> bool:
+        """Whether it was gone when this could be said of it, as far as can be told."""
+        if pod.uid not in self._gone:
+            return False
+        last = self._gone[pod.uid]
+        return last is None or pod.revision is None or pod.revision <= last
 
     def _replace(self, key: Key, before: PodView | None, after: PodView | None) -> list[Changes]:
         """Put it in the place of what was known. Returns whom to wake."""

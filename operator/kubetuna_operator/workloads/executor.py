@@ -41,7 +41,8 @@ from kubetuna_operator.workloads.ownership import age, find_pods, is_own
 log = logging.getLogger(__name__)
 
 FAILED_KEPT = 3
-# A deletion that was taken and is not seen is sent again after this many seconds, then after twice as many.
+# A deletion, or a mark, that was taken and is not seen is sent again after this many seconds, then after twice as
+# many.
 UNSEEN_SECONDS, UNSEEN_LIMIT = 5.0, 300.0
 BACK_IN_QUEUE = ExitFacts(reason="StoppedByQueue", message="its queue has suspended it")
 
@@ -142,7 +143,7 @@ class PodExecutor:
         self._pods_by_key.pop(key, None)
         self._hashes.pop(key, None)
         self._forget_end(key)
-        failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and not pod.stopping
+        failed = _failed_by_itself(pod)
         OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
         if pod.exit is None or not (self._spec.template.retain or failed):
             self._later(pod, self._remove)
@@ -180,8 +181,11 @@ class PodExecutor:
             # What made it may have gone without it.
             self._take_away(pod)
         failpoint("deleted")
-        wait = wait_after(sent + 1, UNSEEN_SECONDS, UNSEEN_LIMIT)
-        self._background.later(("pod", pod.uid), lambda: self._remove(pod, sent + 1), wait)
+        self._again(pod, self._remove, sent + 1)
+
+    def _again(self, pod: PodView, write: Callable[[PodView, int], None], sent: int) -> None:
+        wait = wait_after(sent, UNSEEN_SECONDS, UNSEEN_LIMIT)
+        self._background.later(("pod", pod.uid), lambda: write(pod, sent), wait)
 
     def _forget(self, pod: PodView) -> None:
         """Delete the Pod, or what made it: that would else count its Pod as lost."""
@@ -196,9 +200,13 @@ class PodExecutor:
     def _take_away(self, pod: PodView) -> None:
         self._api.delete(self._named(pod), uid=pod.uid, low_priority=True)
 
-    def _keep(self, pod: PodView) -> None:
+    def _keep(self, pod: PodView, sent: int = 0) -> None:
+        """Mark a Pod that was told and stays, until that is seen: whoever comes next would take it for open."""
+        if sent and not any(p.uid == pod.uid and not p.told for p in self._pods.of(self._owner.uid)):
+            return
         self._mark(pod)
         self._launches.hold(pod.key)
+        self._again(pod, self._keep, sent + 1)
 
     def _mark(self, pod: PodView) -> None:
         try:
@@ -418,3 +426,10 @@ class PodExecutor:
 
     def _named(self, pod: PodView) -> str:
         return f"{self._path}/{pod.name}"
+
+
+def _failed_by_itself(pod: PodView) -> bool:
+    """Whether it is worth a look; one that was told to end may have failed before it heard of that."""
+    if pod.exit is None or pod.deleted is not None or pod.exit.reason == "DeadlineExceeded":
+        return False
+    return pod.exit.exit_code not in (0, None)

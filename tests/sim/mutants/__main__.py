@@ -144,11 +144,11 @@ def survey(seeds: Iterable[int]) -> Survey:
     lines, failed = Lines({mutant.file for mutant in (*FIXES, *MISTAKES)}), []
     with lines.noted():
         world = _world()
-        from tests.sim.experiments import SHAPES
+        from tests.sim.experiments import ENDLESS, SHAPES
 
         # Of no seed.
         lines.begin(-1)
-        known = {shape: world.undisturbed(shape).values() for shape in range(SHAPES)}
+        known = {shape: world.undisturbed(shape).values() for shape in (*range(SHAPES), ENDLESS)}
         for seed in seeds:
             lines.begin(seed)
             failed += [seed] if world.simulate(seed, world.Profile()).wrong else []

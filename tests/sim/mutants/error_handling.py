@@ -197,8 +197,8 @@ MISTAKES = (
         ),
         (
             "a deletion is sent until it is seen",
-            "        wait = wait_after(sent + 1, UNSEEN_SECONDS, UNSEEN_LIMIT)",
-            "        return\n        wait = wait_after(sent + 1, UNSEEN_SECONDS, UNSEEN_LIMIT)",
+            "        self._again(pod, self._remove, sent + 1)",
+            "        pass",
         ),
         (
             "a look that fails finds nothing out",

@@ -360,6 +360,23 @@ def test_a_refusal_is_told_once_and_ever_more_rarely_asked_for(lab: KatibLab) ->
     assert [e["count"] for e in told] == [1]
 
 
+def test_ours_is_not_made_again_for_one_whose_deletion_the_watch_has_not_told(
+    lab: KatibLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.program = hangs
+    lab.submit()
+    lab.until(lab.running(2))
+    (watches,) = lab.served[-1].watches.values()
+    old, made = watches.theirs((NAMESPACE, "small")), list[str]()
+    monkeypatch.setattr(watches, "theirs", lambda _: old)
+    lab.api.delete(THEIRS)
+    lab.until(lambda: gone(lab) and not lab.pods())
+    lab.operators[-1].before = lambda method, asked: made.append(asked) if method in ("PATCH", "POST") else None
+    at = lab.cluster.clock.now()
+    lab.until(lambda: lab.cluster.clock.now() > at + 3 * LATER)
+    assert gone(lab) and SMALL not in made
+
+
 def test_trials_are_forgotten_with_ours(lab: KatibLab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial_objects, "LATEST", 2)
     lab.submit(maxTrialCount=6)

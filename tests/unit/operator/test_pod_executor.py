@@ -15,7 +15,7 @@ from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest
 from kubetuna_operator import LABEL_TOLD
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
-from kubetuna_operator.workloads import launches
+from kubetuna_operator.workloads import executor, launches
 from kubetuna_operator.workloads.executor import PodExecutor
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure, forbidden, invalid
@@ -311,6 +311,18 @@ def test_of_failed_pods_the_latest_stay_and_are_marked(room: Room) -> None:
     assert not look(room.place)
 
 
+def test_what_failed_before_it_heard_of_its_stop_stays_too(room: Room) -> None:
+    room.place.launch(order())
+    start(room)
+    room.until(lambda f: f.phase == "running")
+    room.kubelet.silent.add("node-1")
+    room.place.stop(KEY, "Pruned")
+    room.kubelet.run_out_of_memory(NAME)
+    room.until(lambda f: f.phase == "ended")
+    room.place.delete(KEY)
+    room.cluster.until(lambda: [LABEL_TOLD in p["metadata"]["labels"] for p in room.kubelet.pods()] == [True])
+
+
 def test_failures_that_an_earlier_process_kept_are_among_the_latest_three(room: Room) -> None:
     place, index, owner = room.place, room.process.context.pods, room.place._owner.uid
     for trial in range(8):
@@ -372,6 +384,25 @@ def test_a_mark_that_is_refused_is_set_later(room: Room, monkeypatch: pytest.Mon
     refuse(monkeypatch, room.cluster.server.writes, "merge", 2, failure)
     room.place.delete(KEY)
     room.cluster.until(lambda: LABEL_TOLD in room.kubelet.pod(NAME)["metadata"]["labels"])
+
+
+@pytest.mark.parametrize("code", [0, 1], ids=["deletion", "mark"])
+def test_what_the_server_took_and_lost_is_sent_until_it_is_seen(
+    room: Room, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """As where its power goes before that was on a disk: a Pod that is open for whoever comes next."""
+    monkeypatch.setattr(executor, "UNSEEN_SECONDS", 0.01)
+    room.place.launch(order())
+    start(room)
+    room.kubelet.exit(NAME, code)
+    room.until(lambda f: f.phase == "ended")
+    room.cluster.server.forgets = True
+    asked = ("PATCH" if code else "DELETE", f"{collection('pods', NAMESPACE)}/{NAME}")
+    room.place.delete(KEY)
+    room.cluster.until(lambda: room.process.asked.count(asked) > 1)
+    room.cluster.server.forgets = False
+    left = [True] if code else []
+    room.cluster.until(lambda: [LABEL_TOLD in p["metadata"]["labels"] for p in room.kubelet.pods()] == left)
 
 
 def test_a_pod_whose_node_is_silent_counts_as_lost_only_after_the_grace(room: Room) -> None:

@@ -97,3 +97,14 @@ def test_nothing_is_kept_of_experiments_that_are_over() -> None:
         index.update(KEY, STARTED, None)
         index.leave(str(number))
     assert not index._changes and not index._owners and not index._pods
+
+
+def test_a_pod_that_lost_our_label_for_a_moment_is_known_again() -> None:
+    """To a watch with a selector it was deleted, and is added later; what was said before that stays past."""
+    index = PodIndex()
+    index.update(KEY, None, STARTED)
+    index.update(KEY, STARTED, None)
+    index.update(KEY, None, PENDING)
+    assert known(index) == []
+    index.update(KEY, None, seen("Running", "12"))
+    assert known(index) == [("u1", "Running")] and index.running() == {"owner": 1}
