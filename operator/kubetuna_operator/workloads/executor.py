@@ -143,7 +143,7 @@ class PodExecutor:
         self._pods_by_key.pop(key, None)
         self._hashes.pop(key, None)
         self._forget_end(key)
-        failed = _failed_by_itself(pod)
+        failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and not pod.stopping
         OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
         if pod.exit is None or not (self._spec.template.retain or failed):
             self._later(pod, self._remove)
@@ -426,10 +426,3 @@ class PodExecutor:
 
     def _named(self, pod: PodView) -> str:
         return f"{self._path}/{pod.name}"
-
-
-def _failed_by_itself(pod: PodView) -> bool:
-    """Whether it is worth a look; one that was told to end may have failed before it heard of that."""
-    if pod.exit is None or pod.deleted is not None or pod.exit.reason == "DeadlineExceeded":
-        return False
-    return pod.exit.exit_code not in (0, None)

@@ -16,7 +16,7 @@ PAGE = PROJECT / "docs" / "explanation" / "mutants.md"
 
 
 # Of all mutants: what the page says was measured may not become less.
-CAUGHT = 0.7
+CAUGHT = 0.9
 # Which fail in most worlds, each by another rule.
 OBVIOUS = (
     "nothing is written unless the Lease was just renewed",

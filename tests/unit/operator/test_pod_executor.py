@@ -311,18 +311,6 @@ def test_of_failed_pods_the_latest_stay_and_are_marked(room: Room) -> None:
     assert not look(room.place)
 
 
-def test_what_failed_before_it_heard_of_its_stop_stays_too(room: Room) -> None:
-    room.place.launch(order())
-    start(room)
-    room.until(lambda f: f.phase == "running")
-    room.kubelet.silent.add("node-1")
-    room.place.stop(KEY, "Pruned")
-    room.kubelet.run_out_of_memory(NAME)
-    room.until(lambda f: f.phase == "ended")
-    room.place.delete(KEY)
-    room.cluster.until(lambda: [LABEL_TOLD in p["metadata"]["labels"] for p in room.kubelet.pods()] == [True])
-
-
 def test_failures_that_an_earlier_process_kept_are_among_the_latest_three(room: Room) -> None:
     place, index, owner = room.place, room.process.context.pods, room.place._owner.uid
     for trial in range(8):
