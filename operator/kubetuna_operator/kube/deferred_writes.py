@@ -59,6 +59,14 @@ class DeferredWrites:
             self._writes[key] = write
         self._queues[key[0]].add(key, delay)
 
+    def repeat(self, key: tuple[Kind, *tuple[Hashable, ...]], write: Write, delay: float) -> None:
+        """Do this once more after ``delay`` seconds, unless the key was given something else to do meanwhile."""
+        with self._lock:
+            if key in self._writes:
+                return
+            self._writes[key] = write
+        self._queues[key[0]].add(key, delay)
+
     def _write(self, key: Hashable) -> None:
         with self._lock:
             write = self._writes.pop(key, None)

@@ -185,7 +185,7 @@ class PodExecutor:
 
     def _again(self, pod: PodView, write: Callable[[PodView, int], None], sent: int) -> None:
         wait = wait_after(sent, UNSEEN_SECONDS, UNSEEN_LIMIT)
-        self._background.later(("pod", pod.uid), lambda: write(pod, sent), wait)
+        self._background.repeat(("pod", pod.uid), lambda: write(pod, sent), wait)
 
     def _forget(self, pod: PodView) -> None:
         """Delete the Pod, or what made it: that would else count its Pod as lost."""

@@ -191,3 +191,20 @@ def test_each_kind_of_lazy_write_has_a_budget_of_its_own(monkeypatch: pytest.Mon
             api.merge(path, {})
     lazy, urgent = taken[::2], taken[1::2]
     assert len(set(lazy[:4])) == 4 and lazy[4] is lazy[0] and len(set(urgent)) == 1 and urgent[0] not in lazy
+
+
+@pytest.mark.parametrize("newer", [False, True], ids=["alone", "replaced meanwhile"])
+def test_a_write_that_repeats_itself_does_not_replace_what_its_key_was_given_meanwhile(newer: bool) -> None:
+    """A Pod is marked while it becomes one too many to keep: its deletion must not get lost."""
+    deferred, done = DeferredWrites(), list[str]()
+
+    def mark() -> None:
+        done.append("mark")
+        if newer:
+            deferred.later(("pod", "1"), lambda: done.append("delete"))
+        deferred.repeat(("pod", "1"), lambda: done.append("mark again"), 0.0)
+
+    deferred.later(("pod", "1"), mark)
+    while deferred.step():
+        pass
+    assert done == ["mark", "delete" if newer else "mark again"]
