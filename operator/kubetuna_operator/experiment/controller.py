@@ -28,6 +28,7 @@ from kubetuna_operator.kube.objects import Owner, mapping, seconds, whole
 from kubetuna_operator.kube.reflector import Key
 from kubetuna_operator.kube.work_queue import WorkQueue
 from kubetuna_operator.telemetry import EXPERIMENTS, UNREADABLE_NAMESPACES
+from kubetuna_operator.workloads.members import settled
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ class Controller:
         if known is not None and known.uid == uid:
             late = any(pod.may_run and pod.uid not in known.pods for pod in pods)
             return known.generation >= _generation(obj) and asked.items() <= known.answered.items() and not late
-        return not asked and _shows_its_end(obj) and all(pod.told for pod in pods)
+        return not asked and _shows_its_end(obj) and settled(pods)
 
     def _expire(self, key: Key, obj: Object) -> None:
         """Delete an Experiment whose time after its end is over; what it owns goes with it, its study stays."""

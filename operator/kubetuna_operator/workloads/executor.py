@@ -13,15 +13,12 @@ from dataclasses import replace
 from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import GONE, AttemptFacts, AttemptKey, AttemptRequest, ExitFacts
-from kubetuna_operator import LABEL_TOLD
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
-from kubetuna_operator.kube.work_queue import wait_after
 from kubetuna_operator.pods.read_budget import interval
 from kubetuna_operator.pods.status import STOP_DEADLINE, PodView, facts, view
 from kubetuna_operator.pods.warnings import Warnings
-from kubetuna_operator.telemetry import OUTCOMES
 from kubetuna_operator.workloads.awaited import RETRY_SECONDS
 from kubetuna_operator.workloads.conclusions import Conclusions
 from kubetuna_operator.workloads.failing import START_ERROR, Failing, Obstacles
@@ -36,14 +33,11 @@ from kubetuna_operator.workloads.members import (
     silent,
     together,
 )
-from kubetuna_operator.workloads.ownership import age, find_pods, is_own
+from kubetuna_operator.workloads.ownership import find_pods, is_own
+from kubetuna_operator.workloads.removal import Removal
 
 log = logging.getLogger(__name__)
 
-FAILED_KEPT = 3
-# A deletion, or a mark, that was taken and is not seen is sent again after this many seconds, then after twice as
-# many.
-UNSEEN_SECONDS, UNSEEN_LIMIT = 5.0, 300.0
 BACK_IN_QUEUE = ExitFacts(reason="StoppedByQueue", message="its queue has suspended it")
 
 
@@ -52,11 +46,12 @@ class PodExecutor:
 
     def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> None:
         self._api, self._pods, self._clock = context.api, context.pods, context.clock
-        self._background, self._events = context.deferred, context.events
+        self._events = context.events
         self._spec, self._about, self._owner, self._lost_after = spec, ref, ref.owner, context.lost_after
         self._path = collection("pods", self._owner.namespace)
         self._kind = kind_of(spec.template.trial_spec)
         self._launches = Launches(context, spec, ref)
+        self._removal = Removal(context, spec, ref, self._launches)
         self._wanted = primary_labels(spec)
         # Of a kind that is not known nobody can say how many come at once.
         self._count = self._kind.pods(spec.template.trial_spec) if self._kind.falls_with_one else 0
@@ -83,8 +78,6 @@ class PodExecutor:
         self._over: set[AttemptKey] = set()
         self._headless: Collection[AttemptKey] = ()
         self._held = 0
-        # The failures that stay, the oldest first; those of earlier processes are looked up with the first new one.
-        self._failed: list[PodView] | None = None
         self.changed: threading.Event = self._pods.changes(self._owner.uid)
         self._warnings = Warnings(context.api, context.deferred, ref.owner.namespace, self.changed.set)
 
@@ -118,7 +111,7 @@ class PodExecutor:
 
     def _set_deadline(self, pod: PodView) -> None:
         if pod.node is None:
-            self._forget(pod)
+            self._removal.take_away(pod)
             return
         try:
             deadline = {"activeDeadlineSeconds": STOP_DEADLINE}
@@ -143,80 +136,12 @@ class PodExecutor:
         self._pods_by_key.pop(key, None)
         self._hashes.pop(key, None)
         self._forget_end(key)
-        failed = pod.exit is not None and pod.exit.exit_code not in (0, None) and not pod.stopping
-        OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
-        if pod.exit is None or not (self._spec.template.retain or failed):
-            self._later(pod, self._remove)
-            return
-        self._later(pod, self._keep)
-        for other in active:
-            # What is kept to be looked at holds no GPU.
-            self._later(other, self._take_away)
-        if not self._spec.template.retain:
-            self._keep_failed(pod)
+        self._removal.let_go(pod, active)
 
     def _forget_end(self, key: AttemptKey) -> None:
         for known in (self._suspended, self._disruptions, self._taken):
             known.pop(key, None)
         self._failing.forget(key)
-
-    def _keep_failed(self, pod: PodView) -> None:
-        if self._failed is None:
-            told = [p for p in self._pods.of(self._owner.uid) if p.told and is_own(p, self._owner, self._kind)]
-            self._failed = sorted(told, key=age)
-        self._failed.append(pod)
-        while len(self._failed) > FAILED_KEPT:
-            self._later(self._failed.pop(0), self._remove)
-
-    def _later(self, pod: PodView, write: Callable[[PodView], None]) -> None:
-        """Nothing depends on a Pod that was told; it may linger, and goes with its Experiment at the latest."""
-        self._background.later(("pod", pod.uid), lambda: write(pod))
-
-    def _remove(self, pod: PodView, sent: int = 0) -> None:
-        """Delete a Pod that was told, again until it is seen to go; what is refused, the background tries again."""
-        if sent and not any(p.uid == pod.uid and p.deleted is None for p in self._pods.of(self._owner.uid)):
-            return
-        self._forget(pod)
-        if sent:
-            # What made it may have gone without it.
-            self._take_away(pod)
-        failpoint("deleted")
-        self._again(pod, self._remove, sent + 1)
-
-    def _again(self, pod: PodView, write: Callable[[PodView, int], None], sent: int) -> None:
-        wait = wait_after(sent, UNSEEN_SECONDS, UNSEEN_LIMIT)
-        self._background.repeat(("pod", pod.uid), lambda: write(pod, sent), wait)
-
-    def _forget(self, pod: PodView) -> None:
-        """Delete the Pod, or what made it: that would else count its Pod as lost."""
-        maker = self._kind.maker(pod.owner_reference)
-        if maker is not None:
-            self._launches.remove(*maker)
-        elif self._kind.makes_pod:
-            self._launches.remove_made(pod.key)
-        else:
-            self._take_away(pod)
-
-    def _take_away(self, pod: PodView) -> None:
-        self._api.delete(self._named(pod), uid=pod.uid, low_priority=True)
-
-    def _keep(self, pod: PodView, sent: int = 0) -> None:
-        """Mark a Pod that was told and stays, until that is seen: whoever comes next would take it for open."""
-        if sent and not any(p.uid == pod.uid and not p.told for p in self._pods.of(self._owner.uid)):
-            return
-        self._mark(pod)
-        self._launches.hold(pod.key)
-        self._again(pod, self._keep, sent + 1)
-
-    def _mark(self, pod: PodView) -> None:
-        try:
-            change = {"metadata": {"uid": pod.uid, "labels": {LABEL_TOLD: "true"}}}
-            self._api.merge(self._named(pod), change, low_priority=True)
-        except Refused as error:
-            passes = error.code == 409 and self._api.has(self._named(pod), pod.uid)
-            # Else it is gone, or another's by now.
-            if passes or error.code not in (404, 409, 422):
-                raise
 
     def observe(self) -> Sequence[AttemptFacts]:
         """Every attempt with a Pod, or with a launch that is waiting to be taken."""
@@ -315,7 +240,7 @@ class PodExecutor:
         elif pod.deleted is None and not 0 <= now - self._sent.get(pod.uid, float("-inf")) < RETRY_SECONDS:
             self._sent[pod.uid] = now
             try:
-                self._forget(pod)
+                self._removal.take_away(pod)
             except (Refused, Unreachable) as error:
                 log.warning("attempt not taken down yet (%s): %s", why, error, extra=self._about.attempt(pod.key))
 

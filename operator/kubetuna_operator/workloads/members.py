@@ -55,6 +55,16 @@ def _follows(pod: PodView) -> bool:
     return pod.exit is not None and (pod.exit.reason == "Deleted" or pod.stopping)
 
 
+def settled(pods: Iterable[PodView]) -> bool:
+    """Whether nothing is to be done for any: each was told, or has ended beside the one of its attempt that was.
+
+    Of an attempt that is kept to be looked at, all Pods that have ended stay, and only the primary one is marked.
+    """
+    seen = list(pods)
+    told = {(pod.owner, pod.key) for pod in seen if pod.told}
+    return all(pod.told or (pod.exit is not None and (pod.owner, pod.key) in told) for pod in seen)
+
+
 def grouped(
     pods: Iterable[PodView], wanted: Mapping[str, str], known: Mapping[AttemptKey, Members]
 ) -> dict[AttemptKey, Members]:

@@ -192,13 +192,8 @@ MISTAKES = (
         f"{OPERATOR}/workloads/executor.py",
         (
             "a Pod without a node is deleted to stop it",
-            "        if pod.node is None:\n            self._forget(pod)\n            return\n",
+            "        if pod.node is None:\n            self._removal.take_away(pod)\n            return\n",
             "",
-        ),
-        (
-            "a deletion is sent until it is seen",
-            "        self._again(pod, self._remove, sent + 1)",
-            "        pass",
         ),
         (
             "a look that fails finds nothing out",
@@ -219,6 +214,14 @@ MISTAKES = (
             "a Pod that was told is forgotten though it is still seen",
             "return own and not pod.told and pod.uid not in self._told",
             "return own and not pod.told",
+        ),
+    ),
+    *within(
+        f"{OPERATOR}/workloads/removal.py",
+        (
+            "a deletion is sent until it is seen",
+            "        self._again(pod, self._remove, sent + 1)",
+            "        pass",
         ),
         (
             "a mark that fails is set later",

@@ -15,7 +15,7 @@ from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest
 from kubetuna_operator import LABEL_TOLD
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
-from kubetuna_operator.workloads import executor, launches
+from kubetuna_operator.workloads import launches, removal
 from kubetuna_operator.workloads.executor import PodExecutor
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure, forbidden, invalid
@@ -311,6 +311,39 @@ def test_of_failed_pods_the_latest_stay_and_are_marked(room: Room) -> None:
     assert not look(room.place)
 
 
+def test_what_crashed_stays_beside_any_number_of_failures_to_start(room: Room) -> None:
+    """A node that starts nothing would else take away what there is to look at."""
+    for trial in range(6):
+        name, key = f"small-{trial}-0-0", AttemptKey(trial, 0)
+        room.place.launch(order(trial=trial))
+        if trial:
+            room.kubelet.schedule(name, "node-1")
+            room.kubelet.exit(name, 128, "StartError", "no such device")
+        else:
+            start(room, name)
+            room.kubelet.exit(name, 1)
+        room.until(lambda f: f.phase == "ended", key)
+        room.place.delete(key)
+    room.cluster.until(lambda: room.names() == ["small-0-0-0", "small-4-0-0", "small-5-0-0"])
+
+
+def test_what_crashed_once_it_was_told_to_end_stays_and_what_was_ended_goes(room: Room) -> None:
+    for trial in range(2):
+        name, key = f"small-{trial}-0-0", AttemptKey(trial, 0)
+        room.place.launch(order(trial=trial))
+        start(room, name)
+        room.until(lambda f: f.phase == "running", key)
+        room.place.stop(key, "Pruned")
+        if trial:
+            room.kubelet.heed(name, 143)
+            room.cluster.advance(1)
+        else:
+            room.kubelet.exit(name, 137, "OOMKilled")
+        room.until(lambda f: f.phase == "ended", key)
+        room.place.delete(key)
+    room.cluster.until(lambda: room.names() == ["small-0-0-0"])
+
+
 def test_failures_that_an_earlier_process_kept_are_among_the_latest_three(room: Room) -> None:
     place, index, owner = room.place, room.process.context.pods, room.place._owner.uid
     for trial in range(8):
@@ -379,7 +412,7 @@ def test_what_the_server_took_and_lost_is_sent_until_it_is_seen(
     room: Room, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     """As where its power goes before that was on a disk: a Pod that is open for whoever comes next."""
-    monkeypatch.setattr(executor, "UNSEEN_SECONDS", 0.01)
+    monkeypatch.setattr(removal, "UNSEEN_SECONDS", 0.01)
     room.place.launch(order())
     start(room)
     room.kubelet.exit(NAME, code)

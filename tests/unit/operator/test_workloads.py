@@ -19,6 +19,7 @@ from kubetuna_operator.backend import ClusterBackend
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import collection
 from kubetuna_operator.workloads.executor import PodExecutor
+from kubetuna_operator.workloads.members import settled
 from kubetuna_operator.workloads.pod_logs import PodLogs
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure
@@ -539,6 +540,21 @@ def test_a_failure_that_is_kept_to_be_looked_at_is_nobodys_remains(make: Any) ->
     later = works.take_over()
     later.observe()
     assert not later.headless()
+
+
+def test_a_failed_worker_that_is_kept_beside_its_leader_is_nothing_to_be_done(make: Any) -> None:
+    """What has ended would else be opened anew by each process, for good."""
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    index, owner = works.process.context.pods, works.place._owner.uid
+    works.kubelet.exit(OTHER, 1)
+    works.kubelet.exit(LEADER, 1)
+    works.ended()
+    assert not settled(index.of(owner))
+    works.place.delete(KEY)
+    works.cluster.until(lambda: (works.cluster.advance(31), settled(index.of(owner)))[1])
+    assert not all(pod.told for pod in index.of(owner))
 
 
 def test_a_kind_without_a_crd_is_stalled_with_that_word(make: Any) -> None:

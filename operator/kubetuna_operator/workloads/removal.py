@@ -1,0 +1,131 @@
+"""How Pods go: with what made them, and again until that is seen. The latest failures stay to be looked at.
+
+Nothing depends on a Pod whose trial was told; it may linger, and goes with its Experiment at the latest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from kubetuna.experiment.kinds import kind_of
+from kubetuna.experiment.model import Experiment
+from kubetuna.trials.outcome import INFRASTRUCTURE_REASONS, has_started
+from kubetuna_operator import LABEL_TOLD
+from kubetuna_operator.context import ExperimentRef, OperatorContext
+from kubetuna_operator.failpoints import failpoint
+from kubetuna_operator.kube.api_client import Refused, collection
+from kubetuna_operator.kube.work_queue import wait_after
+from kubetuna_operator.pods.status import PodView
+from kubetuna_operator.telemetry import OUTCOMES
+from kubetuna_operator.workloads.launches import Launches
+from kubetuna_operator.workloads.ownership import age, is_own
+
+FAILED_KEPT = 3
+# A deletion, or a mark, that was taken and is not seen is sent again after this many seconds, then after twice as
+# many.
+UNSEEN_SECONDS, UNSEEN_LIMIT = 5.0, 300.0
+
+
+class Removal:
+    """Of the Pods of one Experiment."""
+
+    def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef, launches: Launches) -> None:
+        self._api, self._pods, self._background = context.api, context.pods, context.deferred
+        self._owner, self._launches = ref.owner, launches
+        self._kind, self._retain = kind_of(spec.template.trial_spec), spec.template.retain
+        self._path = collection("pods", ref.owner.namespace)
+        # The failures that stay, the oldest first; those of earlier processes are looked up with the first new one.
+        self._failed: list[PodView] | None = None
+
+    def take_away(self, pod: PodView) -> None:
+        """Delete a Pod now, or what made it: that would else count its Pod as lost.
+
+        Raises:
+            Refused, Unreachable: it was not deleted, as far as is known.
+        """
+        maker = self._kind.maker(pod.owner_reference)
+        if maker is not None:
+            self._launches.remove(*maker)
+        elif self._kind.makes_pod:
+            self._launches.remove_made(pod.key)
+        else:
+            self._delete(pod)
+
+    def let_go(self, pod: PodView, active: Iterable[PodView]) -> None:
+        """Delete the Pod of an attempt that was told, later, or keep it; ``active`` are those that still run."""
+        failed = _failed_by_itself(pod)
+        OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
+        if pod.exit is None or not (self._retain or failed):
+            self._later(pod, self._remove)
+            return
+        self._later(pod, self._keep)
+        for other in active:
+            # What is kept to be looked at holds no GPU.
+            self._later(other, self._delete)
+        if not self._retain:
+            self._keep_failed(pod)
+
+    def _keep_failed(self, pod: PodView) -> None:
+        if self._failed is None:
+            told = [p for p in self._pods.of(self._owner.uid) if p.told and is_own(p, self._owner, self._kind)]
+            self._failed = sorted(told, key=age)
+        self._failed.append(pod)
+        while len(self._failed) > FAILED_KEPT:
+            # A node that starts nothing soon has more failures than these, and none of them has a log.
+            least = next((p for p in self._failed if not _has_crashed(p)), self._failed[0])
+            self._failed.remove(least)
+            self._later(least, self._remove)
+
+    def _later(self, pod: PodView, write: Callable[[PodView], None]) -> None:
+        self._background.later(("pod", pod.uid), lambda: write(pod))
+
+    def _again(self, pod: PodView, write: Callable[[PodView, int], None], sent: int) -> None:
+        wait = wait_after(sent, UNSEEN_SECONDS, UNSEEN_LIMIT)
+        self._background.repeat(("pod", pod.uid), lambda: write(pod, sent), wait)
+
+    def _remove(self, pod: PodView, sent: int = 0) -> None:
+        """Delete it, again until it is seen to go; what is refused, the background tries again."""
+        if sent and not any(p.uid == pod.uid and p.deleted is None for p in self._pods.of(self._owner.uid)):
+            return
+        self.take_away(pod)
+        if sent:
+            # What made it may have gone without it.
+            self._delete(pod)
+        failpoint("deleted")
+        self._again(pod, self._remove, sent + 1)
+
+    def _keep(self, pod: PodView, sent: int = 0) -> None:
+        """Mark one that stays, until that is seen: whoever comes next would take it for open."""
+        if sent and not any(p.uid == pod.uid and not p.told for p in self._pods.of(self._owner.uid)):
+            return
+        self._mark(pod)
+        self._launches.hold(pod.key)
+        self._again(pod, self._keep, sent + 1)
+
+    def _mark(self, pod: PodView) -> None:
+        try:
+            change = {"metadata": {"uid": pod.uid, "labels": {LABEL_TOLD: "true"}}}
+            self._api.merge(self._named(pod), change, low_priority=True)
+        except Refused as error:
+            passes = error.code == 409 and self._api.has(self._named(pod), pod.uid)
+            # Else it is gone, or another's by now.
+            if passes or error.code not in (404, 409, 422):
+                raise
+
+    def _delete(self, pod: PodView) -> None:
+        self._api.delete(self._named(pod), uid=pod.uid, low_priority=True)
+
+    def _named(self, pod: PodView) -> str:
+        return f"{self._path}/{pod.name}"
+
+
+def _failed_by_itself(pod: PodView) -> bool:
+    """Whether nobody ended it, though it may have been told to end by then."""
+    failed = pod.exit is not None and pod.exit.exit_code not in (0, None)
+    return failed and pod.deleted is None and pod.exit is not None and pod.exit.reason != "DeadlineExceeded"
+
+
+def _has_crashed(pod: PodView) -> bool:
+    """Whether its command has run and is to blame: such a Pod is the most worth looking at."""
+    reason = pod.exit.reason if pod.exit is not None else None
+    return has_started(pod.started, reason) and reason not in INFRASTRUCTURE_REASONS
