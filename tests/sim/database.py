@@ -63,7 +63,8 @@ def _empty() -> tuple[Engine, sqlite3.Connection]:
         engine = open_engine(f"sqlite:///{path}")
         ensure_schema(engine)
         engine.dispose()
-        made = sqlite3.connect(":memory:")
+        # A process that is forked for a seed may have another first thread.
+        made = sqlite3.connect(":memory:", check_same_thread=False)
         with sqlite3.connect(path) as stored:
             stored.executescript(_NOTED)
             stored.backup(made)

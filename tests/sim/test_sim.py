@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kubetuna.study.steering import Steering
+from tests.sim import FIRST, SEEDS
 from tests.sim.__main__ import judged
 from tests.sim.database import FOREIGN_STUDY, Database
 from tests.sim.draws import Moment
@@ -22,7 +23,7 @@ from tests.sim.story import shorten, tell
 from tests.sim.world import BEGIN, CALM, Profile, World, simulate, undisturbed
 
 PROJECT = Path(__file__).resolve().parents[2]
-FIRST, SEEDS, POSTGRES_SEEDS = 100, 300, 6
+POSTGRES_SEEDS = 6
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -27,13 +27,13 @@ from typing import Any
 
 import optuna
 
+from tests.sim import FIRST, SEEDS
 from tests.sim.mutants.error_handling import MISTAKES
 from tests.sim.mutants.fixes import FIXES
 from tests.sim.mutants.mutant import PROJECT, Mutant
 from tests.sim.mutants.reached import Lines, Reached
 
-# Where `make test` begins too, and how many seeds it runs.
-FIRST, SEEDS = 100, 300
+PAGE = PROJECT / "docs" / "explanation" / "mutants.md"
 # After so much processor time a mutant has survived: those that were caught took a tenth of it.
 PATIENCE = 150.0
 # Of processor time a seed takes about one second, so one that takes so much never ends; nor one that waits so long.
@@ -70,9 +70,12 @@ class Result:
 
     def row(self) -> str:
         """As one of a table."""
-        said = self.said.replace("|", "/").replace("\n", " ")[:WORDS]
-        caught = str(self.seed) if said else f"none of {self.tried} of {self.seeds}"
-        return f"| {self.what} | {caught} | {said} |"
+        caught = str(self.seed) if self.said else f"none of {self.tried} of {self.seeds}"
+        return _row(self.what, caught, self.said)
+
+
+def _row(what: str, caught: str, said: str) -> str:
+    return f"| {what} | {caught} | {said.replace('|', '/').replace(chr(10), ' ')[:WORDS]} |"
 
 
 def main() -> int:
@@ -84,9 +87,14 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time")
     parser.add_argument("--survey", type=Path, help="a file for the first run of all seeds; read where it is there")
     parser.add_argument("--results", type=Path, help="a file for what is found, and what is known already")
+    parser.add_argument(
+        "--page", action="store_true", help="run only the seeds that the page gives, and say which hold"
+    )
     chosen = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.disable(logging.WARNING)
+    if chosen.page:
+        return _check_page(chosen.jobs)
     seeds = range(FIRST, FIRST + chosen.seeds)
     surveyed = _surveyed(seeds, chosen.survey)
     _settle(surveyed)
@@ -106,6 +114,29 @@ def main() -> int:
     caught = sum(bool(result.said) for result in found)
     print(f"\n{caught} of {len(found)} caught, in {sum(result.seconds for result in found):.0f} s")
     return int(caught < len(found))
+
+
+def seeds_of_page() -> dict[str, int | None]:
+    """Of each mutant that the page tells of, by its name, the seed that caught it."""
+    rows = [line.split(" | ") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    named = [row for row in rows if not row[1].startswith("caught by")]
+    return {row[0].removeprefix("| "): int(row[1]) if row[1].isdecimal() else None for row in named}
+
+
+def _check_page(jobs: int) -> int:
+    """Exit code 1 where a seed holds that the page says catches a mutant."""
+    caught = [(what, [seed]) for what, seed in seeds_of_page().items() if seed is not None]
+    world = _world()
+    from tests.sim.experiments import ENDLESS, SHAPES
+
+    for shape in (*range(SHAPES), ENDLESS):
+        world.undisturbed(shape)
+    with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
+        found = pool.starmap(caught_by, caught, chunksize=1)
+    for (what, seeds), said in zip(caught, found, strict=True):
+        print(_row(what, str(seeds[0]) if said else f"{seeds[0]} holds", said))
+    print(f"\n{sum(map(bool, found))} of {len(found)} are caught by the seed of the page")
+    return int(not all(found))
 
 
 class Kept:

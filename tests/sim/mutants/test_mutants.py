@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
+from tests.sim import FIRST, SEEDS
+from tests.sim.mutants.__main__ import seeds_of_page
 from tests.sim.mutants.error_handling import MISTAKES
 from tests.sim.mutants.fixes import FIXES
 from tests.sim.mutants.mutant import PROJECT, Mutant
 
 MUTANTS = (*FIXES, *MISTAKES)
-PAGE = PROJECT / "docs" / "explanation" / "mutants.md"
-
 
 # Of all mutants: what the page says was measured may not become less.
 CAUGHT = 0.9
@@ -38,16 +38,12 @@ def test_no_two_mutants_have_one_name() -> None:
 
 @pytest.mark.sources
 def test_the_page_tells_of_these_mutants_and_no_others() -> None:
-    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    assert [row.split(" | ")[0].removeprefix("| ") for row in rows if "caught by" not in row] == [
-        mutant.what for mutant in MUTANTS
-    ]
+    assert [*seeds_of_page()] == [mutant.what for mutant in MUTANTS]
 
 
 @pytest.mark.sources
-def test_of_the_mutants_that_were_run_the_page_has_this_share_caught() -> None:
-    rows = [line.split(" | ") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    caught = sum(row[1].isdecimal() for row in rows)
+def test_the_seeds_of_make_test_catch_this_share_of_the_mutants() -> None:
+    caught = sum(seed in range(FIRST, FIRST + SEEDS) for seed in seeds_of_page().values())
     assert caught >= CAUGHT * len(MUTANTS), f"{caught} of {len(MUTANTS)}"
 
 
