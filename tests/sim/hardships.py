@@ -93,6 +93,8 @@ SECONDS = {
 UNWRITTEN_SECONDS = 3.0
 # Of a Pod that is deleted others see for so long how it ended.
 LINGERING_SECONDS = 2.0
+# Between two times that an agent, or the tools that fight over labels, write into all Pods.
+MEASURE_SECONDS, RELABEL_SECONDS = 0.3, 4.0
 # A watch is so far behind.
 BEHIND_SECONDS = 12.0
 # What answers in place of the API server where none is behind it.
@@ -246,10 +248,16 @@ class Hardships:
         """Someone's agent writes what it has measured into the labels of all Pods, again and again."""
 
         def switch(so: bool) -> str:
-            self._nodes.restless, self._nodes.due = so, self._cluster.clock.now()
+            self._nodes.meddle("agent", self._measure if so else None, MEASURE_SECONDS)
             return "it begins" if so else "it is over"
 
         return _there_and_back(switch)
+
+    def _measure(self) -> None:
+        measured = str(int(self._cluster.clock.now() * 10))
+        for pod in self._cluster.kubelet.pods():
+            labels = {**(pod["metadata"].get("labels") or {}), "agent.example/measured": measured}
+            self._cluster.server.change(pod, lambda p, labels=labels: p["metadata"].update(labels=labels))
 
     def odd_balancer(self, _chance: random.Random) -> Deed:
         """What stands in front of the API server knows no way to it, and says that nothing is there."""
@@ -337,8 +345,7 @@ class Hardships:
         """Someone's tool takes our labels off the Pods, and another one puts them back at once."""
 
         def switch(so: bool) -> str:
-            self._nodes.meddle = self._relabel if so else None
-            self._nodes.due = self._cluster.clock.now()
+            self._nodes.meddle("relabel", self._relabel if so else None, RELABEL_SECONDS)
             return "they fight over labels" if so else "they agree"
 
         return _there_and_back(switch)

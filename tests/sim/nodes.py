@@ -25,8 +25,6 @@ from tests.sim.experiments import GPU, WORKER
 from tests.sim.scripts import Script, companion, habit_of, pace, script
 
 SOON, LOOK = 0.05, 1.0
-# Between two times that someone meddles with the Pods.
-MEDDLE = 4.0
 START_TROUBLES = {
     "slow pull": 3.0,
     "slow mount": 1.0,
@@ -43,8 +41,6 @@ STUCK_SECONDS = 127.0
 KNOWN_SECONDS = 3.0
 # After so long whoever has more right to a GPU takes it.
 CONTEST_SECONDS = 2.0
-# So often an agent writes what it has measured.
-RELABEL_SECONDS = 0.3
 NEVER = float("inf")
 TrialId = tuple[str, int, int]
 
@@ -95,11 +91,8 @@ class Nodes:
         # Whether each Pod is preempted soon after it has begun; ``take`` is told of it before.
         self.contested = False
         self.take: Callable[[Object], None] = lambda _: None
-        # Whether someone's agent writes into all Pods again and again.
-        self.restless = False
-        # What someone does to the Pods again and again, if anyone does, and when next.
-        self.meddle: Callable[[], None] | None = None
-        self._meddles = 0.0
+        # Who does something to the Pods again and again: when next, after how many seconds again, and what.
+        self._meddlers: dict[str, tuple[float, float, Callable[[], None]]] = {}
         self.checkpoints: dict[TrialId, int] = {}
         self.due = cluster.clock.now()
         cluster.server.objects.listen(self._changed)
@@ -136,13 +129,7 @@ class Nodes:
             self._advance(run)
         if self.contested:
             self._preempt()
-        if self.restless:
-            self._relabel()
-        if self.meddle is not None and self._now >= self._meddles:
-            self._meddles = self._now + MEDDLE
-            self.meddle()
-        if self.meddle is not None:
-            self._look_at(self._meddles)
+        self._meddle()
         for pod in self._cluster.kubelet.pods():
             if pod["status"]["phase"] == "Pending" and not pod["metadata"].get("deletionTimestamp"):
                 self._bring_up(pod)
@@ -151,12 +138,19 @@ class Nodes:
         if any(_is_ending(pod) for pod in self._cluster.kubelet.pods()):
             self._look_at(self._now + LOOK)
 
-    def _relabel(self) -> None:
-        self._look_at(self._now + RELABEL_SECONDS)
-        measured = str(int(self._now * 10))
-        for pod in self._cluster.kubelet.pods():
-            labels = {**(pod["metadata"].get("labels") or {}), "agent.example/measured": measured}
-            self._cluster.server.change(pod, lambda p, labels=labels: p["metadata"].update(labels=labels))
+    def meddle(self, who: str, do: Callable[[], None] | None, every: float) -> None:
+        """From now on someone does this to the Pods, again after so many seconds; with None no more."""
+        self._meddlers.pop(who, None)
+        if do is not None:
+            self._meddlers[who] = (self._now, every, do)
+        self.due = self._now
+
+    def _meddle(self) -> None:
+        for who, (due, every, do) in self._meddlers.items():
+            if self._now >= due:
+                self._meddlers[who] = (self._now + every, every, do)
+                do()
+            self._look_at(self._meddlers[who][0])
 
     def _preempt(self) -> None:
         self._look_at(self._now + LOOK)
