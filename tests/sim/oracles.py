@@ -26,7 +26,17 @@ from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.objects import Change, key_of
 from tests.apiserver.pod_rules import ENDED
 from tests.apiserver.programs import params_of
-from tests.apiserver.resources import EVENTS, EXPERIMENTS, LEASES, NAMESPACES, PODS, TRIALS, Object, find_target
+from tests.apiserver.resources import (
+    EVENTS,
+    EXPERIMENTS,
+    LEASES,
+    NAMESPACES,
+    PODS,
+    TRIALS,
+    Object,
+    Resource,
+    find_target,
+)
 from tests.sim.administration import OWN_NAMESPACE
 from tests.sim.bounds import SECRETS, leak, overshoot, overtime
 from tests.sim.database import Database
@@ -136,16 +146,19 @@ class Oracles:
         if change.resource == LEASES and change.after is None:
             self._lease_deleted = self._cluster.clock.now()
         if change.before is None and change.after is not None and change.resource not in (TRIALS, EVENTS):
-            self._attempt_made(change.after)
+            self._made(change.resource, change.after)
         if change.resource == EXPERIMENTS:
             self._experiment(change)
-        elif change.resource == PODS and change.before is None and change.after is not None:
-            if self.too_late:
-                self._late.add(change.after["metadata"]["uid"])
-            else:
-                self._pod_made(change.after)
 
     # At every change.
+
+    def _made(self, resource: Resource, obj: Object) -> None:
+        self._attempt_made(obj)
+        made_by = {owner["uid"] for owner in obj["metadata"].get("ownerReferences") or ()}
+        if resource != EXPERIMENTS and (self.too_late or made_by & self._late):
+            self._late.add(obj["metadata"]["uid"])
+        elif resource == PODS:
+            self._pod_made(obj)
 
     def _experiment(self, change: Change) -> None:
         metadata = change.last["metadata"]
@@ -379,16 +392,16 @@ class Oracles:
             self.report(f"all is over and {name} has Pods that are otherwise, or not there: {outdated}")
 
     def openings(self) -> dict[str, int]:
-        """How often the study of each Experiment was opened; of none where Pods were copied."""
+        """How often the study of each Experiment was opened, by its UID; of none where Pods were copied."""
         there = [known for known in self.known.values() if not known.gone and not self._fate.copies]
-        rows = {known.name: self._attribute(known, EPOCH) for known in there}
-        return {name: json.loads(found)["number"] for name, found in rows.items() if found is not None}
+        rows = {known.uid: self._attribute(known, EPOCH) for known in there}
+        return {uid: json.loads(found)["number"] for uid, found in rows.items() if found is not None}
 
     def check_openings(self, before: Mapping[str, int]) -> None:
         """Whether any was opened since."""
-        for name, count in self.openings().items():
-            if count != before.get(name, count):
-                self.report(f"{name} had ended and was opened again")
+        for uid, count in self.openings().items():
+            if count != before.get(uid, count):
+                self.report(f"{self.known[uid].name} had ended and was opened again")
 
     def check_rest(self, expected: Any) -> None:
         """The world has come to rest: every study is whole, every status equals it."""

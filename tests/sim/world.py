@@ -230,10 +230,7 @@ class World:
             self.draws.quiet = True
             self.says("WORLD", "falls quiet")
             quiet = self.clock.time
-            while not self.oracles.found and (left := self._unsettled()):
-                if self.clock.time > quiet + PATIENCE:
-                    self.oracles.report(f"{PATIENCE:.0f} s after the last fault: {left}")
-                self.run_until(self.clock.time + LOOK_SECONDS)
+            self._settle(quiet)
             if not self.oracles.found:
                 self.oracles.check_rest(expected)
                 self._check_limits(quiet)
@@ -248,6 +245,21 @@ class World:
             self.seed, wrong, self.draws.met, self.fate.done, self.clock.time - BEGIN, self.steps, tuple(self.trace)
         )
 
+    def _settle(self, quiet: float) -> None:
+        """Let things go on until nothing is left to happen."""
+        while not self.oracles.found and (left := self._unsettled()):
+            if self.clock.time > quiet + PATIENCE:
+                self.oracles.report(f"{PATIENCE:.0f} s after the last fault: {left}")
+            self.run_until(self.clock.time + LOOK_SECONDS)
+
+    def _idle(self) -> None:
+        """Let time go by in which nothing begins: what waits for a name does once the time of its owner is over."""
+        known, began = 0, self.clock.time
+        while not self.oracles.found and known < len(self.oracles.known):
+            known = len(self.oracles.known)
+            self._settle(began)
+            self.run_until(self.clock.time + IDLE_SECONDS)
+
     def _unsettled(self) -> str:
         return self.oracles.unsettled() or self._katib_oracles.unsettled()
 
@@ -258,7 +270,7 @@ class World:
 
     def _check_idle(self) -> None:
         """Once nothing is left to do an operator keeps nothing."""
-        self.run_until(self.clock.time + IDLE_SECONDS)
+        self._idle()
         for process in self.processes:
             self.oracles.check_kept(process.name, process.kept())
             self.oracles.check_outdated(process.name, process.outdated())
@@ -268,7 +280,7 @@ class World:
         before = self.oracles.openings()
         for process in self.processes:
             process.die("restarted once all is over")
-        self.run_until(self.clock.time + IDLE_SECONDS)
+        self._idle()
         self.oracles.check_openings(before)
 
     @contextmanager
