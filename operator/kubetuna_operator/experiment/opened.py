@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ from kubetuna_operator.experiment.status_renderer import Publisher, unreachable_
 from kubetuna_operator.experiment.status_writer import StatusWriter
 from kubetuna_operator.experiment.trial_objects import TrialObjects
 from kubetuna_operator.failpoints import failpoint
-from kubetuna_operator.kube.objects import Owner
+from kubetuna_operator.kube.objects import Owner, mapping
 from kubetuna_operator.telemetry import COMMIT_SECONDS, RECONCILE_SECONDS, STORE_ERRORS
 from kubetuna_operator.workloads.executor import PodExecutor
 from kubetuna_operator.workloads.pod_logs import PodLogs
@@ -42,6 +43,8 @@ SLOW_SECONDS = 0.02
 FEW_TRIALS = 10
 # For how long what has ended waits for its Trial objects: a server that refuses them is not asked for ever.
 SHOWING_SECONDS = 3_600.0
+# What ends an Experiment, or lets it pause, whatever else its spec says.
+HALTS = ("suspend", "suspendPolicy", "shutdown")
 # One turn proposes no more, so that none of them creates Pods for minutes.
 ASKS_AT_ONCE = 50
 
@@ -68,7 +71,8 @@ def open_experiment(
 ) -> OpenExperiment | Refusal:
     """Parse the spec and take its study over.
 
-    One that was edited into something that cannot be goes on with what the study has, and says so.
+    One that was edited into something that cannot be goes on with what the study has, and says so; whether it is
+    suspended or shut down is heeded all the same.
 
     Raises:
         StoreError: the database cannot be used now.
@@ -79,7 +83,7 @@ def open_experiment(
         opened = _open(context, spec, ref)
     except (SpecError, StudyMismatch) as error:
         problems = error.problems if isinstance(error, SpecError) else (Problem("spec", error.public),)
-        accepted = _accepted_before(context, ref)
+        accepted = _accepted_before(context, ref, document)
         if accepted is None:
             return Refusal(problems)
         spec, opened = accepted, _open(context, accepted, ref)
@@ -95,14 +99,27 @@ def _open(context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> Ope
     return open_study(context.store.database, spec, name, context.identity, now, lambda: secrets.randbits(31))
 
 
-def _accepted_before(context: OperatorContext, ref: ExperimentRef) -> Experiment | None:
+def _accepted_before(
+    context: OperatorContext, ref: ExperimentRef, document: Mapping[str, Any]
+) -> Experiment | None:
     try:
         study = read_study(context.store.database, study_name(ref.owner))
         found = study.system_attrs.get(EXPERIMENT)
-        return _claiming(context, ref, parse_experiment(found)) if found else None
+        if not found:
+            return None
+        accepted = parse_experiment(found)
     except (StudyNotFound, SpecError):
         # It never ran, or was taken by a version that refused less.
         return None
+    with suppress(SpecError):
+        accepted = parse_experiment({**found, "spec": _halted(found["spec"], mapping(document.get("spec")))})
+    return _claiming(context, ref, accepted)
+
+
+def _halted(accepted: Mapping[str, Any], asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A spec that holds, stopped as one asks for that does not: no mistake in a field may keep GPUs busy."""
+    kept = {name: value for name, value in accepted.items() if name not in HALTS}
+    return {**kept, **{name: asked[name] for name in HALTS if name in asked}}
 
 
 class OpenExperiment:

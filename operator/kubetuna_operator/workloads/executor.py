@@ -132,11 +132,11 @@ class PodExecutor:
             self._forget_end(key)
             return
         self._told.add(pod.uid)
-        active = self._members.pop(key, Members(None)).active
+        self._members.pop(key, None)
         self._pods_by_key.pop(key, None)
         self._hashes.pop(key, None)
         self._forget_end(key)
-        self._removal.let_go(pod, active)
+        self._removal.let_go(pod)
 
     def _forget_end(self, key: AttemptKey) -> None:
         for known in (self._suspended, self._disruptions, self._taken):
@@ -238,9 +238,10 @@ class PodExecutor:
         if pod.started is not None:
             self.stop(pod.key, why)
         elif pod.deleted is None and not 0 <= now - self._sent.get(pod.uid, float("-inf")) < RETRY_SECONDS:
+            again = pod.uid in self._sent
             self._sent[pod.uid] = now
             try:
-                self._removal.take_away(pod)
+                self._removal.take_away(pod, again)
             except (Refused, Unreachable) as error:
                 log.warning("attempt not taken down yet (%s): %s", why, error, extra=self._about.attempt(pod.key))
 

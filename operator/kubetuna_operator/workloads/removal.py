@@ -5,7 +5,7 @@ Nothing depends on a Pod whose trial was told; it may linger, and goes with its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.model import Experiment
@@ -37,8 +37,10 @@ class Removal:
         # The failures that stay, the oldest first; those of earlier processes are looked up with the first new one.
         self._failed: list[PodView] | None = None
 
-    def take_away(self, pod: PodView) -> None:
+    def take_away(self, pod: PodView, again: bool = False) -> None:
         """Delete a Pod now, or what made it: that would else count its Pod as lost.
+
+        ``again``: that was done and the Pod is not seen to go, so what made it may have gone without it.
 
         Raises:
             Refused, Unreachable: it was not deleted, as far as is known.
@@ -48,20 +50,17 @@ class Removal:
             self._launches.remove(*maker)
         elif self._kind.makes_pod:
             self._launches.remove_made(pod.key)
-        else:
+        if again or not self._kind.makes_pod:
             self._delete(pod)
 
-    def let_go(self, pod: PodView, active: Iterable[PodView]) -> None:
-        """Delete the Pod of an attempt that was told, later, or keep it; ``active`` are those that still run."""
+    def let_go(self, pod: PodView) -> None:
+        """Delete the primary Pod of an attempt that was told, later, with what made it, or keep it."""
         failed = _failed_by_itself(pod)
         OUTCOMES.labels((pod.exit.reason if pod.exit else None) or ("Failed" if failed else "Ended")).inc()
         if pod.exit is None or not (self._retain or failed):
             self._later(pod, self._remove)
             return
         self._later(pod, self._keep)
-        for other in active:
-            # What is kept to be looked at holds no GPU.
-            self._later(other, self._delete)
         if not self._retain:
             self._keep_failed(pod)
 
@@ -87,20 +86,29 @@ class Removal:
         """Delete it, again until it is seen to go; what is refused, the background tries again."""
         if sent and not any(p.uid == pod.uid and p.deleted is None for p in self._pods.of(self._owner.uid)):
             return
-        self.take_away(pod)
-        if sent:
-            # What made it may have gone without it.
-            self._delete(pod)
+        self.take_away(pod, again=sent > 0)
         failpoint("deleted")
         self._again(pod, self._remove, sent + 1)
 
     def _keep(self, pod: PodView, sent: int = 0) -> None:
-        """Mark one that stays, until that is seen: whoever comes next would take it for open."""
-        if sent and not any(p.uid == pod.uid and not p.told for p in self._pods.of(self._owner.uid)):
+        """Mark one that stays, until that is seen: whoever comes next would take it for open.
+
+        Before that the others of its attempt go: what is kept to be looked at holds no GPU, and what was marked
+        is not looked after any more.
+        """
+        beside = self._active_beside(pod)
+        if sent and not beside and not any(p.uid == pod.uid and not p.told for p in self._pods.of(self._owner.uid)):
             return
+        for other in beside:
+            self._delete(other)
         self._mark(pod)
         self._launches.hold(pod.key)
         self._again(pod, self._keep, sent + 1)
+
+    def _active_beside(self, pod: PodView) -> list[PodView]:
+        same = (p for p in self._pods.of(self._owner.uid) if p.key == pod.key and p.uid != pod.uid)
+        own = (p for p in same if is_own(p, self._owner, self._kind, pod.params_hash))
+        return [p for p in own if p.exit is None and p.deleted is None]
 
     def _mark(self, pod: PodView) -> None:
         try:

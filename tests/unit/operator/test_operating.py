@@ -156,6 +156,20 @@ def test_an_edit_of_a_running_experiment_takes_effect_on_what_runs(lab: Lab) -> 
     assert [(t.state, t.outcome) for t in lab.trials()] == [("PRUNED", "Stopped")] * 2
 
 
+def test_a_spec_that_cannot_be_any_more_is_shut_down_all_the_same(lab: Lab) -> None:
+    """Whoever made the mistake would else have to find it before anything stops."""
+    lab.program = hangs
+    lab.operator()
+    lab.apply(maxTrialCount=2, parallelTrialCount={"max": 2})
+    lab.until(lab.running(2))
+    lab.api.merge(SMALL, {"spec": {"maxTrialCount": 1}})
+    lab.until(lambda: lab.conditions().get("Accepted", ("", ""))[0] == "False")
+    lab.api.merge(SMALL, {"spec": {"shutdown": True}})
+    lab.ended()
+    assert [(t.state, t.outcome) for t in lab.trials()] == [("PRUNED", "Stopped")] * 2
+    assert lab.conditions()["Accepted"][0] == "False"
+
+
 def test_the_finalizers_of_others_are_not_lost_even_where_they_come_in_between(lab: Lab) -> None:
     operator = lab.operator()
 

@@ -18,6 +18,7 @@ from kubetuna_operator import LABEL_PRIMARY, LABEL_TOLD
 from kubetuna_operator.backend import ClusterBackend
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.workloads import removal
 from kubetuna_operator.workloads.executor import PodExecutor
 from kubetuna_operator.workloads.members import settled
 from kubetuna_operator.workloads.pod_logs import PodLogs
@@ -251,6 +252,24 @@ def test_a_failure_that_is_kept_to_be_looked_at_holds_no_gpu(make: Any) -> None:
     works.place.delete(KEY)
     works.cluster.until(lambda: (works.cluster.advance(31), len(works.kubelet.pods()) == 1)[1])
     assert works.kubelet.pods()[0]["metadata"]["name"] == LEADER
+
+
+def test_beside_a_failure_that_is_kept_nothing_runs_on_though_the_server_lost_its_deletion(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removal, "UNSEEN_SECONDS", 0.01)
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    works.kubelet.exit(LEADER, 3)
+    works.ended()
+    works.cluster.server.forgets = True
+    asked = ("DELETE", f"{collection('pods', NAMESPACE)}/{OTHER}")
+    works.place.delete(KEY)
+    works.cluster.until(lambda: works.process.asked.count(asked) > 1)
+    works.cluster.server.forgets = False
+    works.cluster.until(lambda: (works.cluster.advance(31), len(works.kubelet.pods()) == 1)[1])
 
 
 def test_no_attempt_begins_while_pods_of_the_one_before_run(make: Any) -> None:
