@@ -110,7 +110,9 @@ class Oracles:
         self._untold = 0
         # While a request is carried out whose sender was frozen since it sent it: nothing can call that back.
         self.too_late = False
+        # The UIDs of what such requests made, and of the Experiments for which they did.
         self._late: set[str] = set()
+        self._belated: set[str] = set()
         self._lease_deleted = float("-inf")
         self._attempts: set[tuple[Any, ...]] = set()
         # By the UID of a study that of its Experiment.
@@ -157,6 +159,7 @@ class Oracles:
         made_by = {owner["uid"] for owner in obj["metadata"].get("ownerReferences") or ()}
         if resource != EXPERIMENTS and (self.too_late or made_by & self._late):
             self._late.add(obj["metadata"]["uid"])
+            self._belated.add((obj["metadata"].get("annotations") or {}).get(ANNOTATION_EXPERIMENT, ""))
         elif resource == PODS:
             self._pod_made(obj)
 
@@ -392,8 +395,12 @@ class Oracles:
             self.report(f"all is over and {name} has Pods that are otherwise, or not there: {outdated}")
 
     def openings(self) -> dict[str, int]:
-        """How often the study of each Experiment was opened, by its UID; of none where Pods were copied."""
+        """How often the study of each Experiment was opened, by its UID.
+
+        Of none where Pods were copied, or where something was made too late: that has to go.
+        """
         there = [known for known in self.known.values() if not known.gone and not self._fate.copies]
+        there = [known for known in there if known.uid not in self._belated]
         rows = {known.uid: self._attribute(known, EPOCH) for known in there}
         return {uid: json.loads(found)["number"] for uid, found in rows.items() if found is not None}
 

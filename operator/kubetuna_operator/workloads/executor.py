@@ -98,20 +98,20 @@ class PodExecutor:
         # While the primary Pod saves, no other may end: its controller would take all of them away with their logs.
         for one in (pod,) if pod.exit is None else self._members[key].active:
             if not one.stopping:
-                self._sent[one.uid] = self._clock.now()
-                self._end(one, why)
+                again, self._sent[one.uid] = one.uid in self._sent, self._clock.now()
+                self._end(one, why, again)
 
-    def _end(self, pod: PodView, why: str) -> None:
+    def _end(self, pod: PodView, why: str, again: bool) -> None:
         extra = self._about.attempt(pod.key)
         try:
-            self._set_deadline(pod)
+            self._set_deadline(pod, again)
             log.info("attempt told to end: %s", why, extra=extra)
         except (Refused, Unreachable) as error:
             log.warning("attempt not told to end yet (%s): %s", why, error, extra=extra)
 
-    def _set_deadline(self, pod: PodView) -> None:
+    def _set_deadline(self, pod: PodView, again: bool) -> None:
         if pod.node is None:
-            self._removal.take_away(pod)
+            self._removal.take_away(pod, again)
             return
         try:
             deadline = {"activeDeadlineSeconds": STOP_DEADLINE}
@@ -238,8 +238,7 @@ class PodExecutor:
         if pod.started is not None:
             self.stop(pod.key, why)
         elif pod.deleted is None and not 0 <= now - self._sent.get(pod.uid, float("-inf")) < RETRY_SECONDS:
-            again = pod.uid in self._sent
-            self._sent[pod.uid] = now
+            again, self._sent[pod.uid] = pod.uid in self._sent, now
             try:
                 self._removal.take_away(pod, again)
             except (Refused, Unreachable) as error:

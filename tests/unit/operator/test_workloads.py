@@ -272,6 +272,20 @@ def test_beside_a_failure_that_is_kept_nothing_runs_on_though_the_server_lost_it
     works.cluster.until(lambda: (works.cluster.advance(31), len(works.kubelet.pods()) == 1)[1])
 
 
+def test_a_pod_whose_job_is_gone_is_stopped_itself_where_nobody_collects_it(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.until(lambda f: f.phase == "pending" and f.uid)
+    works.cluster.workloads.asleep = True
+    monkeypatch.setattr(works.cluster.server.deletion, "collect", lambda: False)
+    works.place.stop(KEY, "Stopped")
+    assert not works.cluster.server.objects.of(PYTORCH_JOBS) and LEADER in works.pods(3)
+    works.place.stop(KEY, "Stopped")
+    assert LEADER not in works.pods(2)
+
+
 def test_no_attempt_begins_while_pods_of_the_one_before_run(make: Any) -> None:
     works = make("a PyTorchJob")
     works.pods(3)
