@@ -85,6 +85,8 @@ class Known:
     edited: float = 0.0
     # Requests that were accepted, as its status tells of them.
     heeded: set[str] = field(default_factory=set)
+    # By their IDs the answers that its status told of.
+    answers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     gone: bool = False
 
     def heed(self, request: str, verb: str) -> None:
@@ -198,6 +200,7 @@ class Oracles:
             self.report(f"{known.name} had ended and its status says {status.get('state')} again")
         if over:
             known.ended_at_generation = generation
+        known.answers |= {answer["id"]: answer for answer in status.get("requests") or ()}
         done = status.get("trials", 0) - status.get("trialsRunning", 0) - status.get("trialsPending", 0)
         if done < known.done:
             self.report(f"the status of {known.name} told of {known.done} ended trials and now of {done}")
@@ -495,7 +498,8 @@ class Oracles:
 
     def _check_requests(self, known: Known, trials: list[Trial]) -> None:
         """What was asked of a trial has one answer, in words, and took effect once where it was accepted."""
-        answers = {answer["id"]: answer for answer in self._kept(known, ANSWERS)}
+        # What was never accepted has no study, and its status says it.
+        answers = {**known.answers, **{answer["id"]: answer for answer in self._kept(known, ANSWERS)}}
         waiting = [point["request"] for point in self._kept(known, QUEUE)]
         retried, asked = self._retried(known), [a for a in self._fate.asked if a.uid == known.uid]
         for one in asked:

@@ -14,13 +14,15 @@ from kubetuna.study.study import Study
 from kubetuna.trials.requests import Answer
 from kubetuna_operator import ANNOTATION_REQUEST
 from kubetuna_operator.context import OperatorContext
-from kubetuna_operator.kube.api_client import Refused, collection
+from kubetuna_operator.kube.api_client import Api, Refused, collection
+from kubetuna_operator.kube.events import Events
 from kubetuna_operator.kube.objects import Owner, mapping, text
 
 # How many are heeded at once; the others follow as these are taken away.
 AT_ONCE = 100
 # One that is still seen so many seconds later is taken away again.
 AGAIN_SECONDS = 5.0
+NOT_ACCEPTED = "the Experiment's spec is not accepted, so it has no trials; mend the spec, then ask again"
 
 
 def requests_of(obj: Mapping[str, Any], most: int | None = AT_ONCE) -> dict[str, str]:
@@ -36,17 +38,15 @@ class AnsweredRequests:
     def __init__(
         self, context: OperatorContext, owner: Owner, study: Study, written: Callable[[], Mapping[str, str]]
     ) -> None:
-        self._api, self._background, self._events = context.api, context.deferred, context.events
-        self._owner, self._study, self._written, self._now = owner, study, written, context.monotonic
-        self._path = f"{collection('experiments', owner.namespace)}/{owner.name}"
+        self._context, self._owner, self._study = context, owner, study
+        self._written, self._now = written, context.monotonic
         # What was last to be taken away, and when.
         self._sent: Mapping[str, str] = {}
         self._sent_at = 0.0
 
     def announce(self, answer: Answer) -> None:
         """Emit an Event about an answer."""
-        reason = "RequestAccepted" if answer.accepted else "RequestRefused"
-        self._events.emit(self._owner, reason, f"{answer.request}: {answer.message}", not answer.accepted)
+        _announce(self._context.events, self._owner, answer)
 
     def stored(self) -> Mapping[str, str]:
         """Those whose answers are stored and that have not just been taken away."""
@@ -60,20 +60,42 @@ class AnsweredRequests:
         """Take away the annotations whose answers are stored."""
         if done := self.stored():
             self._sent, self._sent_at = done, self._now()
-            self._background.later(("status", self._owner.uid, "requests"), lambda: self._take_away(done))
+            _take_away_later(self._context, self._owner, done)
 
-    def _take_away(self, done: Mapping[str, str]) -> None:
-        """Take these very requests away; what somebody writes in the place of one meanwhile is another one."""
-        try:
-            obj = self._api.get(self._path)
-            if obj["metadata"]["uid"] != self._owner.uid:
-                return
-            left = requests_of(obj, most=None)
-            gone = {ANNOTATION_REQUEST + i: None for i, line in done.items() if left.get(i) == line}
-            if gone:
-                revision = obj["metadata"]["resourceVersion"]
-                self._api.merge(self._path, {"metadata": {"resourceVersion": revision, "annotations": gone}})
-        except Refused as error:
-            # Gone with its Experiment. What was changed just now is looked at again, as all that fails here.
-            if error.code != 404:
-                raise
+
+def refuse_all(context: OperatorContext, owner: Owner, asked: Mapping[str, str]) -> list[Answer]:
+    """Answer what is asked of an Experiment that has no study, since its spec was never accepted."""
+    now = context.clock.now()
+    answers = [Answer(request, line, False, NOT_ACCEPTED, now) for request, line in asked.items()]
+    for answer in answers:
+        _announce(context.events, owner, answer)
+    if answers:
+        _take_away_later(context, owner, dict(asked))
+    return answers
+
+
+def _announce(events: Events, owner: Owner, answer: Answer) -> None:
+    reason = "RequestAccepted" if answer.accepted else "RequestRefused"
+    events.emit(owner, reason, f"{answer.request}: {answer.message}", not answer.accepted)
+
+
+def _take_away_later(context: OperatorContext, owner: Owner, done: Mapping[str, str]) -> None:
+    context.deferred.later(("status", owner.uid, "requests"), lambda: _take_away(context.api, owner, done))
+
+
+def _take_away(api: Api, owner: Owner, done: Mapping[str, str]) -> None:
+    """Take these very requests away; what somebody writes in the place of one meanwhile is another one."""
+    path = f"{collection('experiments', owner.namespace)}/{owner.name}"
+    try:
+        obj = api.get(path)
+        if obj["metadata"]["uid"] != owner.uid:
+            return
+        left = requests_of(obj, most=None)
+        gone = {ANNOTATION_REQUEST + i: None for i, line in done.items() if left.get(i) == line}
+        if gone:
+            revision = obj["metadata"]["resourceVersion"]
+            api.merge(path, {"metadata": {"resourceVersion": revision, "annotations": gone}})
+    except Refused as error:
+        # Gone with its Experiment. What was changed just now is looked at again, as all that fails here.
+        if error.code != 404:
+            raise

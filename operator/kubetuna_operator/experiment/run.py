@@ -18,6 +18,7 @@ from kubetuna.reconciling.reconciler import Step
 from kubetuna.trials.records import bounded
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.experiment.opened import OpenExperiment, Refusal, open_experiment, study_name
+from kubetuna_operator.experiment.requests import refuse_all
 from kubetuna_operator.experiment.status_renderer import failed_turn, refusal, unreachable_store
 from kubetuna_operator.experiment.status_writer import StatusWriter
 from kubetuna_operator.kube.objects import Owner
@@ -171,7 +172,9 @@ class ExperimentRun:
     def _open(self) -> None:
         found = open_experiment(self._context, self.ref, self._document, self.writer, self._is_deleted, self._asked)
         if isinstance(found, Refusal):
-            self.writer.refuse(refusal(found.problems, self.ref.generation, self._context.clock.now()))
+            answers = refuse_all(self._context, self.ref.owner, self.requests)
+            now = self._context.clock.now()
+            self.writer.refuse(refusal(found.problems, self.ref.generation, now, answers, self.writer.shown))
             self.over = True
         else:
             self._opened = found

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kubetuna.errors import Problem, StoreError
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import resource_unit
 from kubetuna.experiment.units import Unit, count
-from kubetuna.planning.status import Condition, Moment, render
+from kubetuna.planning.status import ANSWERS_SHOWN, Condition, Moment, render
 from kubetuna.planning.stopping import StopDecision, is_over
 from kubetuna.study.study import Study
 from kubetuna.trials.outcome import RULES
 from kubetuna.trials.progress import Results
 from kubetuna.trials.records import MESSAGE_LIMIT, TrialRecord, outcome_of, timestamp
+from kubetuna.trials.requests import Answer
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.experiment.status_writer import StatusWriter
+from kubetuna_operator.kube.objects import mapping, mappings
 from kubetuna_operator.telemetry import TRIAL_SECONDS, TRIALS
 
 log = logging.getLogger(__name__)
@@ -154,10 +156,21 @@ def store_condition(problem: str) -> Condition:
     )
 
 
-def refusal(problems: tuple[Problem, ...], generation: int, now: float) -> dict[str, Any]:
-    """The status of an Experiment that cannot run: every error at once, each with its field's path."""
+def refusal(
+    problems: tuple[Problem, ...],
+    generation: int,
+    now: float,
+    answers: Sequence[Answer] = (),
+    before: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The status of an Experiment that cannot run: every error at once, each with its field's path.
+
+    ``answers`` to what was asked of it follow those that its status had ``before``.
+    """
     message = "\n".join(str(problem) for problem in problems)[:REFUSAL_LIMIT]
-    return _bare(accepted_condition(message), "Failed", generation, now, message)
+    found = _bare(accepted_condition(message), "Failed", generation, now, message)
+    shown = [*mappings(mapping(before).get("requests")), *(answer.as_json() for answer in answers)]
+    return {**found, **({"requests": shown[-ANSWERS_SHOWN:]} if shown else {})}
 
 
 def unreachable_store(error: StoreError, generation: int, now: float) -> dict[str, Any]:

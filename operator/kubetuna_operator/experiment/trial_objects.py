@@ -54,6 +54,7 @@ class Written:
     status: Mapping[str, Any]
     revision: str
     ours: bool
+    uid: str
 
 
 class TrialObjects:
@@ -181,8 +182,7 @@ class TrialObjects:
             if _is_known(status, found):
                 return
             try:
-                made = self._create(name, status) if found is None else self._change(name, status, found)
-                known |= written(made, self._owner)
+                known |= written(self._put(name, status, found), self._owner)
                 return
             except Refused as error:
                 if error.code not in (404, 409) or (error.code == 404 and found is None):
@@ -194,6 +194,15 @@ class TrialObjects:
     def _look(self, name: str) -> dict[str, Written]:
         found = self._api.find(f"{self._path}/{name}")
         return written(found, self._owner) if found is not None else {}
+
+    def _put(self, name: str, status: Mapping[str, Any], found: Written | None) -> dict[str, Any]:
+        """One of an earlier Experiment of this name goes: who watches it saw other parameters, and an end."""
+        if found is None:
+            return self._create(name, status)
+        if found.ours:
+            return self._change(name, status, found)
+        self._api.delete(f"{self._path}/{name}", uid=found.uid, low_priority=True)
+        return self._create(name, status)
 
     def _create(self, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
         return self._api.create(self._path, self._body(name, status), low_priority=True)
@@ -221,8 +230,9 @@ def written(trial: object, owner: Owner) -> dict[str, Written]:
     """A Trial object by its name."""
     metadata, status = (mapping(mapping(trial).get(field)) for field in ("metadata", "status"))
     owners, name = mappings(metadata.get("ownerReferences")), text(metadata.get("name"))
-    ours = bool(owners) and owners[0].get("uid") == owner.uid
-    return {name: Written(status, text(metadata.get("resourceVersion")), ours)} if name else {}
+    ours = any(one.get("uid") == owner.uid for one in owners)
+    revision, uid = text(metadata.get("resourceVersion")), text(metadata.get("uid"))
+    return {name: Written(status, revision, ours, uid)} if name else {}
 
 
 def _is_known(status: Mapping[str, Any], found: Written | None) -> bool:

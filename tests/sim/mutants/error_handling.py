@@ -184,7 +184,7 @@ MISTAKES = (
         ),
         (
             "Trial objects of another Experiment are not taken for ours",
-            'ours = bool(owners) and owners[0].get("uid") == owner.uid',
+            'ours = any(one.get("uid") == owner.uid for one in owners)',
             "ours = bool(owners)",
         ),
     ),

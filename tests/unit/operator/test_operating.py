@@ -136,6 +136,20 @@ def test_a_spec_that_cannot_be_is_told_with_its_field(lab: Lab) -> None:
     assert "SpecInvalid" in lab.until(lab.events)
 
 
+def test_what_is_asked_of_an_experiment_that_was_never_accepted_is_refused_and_taken_away(lab: Lab) -> None:
+    lab.operator()
+    lab.apply(parameters=[{"name": "x", "parameterType": "double", "feasibleSpace": {"min": 2, "max": 1}}])
+    lab.until(lambda: lab.conditions().get("Accepted", ("", ""))[0] == "False")
+    for name, line in (("mine", "retry 1"), ("yours", "stop 0")):
+        note = f"request.kubetuna.dev/{name}"
+        lab.api.merge(SMALL, {"metadata": {"annotations": {note: line}}})
+        lab.until(lambda note=note: note not in lab.api.get(SMALL)["metadata"].get("annotations", {}))
+    lab.until(lambda: len(lab.status().get("requests", ())) == 2)
+    assert [(a["id"], a["accepted"]) for a in lab.status()["requests"]] == [("mine", False), ("yours", False)]
+    assert "spec is not accepted" in lab.status()["requests"][0]["message"]
+    assert "RequestRefused" in lab.until(lab.events) and lab.conditions()["Accepted"][0] == "False"
+
+
 def test_a_finished_experiment_goes_on_when_it_is_given_more_trials(lab: Lab) -> None:
     lab.operator()
     lab.apply(maxTrialCount=1, parallelTrialCount=1)

@@ -215,11 +215,13 @@ def test_where_all_is_refused_it_is_not_asked_for_all(tmp_path: Path) -> None:
     showcase.close()
 
 
-def test_a_trial_of_an_experiment_that_had_this_name_is_written_over(showcase: Showcase) -> None:
+def test_a_trial_of_an_experiment_that_had_this_name_is_made_anew(showcase: Showcase) -> None:
     showcase.study_world.finish()
     stranger = Owner(NAMESPACE, "small", "7e57d004-2b97-0e7a-b45f-5387367791cd")
     showcase.projection(stranger).refresh(now=True)
+    before = {t["metadata"]["uid"] for t in showcase.shown().values()}
     showcase.projection().refresh(now=True)
+    assert not before & {t["metadata"]["uid"] for t in showcase.shown().values()}
     uids = {o["uid"] for t in showcase.shown().values() for o in t["metadata"]["ownerReferences"]}
     assert uids == {showcase.owner.uid} and len(showcase.shown()) == 5
 
