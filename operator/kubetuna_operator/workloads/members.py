@@ -126,10 +126,10 @@ def together(
     failed = conclusion is not None and not conclusion.succeeded
     if cause is not None and cause is not members.primary and (falls_with_one or failed):
         return replace(seen, phase="ended", exit=exit_of(cause), ended=seen.ended or cause.ended)
-    if failed and cause is None and falls_with_one:
+    if failed and cause is None:
         if ended and seen.exit is not None and seen.exit.reason == "Deleted":
             return seen
-        if taken is not None:
+        if taken is not None and falls_with_one:
             return replace(seen, phase="ended", exit=taken)
     if failed and not (ended and cause is members.primary):
         said = ExitFacts(reason=WORKLOAD_FAILED, message=conclusion.message if conclusion is not None else "")

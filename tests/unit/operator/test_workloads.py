@@ -185,6 +185,18 @@ def test_a_pod_that_is_taken_away_is_no_failure_though_its_controller_calls_it_o
     assert facts.exit is not None and facts.exit.reason == "Deleted"
 
 
+def test_the_deletion_of_a_pod_is_no_failure_of_a_kind_of_its_own_whose_condition_says_so(make: Any) -> None:
+    works = make(WORKLOADS["a kind of its own"], **FLOW)
+    (name,) = works.pods(1)
+    works.run(name)
+    works.until(lambda f: f.phase == "running")
+    works.take(works.kubelet.pod(name), gently=True)
+    flows = works.cluster.server.objects
+    works.cluster.until(lambda: [f["status"]["phase"] for f in flows.of(WORKFLOWS) if "status" in f] == ["Failed"])
+    facts = works.ended()
+    assert facts.exit is not None and facts.exit.reason == "Deleted"
+
+
 @pytest.mark.parametrize("seen", [True, False])
 def test_a_leader_that_its_job_takes_away_after_a_worker_failed_was_not_deleted(make: Any, seen: bool) -> None:
     """Whether it is still there when someone looks, or not."""
