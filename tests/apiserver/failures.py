@@ -36,6 +36,13 @@ def no_such_path() -> Failure:
     return Failure(404, "NotFound", "the server could not find the requested resource")
 
 
+def no_such_pod_on_its_node(name: str) -> Failure:
+    """What the API server makes of a kubelet that has just begun and knows none of its Pods yet."""
+    causes = [{"reason": "UnexpectedServerResponse", "message": f'pod "{name}" does not exist\n'}]
+    message = f"the server could not find the requested resource ( pods/log {name})"
+    return Failure(404, "NotFound", message, name=name, kind="pods", causes=causes)
+
+
 def already_exists(resource: Resource, name: str) -> Failure:
     """A second object of the same name."""
     message = f'{resource.qualified} "{name}" already exists'

@@ -14,7 +14,7 @@ from typing import Protocol
 from kubetuna_operator.kube.api_client import ANSWER_SECONDS
 from kubetuna_operator.kube.leader import ANSWER_SECONDS as ELECTION_PATIENCE
 from tests.apiserver.cluster import NAMESPACE
-from tests.apiserver.failures import Failure
+from tests.apiserver.failures import Failure, no_such_pod_on_its_node
 from tests.apiserver.logs import UNREADABLE
 from tests.apiserver.pod_rules import ENDED
 from tests.apiserver.resources import KATIB_EXPERIMENTS, PODS, find_target
@@ -161,7 +161,7 @@ class Network:
         fault = self._draws.fault(f"{self._host.name} {kind}", _kinds(kind), _often(kind))
         if fault is not None:
             self._host.says(f"FAULT {kind} {name}: {fault.kind}")
-        refused = self._before(fault, kind) if fault else None
+        refused = self._before(fault, kind, name) if fault else None
         if fault is not None and fault.kind == "429 wait":
             refused = self._pause(method, path, fault.share)
         self._host.too_late(fault is not None and fault.kind == "frozen before")
@@ -206,7 +206,7 @@ class Network:
             return refusal(500, "InternalError", "Get https://node:10250/containerLogs: dial tcp: i/o timeout")
         return self._server.handle(method, path, query, body, headers)
 
-    def _before(self, fault: Fault, kind: str) -> Response | None:
+    def _before(self, fault: Fault, kind: str, name: str) -> Response | None:
         """What happens before the request has its effect; an answer where it never has one."""
         match fault.kind:
             case "slow":
@@ -220,6 +220,8 @@ class Network:
             case "killed before":
                 self._host.die("killed before a request")
         self._check()
+        if (kind, fault.kind) == ("GET pods/log", "404"):
+            return Response(404, json.dumps(no_such_pod_on_its_node(name).body()).encode())
         return _said_no(fault.kind)
 
     def _after(self, fault: Fault, answer: Response, kind: str) -> Response:

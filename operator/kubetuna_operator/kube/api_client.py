@@ -33,6 +33,8 @@ WRITES_PER_SECOND, WRITES_AT_ONCE = 50.0, 100.0
 LONGEST_PAUSE = 60.0
 # For what nobody waits for, each kind apart: none takes the place of another, nor of what a trial waits for.
 LAZY_PER_SECOND, LAZY_AT_ONCE = 20.0, 20.0
+# How a 404 begins that is not about an object, though it may name one: a kubelet's, passed on.
+_NOT_SERVED = "the server could not find the requested resource"
 LAZY_KINDS = ("pods", "experiments", "trials", "events")
 
 
@@ -325,10 +327,11 @@ def _refusal(method: str, path: str, code: int, data: bytes) -> Exception:
         reason, message = str(status.get("reason", "")), str(status.get("message", ""))
         causes = (status.get("details") or {}).get("causes") or []
         fields = tuple(str(cause["field"]) for cause in causes if cause.get("field"))
-        named = bool((status.get("details") or {}).get("name"))
+        named = bool((status.get("details") or {}).get("name")) and not message.startswith(_NOT_SERVED)
     except (ValueError, AttributeError):
         reason, message, fields, named = "", data[:500].decode(errors="replace"), (), False
-    # That its kind is not served now, or a proxy's page, says nothing of an object: it may be there all the same.
+    # That its kind is not served now, a proxy's page, or the word of a kubelet that has just begun and does not know
+    # its Pods yet says nothing of an object: it may be there all the same.
     if code in (408, 429) or code >= 500 or (code == 404 and not named and _names_object(path)):
         text = f"{code} {reason} {message[:300]}"
         return Unreachable(f"{method} {path}: {text}", text)

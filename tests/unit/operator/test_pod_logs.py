@@ -18,6 +18,7 @@ from kubetuna_operator.pods.status import PodView, view
 from kubetuna_operator.workloads import pod_logs
 from kubetuna_operator.workloads.pod_logs import PodLogs
 from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.failures import no_such_pod_on_its_node
 from tests.apiserver.objects import timestamp
 from tests.apiserver.operating import Process
 from tests.fakes import FakeClock
@@ -241,14 +242,19 @@ MINUTE = 60.0
 
 
 def break_log(reading: Reading, how: str) -> None:
+    def begun_just_now(_pod: object, _query: object) -> bytes:
+        raise no_such_pod_on_its_node(NAME)
+
     if how == "away":
         reading.process.cut_off = True
+    elif how == "a kubelet that has just begun":
+        reading.cluster.server.logs.read = begun_just_now  # type: ignore[method-assign]
     else:
         answer = b"unable to retrieve container logs for containerd://4d1f"
         reading.cluster.server.logs.read = lambda pod, query: answer  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("how", ["away", "said in place of the log"])
+@pytest.mark.parametrize("how", ["away", "said in place of the log", "a kubelet that has just begun"])
 def test_the_end_of_a_log_is_asked_for_for_minutes_from_the_end_on(reading: Reading, how: str) -> None:
     """A Pod that ended holds no GPU, and its last lines have the value that it is judged by."""
     read = reading.cluster.server.logs.read

@@ -13,6 +13,7 @@ from kubetuna_operator.experiment.run import _said as failed_turn_text
 from kubetuna_operator.kube import api_client
 from kubetuna_operator.kube.api_client import Api, Pace, Refused, Unreachable, collection
 from tests.apiserver.cluster import NAMESPACE, Cluster
+from tests.apiserver.failures import no_such_pod_on_its_node
 from tests.apiserver.pool import connect
 from tests.apiserver.server import Response
 from tests.unit.operator.servers import answer, served
@@ -163,7 +164,14 @@ NOT_FOUND = json.dumps({"reason": "NotFound", "message": 'pods "a" not found', "
     "path", [POD, f"{POD}/log", "/apis/kubetuna.dev/v1alpha1/namespaces/lab/experiments/a/status"]
 )
 @pytest.mark.parametrize(
-    "body", [b'{"reason": "NotFound", "details": {}}', b"404 page not found", b"<html>", b"[]"]
+    "body",
+    [
+        b'{"reason": "NotFound", "details": {}}',
+        b"404 page not found",
+        b"<html>",
+        b"[]",
+        json.dumps(no_such_pod_on_its_node("a").body()).encode(),
+    ],
 )
 def test_an_object_is_gone_only_where_the_answer_names_it(path: str, body: bytes) -> None:
     """A kind that is not served for a moment, and a proxy on the way, answer 404 too."""
