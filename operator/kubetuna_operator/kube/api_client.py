@@ -330,8 +330,8 @@ def _refusal(method: str, path: str, code: int, data: bytes) -> Exception:
         named = bool((status.get("details") or {}).get("name")) and not message.startswith(_NOT_SERVED)
     except (ValueError, AttributeError):
         reason, message, fields, named = "", data[:500].decode(errors="replace"), (), False
-    # That its kind is not served now, a proxy's page, or the word of a kubelet that has just begun and does not know
-    # its Pods yet says nothing of an object: it may be there all the same.
+    # A kind that is not served now, a proxy's page, a kubelet that has just begun and does not know its Pods yet:
+    # none of that is about the object, which may be there all the same.
     if code in (408, 429) or code >= 500 or (code == 404 and not named and _names_object(path)):
         text = f"{code} {reason} {message[:300]}"
         return Unreachable(f"{method} {path}: {text}", text)
