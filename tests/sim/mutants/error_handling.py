@@ -224,9 +224,9 @@ MISTAKES = (
             "        pass",
         ),
         (
-            "a mark that fails is set later",
-            "            if passes or error.code not in (404, 409, 422):\n                raise",
-            "            return",
+            "a mark is set until it is seen",
+            "        self._again(pod, self._keep, sent + 1)",
+            "        pass",
         ),
     ),
     *within(
