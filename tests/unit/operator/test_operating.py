@@ -150,6 +150,15 @@ def test_what_is_asked_of_an_experiment_that_was_never_accepted_is_refused_and_t
     assert "RequestRefused" in lab.until(lab.events) and lab.conditions()["Accepted"][0] == "False"
 
 
+def test_what_was_asked_before_the_first_look_at_what_cannot_be_is_refused_too(lab: Lab) -> None:
+    document = json.loads(experiment("", maxTrialCount=1, parallelTrialCount=2))
+    document["metadata"]["annotations"] = {"request.kubetuna.dev/mine": "retry 1"}
+    lab.put(document)
+    lab.operator()
+    lab.until(lambda: [a["accepted"] for a in lab.status().get("requests", ())] == [False])
+    lab.until(lambda: not lab.api.get(SMALL)["metadata"].get("annotations"))
+
+
 def test_a_finished_experiment_goes_on_when_it_is_given_more_trials(lab: Lab) -> None:
     lab.operator()
     lab.apply(maxTrialCount=1, parallelTrialCount=1)
