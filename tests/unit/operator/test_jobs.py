@@ -13,7 +13,7 @@ from kubetuna.experiment.kinds import JOB
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.trials.attempts import AttemptFacts
 from kubetuna_operator.context import ExperimentRef
-from kubetuna_operator.workloads import executor
+from kubetuna_operator.workloads import removal
 from kubetuna_operator.workloads.executor import PodExecutor
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import forbidden
@@ -230,7 +230,7 @@ def test_the_pod_is_stopped_and_not_the_job_whose_deadline_would_delete_the_log(
 
 def test_a_pod_that_its_job_left_behind_is_deleted_too(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     """That the deletion of its Job was taken says nothing of the Pod, which would run for ever."""
-    monkeypatch.setattr(executor, "UNSEEN_SECONDS", 0.01)
+    monkeypatch.setattr(removal, "UNSEEN_SECONDS", 0.01)
     monkeypatch.setattr(works.cluster.server.deletion, "collect", lambda: False)
     works.place.launch(order())
     works.until(lambda f: f.uid)
