@@ -84,7 +84,7 @@ class Removal:
 
     def _remove(self, pod: PodView, sent: int = 0) -> None:
         """Delete it, again until it is seen to go; what is refused, the background tries again."""
-        if sent and not any(p.uid == pod.uid and p.deleted is None for p in self._pods.of(self._owner.uid)):
+        if sent and all(p.deleted is not None for p in self._now(pod)):
             return
         self.take_away(pod, again=sent > 0)
         failpoint("deleted")
@@ -97,13 +97,17 @@ class Removal:
         is not looked after any more.
         """
         beside = self._active_beside(pod)
-        if sent and not beside and not any(p.uid == pod.uid and not p.told for p in self._pods.of(self._owner.uid)):
+        if sent and not beside and all(p.told for p in self._now(pod)):
             return
         for other in beside:
             self._delete(other)
         self._mark(pod)
         self._launches.hold(pod.key)
         self._again(pod, self._keep, sent + 1)
+
+    def _now(self, pod: PodView) -> list[PodView]:
+        """What is known of it by now; nothing once it is gone."""
+        return [p for p in self._pods.of(self._owner.uid) if p.uid == pod.uid]
 
     def _active_beside(self, pod: PodView) -> list[PodView]:
         same = (p for p in self._pods.of(self._owner.uid) if p.key == pod.key and p.uid != pod.uid)
@@ -129,8 +133,9 @@ class Removal:
 
 def _failed_by_itself(pod: PodView) -> bool:
     """Whether nobody ended it, though it may have been told to end by then."""
-    failed = pod.exit is not None and pod.exit.exit_code not in (0, None)
-    return failed and pod.deleted is None and pod.exit is not None and pod.exit.reason != "DeadlineExceeded"
+    if pod.exit is None or pod.deleted is not None:
+        return False
+    return pod.exit.exit_code not in (0, None) and pod.exit.reason != "DeadlineExceeded"
 
 
 def _has_crashed(pod: PodView) -> bool:

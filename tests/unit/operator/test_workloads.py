@@ -254,13 +254,19 @@ def test_a_leader_that_has_ended_waits_for_the_others_and_a_stop_ends_those(make
     assert facts.exit is not None
 
 
-def test_a_failure_that_is_kept_to_be_looked_at_holds_no_gpu(make: Any) -> None:
-    works = make("a PyTorchJob")
+def with_a_crashed_leader(make: Any) -> Works:
+    """Training whose leader has failed while its workers run."""
+    works: Works = make("a PyTorchJob")
     works.pods(3)
     works.run(*TRAINING)
     works.until(lambda f: f.phase == "running")
     works.kubelet.exit(LEADER, 3)
     works.ended()
+    return works
+
+
+def test_a_failure_that_is_kept_to_be_looked_at_holds_no_gpu(make: Any) -> None:
+    works = with_a_crashed_leader(make)
     works.place.delete(KEY)
     works.cluster.until(lambda: (works.cluster.advance(31), len(works.kubelet.pods()) == 1)[1])
     assert works.kubelet.pods()[0]["metadata"]["name"] == LEADER
@@ -270,12 +276,7 @@ def test_beside_a_failure_that_is_kept_nothing_runs_on_though_the_server_lost_it
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(removal, "UNSEEN_SECONDS", 0.01)
-    works = make("a PyTorchJob")
-    works.pods(3)
-    works.run(*TRAINING)
-    works.until(lambda f: f.phase == "running")
-    works.kubelet.exit(LEADER, 3)
-    works.ended()
+    works = with_a_crashed_leader(make)
     works.cluster.server.forgets = True
     asked = ("DELETE", f"{collection('pods', NAMESPACE)}/{OTHER}")
     works.place.delete(KEY)
