@@ -20,6 +20,8 @@ ANNOTATION_REQUEST = "request.kubetuna.dev/"
 ANNOTATION_LOOK = "look.kubetuna.dev/"
 # Of an Experiment that was made from one of Katib's: a hash of what that wanted.
 ANNOTATION_WANTED = "kubetuna.dev/katib-spec"
+# How an attempt had failed when one of its Pods was told to end: whoever comes next would see only that it was.
+ANNOTATION_FAILURE = "kubetuna.dev/failure"
 ANNOTATION_TIMEOUT = "kubetuna.dev/trial-timeout-seconds"
 # Of a trial that writes its metrics into files: the container whose log is read in place of the trial's.
 METRICS_CONTAINER = "kubetuna-metrics"

@@ -189,7 +189,8 @@ class Controller:
         if known is not None and known.uid == uid:
             late = any(pod.may_run and pod.uid not in known.pods for pod in pods)
             return known.generation >= _generation(obj) and asked.items() <= known.answered.items() and not late
-        return not asked and _shows_its_end(obj) and settled(pods)
+        retain = mapping(mapping(obj["spec"]).get("trialTemplate")).get("retain") is True
+        return not asked and _shows_its_end(obj) and settled(pods, retain)
 
     def _expire(self, key: Key, obj: Object) -> None:
         """Delete an Experiment whose time after its end is over; what it owns goes with it, its study stays."""

@@ -28,6 +28,7 @@ from kubetuna_operator import (
     METRICS_CONTAINER,
 )
 from kubetuna_operator.kube.objects import mapping, mappings, required, seconds, text, whole
+from kubetuna_operator.pods import failure_note
 from kubetuna_operator.pods.kueue import is_gated
 
 # The kubelet tries these again for ever: what stands in the way, by the word that it uses at the moment.
@@ -60,7 +61,8 @@ class PodView:
     ``obstacle`` is what keeps it from starting, where another template may be the only help; ``disruption`` who
     takes it away, before it has ended too; ``following``: its metrics container still reads what the trial wrote;
     ``torn``: that was made to end before it had said all;
-    ``queued``: nothing keeps it from starting but its queue.
+    ``queued``: nothing keeps it from starting but its queue; ``failure``: how its attempt had failed when this Pod
+    was told to end for that.
     """
 
     namespace: str
@@ -89,6 +91,7 @@ class PodView:
     labels: Mapping[str, Any] = field(default_factory=dict)
     disruption: ExitFacts | None = None
     queued: bool = False
+    failure: ExitFacts | None = None
     # No change by itself; only the order of what is known of one Pod.
     revision: int | None = field(default=None, compare=False)
 
@@ -143,6 +146,7 @@ def view(pod: Mapping[str, Any]) -> PodView:
         labels=labels,
         disruption=_disruption(status),
         queued=queued,
+        failure=failure_note.read(notes),
         revision=_revision(metadata.get("resourceVersion")),
     )
 

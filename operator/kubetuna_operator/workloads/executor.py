@@ -16,6 +16,7 @@ from kubetuna.trials.attempts import GONE, AttemptFacts, AttemptKey, AttemptRequ
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
+from kubetuna_operator.pods import failure_note
 from kubetuna_operator.pods.read_budget import interval
 from kubetuna_operator.pods.status import STOP_DEADLINE, PodView, facts, view
 from kubetuna_operator.pods.warnings import Warnings
@@ -25,11 +26,12 @@ from kubetuna_operator.workloads.failing import START_ERROR, Failing, Obstacles
 from kubetuna_operator.workloads.launches import Launches
 from kubetuna_operator.workloads.manifest import primary_labels
 from kubetuna_operator.workloads.members import (
-    WORKLOAD_FAILED,
+    MISSING,
     Members,
     exit_of,
     grouped,
     headless,
+    is_vague,
     silent,
     together,
 )
@@ -91,6 +93,9 @@ class PodExecutor:
 
     def stop(self, key: AttemptKey, why: str) -> None:
         """Let the kubelet end it, which keeps its log; a Pod without a node has none and is deleted."""
+        self._stop(key, why, {})
+
+    def _stop(self, key: AttemptKey, why: str, note: Mapping[str, str]) -> None:
         pod = self._seen(key)
         if pod is None:
             self._launches.recall(key)
@@ -98,24 +103,25 @@ class PodExecutor:
         # While the primary Pod saves, no other may end: its controller would take all of them away with their logs.
         for one in (pod,) if pod.exit is None else self._members[key].active:
             if not one.stopping:
-                again, self._sent[one.uid] = one.uid in self._sent, self._clock.now()
-                self._end(one, why, again)
+                self._end(one, why, note)
 
-    def _end(self, pod: PodView, why: str, again: bool) -> None:
+    def _end(self, pod: PodView, why: str, note: Mapping[str, str]) -> None:
         extra = self._about.attempt(pod.key)
+        again, self._sent[pod.uid] = pod.uid in self._sent, self._clock.now()
         try:
-            self._set_deadline(pod, again)
+            if pod.node is None:
+                self._removal.take_away(pod, again)
+            else:
+                self._set_deadline(pod, note)
             log.info("attempt told to end: %s", why, extra=extra)
         except (Refused, Unreachable) as error:
             log.warning("attempt not told to end yet (%s): %s", why, error, extra=extra)
 
-    def _set_deadline(self, pod: PodView, again: bool) -> None:
-        if pod.node is None:
-            self._removal.take_away(pod, again)
-            return
+    def _set_deadline(self, pod: PodView, note: Mapping[str, str]) -> None:
+        about = {"uid": pod.uid, **({"annotations": dict(note)} if note else {})}
         try:
             deadline = {"activeDeadlineSeconds": STOP_DEADLINE}
-            self._api.merge(self._named(pod), {"metadata": {"uid": pod.uid}, "spec": deadline})
+            self._api.merge(self._named(pod), {"metadata": about, "spec": deadline})
         except Refused as error:
             if error.code == 409:
                 # It passes, and with the Pod its log would go.
@@ -156,8 +162,8 @@ class PodExecutor:
         found = {key: self._facts(pod, now) for key, pod in own.items()}
         quiet = {key: self._silent(pod, found[key]) for key, pod in own.items()}
         found = {key: self._explained(seen, quiet[key], now) for key, seen in found.items()}
-        for key, why in self._failing.still_there(found):
-            self._take_down(own[key], why, now)
+        for key, failure in self._failing.still_there(found):
+            self._take_down(own[key], failure, now)
         self._warnings.keep(set(quiet.values()))
         for key, pod in own.items():
             self._watch_deadline(pod, found[key], now)
@@ -194,8 +200,7 @@ class PodExecutor:
 
     def _look_for(self, key: AttemptKey, now: float) -> None:
         try:
-            found = find_pods(self._api, self._owner, self._kind, key, self._hashes.get(key))
-            seen = grouped(map(view, found), self._wanted, {}).get(key, Members(None))
+            seen = self._find(key)
             if seen.primary is None and seen.others:
                 # The others would run on for nobody.
                 self._launches.withdraw(key)
@@ -203,14 +208,19 @@ class PodExecutor:
             self._look_at = now + RETRY_SECONDS
             log.warning("attempt not looked for yet: %s", error, extra=self._about.attempt(key))
             return
-        for pod in found:
-            self._pods.learn(pod)
         if seen.primary is None or seen.primary.uid in self._told:
             self._gone.add(key)
             if seen.cause is not None:
                 self._disruptions.setdefault(key, exit_of(seen.cause))
             elif self._is_back_in_queue(key):
                 self._disruptions.setdefault(key, BACK_IN_QUEUE)
+
+    def _find(self, key: AttemptKey) -> Members:
+        """Its Pods by a fresh look, taken in."""
+        found = find_pods(self._api, self._owner, self._kind, key, self._hashes.get(key))
+        for pod in found:
+            self._pods.learn(pod)
+        return grouped(map(view, found), self._wanted, {}).get(key, Members(None))
 
     def _facts(self, pod: PodView, now: float) -> AttemptFacts:
         """The attempt by its primary Pod, and by the others where it has some.
@@ -221,6 +231,9 @@ class PodExecutor:
         if seen.exit is not None and seen.exit.reason == "Deleted" and self._is_back_in_queue(pod.key):
             seen = replace(seen, exit=BACK_IN_QUEUE)
         self._failing.look(seen)
+        noted = self._together(pod).failure
+        if noted is not None and self._failing.exit(pod.key) is None:
+            self._failing.note(noted, seen)
         whole = self._whole(pod, seen, now)
         if whole.phase == "ended" and seen.phase != "ended":
             # The workload may say that it failed before the Pod's own end is seen, which explains it.
@@ -228,21 +241,29 @@ class PodExecutor:
         failure = self._failing.exit(pod.key)
         if failure is None or seen.phase != "ended":
             return whole if failure is None else seen
-        if failure.reason == WORKLOAD_FAILED and whole.phase == "ended":
-            # The workload's word was all that was known.
+        if is_vague(failure) and whole.phase == "ended":
             return whole
         return replace(whole, phase="ended", exit=failure, ended=whole.ended or seen.ended)
 
-    def _take_down(self, pod: PodView, why: str, now: float) -> None:
+    def _take_down(self, pod: PodView, failure: ExitFacts, now: float) -> None:
         """What has started keeps its log. Else there is none, and a node that is away heeds no deadline."""
+        why = failure.message or "another Pod of it failed"
         if pod.started is not None:
-            self.stop(pod.key, why)
+            self._stop(pod.key, why, failure_note.written(failure))
         elif pod.deleted is None and not 0 <= now - self._sent.get(pod.uid, float("-inf")) < RETRY_SECONDS:
             again, self._sent[pod.uid] = pod.uid in self._sent, now
             try:
+                if is_vague(failure):
+                    self._explain(pod.key)
                 self._removal.take_away(pod, again)
             except (Refused, Unreachable) as error:
                 log.warning("attempt not taken down yet (%s): %s", why, error, extra=self._about.attempt(pod.key))
+
+    def _explain(self, key: AttemptKey) -> None:
+        """Look afresh for what has failed, which would go with its Pods: a watch may be behind of the workload."""
+        cause = self._find(key).cause
+        if cause is not None:
+            self._failing.explain(key, exit_of(cause))
 
     def _is_back_in_queue(self, key: AttemptKey) -> bool:
         """Whether what made its Pods is there, suspended by its queue; it then goes, as the next attempt waits."""
@@ -265,10 +286,14 @@ class PodExecutor:
         if not self._wanted:
             return seen
         patient = self._conclusions.waited(pod.key, now) <= self._spec.start_timeout
-        if members.taken is not None:
-            self._taken[pod.key] = exit_of(members.taken)
-        conclusion, taken = self._conclusions.of(pod.key), self._taken.get(pod.key)
+        conclusion, taken = self._conclusions.of(pod.key), self._taken_from(members, pod.key)
         return together(members, seen, conclusion, self._kind.falls_with_one, patient, taken)
+
+    def _taken_from(self, members: Members, key: AttemptKey) -> ExitFacts | None:
+        """How another Pod than the primary one was taken away, which an earlier process may have seen alone."""
+        if members.taken is not None:
+            self._taken[key] = exit_of(members.taken)
+        return self._taken.get(key) or (MISSING if len(members.pods) < self._count else None)
 
     def _together(self, pod: PodView) -> Members:
         return self._members.get(pod.key, Members(pod))
@@ -302,7 +327,7 @@ class PodExecutor:
             self._pods_by_key = {key: pod for key, pod in found.items() if pod is not None}
             if self._wanted:
                 every = (p for p in self._pods.of(self._owner.uid) if is_own(p, self._owner, self._kind))
-                self._headless = headless(every, self._wanted)
+                self._headless = headless(every, self._wanted, self._spec.template.retain)
         return self._pods_by_key
 
     def _is_open(self, pod: PodView) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from kubetuna.trials.attempts import AttemptFacts, AttemptKey, ExitFacts
 from kubetuna_operator.pods.status import PodView
+from kubetuna_operator.workloads.members import is_vague
 
 START_ERROR = "StartError"
 
@@ -35,10 +36,18 @@ class Failing:
         return self._failures[key].exit if key in self._failures else None
 
     def note(self, exit_facts: ExitFacts, seen: AttemptFacts) -> None:
-        """It has failed, though its primary Pod goes on. What names an exit code explains it for good."""
+        """It has failed, though its primary Pod goes on.
+
+        What names an exit code explains it for good, and what explains it at all does against a workload's word.
+        """
         known = self.exit(seen.key)
-        told = exit_facts if known is None or known.exit_code is None else known
+        kept = known is not None and (known.exit_code is not None or is_vague(exit_facts))
+        told = known if known is not None and kept else exit_facts
         self._failures[seen.key] = _Failure(told, seen)
+
+    def explain(self, key: AttemptKey, exit_facts: ExitFacts) -> None:
+        """More is known of how it has failed."""
+        self._failures[key] = replace(self._failures[key], exit=exit_facts)
 
     def look(self, seen: AttemptFacts) -> None:
         """What is made anew has not failed; nor does what runs for its start, where nothing has told it to go."""
@@ -53,10 +62,10 @@ class Failing:
         """It is over, or begins anew."""
         self._failures.pop(key, None)
 
-    def still_there(self, found: dict[AttemptKey, AttemptFacts]) -> list[tuple[AttemptKey, str]]:
-        """Those of ``found`` that are to go, and why."""
+    def still_there(self, found: dict[AttemptKey, AttemptFacts]) -> list[tuple[AttemptKey, ExitFacts]]:
+        """Those of ``found`` that are to go, and how they have failed."""
         there = [key for key in self._failures if key in found and found[key].phase != "ended"]
-        return [(key, self._failures[key].exit.message or "another Pod of it failed") for key in there]
+        return [(key, self._failures[key].exit) for key in there]
 
     def gone(self, there: Collection[AttemptKey], is_gone: Callable[[AttemptKey], bool]) -> Iterator[AttemptFacts]:
         """Those without a Pod: ended where ``is_gone`` says so, until they are forgotten."""

@@ -16,6 +16,13 @@ from kubetuna_operator.workloads.ownership import first
 
 # What nothing but the workload's own word explains.
 WORKLOAD_FAILED = "WorkloadFailed"
+# Where a workload has failed, none of its Pods has, and they are too few: whoever took one away left no trace.
+MISSING = ExitFacts(reason="Deleted", message="one of its Pods is gone, and no other has failed")
+
+
+def is_vague(failure: ExitFacts) -> bool:
+    """Whether a workload's word is all that is known of a failure."""
+    return failure.reason == WORKLOAD_FAILED or failure == MISSING
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,11 @@ class Members:
         return min(own, key=lambda p: (latest if p.ended is None else p.ended, p is not self.primary), default=None)
 
     @property
+    def failure(self) -> ExitFacts | None:
+        """How the attempt had failed when a Pod of it was told to end for that."""
+        return next((pod.failure for pod in self.pods if pod.stopping and pod.failure is not None), None)
+
+    @property
     def taken(self) -> PodView | None:
         """One beside the primary Pod that someone deleted before it had ended."""
         return next((pod for pod in self.others if pod.exit is not None and pod.exit.reason == "Deleted"), None)
@@ -55,14 +67,15 @@ def _follows(pod: PodView) -> bool:
     return pod.exit is not None and (pod.exit.reason == "Deleted" or pod.stopping)
 
 
-def settled(pods: Iterable[PodView]) -> bool:
+def settled(pods: Iterable[PodView], retain: bool = False) -> bool:
     """Whether nothing is to be done for any: each was told, or has ended beside the one of its attempt that was.
 
     Of an attempt that is kept to be looked at, all Pods that have ended stay, and only the primary one is marked.
+    With ``retain`` that is so of all attempts, though someone else may have deleted the primary Pod.
     """
     seen = list(pods)
     told = {(pod.owner, pod.key) for pod in seen if pod.told}
-    return all(pod.told or (pod.exit is not None and (pod.owner, pod.key) in told) for pod in seen)
+    return all(pod.told or (pod.exit is not None and (retain or (pod.owner, pod.key) in told)) for pod in seen)
 
 
 def grouped(
@@ -88,11 +101,14 @@ def _members(pods: Sequence[PodView], wanted: Mapping[str, str], known: Members 
     return Members(able[0], tuple(pod for pod in pods if pod is not able[0]), len(able) - 1)
 
 
-def headless(pods: Iterable[PodView], wanted: Mapping[str, str]) -> set[AttemptKey]:
-    """Attempts with Pods that have not ended, and none that could be read, be it told already."""
+def headless(pods: Iterable[PodView], wanted: Mapping[str, str], retain: bool = False) -> set[AttemptKey]:
+    """Attempts with Pods that are to go, and none that could be read, be it told already.
+
+    Those that have ended hold no GPU, but what made them would stay for good; with ``retain`` it is to.
+    """
     every = list(pods)
-    active = {pod.key for pod in every if pod.exit is None and pod.deleted is None}
-    return active - {pod.key for pod in every if is_primary(pod.labels, wanted)}
+    left = {pod.key for pod in every if pod.deleted is None and not (retain and pod.exit is not None)}
+    return left - {pod.key for pod in every if is_primary(pod.labels, wanted)}
 
 
 def silent(members: Members, pod: PodView, seen: AttemptFacts, maker: tuple[str, str] | None, wanted: int) -> str:

@@ -192,8 +192,8 @@ MISTAKES = (
         f"{OPERATOR}/workloads/executor.py",
         (
             "a Pod without a node is deleted to stop it",
-            "        if pod.node is None:\n            self._removal.take_away(pod, again)\n            return\n",
-            "",
+            "            if pod.node is None:\n                self._removal",
+            "            if False:\n                self._removal",
         ),
         (
             "a look that fails finds nothing out",

@@ -20,7 +20,13 @@ from kubetuna.parsing.parse import parse_experiment
 from kubetuna.parsing.shape import KATIB
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest, ExitFacts
 from kubetuna.trials.outcome import Reading, classify
-from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_PARAMS, ANNOTATION_TIMEOUT, LABEL_EXPERIMENT
+from kubetuna_operator import (
+    ANNOTATION_EXPERIMENT,
+    ANNOTATION_FAILURE,
+    ANNOTATION_PARAMS,
+    ANNOTATION_TIMEOUT,
+    LABEL_EXPERIMENT,
+)
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.experiment.trial_objects import _status, written
 from kubetuna_operator.katib.controller import _migrated
@@ -49,7 +55,12 @@ from tests.unit.operator.test_reflector import event, page
 
 OWNER = Owner("lab", "small", "owner")
 OWNED = {"ownerReferences": [{"kind": "Experiment", "name": "small", "uid": "owner"}]}
-NOTES = {ANNOTATION_TIMEOUT: "90", ANNOTATION_EXPERIMENT: "owner", ANNOTATION_PARAMS: "hash"}
+NOTES = {
+    ANNOTATION_TIMEOUT: "90",
+    ANNOTATION_EXPERIMENT: "owner",
+    ANNOTATION_PARAMS: "hash",
+    ANNOTATION_FAILURE: json.dumps({"reason": "Deleted", "message": "Pod a"}),
+}
 UNSCHEDULED = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU"}
 JOB_OWNER = {"ownerReferences": [{"kind": "Job", "name": "small-3-0-1", "uid": "job"}]}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from kubetuna_operator import LABEL_PRIMARY, LABEL_TOLD
 from kubetuna_operator.backend import ClusterBackend
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import collection
+from kubetuna_operator.pods.index import PodIndex
 from kubetuna_operator.workloads import removal
 from kubetuna_operator.workloads.executor import PodExecutor
 from kubetuna_operator.workloads.members import settled
@@ -573,6 +575,83 @@ def test_what_an_earlier_process_left_running_without_its_leader_is_found_and_en
     later.delete(KEY)
     assert not later.headless(), "it is on its way"
     works.cluster.until(lambda: (works.cluster.advance(31), not works.kubelet.pods())[1])
+
+
+def test_what_has_ended_without_its_leader_goes_too_unless_it_is_to_stay(make: Any) -> None:
+    """It would else be looked at by each process anew, for good."""
+    works = leaderless(make)
+    for name in (WORKER, OTHER):
+        works.kubelet.exit(name, 0)
+    index, owner = works.process.context.pods, works.place._owner.uid
+    later = works.take_over()
+    works.cluster.until(lambda: (later.observe(), later.headless())[1] == [KEY])
+    assert not settled(index.of(owner)) and settled(index.of(owner), retain=True)
+    works.spec = replace(works.spec, template=replace(works.spec.template, retain=True))
+    keeping = works.take_over()
+    keeping.observe()
+    assert not keeping.headless()
+
+
+def fail(works: Works) -> None:
+    """The controller of PyTorchJobs says so, and then looks away."""
+    works.cluster.workloads.asleep = True
+    (made,) = works.cluster.server.objects.of(PYTORCH_JOBS)
+    said = {"conditions": [{"type": "Failed", "status": "True"}]}
+    works.cluster.server.change(made, lambda o: o.update(status=said), PYTORCH_JOBS)
+
+
+def test_a_worker_that_is_gone_without_a_trace_was_deleted(make: Any) -> None:
+    """Who saw its deletion is gone, and the workload says no more than that it failed."""
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    works.kubelet.lose(OTHER)
+    fail(works)
+    works.place = works.take_over()
+    works.cluster.until(lambda: (works.facts(), works.kubelet.pod(LEADER)["spec"].get("activeDeadlineSeconds"))[1])
+    works.kubelet.exit(LEADER, 143)
+    end = works.ended().exit
+    assert end is not None and end.reason == "Deleted" and "is gone" in end.message
+
+
+def test_why_an_attempt_was_told_to_end_outlives_who_told_it_and_what_explained_it(make: Any) -> None:
+    """The next process would else take it for one that ran out of time."""
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    works.kubelet.exit(WORKER, 3, message="ValueError: no such file")
+    works.cluster.until(lambda: (works.facts(), works.kubelet.pod(LEADER)["spec"].get("activeDeadlineSeconds"))[1])
+    works.cluster.workloads.asleep = True
+    for name in (WORKER, OTHER):
+        works.kubelet.lose(name)
+    works.place, index = works.take_over(), works.process.context.pods
+    works.cluster.until(lambda: len(index.of(works.ref.owner.uid)) == 1)
+    works.kubelet.exit(LEADER, 143)
+    end = works.ended().exit
+    assert end is not None and end.exit_code == 3 and "ValueError" in end.message
+
+
+def test_what_explains_a_failure_is_looked_for_before_it_is_deleted(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch may be behind of the workload's own word."""
+    update, late = PodIndex.update, threading.Event()
+    monkeypatch.setattr(PodIndex, "update", lambda *change: None if late.is_set() else update(*change))
+    works = make("a PyTorchJob")
+    works.pods(3)
+    works.cluster.until(lambda: (works.facts(), len(works.process.context.pods.of(works.ref.owner.uid)) == 3)[1])
+    late.set()
+    works.kubelet.reject(LEADER, "UnexpectedAdmissionError", "no such device")
+    fail(works)
+    jobs = works.cluster.server.objects.of
+    works.cluster.until(lambda: (works.cluster.advance(1), works.facts(), not jobs(PYTORCH_JOBS))[2])
+    # It begins anew with a list, in which there is no such Pod any more.
+    late.clear()
+    works.kubelet.lose(LEADER)
+    end = works.ended().exit
+    assert end is not None and end.reason == "UnexpectedAdmissionError"
 
 
 def test_a_failure_that_is_kept_to_be_looked_at_is_nobodys_remains(make: Any) -> None:
