@@ -117,9 +117,10 @@ class OperatorContext:
         """All of it around one connection and one database."""
         deferred = DeferredWrites()
         readers = ThreadPoolExecutor(READERS, "log-reader")
-        events = Events(api, deferred)
+        events = Events(api, deferred, wall=api.time.now)
+        store, pods = Store(database), PodIndex()
         return OperatorContext(
-            api, PodIndex(), Store(database), identity, deferred, events, readers, lost_after, account=account
+            api, pods, store, identity, deferred, events, readers, lost_after, api.time, account=account
         )
 
 

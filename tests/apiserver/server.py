@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any
 
 from kubetuna.trials.attempts import Clock
@@ -59,9 +61,11 @@ class Server:
         """Answer one request."""
         with self.changed:
             try:
-                return self._answer(method, path, query, json.loads(body) if body else {}, headers)
+                answer = self._answer(method, path, query, json.loads(body) if body else {}, headers)
             except Failure as failure:
-                return _json(failure.code, failure.body())
+                answer = _json(failure.code, failure.body())
+            dated = {**answer.headers, "Date": _date(int(self.clock.now()))}
+            return Response(answer.status, answer.body, answer.content_type, dated)
 
     def _answer(self, method: str, path: str, query: Query, body: Object, headers: Mapping[str, str]) -> Response:
         if method == "GET" and (found := resources_of(path)) is not None:
@@ -178,6 +182,11 @@ class Server:
 def _has_part(target: Target) -> bool:
     parts = {None, *(["status"] if target.resource.status else [])}
     return target.part in parts | ({"log", "eviction"} if target.resource == PODS else set())
+
+
+@functools.lru_cache(maxsize=8)
+def _date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def _json(status: int, obj: Object) -> Response:

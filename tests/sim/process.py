@@ -198,7 +198,8 @@ class Process:
         self._show({"running": {}})
         self.alive = True
         self._network = Network(self, world.cluster.server, world.draws, self._answers)
-        api = connect(self._handle(self._network, life), _no_wait, Pace(self._monotonic, self._sleep))
+        pace = Pace(self._monotonic, self._sleep, self._wall.now)
+        api = connect(self._handle(self._network, life), _no_wait, pace)
         self._leadership = Leadership(api, OWN_NAMESPACE, self.name, self._monotonic, self._wall.now)
         self._api = api.while_leading(self._leadership.holds)
         self._context = self._make_context(world.draws.stream(f"{self.name} {life}"))
@@ -264,7 +265,7 @@ class Process:
         database = self._world.database.engine(self._transaction(self._network), self.name)
         write_only_while(database, self._leadership.holds)
         store = Store(database)
-        events = Events(self._api, deferred, self._monotonic, self._wall.now)
+        events = Events(self._api, deferred, self._monotonic, self._api.time.now)
         return OperatorContext(
             self._api,
             PodIndex(),
@@ -274,7 +275,7 @@ class Process:
             events,
             self._readers,
             LOST_AFTER,
-            self._wall,
+            self._api.time,
             openings=self._openings,
             proposals=self._proposals,
             monotonic=self._monotonic,

@@ -22,6 +22,7 @@ from kubernetes.client.exceptions import ApiException
 from kubetuna.errors import KubetunaError
 from kubetuna.experiment.units import duration
 from kubetuna_operator.kube.objects import mapping
+from kubetuna_operator.kube.server_time import ServerTime
 from kubetuna_operator.telemetry import REQUEST_SECONDS, REQUESTS
 
 CONNECT_SECONDS = 5.0
@@ -66,10 +67,11 @@ class NotLeading(Unreachable):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How time is measured (monotonic seconds) and waited for."""
+    """How time is measured (monotonic seconds) and waited for, and this machine's time of day."""
 
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    machine: Callable[[], float] = time.time
 
 
 class TokenBucket:
@@ -128,6 +130,7 @@ class Api:
         self._writes = TokenBucket(WRITES_PER_SECOND, WRITES_AT_ONCE, pace)
         self._lazy = {kind: TokenBucket(LAZY_PER_SECOND, LAZY_AT_ONCE, pace) for kind in LAZY_KINDS}
         self._pauses = _Pauses(pace.clock)
+        self.time = ServerTime(pace.machine)
         self._patience = ANSWER_SECONDS
         self._leads: Callable[[], bool] = lambda: True
 
@@ -256,7 +259,7 @@ class Api:
         self._pauses.heed(method, path)
         pairs = [(name, value) for name, value in query.items() if value is not None]
         headers = {"Accept": "application/json", "Content-Type": content_type or "application/json"}
-        timeout = (min(CONNECT_SECONDS, patience), patience)
+        timeout, sent_at = (min(CONNECT_SECONDS, patience), patience), self.time.sent()
         with _as_unreachable(f"{method} {path}", lambda: REQUESTS.labels(method, "error").inc()):
             # This reads the token's file. It would copy a body, which is JSON already, and headers, which are text.
             verb, url, sent, _, form = self._client.param_serialize(
@@ -266,6 +269,7 @@ class Api:
                 answer = self._client.call_api(verb, url, sent | headers, body, form, _request_timeout=timeout)
         response: urllib3.HTTPResponse = answer.response
         REQUESTS.labels(method, str(response.status)).inc()
+        self.time.answered(response.headers.get("Date"), sent_at)
         if response.status >= 400:
             self._pauses.note(method, path, response.headers.get("Retry-After"))
             with _as_unreachable(f"{method} {path}: {response.status}"):

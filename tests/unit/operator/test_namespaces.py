@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,6 +16,7 @@ from kubetuna_operator.experiment import controller, watches
 from kubetuna_operator.experiment.controller import Controller
 from kubetuna_operator.kube import reflector
 from kubetuna_operator.kube.api_client import Api, Refused
+from kubetuna_operator.kube.server_time import ServerTime
 from kubetuna_operator.telemetry import UNREADABLE_NAMESPACES
 
 MOVED = threading.Condition()
@@ -31,6 +33,7 @@ class Cluster(Api):
     """One Experiment in each namespace. ``refused``: (namespace, kind) to what is answered; ``asked`` counts."""
 
     def __init__(self, *refused: tuple[tuple[str, str], Refused]) -> None:
+        self.time = ServerTime(time.time)
         self.refused = dict(refused)
         self.asked: dict[tuple[str, str], int] = {}
         self.cut: dict[tuple[str, str], int] = {}
