@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kubetuna.errors import StoreFenced
@@ -187,6 +187,9 @@ class Controller:
         uid, known, asked = obj["metadata"]["uid"], self._ended.get(key), requests_of(obj)
         pods = self._context.pods.of(uid)
         if known is not None and known.uid == uid:
+            # What was taken away meanwhile is a new request where it comes again.
+            answered = {i: line for i, line in known.answered.items() if asked.get(i) == line}
+            known = self._ended[key] = replace(known, answered=answered)
             late = any(pod.may_run and pod.uid not in known.pods for pod in pods)
             return known.generation >= _generation(obj) and asked.items() <= known.answered.items() and not late
         retain = mapping(mapping(obj["spec"]).get("trialTemplate")).get("retain") is True

@@ -7,7 +7,7 @@ is remembered for as long as they are seen, so one that could not be taken away 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kubetuna.study.study import Study
@@ -63,15 +63,22 @@ class AnsweredRequests:
             _take_away_later(self._context, self._owner, done)
 
 
-def refuse_all(context: OperatorContext, owner: Owner, asked: Mapping[str, str]) -> list[Answer]:
-    """Answer what is asked of an Experiment that has no study, since its spec was never accepted."""
-    now = context.clock.now()
+def refuse_all(
+    context: OperatorContext, owner: Owner, asked: Mapping[str, str], shown: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Answer what is asked of an Experiment that has no study, since its spec was never accepted.
+
+    ``shown`` are the answers in its status; with the new ones they are returned. Where a process ends before it has
+    taken an annotation away, the next one finds its answer there.
+    """
+    now, known = context.clock.now(), [(row.get("id"), row.get("request")) for row in shown]
     answers = [Answer(request, line, False, NOT_ACCEPTED, now) for request, line in asked.items()]
-    for answer in answers:
+    new = [answer for answer in answers if (answer.id, answer.as_json()["request"]) not in known]
+    for answer in new:
         _announce(context.events, owner, answer)
-    if answers:
+    if asked:
         _take_away_later(context, owner, dict(asked))
-    return answers
+    return [*shown, *(answer.as_json() for answer in new)]
 
 
 def _announce(events: Events, owner: Owner, answer: Answer) -> None:

@@ -21,7 +21,7 @@ from kubetuna_operator.experiment.opened import OpenExperiment, Refusal, open_ex
 from kubetuna_operator.experiment.requests import refuse_all
 from kubetuna_operator.experiment.status_renderer import failed_turn, refusal, unreachable_store
 from kubetuna_operator.experiment.status_writer import StatusWriter
-from kubetuna_operator.kube.objects import Owner
+from kubetuna_operator.kube.objects import Owner, mapping, mappings
 from kubetuna_operator.kube.work_queue import wait_after
 from kubetuna_operator.telemetry import STORE_ERRORS
 
@@ -172,9 +172,10 @@ class ExperimentRun:
     def _open(self) -> None:
         found = open_experiment(self._context, self.ref, self._document, self.writer, self._is_deleted, self._asked)
         if isinstance(found, Refusal):
-            answers = refuse_all(self._context, self.ref.owner, self.requests)
+            shown = mappings(mapping(self.writer.shown).get("requests"))
+            answers = refuse_all(self._context, self.ref.owner, self.requests, shown)
             now = self._context.clock.now()
-            self.writer.refuse(refusal(found.problems, self.ref.generation, now, answers, self.writer.shown))
+            self.writer.refuse(refusal(found.problems, self.ref.generation, now, answers))
             self.over = True
         else:
             self._opened = found

@@ -16,11 +16,9 @@ from kubetuna.study.study import Study
 from kubetuna.trials.outcome import RULES
 from kubetuna.trials.progress import Results
 from kubetuna.trials.records import MESSAGE_LIMIT, TrialRecord, outcome_of, timestamp
-from kubetuna.trials.requests import Answer
 from kubetuna.trials.snapshot import Snapshot
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.experiment.status_writer import StatusWriter
-from kubetuna_operator.kube.objects import mapping, mappings
 from kubetuna_operator.telemetry import TRIAL_SECONDS, TRIALS
 
 log = logging.getLogger(__name__)
@@ -157,20 +155,15 @@ def store_condition(problem: str) -> Condition:
 
 
 def refusal(
-    problems: tuple[Problem, ...],
-    generation: int,
-    now: float,
-    answers: Sequence[Answer] = (),
-    before: Mapping[str, Any] | None = None,
+    problems: tuple[Problem, ...], generation: int, now: float, answers: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, Any]:
     """The status of an Experiment that cannot run: every error at once, each with its field's path.
 
-    ``answers`` to what was asked of it follow those that its status had ``before``.
+    ``answers`` are those to what was asked of it, the latest last.
     """
     message = "\n".join(str(problem) for problem in problems)[:REFUSAL_LIMIT]
     found = _bare(accepted_condition(message), "Failed", generation, now, message)
-    shown = [*mappings(mapping(before).get("requests")), *(answer.as_json() for answer in answers)]
-    return {**found, **({"requests": shown[-ANSWERS_SHOWN:]} if shown else {})}
+    return {**found, **({"requests": [*answers[-ANSWERS_SHOWN:]]} if answers else {})}
 
 
 def unreachable_store(error: StoreError, generation: int, now: float) -> dict[str, Any]:

@@ -159,6 +159,20 @@ def test_what_was_asked_before_the_first_look_at_what_cannot_be_is_refused_too(l
     lab.until(lambda: not lab.api.get(SMALL)["metadata"].get("annotations"))
 
 
+def test_what_was_refused_by_a_process_that_ended_then_is_not_refused_again(lab: Lab) -> None:
+    """Its answer is in the status, and its annotation is there yet."""
+    document = json.loads(experiment("", maxTrialCount=1, parallelTrialCount=2))
+    lab.put(document)
+    lab.operator()
+    lab.until(lambda: lab.conditions().get("Accepted", ("", ""))[0] == "False")
+    for _ in range(2):
+        lab.api.merge(SMALL, {"metadata": {"annotations": {"request.kubetuna.dev/mine": "retry 1"}}})
+        lab.until(lambda: not lab.api.get(SMALL)["metadata"].get("annotations"))
+        lab.until(lambda: len(lab.status().get("requests", ())) == 1)
+    events = lab.api.get(collection("events", NAMESPACE))["items"]
+    assert [e.get("count", 1) for e in events if e["reason"] == "RequestRefused"] == [1]
+
+
 def test_a_finished_experiment_goes_on_when_it_is_given_more_trials(lab: Lab) -> None:
     lab.operator()
     lab.apply(maxTrialCount=1, parallelTrialCount=1)

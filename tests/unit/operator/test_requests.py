@@ -144,6 +144,17 @@ def test_the_same_id_is_a_new_request_once_the_old_one_was_taken_away(lab: Lab) 
         lab.until(lambda: not asked(lab))
 
 
+def test_of_an_ended_experiment_the_same_can_be_asked_again(lab: Lab) -> None:
+    """Its process remembers what it answered; what was taken away since is another request."""
+    lab.operator()
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.ended()
+    for _ in range(2):
+        ask(lab, mine="stop 0")
+        lab.until(lambda: not asked(lab))
+    assert not lab.status()["requests"][-1]["accepted"]
+
+
 def test_a_request_stays_written_until_its_answer_is_stored(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """An operator that dies before the commit has done nothing, and the next one must find the request."""
     context = lab.operator().context
