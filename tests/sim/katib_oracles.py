@@ -10,8 +10,9 @@ from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.objects import Change
 from tests.apiserver.resources import EXPERIMENTS, KATIB_EXPERIMENTS, KATIB_TRIALS, TRIALS, Object
 from tests.sim.katib import MISSPELT
-from tests.sim.oracles import OVER, Known, Oracles, Trial
+from tests.sim.oracles import OVER, Known, Oracles
 from tests.sim.people import Fate
+from tests.sim.stored import Trial
 
 LABEL = "katib.kubeflow.org/experiment"
 # What an ended trial may be in Katib's words.
@@ -115,7 +116,7 @@ class KatibOracles:
         known = self._oracles.known.get(ours["metadata"]["ownerReferences"][0]["uid"]) if ours else None
         if ours is None or known is None:
             return None
-        trials = {trial.number: trial for trial in self._oracles.trials(known)}
+        trials = {trial.number: trial for trial in self._oracles.stored.trials(known.study)}
         return trials.get(ours["status"]["number"])
 
     # At rest.
@@ -183,7 +184,7 @@ class KatibOracles:
             yield f"ended {status.get('completionTime')}, ours {ours['status'].get('completionTime')}"
 
     def _counts(self, known: Known, status: Mapping[str, Any]) -> Iterator[str]:
-        trials, gone = self._oracles.trials(known), self._oracles._uncounted(known)
+        trials, gone = self._oracles.stored.trials(known.study), self._oracles.uncounted(known)
         complete = [t for t in trials if t.state == "COMPLETE"]
         counted = [t for t in trials if t.number not in gone]
         said = {name: status.get(name, 0) for name in ("trials", *ENDED_COUNTS)}

@@ -8,18 +8,17 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from kubetuna.store.fencing import EPOCH
-from kubetuna.trials.records import ANSWERS, ORDINAL, QUEUE, RETRY
+from kubetuna.trials.records import ANSWERS, QUEUE
 from kubetuna_operator import ANNOTATION_EXPERIMENT, LABEL_ATTEMPT, LABEL_REPEAT, LABEL_TOLD, LABEL_TRIAL
 from kubetuna_operator.experiment.opened import study_name
 from kubetuna_operator.experiment.requests import requests_of
 from kubetuna_operator.experiment.status_renderer import BEHIND
-from kubetuna_operator.kube.leader import DURATION, NAME
 from kubetuna_operator.kube.objects import Owner, mapping
 from kubetuna_operator.pods.status import view
 from tests.apiserver.cluster import NAMESPACE, Cluster
@@ -35,41 +34,19 @@ from tests.apiserver.resources import (
     TRIALS,
     Object,
     Resource,
-    find_target,
 )
-from tests.sim.administration import OWN_NAMESPACE
 from tests.sim.bounds import SECRETS, leak, overshoot, overtime
 from tests.sim.database import Database
 from tests.sim.experiments import most_at_once
 from tests.sim.kept_ends import misjudged
 from tests.sim.nodes import Nodes, Run, is_worker
 from tests.sim.people import COPY, Fate
+from tests.sim.request_oracles import RequestOracles
 from tests.sim.scripts import loss
+from tests.sim.stored import StoredStudies, Trial
 
 STATUS_LIMIT = 100_000
 OVER = ("Succeeded", "Failed")
-# Requests of one process within so many seconds.
-STORM_SECONDS, STORM = 10.0, 400
-# And of one life of it for one object that it would make: waited for is twice as long each time.
-PATIENT_SECONDS, PATIENT = 60.0, 15
-# And of what it would delete, and was told is gone.
-IN_VAIN = 5
-# Of one process, whatever fails: to open a study reads all of it.
-OPENING_SECONDS, OPENINGS = 20.0, 30
-# To renew a Lease takes a look at it and a write at most.
-HEARD = 3
-# After so long nothing is left of the last fault that keeps an operator from renewing its Lease.
-CALMED = 10 * DURATION
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A trial as the database has it."""
-
-    number: int
-    state: str
-    value: float | None
-    params: Mapping[str, float]
 
 
 @dataclass
@@ -88,6 +65,11 @@ class Known:
     # By their IDs the answers that its status told of.
     answers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     gone: bool = False
+
+    @property
+    def study(self) -> str:
+        """Its study's name."""
+        return study_name(Owner(NAMESPACE, self.name, self.uid))
 
     def heed(self, request: str, verb: str) -> None:
         """What has ended goes on for one more trial; one that is run again counts no more."""
@@ -108,6 +90,8 @@ class Oracles:
         self._cluster, self._database, self._nodes, self._fate = cluster, database, nodes, fate
         self.found: list[str] = []
         self.known: dict[str, Known] = {}
+        self.stored = StoredStudies(database)
+        self.requests = RequestOracles(cluster, self.stored, fate, self.known, self.report)
         # How many errors that nobody foresaw have befallen an operator, less those that it told of.
         self._untold = 0
         # While a request is carried out whose sender was frozen since it sent it: nothing can call that back.
@@ -115,16 +99,12 @@ class Oracles:
         # The UIDs of what such requests made, and of the Experiments for which they did.
         self._late: set[str] = set()
         self._belated: set[str] = set()
-        self._lease_deleted = float("-inf")
         self._attempts: set[tuple[Any, ...]] = set()
         # By the UID of a study that of its Experiment.
         self._studies: dict[str, str] = {}
         # By the UID of a study the latest of its writers whose status was shown.
         self._shown_epochs: dict[str, int] = {}
-        # When a process last opened a study, or tried to.
-        self._opened_at: dict[str, float] = {}
         self._started: set[str] = set()
-        self._requests: dict[tuple[str, str], deque[float]] = defaultdict(deque)
         cluster.server.objects.listen(self._changed)
 
     def report(self, what: str) -> None:
@@ -148,7 +128,7 @@ class Oracles:
         if shown is not None and (found := leak(json.dumps({**shown, "spec": None}))):
             self.report(f"{change.resource.kind} {change.key[1]} shows {found!r}")
         if change.resource == LEASES and change.after is None:
-            self._lease_deleted = self._cluster.clock.now()
+            self.requests.lease_deleted()
         if change.before is None and change.after is not None and change.resource not in (TRIALS, EVENTS):
             self._made(change.resource, change.after)
         if change.resource == EXPERIMENTS:
@@ -222,7 +202,7 @@ class Oracles:
         if owner not in self.known or pod["metadata"]["name"].startswith(COPY):
             return
         known, key = self.known[owner], view(pod).key
-        stored = {t.number: t for t in self.trials(known)}.get(key.trial)
+        stored = {t.number: t for t in self.stored.trials(known.study)}.get(key.trial)
         if stored is None or stored.params != {n: float(v) for n, v in params_of(pod).items()}:
             self.report(f"Pod {pod['metadata']['name']} was made before its parameters were stored: {stored}")
         elif stored.state != "RUNNING" and not is_worker(pod):
@@ -258,88 +238,7 @@ class Oracles:
             if sum(r.primary for r in free) > 1 or len({r.attempt for r in free}) > 1:
                 self.report(f"{' and '.join(r.pod for r in runs)} run at the same time")
 
-    def requested(self, process: str, method: str, path: str) -> None:
-        """A process asks the API server for something."""
-        if method != "GET" and "/leases" not in path:
-            self._check_leads(process, f"{method} {path}")
-        if method != "GET" and f"/pods/{COPY}" in path:
-            self.report(f"{process} sends {method} {path}, which is a person's")
-        if self._too_many((process, ""), STORM_SECONDS, STORM):
-            self.report(f"{process} makes over {STORM} requests in {STORM_SECONDS:.0f} s")
-
-    def wanted(self, process: str, kind: str, name: str) -> None:
-        """A process wants to make an object. What only shows something is written as often as that changes."""
-        shows = kind in (EVENTS.plural, TRIALS.plural)
-        if not shows and self._too_many((process, f"{kind} {name}"), PATIENT_SECONDS, PATIENT):
-            self.report(f"{process} asks over {PATIENT} times for {kind} {name} in {PATIENT_SECONDS:.0f} s")
-
-    def deleted_in_vain(self, process: str, path: str) -> None:
-        """A process was told that what it would delete is gone. A watch that is silent does not show that."""
-        if self._too_many((process, f"DELETE {path}"), PATIENT_SECONDS, IN_VAIN):
-            self.report(
-                f"{process} deletes {path} over {IN_VAIN} times in {PATIENT_SECONDS:.0f} s though it is gone"
-            )
-
-    def _too_many(self, what: tuple[str, str], seconds: float, most: int) -> bool:
-        now, times = self._cluster.clock.now(), self._requests[what]
-        times.append(now)
-        while times[0] < now - seconds:
-            times.popleft()
-        return len(times) > most
-
-    def opened(self, process: str) -> None:
-        """A process has opened a study, or tried to: that reads all of it."""
-        self._opened_at[process] = self._cluster.clock.now()
-        if self._too_many((process, "openings"), OPENING_SECONDS, OPENINGS):
-            self.report(f"{process} opens studies over {OPENINGS} times in {OPENING_SECONDS:.0f} s")
-
-    def acted(self, process: str, path: str, made: Object | None, began: float) -> None:
-        """A process writes to an object in a turn that ``began`` then; ``made``: the metadata of a new one."""
-        target = find_target(path)
-        if target is None:
-            return
-        found = self._cluster.server.objects.get(target.resource, (target.namespace or "", target.name or ""))
-        metadata = made or (found["metadata"] if found is not None else {})
-        owner = (metadata.get("annotations") or {}).get(ANNOTATION_EXPERIMENT)
-        if owner not in self.known:
-            return
-        writer = json.loads(self._attribute(self.known[owner], EPOCH) or "{}").get("writer", process)
-        # Whoever had opened it by the time at which the turn began had taken it over.
-        if writer != process and began > self._opened_at.get(writer, float("inf")):
-            self.report(f"{process} writes to {metadata['name']}, of a study that {writer} has taken over")
-
-    def lost_lease(self, process: str, heard: int) -> None:
-        """A process ends since it did not renew its Lease in time. So often in a row it was ``heard``."""
-        lease = self._cluster.server.objects.get(LEASES, (OWN_NAMESPACE, NAME))
-        if heard >= HEARD and lease is not None and lease["spec"]["holderIdentity"] == process:
-            self.report(f"{process} loses the Lease, which nobody else has, though {heard} requests were answered")
-        if self._cluster.clock.now() > self._fate.quiet_at + CALMED:
-            self.report(f"{process} loses the Lease although nothing goes wrong")
-
-    def _check_leads(self, process: str, request: str) -> None:
-        lease = self._cluster.server.objects.get(LEASES, (OWN_NAMESPACE, NAME))
-        holder = lease["spec"]["holderIdentity"] if lease is not None else process
-        # Who had renewed one that was deleted since cannot know that it is another's.
-        if holder != process and self._cluster.clock.now() > self._lease_deleted + DURATION:
-            self.report(f"{process} sends {request} while {holder} holds the Lease")
-
     # At rest.
-
-    def trials(self, known: Known) -> list[Trial]:
-        """The trials of an Experiment, as stored; those that someone else added aside."""
-        name = study_name(Owner(NAMESPACE, known.name, known.uid))
-        rows = self._database.ask(
-            "SELECT t.trial_id, t.number, t.state, v.value FROM trials t JOIN studies s USING (study_id) "
-            "JOIN trial_system_attributes a ON a.trial_id = t.trial_id AND a.key = ? "
-            "LEFT JOIN trial_values v ON v.trial_id = t.trial_id WHERE s.study_name = ? ORDER BY t.number",
-            ORDINAL, name,
-        )  # fmt: skip
-        return [Trial(number, state, value, self._params(trial)) for trial, number, state, value in rows]
-
-    def _params(self, trial: int) -> dict[str, float]:
-        return dict(
-            self._database.ask("SELECT param_name, param_value FROM trial_params WHERE trial_id = ?", trial)
-        )
 
     def unsettled(self) -> str:
         """What has still to happen; nothing once every Experiment has ended and the world is clean."""
@@ -372,7 +271,7 @@ class Oracles:
         """Whether the Trial objects are those of the study."""
         shown = {key_of(o)[1]: o["status"].get("state") for o in self._cluster.server.objects.of(TRIALS)}
         living = [known for known in self.known.values() if not known.gone]
-        stored = {f"{known.name}-{t.number}": t.state for known in living for t in self.trials(known)}
+        stored = {f"{known.name}-{t.number}": t.state for known in living for t in self.stored.trials(known.study)}
         for name in self._fate.unshown - shown.keys():
             stored.pop(name, None)
         return "" if shown == stored else f"Trial objects: {shown}, stored: {stored}"
@@ -404,7 +303,7 @@ class Oracles:
         """
         there = [known for known in self.known.values() if not known.gone and not self._fate.copies]
         there = [known for known in there if known.uid not in self._belated]
-        rows = {known.uid: self._attribute(known, EPOCH) for known in there}
+        rows = {known.uid: self.stored.attribute(known.study, EPOCH) for known in there}
         return {uid: json.loads(found)["number"] for uid, found in rows.items() if found is not None}
 
     def check_openings(self, before: Mapping[str, int]) -> None:
@@ -422,7 +321,7 @@ class Oracles:
         for what in misjudged(self._database):
             self.report(what)
         for known in self.known.values():
-            trials = self.trials(known)
+            trials = self.stored.trials(known.study)
             if stuck := [t.number for t in trials if t.state == "RUNNING"]:
                 self.report(f"the trials {stuck} of {known.name} were never told")
             foreign = known.uid in self._fate.admin.foreign
@@ -437,7 +336,7 @@ class Oracles:
                 ):
                     self.report(f"trial {trial.number} of {known.name} reached {loss(trial.params)}: {trial}")
             most = max(spec["maxTrialCount"] for spec in known.specs)
-            if len(trials) - len(self._uncounted(known)) > most:
+            if len(trials) - len(self.uncounted(known)) > most:
                 self.report(f"{known.name} made {len(trials)} trials, maxTrialCount was {most} at most")
             if not known.gone:
                 self._check_failures(known)
@@ -462,7 +361,7 @@ class Oracles:
         shown = next(iter((obj["status"].get("currentOptimalTrial") or {}).get("values") or ()), None)
         if (best is None) != (shown is None) or (best is not None and abs(float(shown) - best) > 1e-9):
             self.report(f"the best of {known.name} is {best}, its status says {shown}")
-        counted = len(trials) - len(self._uncounted(known))
+        counted = len(trials) - len(self.uncounted(known))
         if known.done != counted:
             self.report(f"{known.name} has {counted} ended trials, its status says {known.done}")
 
@@ -470,38 +369,17 @@ class Oracles:
         """Trials of whose logs someone took the end away: their values are of what could be read."""
         return {run.trial[:2] for run in self._nodes.runs.values() if run.uid in self._fate.lost_ends}
 
-    def _uncounted(self, known: Known) -> set[int]:
+    def uncounted(self, known: Known) -> set[int]:
         """The trials that were run again by hand, or wait for it: these count no more."""
-        waiting = {point["retry_of"] for point in self._kept(known, QUEUE)}
-        return {*self._retried(known), *waiting} - {None}
-
-    def _retried(self, known: Known) -> list[int]:
-        """The numbers of trials that were run again by hand."""
-        rows = self._database.ask(
-            "SELECT a.value_json FROM trial_system_attributes a JOIN trials t USING (trial_id) "
-            "JOIN studies s USING (study_id) WHERE a.key = ? AND s.study_name = ?",
-            RETRY, study_name(Owner(NAMESPACE, known.name, known.uid)),
-        )  # fmt: skip
-        return [int(json.loads(number)) for (number,) in rows]
-
-    def _kept(self, known: Known, key: str) -> list[Mapping[str, Any]]:
-        """A list among a study's attributes."""
-        return list(json.loads(self._attribute(known, key) or "[]"))
-
-    def _attribute(self, known: Known, key: str) -> str | None:
-        rows = self._database.ask(
-            "SELECT a.value_json FROM study_system_attributes a JOIN studies s USING (study_id) "
-            "WHERE a.key = ? AND s.study_name = ?",
-            key, study_name(Owner(NAMESPACE, known.name, known.uid)),
-        )  # fmt: skip
-        return next((found for (found,) in rows), None)
+        waiting = {point["retry_of"] for point in self.stored.listed(known.study, QUEUE)}
+        return {*self.stored.retried(known.study), *waiting} - {None}
 
     def _check_requests(self, known: Known, trials: list[Trial]) -> None:
         """What was asked of a trial has one answer, in words, and took effect once where it was accepted."""
         # What was never accepted has no study, and its status says it.
-        answers = {**known.answers, **{answer["id"]: answer for answer in self._kept(known, ANSWERS)}}
-        waiting = [point["request"] for point in self._kept(known, QUEUE)]
-        retried, asked = self._retried(known), [a for a in self._fate.asked if a.uid == known.uid]
+        answers = {**known.answers, **{answer["id"]: answer for answer in self.stored.listed(known.study, ANSWERS)}}
+        waiting = [point["request"] for point in self.stored.listed(known.study, QUEUE)]
+        retried, asked = self.stored.retried(known.study), [a for a in self._fate.asked if a.uid == known.uid]
         for one in asked:
             answer, (verb, *words) = answers.get(one.key), one.line.split()
             if answer is None or answer["request"] != one.line or not answer["message"]:

@@ -219,13 +219,13 @@ class Process:
                 raise Killed
             method, path, _, body, _ = request
             heard, self._heard = self._heard, 0 if "/leases" in path else self._heard
-            self._world.oracles.requested(self.name, method, path)
+            self._world.oracles.requests.requested(self.name, method, path)
             made = json.loads(body)["metadata"] if method == "POST" else None
             if made is not None:
                 kind = path.rpartition("/")[2]
-                self._world.oracles.wanted(f"{self.name}, life {life},", kind, made["name"])
+                self._world.oracles.requests.wanted(f"{self.name}, life {life},", kind, made["name"])
             if method != "GET" and self._turn_began is not None:
-                self._world.oracles.acted(self.name, path, made, self._turn_began)
+                self._world.oracles.requests.acted(self.name, path, made, self._turn_began)
             if self.leaseless and "/leases" in path:
                 raise ConnectionRefusedError(f"{API_SERVER}: connection refused")
             if self._world.fate.admin.down:
@@ -242,7 +242,7 @@ class Process:
                 if "/leases" in path and answer.status < 300 and isinstance(answer.body, bytes):
                     self._heard = 0 if network.paused("/leases") else heard + 1
                 if method == "DELETE" and answer.status == 404:
-                    self._world.oracles.deleted_in_vain(f"{self.name}, life {life},", path)
+                    self._world.oracles.requests.deleted_in_vain(f"{self.name}, life {life},", path)
                 return answer
             except (OSError, Killed):
                 raise
@@ -373,14 +373,14 @@ class Process:
                     self.actors += self._serve_katib()
                 self._controller.lead()
         elif self._leadership.lost:
-            self._world.oracles.lost_lease(self.name, self._heard)
+            self._world.oracles.requests.lost_lease(self.name, self._heard)
             self.die("the lease was lost")
 
     def _open(self) -> None:
         try:
             self._openings.step()
         finally:
-            self._world.oracles.opened(self.name)
+            self._world.oracles.requests.opened(self.name)
 
     def _turn(self) -> None:
         self._turn_began = self._world.clock.time

@@ -23,10 +23,11 @@ from tests.sim.hardships import shapes as hardship_shapes
 from tests.sim.katib import NAMES, SHARE
 from tests.sim.katib_oracles import KatibOracles
 from tests.sim.nodes import Nodes
-from tests.sim.oracles import Errors, Oracles, Trial
+from tests.sim.oracles import Errors, Oracles
 from tests.sim.people import Fate
 from tests.sim.postgres import Postgres
 from tests.sim.process import Process
+from tests.sim.stored import Trial
 
 BEGIN = 1_800_000_000.0
 # How long things go wrong; within how much longer all must have come to rest; how often that is looked at.
@@ -307,7 +308,7 @@ class World:
     def stored(self, name: str) -> Mapping[int, Trial]:
         """The trials of an Experiment."""
         known = next(k for k in self.oracles.known.values() if k.name == name)
-        return {trial.number: trial for trial in self.oracles.trials(known)}
+        return {trial.number: trial for trial in self.oracles.stored.trials(known.study)}
 
 
 def _ask_anew(process: Any) -> None:

@@ -196,7 +196,7 @@ def _world() -> Any:
 def _settle(surveyed: Survey) -> None:
     """Load all that a mutant changes, and take up what undisturbed trials reach: both are for every process."""
     world = _world()
-    from tests.sim.oracles import Trial
+    from tests.sim.stored import Trial
 
     known = {int(shape): {t[0]: Trial(*t) for t in trials} for shape, trials in surveyed.undisturbed.items()}
     world.undisturbed = known.__getitem__
