@@ -186,20 +186,16 @@ class Oracles:
             self.report(f"the status of {known.name} told of {known.done} ended trials and now of {done}")
         known.done = max(known.done, done)
 
-    def ordered(self, metadata: Mapping[str, Any]) -> None:
-        """A process asks for an object, be it refused: an attempt may end without ever having been made."""
-        if (key := _attempt_of(metadata)) is not None:
-            self._attempts.add(key)
-
     def _attempt_made(self, obj: Object) -> None:
-        """A Pod, or what makes one: an attempt comes after the one before it was ordered."""
-        key = _attempt_of(obj["metadata"])
-        if key is None:
+        """A Pod, or what makes one: an attempt comes after the one before it."""
+        labels, notes = (obj["metadata"].get(part) or {} for part in ("labels", "annotations"))
+        if LABEL_ATTEMPT not in labels or obj["metadata"]["name"].startswith(COPY):
             return
-        *of, number = key
+        of = (notes.get(ANNOTATION_EXPERIMENT), *(labels[n] for n in (LABEL_TRIAL, LABEL_REPEAT)))
+        number = int(labels[LABEL_ATTEMPT])
         if number and (*of, number - 1) not in self._attempts:
             self.report(f"{obj['metadata']['name']} is made although there was no attempt {number - 1}")
-        self._attempts.add(key)
+        self._attempts.add((*of, number))
 
     def _pod_made(self, pod: Object) -> None:
         owner = (pod["metadata"].get("annotations") or {}).get(ANNOTATION_EXPERIMENT)
@@ -420,15 +416,6 @@ class Oracles:
             if wanted is None or trial == wanted or (cut and trial.state != "COMPLETE"):
                 continue
             self.report(f"trial {trial.number} of {known.name} ended as {trial}, undisturbed as {wanted}")
-
-
-def _attempt_of(metadata: Mapping[str, Any]) -> tuple[Any, ...] | None:
-    """Of which Experiment, trial and repeat, and which number; None of what is no attempt, and of a copy."""
-    labels, notes = (metadata.get(part) or {} for part in ("labels", "annotations"))
-    if LABEL_ATTEMPT not in labels or metadata["name"].startswith(COPY):
-        return None
-    of = (notes.get(ANNOTATION_EXPERIMENT), *(labels[n] for n in (LABEL_TRIAL, LABEL_REPEAT)))
-    return (*of, int(labels[LABEL_ATTEMPT]))
 
 
 class Errors(logging.Handler):

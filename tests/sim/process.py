@@ -222,7 +222,6 @@ class Process:
             self._world.oracles.requests.requested(self.name, method, path)
             made = json.loads(body)["metadata"] if method == "POST" else None
             if made is not None:
-                self._world.oracles.ordered(made)
                 kind = path.rpartition("/")[2]
                 self._world.oracles.requests.wanted(f"{self.name}, life {life},", kind, made["name"])
             if method != "GET" and self._turn_began is not None:
