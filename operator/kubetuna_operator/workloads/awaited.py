@@ -15,9 +15,10 @@ RETRY_SECONDS, RETRY_LIMIT = 5.0, 60.0
 class Awaited:
     """An attempt without a Pod: since when, when last tried and how often in vain, and why.
 
-    ``stuck`` is since when only another template would help; ``gated``: every other launch would meet the same;
-    ``maker`` the UID of the object that will make its Pod, once that is there; ``recalled`` when it was last asked
-    to go; ``unsure``: an answer was lost, so the object may be there, or still come; ``end``: how it ended unseen.
+    ``stuck`` is from when until when it was seen that only another template would help: time in which nobody asked
+    does not count. ``gated``: every other launch would meet the same; ``maker`` the UID of what will make its Pod,
+    once that is there; ``recalled`` when it was last asked to go; ``unsure``: an answer was lost, so the object may
+    be there, or still come; ``end``: how it ended unseen.
     ``broken``: since when its objects come to their ends without a Pod, and what they say. ``queued``: a queue
     holds the object.
     """
@@ -27,7 +28,7 @@ class Awaited:
     tried: float
     tries: int = 0
     why: str = ""
-    stuck: float | None = None
+    stuck: tuple[float, float] | None = None
     gated: bool = False
     unsure: bool = False
     end: ExitFacts | None = None

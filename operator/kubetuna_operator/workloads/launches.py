@@ -270,8 +270,10 @@ class Launches:
         return now >= (self._gate.due if launch.gated else launch.due)
 
     def _is_given_up(self, launch: Awaited, now: float) -> bool:
-        since = [at for at in (launch.stuck, launch.broken[0] if launch.broken else None) if at is not None]
-        return any(now > at + self._spec.start_timeout for at in since)
+        patience = self._spec.start_timeout
+        if launch.stuck is not None and launch.stuck[1] > launch.stuck[0] + patience:
+            return True
+        return launch.broken is not None and now > launch.broken[0] + patience
 
     def _end(self, launch: Awaited, now: float) -> ExitFacts | None:
         """How it ended without a Pod. What may still make one has to go first."""
@@ -402,11 +404,11 @@ class Launches:
         )
 
 
-def _stuck(before: Awaited | None, final: bool, now: float) -> float | None:
-    """Since when only another template would help; what had to be waited for before does not count."""
+def _stuck(before: Awaited | None, final: bool, now: float) -> tuple[float, float] | None:
+    """From when until now only another template would help; what had to be waited for before does not count."""
     if not final:
         return None
-    return now if before is None or before.stuck is None else before.stuck
+    return now if before is None or before.stuck is None else before.stuck[0], now
 
 
 def _passes(error: Refused) -> bool:

@@ -90,7 +90,8 @@ def test_why_a_job_makes_no_pod_is_asked_of_the_server(works: Works) -> None:
     facts = works.later(2)
     assert facts.phase == "pending" and "PodSecurity" in str(facts.waiting)
     assert "PodSecurity" in works.place.stalled() and not works.cluster.kubelet.pods()
-    facts = works.later(61)
+    works.later(61)
+    facts = works.later(6)
     assert facts.exit is not None and facts.exit.reason == "StartError"
 
 

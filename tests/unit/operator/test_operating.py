@@ -163,11 +163,12 @@ def test_what_was_refused_by_a_process_that_ended_then_is_not_refused_again(lab:
     """Its answer is in the status, and its annotation is there yet."""
     document = json.loads(experiment("", maxTrialCount=1, parallelTrialCount=2))
     lab.put(document)
-    lab.operator()
+    operator = lab.operator()
     lab.until(lambda: lab.conditions().get("Accepted", ("", ""))[0] == "False")
     for _ in range(2):
         lab.api.merge(SMALL, {"metadata": {"annotations": {"request.kubetuna.dev/mine": "retry 1"}}})
         lab.until(lambda: not lab.api.get(SMALL)["metadata"].get("annotations"))
+        lab.until(lambda: not operator.controller._ended[NAMESPACE, "small"].answered)
         lab.until(lambda: len(lab.status().get("requests", ())) == 1)
     events = lab.api.get(collection("events", NAMESPACE))["items"]
     assert [e.get("count", 1) for e in events if e["reason"] == "RequestRefused"] == [1]

@@ -73,7 +73,8 @@ def test_a_template_that_is_refused_for_long_ends_at_no_time_of_the_present(temp
         return facts
 
     assert later(6).phase == "pending"
-    first = later(3600)
+    later(3600)
+    first = later(6)
     assert first.exit is not None and first.exit.reason == "StartError"
     assert first.phase == "ended" and later(3600) == first
     assert not cast(Any, made._api)._made, "what may still make its Pod goes first"

@@ -146,12 +146,13 @@ def test_the_same_id_is_a_new_request_once_the_old_one_was_taken_away(lab: Lab) 
 
 def test_of_an_ended_experiment_the_same_can_be_asked_again(lab: Lab) -> None:
     """Its process remembers what it answered; what was taken away since is another request."""
-    lab.operator()
+    operator = lab.operator()
     lab.apply(maxTrialCount=1, parallelTrialCount=1)
     lab.ended()
     for _ in range(2):
         ask(lab, mine="stop 0")
         lab.until(lambda: not asked(lab))
+        lab.until(lambda: not operator.controller._ended[NAMESPACE, "small"].answered)
     assert not lab.status()["requests"][-1]["accepted"]
 
 

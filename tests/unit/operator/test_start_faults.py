@@ -170,8 +170,21 @@ def test_waiting_for_a_quota_is_no_time_in_which_a_template_was_refused() -> Non
     cluster.api.faults = [quota] * 2
     cluster.place.launch(order())
     assert cluster.at(30).phase == "pending"
-    cluster.api.faults = [Refused(422, "Invalid", "no such resource")] * 2
+    cluster.api.faults = [Refused(422, "Invalid", "no such resource")] * 3
     assert cluster.at(31).phase == "pending"
     assert cluster.at(40.9).phase == "pending"
-    late = cluster.at(41.1)
+    late = cluster.at(42)
     assert late.exit is not None and late.exit.reason == "StartError"
+
+
+def test_an_obstacle_that_nobody_has_met_for_long_is_none() -> None:
+    """While nothing could be asked it may have gone: what was refused first is tried before it is given up."""
+    cluster = Waiting()
+    cluster.api.faults = [Refused(403, "Forbidden", "the operator cannot create pods")]
+    cluster.place.launch(order())
+    cluster.clock.time = cluster.start + 15 * MINUTE
+    assert [facts.phase for facts in cluster.place.observe()] == ["pending"] and cluster.place.stalled()
+    again = cluster.place.unfinished()
+    assert again is not None
+    again()
+    assert not cluster.place.observe() and not cluster.place.stalled()
