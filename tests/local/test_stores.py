@@ -59,7 +59,7 @@ def test_a_failover_to_the_standby_loses_nothing_that_was_recorded(tmp_path: Pat
     try:
         hosts = "&".join(f"host=127.0.0.1:{server.port}" for server in (primary, standby))
         runner = Runner(tmp_path, f"postgresql://kubetuna@/postgres?{hosts}&target_session_attrs=read-write")
-        process = runner.start("run", str(runner.write(experiment(STEPS, maxTrialCount=6))), "--json")
+        process = runner.start("run", str(runner.write(experiment(STEPS, maxTrialCount=12))), "--json")
         until(lambda: sum(trial["state"] == "COMPLETE" for trial in runner.trials()) >= 2)
         recorded = [trial for trial in runner.trials() if trial["state"] == "COMPLETE"]
         primary.kill()
@@ -67,7 +67,7 @@ def test_a_failover_to_the_standby_loses_nothing_that_was_recorded(tmp_path: Pat
         _, errors = process.communicate(timeout=30)
         assert process.returncode == 0, errors
         after = runner.trials()
-        assert steps(runner) == [WHOLE] * 6 and [t for t in after if t in recorded] == recorded
+        assert steps(runner) == [WHOLE] * 12 and [t for t in after if t in recorded] == recorded
         assert all(len(trial["attempts"]) == 1 for trial in after), "nothing may be trained twice"
     finally:
         standby.close()
