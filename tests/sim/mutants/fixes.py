@@ -144,6 +144,19 @@ FIXES = (
             "            self._gate.shut(why, now, RETRY_SECONDS if final else RETRY_LIMIT)",
             "            return",
         ),
+        (
+            "time in which nobody met an obstacle does not count",
+            "launch.stuck[1] > launch.stuck[0] + patience",
+            "now > launch.stuck[0] + patience",
+        ),
+    ),
+    *within(
+        f"{OPERATOR}/workloads/members.py",
+        (
+            "a worker that someone deleted is no crash",
+            "        if taken is not None and falls_with_one:",
+            "        if False:",
+        ),
     ),
     *within(
         f"{OPERATOR}/workloads/awaited.py",
