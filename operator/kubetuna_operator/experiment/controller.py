@@ -184,16 +184,22 @@ class Controller:
 
     def _has_ended(self, key: Key, obj: Object) -> bool:
         """Whether there is nothing left to do: by what this process did, or by what an earlier one wrote last."""
-        uid, known, asked = obj["metadata"]["uid"], self._ended.get(key), requests_of(obj)
-        pods = self._context.pods.of(uid)
-        if known is not None and known.uid == uid:
-            # What was taken away meanwhile is a new request where it comes again.
-            answered = {i: line for i, line in known.answered.items() if asked.get(i) == line}
-            known = self._ended[key] = replace(known, answered=answered)
+        asked, pods = requests_of(obj), self._context.pods.of(obj["metadata"]["uid"])
+        known = self._remembered(key, obj["metadata"]["uid"], asked)
+        if known is not None:
             late = any(pod.may_run and pod.uid not in known.pods for pod in pods)
             return known.generation >= _generation(obj) and asked.items() <= known.answered.items() and not late
         retain = mapping(mapping(obj["spec"]).get("trialTemplate")).get("retain") is True
         return not asked and _shows_its_end(obj) and settled(pods, retain)
+
+    def _remembered(self, key: Key, uid: str, asked: Mapping[str, str]) -> _Ended | None:
+        """How it ended here, if it did; without the requests that were taken away since, which may come again."""
+        known = self._ended.get(key)
+        if known is None or known.uid != uid:
+            return None
+        answered = {i: line for i, line in known.answered.items() if asked.get(i) == line}
+        self._ended[key] = replace(known, answered=answered)
+        return self._ended[key]
 
     def _expire(self, key: Key, obj: Object) -> None:
         """Delete an Experiment whose time after its end is over; what it owns goes with it, its study stays."""

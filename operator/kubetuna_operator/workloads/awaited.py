@@ -42,10 +42,21 @@ class Awaited:
         """Whether something is there, or may be, that makes its Pod."""
         return self.maker is not None or self.unsure
 
+    def is_given_up(self, now: float, patience: float) -> bool:
+        """Whether for more than ``patience`` seconds only another template would have helped."""
+        if self.stuck is not None and self.stuck[1] > self.stuck[0] + patience:
+            return True
+        return self.broken is not None and now > self.broken[0] + patience
+
     @property
     def due(self) -> float:
         """When to try again."""
         return self.tried + wait_after(max(1, self.tries), RETRY_SECONDS, RETRY_LIMIT)
+
+
+def stuck_until(now: float, before: Awaited | None) -> tuple[float, float]:
+    """From when until now only another template would help; what had to be waited for before does not count."""
+    return now if before is None or before.stuck is None else before.stuck[0], now
 
 
 @dataclass(slots=True)

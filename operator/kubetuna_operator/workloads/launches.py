@@ -29,7 +29,7 @@ from kubetuna_operator.kube.objects import mapping, mappings
 from kubetuna_operator.pods.kueue import is_suspended
 from kubetuna_operator.pods.status import facts, view
 from kubetuna_operator.pods.warnings import warning
-from kubetuna_operator.workloads.awaited import RETRY_LIMIT, RETRY_SECONDS, Awaited, Gate
+from kubetuna_operator.workloads.awaited import RETRY_LIMIT, RETRY_SECONDS, Awaited, Gate, stuck_until
 from kubetuna_operator.workloads.collection import Collection
 from kubetuna_operator.workloads.failing import START_ERROR
 from kubetuna_operator.workloads.manifest import accounts, attempt_manifest, primary_labels
@@ -229,7 +229,10 @@ class Launches:
     ) -> None:
         now, before, why = self._clock.now(), self._open.get(request.key), bounded(why, 300)
         since, tries = (before.since, before.tries + 1) if before else (now, 1)
-        stuck, unsure = _stuck(before, final, now), unsure or (before is not None and before.unsure)
+        stuck, unsure = (
+            stuck_until(now, before) if final else None,
+            unsure or (before is not None and before.unsure),
+        )
         broken = before.broken if before is not None else None
         self._open[request.key] = Awaited(request, since, now, tries, why, stuck, gated, unsure, broken=broken)
         if gated:
@@ -265,19 +268,13 @@ class Launches:
     def _is_due(self, launch: Awaited, now: float) -> bool:
         if launch.recalled is not None or self._end(launch, now) is not None:
             return False
-        if self._is_given_up(launch, now):
+        if launch.is_given_up(now, self._spec.start_timeout):
             return not launch.tried <= now < launch.tried + RETRY_SECONDS
         return now >= (self._gate.due if launch.gated else launch.due)
 
-    def _is_given_up(self, launch: Awaited, now: float) -> bool:
-        patience = self._spec.start_timeout
-        if launch.stuck is not None and launch.stuck[1] > launch.stuck[0] + patience:
-            return True
-        return launch.broken is not None and now > launch.broken[0] + patience
-
     def _end(self, launch: Awaited, now: float) -> ExitFacts | None:
         """How it ended without a Pod. What may still make one has to go first."""
-        if launch.end is not None or launch.may_come or not self._is_given_up(launch, now):
+        if launch.end is not None or launch.may_come or not launch.is_given_up(now, self._spec.start_timeout):
             return launch.end
         return ExitFacts(reason=START_ERROR, message=launch.why or (launch.broken[1] if launch.broken else ""))
 
@@ -296,7 +293,7 @@ class Launches:
 
     def _try_again(self, launch: Awaited) -> None:
         self._open[launch.request.key] = launch
-        if self._is_given_up(launch, launch.tried):
+        if launch.is_given_up(launch.tried, self._spec.start_timeout):
             self._give_up(launch)
             return
         if launch.maker is None:
@@ -333,7 +330,7 @@ class Launches:
         try:
             self._api.create(self._pod_path, pod, low_priority=True, dryRun="All")
         except Refused as error:
-            stuck = _stuck(launch, not _passes(error), self._clock.now())
+            stuck = None if _passes(error) else stuck_until(self._clock.now(), launch)
             return replace(launch, why=bounded(error.message, 300), stuck=stuck)
         except Unreachable:
             # As above.
@@ -402,13 +399,6 @@ class Launches:
         self._api.delete(
             f"{self._collection.path()}/{name}", uid=uid, low_priority=True, propagationPolicy="Background"
         )
-
-
-def _stuck(before: Awaited | None, final: bool, now: float) -> tuple[float, float] | None:
-    """From when until now only another template would help; what had to be waited for before does not count."""
-    if not final:
-        return None
-    return now if before is None or before.stuck is None else before.stuck[0], now
 
 
 def _passes(error: Refused) -> bool:

@@ -144,11 +144,6 @@ FIXES = (
             "            self._gate.shut(why, now, RETRY_SECONDS if final else RETRY_LIMIT)",
             "            return",
         ),
-        (
-            "time in which nobody met an obstacle does not count",
-            "launch.stuck[1] > launch.stuck[0] + patience",
-            "now > launch.stuck[0] + patience",
-        ),
     ),
     *within(
         f"{OPERATOR}/workloads/members.py",
@@ -164,6 +159,11 @@ FIXES = (
             "what is refused is asked for ever more rarely",
             "        return self.tried + wait_after(max(1, self.tries), RETRY_SECONDS, RETRY_LIMIT)",
             "        return self.tried",
+        ),
+        (
+            "time in which nobody met an obstacle does not count",
+            "self.stuck[1] > self.stuck[0] + patience",
+            "now > self.stuck[0] + patience",
         ),
     ),
     *within(

@@ -122,6 +122,20 @@ TRAINING = (f"{NAME}-master-0", f"{NAME}-worker-0", f"{NAME}-worker-1")
 LEADER, WORKER, OTHER = TRAINING
 
 
+def training(make: Any) -> Works:
+    """A PyTorchJob of which all Pods run, and are seen to."""
+    works: Works = make("a PyTorchJob")
+    works.pods(3)
+    works.run(*TRAINING)
+    works.until(lambda f: f.phase == "running")
+    return works
+
+
+def told_to_end(works: Works, name: str) -> None:
+    """Wait until the API server has what ends a Pod."""
+    works.cluster.until(lambda: (works.facts(), works.kubelet.pod(name)["spec"].get("activeDeadlineSeconds"))[1])
+
+
 def test_of_an_indexed_job_the_first_index_is_read_whichever_came_first(make: Any) -> None:
     works = make("an indexed Job of two")
     pods = works.pods(2)
@@ -151,10 +165,7 @@ def test_of_a_job_without_indices_who_was_read_first_stays_it(make: Any) -> None
 
 def test_what_failed_first_explains_the_rest(make: Any) -> None:
     """A worker without memory ends its leader with a broken connection: that says nothing of the parameters."""
-    works = make("a PyTorchJob")
-    works.pods(3)
-    works.run(*TRAINING)
-    works.until(lambda f: f.phase == "running")
+    works = training(make)
     works.kubelet.run_out_of_memory(OTHER)
     works.cluster.clock.time += 2
     works.kubelet.exit(LEADER, 1, message="connection reset by peer")
@@ -163,10 +174,7 @@ def test_what_failed_first_explains_the_rest(make: Any) -> None:
 
 
 def test_a_worker_that_is_taken_away_is_nobodys_fault(make: Any) -> None:
-    works = make("a PyTorchJob")
-    works.pods(3)
-    works.run(*TRAINING)
-    works.until(lambda f: f.phase == "running")
+    works = training(make)
     works.kubelet.evict(WORKER)
     facts = works.ended()
     assert facts.exit is not None and facts.exit.reason == "TerminationByKubelet"
@@ -174,10 +182,7 @@ def test_a_worker_that_is_taken_away_is_nobodys_fault(make: Any) -> None:
 
 @pytest.mark.parametrize("name", [TRAINING[0], TRAINING[1]])
 def test_a_pod_that_is_taken_away_is_no_failure_though_its_controller_calls_it_one(make: Any, name: str) -> None:
-    works = make("a PyTorchJob")
-    works.pods(3)
-    works.run(*TRAINING)
-    works.until(lambda f: f.phase == "running")
+    works = training(make)
     works.take(works.kubelet.pod(name), gently=True)
     if name != LEADER:
         works.cluster.until(lambda: works.facts() and works.place._taken)
@@ -258,10 +263,7 @@ def test_a_leader_that_has_ended_waits_for_the_others_and_a_stop_ends_those(make
 
 def with_a_crashed_leader(make: Any) -> Works:
     """Training whose leader has failed while its workers run."""
-    works: Works = make("a PyTorchJob")
-    works.pods(3)
-    works.run(*TRAINING)
-    works.until(lambda f: f.phase == "running")
+    works = training(make)
     works.kubelet.exit(LEADER, 3)
     works.ended()
     return works
@@ -302,10 +304,7 @@ def test_a_pod_whose_job_is_gone_is_stopped_itself_where_nobody_collects_it(
 
 
 def test_no_attempt_begins_while_pods_of_the_one_before_run(make: Any) -> None:
-    works = make("a PyTorchJob")
-    works.pods(3)
-    works.run(*TRAINING)
-    works.until(lambda f: f.phase == "running")
+    works = training(make)
     works.kubelet.heed(WORKER, None)
     works.kubelet.exit(LEADER, 3)
     works.ended()
@@ -330,10 +329,7 @@ def test_no_attempt_begins_while_pods_of_the_one_before_run(make: Any) -> None:
 
 def test_a_failure_is_no_word_on_a_pod_that_was_made_anew(make: Any) -> None:
     """Its controller may recover by itself from what was taken away, and then all of it ends well."""
-    works = make("a PyTorchJob")
-    works.pods(3)
-    works.run(*TRAINING)
-    works.until(lambda f: f.phase == "running")
+    works = training(make)
     works.kubelet.heed(LEADER, None)
     works.kubelet.disrupt(WORKER, "DeletionByTaintManager", "node is unreachable")
     works.kubelet.exit(WORKER, 0)
@@ -350,10 +346,7 @@ def test_a_failure_is_no_word_on_a_pod_that_was_made_anew(make: Any) -> None:
 
 def test_what_made_a_pod_that_was_taken_away_goes_before_the_next_attempt(make: Any) -> None:
     """Its controller would make that Pod anew, and both attempts would run."""
-    works = make("a PyTorchJob")
-    works.pods(3)
-    works.run(*TRAINING)
-    works.until(lambda f: f.phase == "running")
+    works = training(make)
     works.kubelet.exit(WORKER, 0)
     works.kubelet.exit(OTHER, 0)
     works.cluster.workloads.asleep = True
@@ -537,10 +530,7 @@ def test_what_would_delete_a_log_before_it_is_read_is_left_out(make: Any, name: 
 
 
 def test_an_object_that_its_owner_deletes_takes_the_trial_to_a_new_attempt(make: Any) -> None:
-    works = make("a PyTorchJob")
-    works.pods(3)
-    works.run(*TRAINING)
-    works.until(lambda f: f.phase == "running")
+    works = training(make)
     works.kubelet.exit(LEADER, 0)
     (job,) = works.cluster.server.objects.of(PYTORCH_JOBS)
     works.cluster.server.writes.remove(PYTORCH_JOBS, job)
@@ -551,10 +541,7 @@ def test_an_object_that_its_owner_deletes_takes_the_trial_to_a_new_attempt(make:
 
 def leaderless(make: Any) -> Works:
     """Training whose leader is gone while its workers run on, and no controller looks."""
-    works: Works = make("a PyTorchJob")
-    works.pods(3)
-    works.run(*TRAINING)
-    works.until(lambda f: f.phase == "running")
+    works = training(make)
     works.cluster.workloads.asleep = True
     works.kubelet.lose(LEADER)
     return works
@@ -602,14 +589,11 @@ def fail(works: Works) -> None:
 
 def test_a_worker_that_is_gone_without_a_trace_was_deleted(make: Any) -> None:
     """Who saw its deletion is gone, and the workload says no more than that it failed."""
-    works = make("a PyTorchJob")
-    works.pods(3)
-    works.run(*TRAINING)
-    works.until(lambda f: f.phase == "running")
+    works = training(make)
     works.kubelet.lose(OTHER)
     fail(works)
     works.place = works.take_over()
-    works.cluster.until(lambda: (works.facts(), works.kubelet.pod(LEADER)["spec"].get("activeDeadlineSeconds"))[1])
+    told_to_end(works, LEADER)
     works.kubelet.exit(LEADER, 143)
     end = works.ended().exit
     assert end is not None and end.reason == "Deleted" and "is gone" in end.message
@@ -617,12 +601,9 @@ def test_a_worker_that_is_gone_without_a_trace_was_deleted(make: Any) -> None:
 
 def test_why_an_attempt_was_told_to_end_outlives_who_told_it_and_what_explained_it(make: Any) -> None:
     """The next process would else take it for one that ran out of time."""
-    works = make("a PyTorchJob")
-    works.pods(3)
-    works.run(*TRAINING)
-    works.until(lambda f: f.phase == "running")
+    works = training(make)
     works.kubelet.exit(WORKER, 3, message="ValueError: no such file")
-    works.cluster.until(lambda: (works.facts(), works.kubelet.pod(LEADER)["spec"].get("activeDeadlineSeconds"))[1])
+    told_to_end(works, LEADER)
     works.cluster.workloads.asleep = True
     for name in (WORKER, OTHER):
         works.kubelet.lose(name)
