@@ -6,14 +6,19 @@ import json
 import os
 import sqlite3
 import subprocess
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
 
 from kubetuna.errors import StudyHeld
+from kubetuna.local.runner import Watchers, run
+from kubetuna.parsing.parse import parse_experiment
 from kubetuna.store.database import open_engine
 from kubetuna.store.lock import Holder, hold
+from kubetuna.trials.snapshot import Snapshot
 from tests.local.runs import KUBETUNA, Runner, experiment, until
 from tests.postgres_server import PostgresServer
 
@@ -72,6 +77,33 @@ def test_a_failover_to_the_standby_loses_nothing_that_was_recorded(tmp_path: Pat
     finally:
         standby.close()
         primary.close()
+
+
+def test_a_database_that_is_away_as_a_run_ends_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last trial is stored; what is told of the study at the end is read once the database is back."""
+    monkeypatch.chdir(tmp_path)
+    server, deeds = PostgresServer(), list[str]()
+
+    def changed(status: dict[str, Any], _: Snapshot) -> None:
+        if status["state"] == "Succeeded" and not deeds:
+            deeds.append("stopped")
+            server.stop()
+
+    def unavailable(_: str) -> None:
+        if deeds == ["stopped"]:
+            deeds.append("started")
+            server.start()
+
+    try:
+        spec = parse_experiment(json.loads(experiment("print('loss=1')", maxTrialCount=1)))
+        watchers = Watchers(lambda _spec, _folder: None, changed, unavailable)
+        told = run(spec, server.url("postgres"), watchers, threading.Event())
+        assert told.study is not None and told.study.status["state"] == told.status["state"] == "Succeeded"
+        assert deeds == ["stopped", "started"]
+    finally:
+        server.close()
 
 
 def test_a_hold_is_taken_again_after_the_server_restarted() -> None:

@@ -74,8 +74,8 @@ def run(
     _refuse_inside_a_trial()
     spec, url = experiment_of(experiment, name, preset, metric, sets, fields), store_of(store)
     with interruptible() as interrupt:
-        run_shown(spec, url, progress_console(progress), interrupt)
-    return load((url, spec.name))
+        told = run_shown(spec, url, progress_console(progress), interrupt)
+    return told.study or load((url, spec.name))
 
 
 def plan(

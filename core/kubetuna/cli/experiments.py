@@ -68,7 +68,8 @@ def run(
     told = run_shown(spec, url, errors, interrupt)
     if json:
         print_json(told.status)
-    page = None if told.interrupted else report_words(runner.look(spec.name, url), told.folder / REPORT)
+    whole = told.study if not told.interrupted else None
+    page = None if whole is None else report_words(whole, told.folder / REPORT)
     options = [*_options("--preset", preset), *_options("--metric", metric), *_options("--set", *set_ or ())]
     again = shlex.join([file, *options])
     words = closing_words(spec, told.status, told.folder, again, store, page)

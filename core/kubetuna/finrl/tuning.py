@@ -31,6 +31,6 @@ def tune(
 ) -> tuple[runner.RunResult, StudyRecord]:
     """Run an experiment, or take it up where it was, and write what is known of it into a folder."""
     told = run_shown(spec, url, console, interrupt, study)
-    seen = runner.look_by_name(study or spec.name, url)
+    seen = told.study or runner.look_by_name(study or spec.name, url)
     write_results(seen, folder)
     return told, seen

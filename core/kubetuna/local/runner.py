@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kubetuna.errors import ForeignTrials, StoreUnavailable
 from kubetuna.experiment.model import Experiment
@@ -26,7 +26,7 @@ from kubetuna.local.logs import FileLogs
 from kubetuna.parsing.parse import parse_file, refuse_on_laptop
 from kubetuna.planning.status import OVER, Moment, render
 from kubetuna.planning.stopping import StopDecision
-from kubetuna.reconciling.reconciler import Ports, Reconciler
+from kubetuna.reconciling.reconciler import RETRY_SECONDS, Ports, Reconciler
 from kubetuna.store.database import open_engine, place
 from kubetuna.store.lock import Holder, StudyLock, hold, is_held
 from kubetuna.store.reader import other_studies, read_study
@@ -42,15 +42,20 @@ from kubetuna.trials.snapshot import Snapshot
 from kubetuna.trials.substitution import substitute
 
 DEFAULT_STORE = "sqlite:///kubetuna.db"
+Answered = TypeVar("Answered")
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a finished, or interrupted, run leaves: the last status and where its files lie."""
+    """What a finished, or interrupted, run leaves: the last status, where its files lie, the study as stored.
+
+    ``study`` is None where the interrupt came before it was read.
+    """
 
     status: dict[str, Any]
     interrupted: bool
     folder: Path
+    study: StudyRecord | None = None
 
 
 def store_url(given: str | None) -> str:
@@ -82,15 +87,34 @@ def run(
     clock = SystemClock()
     who = Holder(host=socket.gethostname(), pid=os.getpid(), since=clock.now())
     name = study or spec.name
+
+    def opening() -> Opened:
+        return open_study(engine, spec, name, str(who), clock.now(), lambda: secrets.randbits(31))
+
     with hold(engine, name, who) as held:
-        while True:
-            opened = open_study(engine, spec, name, str(who), clock.now(), lambda: secrets.randbits(31))
+        opened, told = opening(), None
+        while told is None:
             try:
                 requests = StoredRequests(engine, name, clock.now)
-                return _run_opened(opened, clock, watchers, interrupt, held, requests)
+                told = _run_opened(opened, clock, watchers, interrupt, held, requests)
             except ForeignTrials as error:
                 # Nothing was done about what could not be written, so the next look plans it again.
                 watchers.unavailable(f"{error}; the study is read again")
+                opened = _answered(opening, watchers, interrupt) or opening()
+    return replace(told, study=_answered(lambda: look_by_name(name, url), watchers, interrupt))
+
+
+def _answered(ask: Callable[[], Answered], watchers: Watchers, interrupt: threading.Event) -> Answered | None:
+    """What a database says that may be away for a while; None where ``interrupt`` is set before it does."""
+    failures = 0
+    while not interrupt.is_set():
+        try:
+            return ask()
+        except StoreUnavailable as error:
+            watchers.unavailable(str(error))
+            failures += 1
+            interrupt.wait(min(RETRY_SECONDS, float(failures)))
+    return None
 
 
 def _run_opened(
