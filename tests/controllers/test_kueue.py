@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 ROOT = "/apis/kueue.x-k8s.io/v1beta2"
 GPU = "nvidia.com/gpu"
 ONE_GPU = {"container": {"resources": {"limits": {GPU: 1}}}}
+HELD = "kubetuna.dev/test"
 # Far longer than any of it takes on a busy machine.
 PATIENCE = 420.0
 # The first attempt of a trial would never end by itself: how things stand meanwhile is for the test to say.
@@ -127,6 +129,32 @@ def counts(world: World, *, running: int = 0, waiting: int = 0, done: int = 0, d
     world.until(f"{wanted}, {displaced} displaced", as_wanted, PATIENCE)
 
 
+@contextmanager
+def held(world: World) -> Iterator[None]:
+    """The Pods that there are stay for all to see, however they end, until the block is left."""
+    pods = [f"{collection('pods', world.namespace)}/{pod['metadata']['name']}" for pod in world.pods()]
+    for pod in pods:
+        _finalize(world, pod, lambda others: [*others, HELD])
+    yield
+    for pod in pods:
+        _finalize(world, pod, lambda others: [other for other in others if other != HELD])
+
+
+def _finalize(world: World, pod: str, change: Callable[[list[str]], list[str]]) -> None:
+    """Change what a Pod waits for before it may go; what others change meanwhile stands."""
+
+    def changed() -> bool:
+        meta = world.api.get(pod)["metadata"]
+        version, finalizers = meta["resourceVersion"], change(meta.get("finalizers") or [])
+        try:
+            world.api.merge(pod, {"metadata": {"resourceVersion": version, "finalizers": finalizers}})
+        except Refused as error:
+            return error.code != 409
+        return True
+
+    world.until(f"{pod} waits for what it is to", changed)
+
+
 def test_as_many_run_as_the_quota_allows_and_what_is_taken_back_runs_again(world: World, queue: Queue) -> None:
     """The queue takes back what it had admitted, while the operator dies; it shrinks below what runs."""
     queue.set(2)
@@ -138,10 +166,11 @@ def test_as_many_run_as_the_quota_allows_and_what_is_taken_back_runs_again(world
     assert world.condition("Stalled")["status"] == "False"
     assert world.status()["message"].endswith("2 trials in a queue")
     world.until("the Trials say so", lambda: len(waiting_trials(world)) == 2, PATIENCE)
-    queue.drain(2)
-    kill(operator)
-    world.operator()
-    counts(world, waiting=4, displaced=2)
+    with held(world):
+        queue.drain(2)
+        kill(operator)
+        world.operator()
+        counts(world, waiting=4, displaced=2)
     queue.set(4)
     counts(world, running=2, done=2, displaced=2)
     queue.set(1)

@@ -97,8 +97,8 @@ LINGERING_SECONDS = 2.0
 MEASURE_SECONDS, RELABEL_SECONDS = 0.3, 4.0
 # A watch is so far behind.
 BEHIND_SECONDS = 12.0
-# What answers in place of the API server where none is behind it.
-NOTHING = b"404 page not found\n"
+# What answers in place of the API server where none is behind it, and has no notion of the time.
+NOTHING = Response(404, b"404 page not found\n", "text/plain", {"Date": "never"})
 AWAY = "node-3"
 
 
@@ -153,7 +153,7 @@ class Hardships:
             self._lose()
         if method == "GET" and self._swept and path.endswith("/log"):
             self._sweep_away(path.split("/")[-2])
-        return Response(404, NOTHING, "text/plain") if self._unserved else None
+        return NOTHING if self._unserved else None
 
     def _sweep_away(self, name: str) -> None:
         pod = self._cluster.server.objects.get(PODS, (NAMESPACE, name))

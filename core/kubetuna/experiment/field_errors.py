@@ -51,7 +51,7 @@ def shown(value: object) -> str:
 
 def printable(text: str) -> str:
     """A text whose every character may be shown; names of fields come from strangers, too."""
-    return "".join(c if c.isprintable() else "�" for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
 
 
 def required(hint: str = "") -> str:
