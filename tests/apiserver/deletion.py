@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.apiserver import pod_rules
 from tests.apiserver.failures import conflict, wrong_uid
-from tests.apiserver.objects import Objects, key_of
+from tests.apiserver.objects import Change, Objects, key_of
 from tests.apiserver.resources import BY_KIND, NAMESPACES, PODS, Object, Resource
 from tests.apiserver.writes import Writes
 
@@ -17,6 +17,9 @@ class Deletion:
 
     def __init__(self, objects: Objects, writes: Writes) -> None:
         self._objects, self._writes = objects, writes
+        # Whether something may have lost its owner or its namespace since it was last looked.
+        self._lost = True
+        objects.listen(self._see)
 
     def delete(self, resource: Resource, obj: Object, options: Mapping[str, Any]) -> Object | None:
         """Delete; the object where its end is only begun, None where it is gone.
@@ -46,10 +49,18 @@ class Deletion:
 
     def collect(self) -> bool:
         """Delete what has lost its owners or its namespace. Whether there was anything."""
+        if not self._lost:
+            return False
+        self._lost = False
         ending = {space["metadata"]["name"] for space in self._ending()}
         orphans = [(r, o) for r, o in self._objects.all() if key_of(o)[0] in ending or self._is_orphan(o)]
         began = [r for r, o in orphans if not o["metadata"].get("deletionTimestamp") and not self._gone(r, o)]
         return bool(began) | self._end_namespaces()
+
+    def _see(self, change: Change) -> None:
+        before, after = change.before, change.after
+        if before is None or after is None or change.resource == NAMESPACES or _owners(before) != _owners(after):
+            self._lost = True
 
     def _gone(self, resource: Resource, obj: Object) -> bool:
         """Delete one object; whether something else had taken it away before."""
@@ -59,7 +70,7 @@ class Deletion:
         return False
 
     def _is_orphan(self, obj: Object) -> bool:
-        owners = obj["metadata"].get("ownerReferences") or []
+        owners = _owners(obj)
         return bool(owners) and not any(self._exists(owner, key_of(obj)[0]) for owner in owners)
 
     def _exists(self, owner: Mapping[str, Any], namespace: str) -> bool:
@@ -80,6 +91,10 @@ class Deletion:
         for space in empty:
             self._writes.remove(NAMESPACES, space)
         return bool(empty)
+
+
+def _owners(obj: Object) -> list[Any]:
+    return obj["metadata"].get("ownerReferences") or []
 
 
 def _check_preconditions(resource: Resource, obj: Object, wanted: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ An object that is stored is never changed in place; every write puts a new one i
 
 from __future__ import annotations
 
+import json
 import random
 import uuid
 from bisect import bisect_right
@@ -17,6 +18,8 @@ from tests.apiserver.failures import expired
 from tests.apiserver.resources import Object, Resource
 
 Key = tuple[str, str]
+# How many objects' texts are kept.
+TEXTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,26 @@ class Objects:
     def now(self, later: float = 0.0) -> str:
         """The time, to the second as Kubernetes writes it."""
         return timestamp(self._clock.now() + later)
+
+
+class _Texts:
+    """Objects as they are sent, by identity: an answer, and every watch, tells of the same one."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Object, bytes]] = {}
+
+    def of(self, obj: Object) -> bytes:
+        """One as JSON."""
+        known = self._known.get(id(obj))
+        if known is None:
+            if len(self._known) >= TEXTS:
+                self._known.clear()
+            # It is kept with its text, so that no other object gets its identity.
+            known = self._known[id(obj)] = obj, json.dumps(obj).encode()
+        return known[1]
+
+
+text_of = _Texts().of
 
 
 def key_of(obj: Object) -> Key:

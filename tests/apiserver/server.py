@@ -19,7 +19,7 @@ from tests.apiserver import lists
 from tests.apiserver.deletion import Deletion
 from tests.apiserver.failures import Failure, bad_request, no_such_path
 from tests.apiserver.logs import Logs
-from tests.apiserver.objects import Change, Objects
+from tests.apiserver.objects import Change, Objects, text_of
 from tests.apiserver.resources import PODS, Object, Resource, Target, find_target, resources_of
 from tests.apiserver.watches import Stream, Watch
 from tests.apiserver.writes import Writes
@@ -190,4 +190,4 @@ def _date(seconds: int) -> str:
 
 
 def _json(status: int, obj: Object) -> Response:
-    return Response(status, json.dumps(obj).encode())
+    return Response(status, text_of(obj))

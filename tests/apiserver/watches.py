@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 
 from tests.apiserver.failures import Failure
 from tests.apiserver.lists import Query, selects
-from tests.apiserver.objects import Change, Objects
+from tests.apiserver.objects import Change, Objects, text_of
 from tests.apiserver.resources import Object, Target
 
 BOOKMARK_SECONDS = 60.0
@@ -100,21 +99,4 @@ class Watch(Stream):
         self._say("BOOKMARK", obj)
 
     def _say(self, kind: str, obj: Object) -> None:
-        self.push(_EVENT.of(kind, obj))
-
-
-class _Event:
-    """The latest event as it is sent: every watch tells of the same object, which is never changed in place."""
-
-    def __init__(self) -> None:
-        self._kind, self._obj, self._line = "", Object(), b""
-
-    def of(self, kind: str, obj: Object) -> bytes:
-        """It as a line."""
-        if obj is not self._obj or kind != self._kind:
-            line = json.dumps({"type": kind, "object": obj}).encode() + b"\n"
-            self._kind, self._obj, self._line = kind, obj, line
-        return self._line
-
-
-_EVENT = _Event()
+        self.push(b'{"type": "%b", "object": %b}\n' % (kind.encode(), text_of(obj)))

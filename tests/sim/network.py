@@ -20,6 +20,7 @@ from tests.apiserver.pod_rules import ENDED
 from tests.apiserver.resources import KATIB_EXPERIMENTS, PODS, find_target
 from tests.apiserver.server import Query, Response, Server
 from tests.apiserver.watches import Stream, Watch
+from tests.sim.actors import NEVER
 from tests.sim.bounds import API_SERVER
 from tests.sim.draws import Draws, Fault
 
@@ -111,10 +112,12 @@ class Delivery:
     @property
     def due(self) -> float:
         """When something is to be delivered next."""
+        if self._ends is None and not self._watch.ready:
+            return NEVER
         if self._ends is not None and (self._ends <= self._now() or not self._watch.ready):
             return self._ends
         if not self._watch.ready or self._kind == "silent":
-            return float("inf")
+            return NEVER
         if self._seen is None:
             self._seen = self._now()
         return self._seen + max(self._lag, self._behind())
@@ -269,7 +272,7 @@ class Network:
 
     def due(self) -> float:
         """When a watch has something to deliver."""
-        return min((delivery.due for delivery in self._deliveries), default=float("inf"))
+        return min((delivery.due for delivery in self._deliveries), default=NEVER)
 
     def deliver(self) -> None:
         """Deliver what is due."""

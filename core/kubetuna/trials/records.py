@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import count
 from typing import Any, Literal, TypedDict, cast
 
@@ -276,6 +277,8 @@ def _attempt_json(attempt: AttemptRecord) -> dict[str, Any]:
     }
 
 
+# A status tells the same few times again and again.
+@lru_cache(maxsize=4096)
 def timestamp(seconds: float | None) -> str | None:
     """RFC 3339 in UTC with milliseconds, or None."""
     if seconds is None:

@@ -84,6 +84,8 @@ class _Done:
     refused: tuple[str, _Refusal, float] | None = None
     # Read once, since a template is not edited: by where it stands.
     templates: dict[TemplateSource, Object] = field(default_factory=dict)
+    # The spec that was translated last, and into what: a turn comes with every change of a Trial.
+    translated: tuple[object, dict[str, Any]] | None = None
 
 
 class KatibController:
@@ -179,7 +181,7 @@ class KatibController:
     def _make(self, theirs: Object, ours: Object | None, owner: Owner) -> _Refusal | None:
         """Ours as the spec wants it, or why that cannot be; the API server leaves alone what is so already."""
         try:
-            body = _migrated(self._with_template(theirs, owner)).document
+            body = self._translated(theirs, owner)
         except SpecError as error:
             return _Refusal("SpecInvalid", str(error))
         # Katib knows no such field: ours would go, and be made anew for what stays.
@@ -208,6 +210,15 @@ class KatibController:
             done.refused = wanted, refusal, self._ask_again(owner)
             return refusal
         return None
+
+    def _translated(self, theirs: Object, owner: Owner) -> dict[str, Any]:
+        """In our words; the caller's own down to the fields of its metadata and spec."""
+        done, source = self._done_for(owner), self._with_template(theirs, owner)
+        spec = source.get("spec")
+        if done.translated is None or done.translated[0] != spec:
+            done.translated = spec, _migrated(source).document
+        _, made = done.translated
+        return {**made, "metadata": {**made["metadata"]}, "spec": {**made["spec"]}}
 
     def _with_template(self, theirs: Object, owner: Owner) -> Object:
         """With what its ConfigMap holds, which may be made, or be readable, later."""

@@ -7,6 +7,7 @@ dropping fields that they do not know.
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import threading
 import time
@@ -18,6 +19,7 @@ from typing import Any
 import urllib3
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from prometheus_client import Counter, Histogram
 
 from kubetuna.errors import KubetunaError
 from kubetuna.experiment.units import duration
@@ -265,10 +267,10 @@ class Api:
             verb, url, sent, _, form = self._client.param_serialize(
                 method, path, query_params=pairs, auth_settings=["BearerToken"]
             )
-            with REQUEST_SECONDS.labels(method).time():
+            with _seconds_of(method).time():
                 answer = self._client.call_api(verb, url, sent | headers, body, form, _request_timeout=timeout)
         response: urllib3.HTTPResponse = answer.response
-        REQUESTS.labels(method, str(response.status)).inc()
+        _requests_of(method, response.status).inc()
         self.time.answered(response.headers.get("Date"), sent_at)
         if response.status >= 400:
             self._pauses.note(method, path, response.headers.get("Retry-After"))
@@ -276,6 +278,17 @@ class Api:
                 data = response.data
             raise _refusal(method, path, response.status, data)
         return response
+
+
+# There are few of them, and to look one up takes as long as to count in it.
+@functools.cache
+def _requests_of(method: str, status: int) -> Counter:
+    return REQUESTS.labels(method, str(status))
+
+
+@functools.cache
+def _seconds_of(method: str) -> Histogram:
+    return REQUEST_SECONDS.labels(method)
 
 
 def _lazy_kind(path: str) -> str:

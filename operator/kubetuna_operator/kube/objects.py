@@ -45,7 +45,8 @@ class Owner:
 
 def mapping(value: object) -> Mapping[str, Any]:
     """An object's fields; none of anything else."""
-    return value if isinstance(value, Mapping) else {}
+    # Nearly always it is a dict, which takes a tenth of the time to see.
+    return value if isinstance(value, (dict, Mapping)) else {}
 
 
 def mappings(value: object) -> list[Mapping[str, Any]]:
