@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +25,7 @@ from kubetuna.trials.snapshot import Snapshot
 from kubetuna_operator import METRICS_CONTAINER
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.experiment.claims import with_claims
+from kubetuna_operator.experiment.heeded import heeded
 from kubetuna_operator.experiment.requests import AnsweredRequests
 from kubetuna_operator.experiment.status_renderer import Publisher, unreachable_store
 from kubetuna_operator.experiment.status_writer import StatusWriter
@@ -43,8 +43,6 @@ SLOW_SECONDS = 0.02
 FEW_TRIALS = 10
 # For how long what has ended waits for its Trial objects: a server that refuses them is not asked for ever.
 SHOWING_SECONDS = 3_600.0
-# What ends an Experiment, or lets it pause, whatever else its spec says.
-HALTS = ("suspend", "suspendPolicy", "shutdown")
 # One turn proposes no more, so that none of them creates Pods for minutes.
 ASKS_AT_ONCE = 50
 
@@ -71,8 +69,8 @@ def open_experiment(
 ) -> OpenExperiment | Refusal:
     """Parse the spec and take its study over.
 
-    One that was edited into something that cannot be goes on with what the study has, and says so; whether it is
-    suspended or shut down is heeded all the same.
+    One that was edited into something that cannot be goes on with what the study has, and says so; that it is to
+    pause, to end or to spend less is heeded all the same.
 
     Raises:
         StoreError: the database cannot be used now.
@@ -107,19 +105,11 @@ def _accepted_before(
         found = study.system_attrs.get(EXPERIMENT)
         if not found:
             return None
-        accepted = parse_experiment(found)
+        accepted = heeded(found, mapping(document.get("spec")))
     except (StudyNotFound, SpecError):
         # It never ran, or was taken by a version that refused less.
         return None
-    with suppress(SpecError):
-        accepted = parse_experiment({**found, "spec": _halted(found["spec"], mapping(document.get("spec")))})
     return _claiming(context, ref, accepted)
-
-
-def _halted(accepted: Mapping[str, Any], asked: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A spec that holds, stopped as one asks for that does not: no mistake in a field may keep GPUs busy."""
-    kept = {name: value for name, value in accepted.items() if name not in HALTS}
-    return {**kept, **{name: asked[name] for name in HALTS if name in asked}}
 
 
 class OpenExperiment:
