@@ -182,7 +182,7 @@ class TrialObjects:
             if _is_known(status, found):
                 return
             try:
-                known |= written(self._put(name, status, found), self._owner)
+                known |= written(self._put(name, status, self._known_of_ours(name, known)), self._owner)
                 return
             except Refused as error:
                 if error.code not in (404, 409) or (error.code == 404 and found is None):
@@ -191,18 +191,22 @@ class TrialObjects:
             known |= self._look(name)
         raise Unreachable(f"Trial {name} was changed again and again meanwhile")
 
+    def _known_of_ours(self, name: str, known: dict[str, Written]) -> Written | None:
+        """One of an earlier Experiment of this name goes: who watches it saw other parameters, and an end."""
+        found = known.get(name)
+        if found is None or found.ours:
+            return found
+        self._api.delete(f"{self._path}/{name}", uid=found.uid, low_priority=True)
+        # Also where ours cannot be made now.
+        del known[name]
+        return None
+
     def _look(self, name: str) -> dict[str, Written]:
         found = self._api.find(f"{self._path}/{name}")
         return written(found, self._owner) if found is not None else {}
 
     def _put(self, name: str, status: Mapping[str, Any], found: Written | None) -> dict[str, Any]:
-        """One of an earlier Experiment of this name goes: who watches it saw other parameters, and an end."""
-        if found is None:
-            return self._create(name, status)
-        if found.ours:
-            return self._change(name, status, found)
-        self._api.delete(f"{self._path}/{name}", uid=found.uid, low_priority=True)
-        return self._create(name, status)
+        return self._create(name, status) if found is None else self._change(name, status, found)
 
     def _create(self, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
         return self._api.create(self._path, self._body(name, status), low_priority=True)

@@ -173,10 +173,15 @@ class KatibController:
         self._queue.add((owner.namespace, owner.name), wait)
         return self._context.monotonic() + wait
 
-    def _refused_lately(self, done: _Done, wanted: str) -> _Refusal | None:
+    def _refused_lately(self, owner: Owner, wanted: str) -> _Refusal | None:
         """Why the same was refused, where it is not yet asked for again."""
-        of, refusal, until = done.refused or ("", None, 0.0)
-        return refusal if of == wanted and self._context.monotonic() < until else None
+        of, refusal, until = self._done_for(owner).refused or ("", None, 0.0)
+        left = until - self._context.monotonic()
+        if of != wanted or left <= 0:
+            return None
+        # This turn may have come in the place of the one that was to ask.
+        self._queue.add((owner.namespace, owner.name), left)
+        return refusal
 
     def _make(self, theirs: Object, ours: Object | None, owner: Owner) -> _Refusal | None:
         """Ours as the spec wants it, or why that cannot be; the API server leaves alone what is so already."""
@@ -193,7 +198,7 @@ class KatibController:
         if ours is not None and _within({"metadata": made_from, "spec": body["spec"]}, ours):
             return None
         if ours is not None:
-            if (lately := self._refused_lately(done, wanted)) is not None:
+            if (lately := self._refused_lately(owner, wanted)) is not None:
                 return lately
             # Late, it would take what is by then another Experiment's.
             body["metadata"]["resourceVersion"] = ours["metadata"]["resourceVersion"]
@@ -274,8 +279,8 @@ class KatibController:
         known = written.pop(seen.shown, None)
         try:
             made = self._write_trial(seen, body, known)
-            written[seen.shown] = _Written(seen, revision_of(made))
             self._forget_former(seen, owner)
+            written[seen.shown] = _Written(seen, revision_of(made))
         except Refused as error:
             log.warning("Katib's Trial %s cannot be written now: %s", seen.shown, error)
             self._queue.add((owner.namespace, owner.name), SOON if error.code in (404, 409) else LATER)

@@ -280,6 +280,23 @@ def test_an_edit_after_the_end_that_is_refused_by(lab: KatibLab, edit: Edit) -> 
     assert lab.holds("Succeeded")
 
 
+def test_an_edit_that_was_refused_for_a_moment_is_taken_though_its_turn_failed_as_well(lab: KatibLab) -> None:
+    """The turn that is tried again at once comes in the place of the one that was to ask again."""
+    refused: list[str] = []
+
+    def refuse(method: str, path: str) -> None:
+        if path in {SMALL, f"{THEIRS}/status"} - {*refused} and method == "PATCH":
+            refused.append(path)
+            raise Failure(403, "Forbidden", "not yet ready to handle request")
+
+    lab.submit()
+    lab.until(lambda: lab.holds("Succeeded"))
+    lab.operators[-1].before = refuse
+    lab.api.merge(THEIRS, {"spec": {"maxTrialCount": 5}})
+    lab.until(lambda: lab.shown_status().get("trialsSucceeded") == 5)
+    assert refused == [SMALL, f"{THEIRS}/status"]
+
+
 def test_a_field_that_is_wanted_no_more_goes_from_ours(lab: KatibLab) -> None:
     lab.program = hangs
     made = lab.submit(maxFailedTrialCount=2)

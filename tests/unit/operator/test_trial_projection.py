@@ -15,7 +15,7 @@ from kubetuna_operator.kube.api_client import collection
 from kubetuna_operator.kube.deferred_writes import DeferredWrites
 from kubetuna_operator.kube.objects import Owner
 from tests.apiserver.cluster import NAMESPACE, Cluster
-from tests.apiserver.failures import forbidden
+from tests.apiserver.failures import Failure, forbidden
 from tests.apiserver.operating import Process
 from tests.apiserver.resources import Object, Resource
 from tests.local.runs import experiment
@@ -224,6 +224,22 @@ def test_a_trial_of_an_experiment_that_had_this_name_is_made_anew(showcase: Show
     assert not before & {t["metadata"]["uid"] for t in showcase.shown().values()}
     uids = {o["uid"] for t in showcase.shown().values() for o in t["metadata"]["ownerReferences"]}
     assert uids == {showcase.owner.uid} and len(showcase.shown()) == 5
+
+
+def test_a_trial_of_an_earlier_experiment_is_deleted_once_however_often_ours_is_refused(showcase: Showcase) -> None:
+    def refuse(resource: Resource, obj: Object) -> None:
+        raise Failure(429, "TooManyRequests", "the server is busy")
+
+    showcase.study_world.finish()
+    showcase.projection(Owner(NAMESPACE, "small", "7e57d004-2b97-0e7a-b45f-5387367791cd")).refresh(now=True)
+    showcase.cluster.server.writes.admissions.append(refuse)
+    asked = showcase.process.asked
+    showcase.projection().refresh(now=True)
+    showcase.cluster.until(lambda: asked.count(("POST", TRIALS)) > 8)
+    deleted = [path for method, path in asked if method == "DELETE"]
+    assert deleted and len(deleted) == len({*deleted})
+    showcase.cluster.server.writes.admissions.remove(refuse)
+    showcase.cluster.until(lambda: len(showcase.shown()) == 5)
 
 
 def test_what_could_not_be_written_is_written_once_it_can_be(showcase: Showcase) -> None:
