@@ -230,7 +230,10 @@ class Api:
 
         They end with Unreachable after ``silence`` seconds without any.
         """
-        return _pieces(self._send("GET", path, query, None, None, silence), path)
+        pieces = _pieces(self._send("GET", path, query, None, None, silence), path)
+        # Only what has begun is closed where it is given up, and that may be before anything was read.
+        next(pieces)
+        return pieces
 
     def _json(
         self,
@@ -301,6 +304,7 @@ def _lazy_kind(path: str) -> str:
 def _pieces(response: urllib3.HTTPResponse, path: str) -> Iterator[bytes]:
     pieces: Generator[bytes] = response.stream(65_536, decode_content=True)
     try:
+        yield b""
         while True:
             with _as_unreachable(path):
                 piece = next(pieces, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Generator
 from typing import Any
@@ -11,7 +12,7 @@ from kubernetes.config import ConfigException
 
 from kubetuna_operator.experiment.run import _said as failed_turn_text
 from kubetuna_operator.kube import api_client
-from kubetuna_operator.kube.api_client import Api, Pace, Refused, Unreachable, collection
+from kubetuna_operator.kube.api_client import Api, Pace, Refused, Unreachable, collection, split_lines
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import no_such_pod_on_its_node
 from tests.apiserver.pool import connect
@@ -185,6 +186,20 @@ def test_a_collection_that_is_not_served_is_a_refusal() -> None:
     """As where the CRDs were never installed: someone has to be told."""
     with served(answer("404 Not Found", b"404 page not found")) as api, pytest.raises(Refused):
         api.get("/apis/kubetuna.dev/v1alpha1/experiments")
+
+
+def test_a_stream_that_nobody_reads_is_closed() -> None:
+    """A watch that took long to open is left before its first line; the server would keep it for half an hour."""
+    cluster = Cluster()
+    gc.disable()
+    try:
+        lines = split_lines(cluster.api().stream("/api/v1/namespaces", {"watch": "true"}, 5.0))
+        (watch,) = cluster.server.watches
+        assert not watch.closed
+        del lines
+        assert watch.closed
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["open", "broken"])
