@@ -295,8 +295,9 @@ class Nodes:
             self._look_at(run.started + at)
 
     def _has_company(self, run: Run) -> bool:
-        """Training in several Pods does not come to its end where one of them never began."""
-        workers = [pod for pod in self._cluster.kubelet.pods() if run.primary and is_worker(pod)]
+        """Training in several Pods does not end where one of them never began; a copy is none of them."""
+        owned = [pod for pod in self._cluster.kubelet.pods() if pod["metadata"].get("ownerReferences")]
+        workers = [pod for pod in owned if run.primary and is_worker(pod)]
         attempt = (*run.trial[:2], run.attempt)
         same = [pod for pod in map(view, workers) if (pod.owner, pod.key.trial, pod.key.attempt) == attempt]
         return all(pod.uid in self.runs for pod in same)

@@ -210,9 +210,11 @@ class Oracles:
         trial, runs = (owner, key.trial, key.repeat), self._nodes.runs.values()
         # What is taken away of an attempt its workload may make once more, while the next one is on its way.
         taken = {(r.trial, r.attempt) for r in runs if r.uid in self._fate.taken}
+        # What came of it nobody can read any more, or nobody asked for it.
+        unread = self._fate.lost_ends | self._fate.copies
         for run in runs if not is_worker(pod) else ():
             again = run.trial == trial and run.primary and run.finished
-            if again and (run.trial, run.attempt) not in taken and run.uid not in self._fate.copies:
+            if again and (run.trial, run.attempt) not in taken and run.uid not in unread:
                 self.report(f"Pod {pod['metadata']['name']} trains again what {run.pod} had finished")
         self._check_parallel(known, owner)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kubetuna.trials.attempts import AttemptRequest, ExitFacts
+from kubetuna.trials.attempts import AttemptKey, AttemptRequest, ExitFacts
 from kubetuna_operator.kube.work_queue import wait_after
 
 # A launch that is not taken is tried again after this many seconds, then after twice as many.
 RETRY_SECONDS, RETRY_LIMIT = 5.0, 60.0
+VANISHED = "its Pods were gone before they started; another one is made"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,32 @@ class Awaited:
 def stuck_until(now: float, before: Awaited | None) -> tuple[float, float]:
     """From when until now only another template would help; what had to be waited for before does not count."""
     return now if before is None or before.stuck is None else before.stuck[0], now
+
+
+class Made:
+    """How many Pods were made of an attempt lately. None was seen to start where there is another to make.
+
+    The first that goes so is replaced at once, and each after it later: where a node rejects what comes and someone
+    deletes what was rejected, there would be one after the other.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[AttemptKey, tuple[int, float]] = {}
+
+    def add(self, key: AttemptKey, now: float) -> None:
+        """One was made."""
+        lately = {k: known for k, known in self._known.items() if now < known[1] + 2 * RETRY_LIMIT}
+        self._known = {**lately, key: (lately.get(key, (0, 0.0))[0] + 1, now)}
+
+    def forget(self, key: AttemptKey) -> None:
+        """The attempt was taken back."""
+        self._known.pop(key, None)
+
+    def too_soon(self, request: AttemptRequest, now: float) -> Awaited | None:
+        """The launch as it waits, where it is too early for another one."""
+        count, at = self._known.get(request.key, (0, 0.0))
+        launch = Awaited(request, now, at, count - 1, VANISHED)
+        return launch if count > 1 and now < launch.due else None
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ from kubetuna_operator.kube.objects import mapping, mappings
 from kubetuna_operator.pods.kueue import is_suspended
 from kubetuna_operator.pods.status import facts, view
 from kubetuna_operator.pods.warnings import warning
-from kubetuna_operator.workloads.awaited import RETRY_LIMIT, RETRY_SECONDS, Awaited, Gate, stuck_until
+from kubetuna_operator.workloads.awaited import RETRY_LIMIT, RETRY_SECONDS, Awaited, Gate, Made, stuck_until
 from kubetuna_operator.workloads.collection import Collection
 from kubetuna_operator.workloads.failing import START_ERROR
 from kubetuna_operator.workloads.manifest import accounts, attempt_manifest, primary_labels
@@ -68,7 +68,7 @@ class Launches:
         self._open: dict[AttemptKey, Awaited] = {}
         # What must not be there until it is ordered again: a trial that was suspended goes on with this attempt.
         self._withdrawn: set[AttemptKey] = set()
-        self._gate = Gate()
+        self._gate, self._made = Gate(), Made()
 
     def launch(self, request: AttemptRequest) -> None:
         """Create the object; one that exists already is ours only with our UID and these parameters."""
@@ -76,6 +76,8 @@ class Launches:
         self._withdrawn.discard(request.key)
         if now < self._gate.due and request.key not in self._open:
             self._open[request.key] = Awaited(request, now, now, 1, self._gate.why, gated=True)
+        elif (waits := self._made.too_soon(request, now)) is not None:
+            self._open.setdefault(request.key, waits)
         else:
             self._try(request, self._api)
 
@@ -141,6 +143,7 @@ class Launches:
         now, known, queued = self._clock.now(), self._open.get(request.key), is_suspended(made)
         if not self._kind.makes_pod:
             self._open.pop(request.key, None)
+            self._made.add(request.key, now)
             self._pods.learn(made)
         elif known is None or known.maker != uid_of(made):
             broken = known.broken if known is not None else None
@@ -344,6 +347,7 @@ class Launches:
     def recall(self, key: AttemptKey) -> None:
         """Take a launch back. What would make its Pod is deleted; the API server has to have taken that."""
         launch, now = self._open.get(key), self._clock.now()
+        self._made.forget(key)
         if launch is None or launch.maker is None:
             self._open.pop(key, None)
             if launch is None or launch.unsure:

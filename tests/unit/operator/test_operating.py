@@ -22,7 +22,7 @@ from kubetuna_operator.kube.api_client import collection
 from tests.apiserver.cluster import NAMESPACE
 from tests.apiserver.lab import SMALL, Lab, curve, gone, hangs
 from tests.apiserver.programs import Program
-from tests.apiserver.resources import Object
+from tests.apiserver.resources import PODS, Object
 from tests.local.runs import experiment
 
 
@@ -192,6 +192,23 @@ def test_an_edit_of_a_running_experiment_takes_effect_on_what_runs(lab: Lab) -> 
     status = lab.ended()
     assert (status["state"], status["observedGeneration"]) == ("Failed", 2)
     assert [(t.state, t.outcome) for t in lab.trials()] == [("PRUNED", "Stopped")] * 2
+
+
+def test_pods_that_are_rejected_and_deleted_at_once_are_made_ever_later(lab: Lab) -> None:
+    """Nobody sees why they were rejected, and so many a second would be too much for any API server."""
+
+    def rejected() -> bool:
+        for pod in lab.pods():
+            lab.cluster.kubelet.reject(pod["metadata"]["name"], "UnexpectedAdmissionError")
+            lab.cluster.server.deletion.delete(PODS, pod, {"gracePeriodSeconds": 0})
+        return lab.cluster.clock.now() > began + 60.0
+
+    lab.operator()
+    began = lab.cluster.clock.now()
+    lab.apply(maxTrialCount=1, parallelTrialCount=1)
+    lab.until(rejected)
+    assert 4 <= len(lab.made) <= 6 and {*lab.made} == {"small-0-0-0"}
+    assert lab.ended()["trialsSucceeded"] == 1
 
 
 def test_a_spec_that_cannot_be_any_more_is_shut_down_all_the_same(lab: Lab) -> None:
