@@ -197,8 +197,8 @@ class Api:
         """Replace an object; refused with 409 where its resourceVersion has moved."""
         return self._json("PUT", path, {}, body)
 
-    def delete(self, path: str, uid: str | None = None, low_priority: bool = False, **body: object) -> None:
-        """Delete one object, only the one with this UID where it is given. None there is no error.
+    def delete(self, path: str, uid: str | None = None, low_priority: bool = False, **body: object) -> bool:
+        """Delete one object, only the one with this UID where it is given; whether it was there.
 
         A conflict says that another one has the name, or only that this one is being changed.
         """
@@ -210,6 +210,8 @@ class Api:
         except Refused as error:
             if error.code != 404 and (error.code != 409 or self.has(path, uid)):
                 raise
+            return False
+        return True
 
     def find(self, path: str) -> dict[str, Any] | None:
         """One object, if it is there."""

@@ -17,7 +17,7 @@ from kubetuna_operator.kube.work_queue import WorkQueue
 Kind = Literal["pod", "status", "event", "trials", "warning"]
 WORKERS: dict[Kind, int] = {"pod": 2, "status": 2, "event": 1, "trials": 1, "warning": 1}
 
-Write = Callable[[], None]
+Write = Callable[[], object]
 
 
 class DeferredWrites:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from kubetuna.experiment.kinds import kind_of
@@ -109,7 +110,7 @@ class Launches:
             before = taken_away(own, key, wanted)
             return self._clear(replace(request, key=before)) if before is not None else ""
         path = f"{self._pod_path}/{left.name}"
-        self._background.later(("pod", left.uid), lambda: self._api.delete(path, uid=left.uid, low_priority=True))
+        self._background.later(("pod", left.uid), partial(self._api.delete, path, left.uid, low_priority=True))
         return f"Pod {left.name} of an earlier attempt has not ended yet"
 
     def _clear(self, request: AttemptRequest) -> str:

@@ -57,6 +57,13 @@ class Members:
         return next((pod.failure for pod in self.pods if pod.stopping and pod.failure is not None), None)
 
     @property
+    def spoiled(self) -> bool:
+        """Whether the primary Pod had ended well before another was told to end, for nothing that had failed."""
+        well = self.primary is not None and self.primary.exit is not None and self.primary.exit.by_itself
+        told = any(pod.stopping and pod.exit is not None for pod in self.others)
+        return well and told and self.failure is None
+
+    @property
     def taken(self) -> PodView | None:
         """One beside the primary Pod that someone deleted before it had ended."""
         return next((pod for pod in self.others if pod.exit is not None and pod.exit.reason == "Deleted"), None)
@@ -147,12 +154,22 @@ def together(
             return seen
         if taken is not None and falls_with_one:
             return replace(seen, phase="ended", exit=taken)
+        if ended and members.spoiled:
+            return seen
+    well = ended and seen.exit is not None and seen.exit.by_itself
+    if failed and well and members.active and patient:
+        # What it failed of has not been seen yet.
+        return _running_on(members, seen)
     if failed and not (ended and cause is members.primary):
         said = ExitFacts(reason=WORKLOAD_FAILED, message=conclusion.message if conclusion is not None else "")
         return replace(seen, phase="ended", exit=said)
-    well = seen.exit is not None and seen.exit.by_itself
     if not ended or stopped or conclusion is not None or not patient or not (well or not falls_with_one):
         return _with_waiting(seen, members.others)
+    return _running_on(members, seen)
+
+
+def _running_on(members: Members, seen: AttemptFacts) -> AttemptFacts:
+    """The attempt as it goes on though its primary Pod has ended."""
     stopping = bool(members.active) and all(pod.stopping for pod in members.active)
     return replace(seen, phase="running", exit=None, ended=None, stopping=stopping)
 

@@ -36,6 +36,8 @@ class Removal:
         self._path = collection("pods", ref.owner.namespace)
         # The failures that stay, the oldest first; those of earlier processes are looked up with the first new one.
         self._failed: list[PodView] | None = None
+        # UIDs of Pods that the API server says are gone, while a watch that is silent still has them.
+        self._absent: set[str] = set()
 
     def take_away(self, pod: PodView, again: bool = False) -> None:
         """Delete a Pod now, or what made it: that would else count its Pod as lost.
@@ -125,7 +127,11 @@ class Removal:
                 raise
 
     def _delete(self, pod: PodView) -> None:
-        self._api.delete(self._named(pod), uid=pod.uid, low_priority=True)
+        if pod.uid in self._absent:
+            return
+        if not self._api.delete(self._named(pod), uid=pod.uid, low_priority=True):
+            known = {p.uid for p in self._pods.of(self._owner.uid)}
+            self._absent = {uid for uid in (*self._absent, pod.uid) if uid in known}
 
     def _named(self, pod: PodView) -> str:
         return f"{self._path}/{pod.name}"

@@ -226,8 +226,9 @@ class OddAnswers(Api):
     def merge(self, path: str, body: Mapping[str, Any], *_: object, **query: object) -> dict[str, Any]:
         return copy.deepcopy(self._found)
 
-    def delete(self, path: str, *_: object, **query: object) -> None:
+    def delete(self, path: str, *_: object, **query: object) -> bool:
         """Takes every deletion."""
+        return True
 
 
 class AtOnce(DeferredWrites):

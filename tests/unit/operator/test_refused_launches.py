@@ -39,8 +39,9 @@ class RefusingApi(Api):
             raise Refused(404, "NotFound", f"{path} not found")
         return self._made[path]
 
-    def delete(self, path: str, uid: str | None = None, low_priority: bool = False, **body: object) -> None:
+    def delete(self, path: str, uid: str | None = None, low_priority: bool = False, **body: object) -> bool:
         del self._made[path]
+        return True
 
     def create(
         self, path: str, body: Mapping[str, Any], low_priority: bool = False, **query: object

@@ -52,8 +52,9 @@ class ScriptedApi:
     def merge(self, path: str, body: Mapping[str, Any], low_priority: bool = False) -> None:
         self._take("merge", path)
 
-    def delete(self, path: str, uid: str | None = None, low_priority: bool = False, **body: object) -> None:
+    def delete(self, path: str, uid: str | None = None, low_priority: bool = False, **body: object) -> bool:
         self._take("delete", path)
+        return True
 
     def find(self, path: str) -> None:
         """There is nothing yet."""

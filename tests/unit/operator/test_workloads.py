@@ -261,6 +261,21 @@ def test_a_leader_that_has_ended_waits_for_the_others_and_a_stop_ends_those(make
     assert facts.exit is not None
 
 
+def test_what_a_leader_has_finished_is_not_lost_since_a_stop_ended_a_worker(make: Any) -> None:
+    """To its JobSet, or its PyTorchJob, that is a failure of the whole; nothing of it had failed."""
+    works = training(make)
+    works.cluster.workloads.asleep = True
+    works.kubelet.exit(LEADER, 0)
+    works.cluster.until(lambda: any(p.exit for p in works.process.context.pods.of(works.ref.owner.uid)))
+    works.place.stop(KEY, "Suspended")
+    told_to_end(works, WORKER)
+    for name in (WORKER, OTHER):
+        works.kubelet.exit(name, 143)
+    fail(works)
+    end = works.ended().exit
+    assert end is not None and end.by_itself
+
+
 def with_a_crashed_leader(make: Any) -> Works:
     """Training whose leader has failed while its workers run."""
     works = training(make)
