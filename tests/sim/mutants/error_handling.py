@@ -237,11 +237,6 @@ MISTAKES = (
             "            raise",
         ),
         (
-            "no stranger's Pod is adopted",
-            'return self._has_our_uid(found) and same and not metadata.get("deletionTimestamp")',
-            "return True",
-        ),
-        (
             "a Pod that is being deleted is not adopted",
             'and same and not metadata.get("deletionTimestamp")',
             "and same",
@@ -261,6 +256,14 @@ MISTAKES = (
             "a launch whose answer was lost is looked for before it counts as taken back",
             "            self._refuse(request, error.public, gated=True, unsure=True)",
             "            self._refuse(request, error.public, gated=True)",
+        ),
+    ),
+    *within(
+        f"{OPERATOR}/katib/controller.py",
+        (
+            "an edit of one of Katib's is translated anew",
+            "        if done.translated is None or done.translated[0] != spec:",
+            "        if done.translated is None:",
         ),
     ),
     *within(
