@@ -68,12 +68,15 @@ class Made:
     """
 
     def __init__(self) -> None:
+        # The latest comes last.
         self._known: dict[AttemptKey, tuple[int, float]] = {}
 
     def add(self, key: AttemptKey, now: float) -> None:
         """One was made."""
-        lately = {k: known for k, known in self._known.items() if now < known[1] + 2 * RETRY_LIMIT}
-        self._known = {**lately, key: (lately.get(key, (0, 0.0))[0] + 1, now)}
+        while self._known and now >= next(iter(self._known.values()))[1] + 2 * RETRY_LIMIT:
+            del self._known[next(iter(self._known))]
+        count, _ = self._known.pop(key, (0, 0.0))
+        self._known[key] = count + 1, now
 
     def forget(self, key: AttemptKey) -> None:
         """The attempt was taken back."""
