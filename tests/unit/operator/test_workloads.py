@@ -28,7 +28,7 @@ from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure
 from tests.apiserver.operating import Process
 from tests.apiserver.resources import EVENTS, JOBS, JOBSETS, PODS, PYTORCH_JOBS, TRAIN_JOBS, WORKFLOWS, Object
-from tests.contract.test_executor import IN_PHASE, WORKLOADS
+from tests.contract.test_executor import IN_PHASE, POD, WORKLOADS
 from tests.fakes import look
 from tests.local.runs import experiment
 from tests.unit.operator.test_pod_executor import KEY, NAME, order
@@ -259,6 +259,19 @@ def test_a_leader_that_has_ended_waits_for_the_others_and_a_stop_ends_those(make
     works.cluster.advance(31)
     facts = works.ended()
     assert facts.exit is not None
+
+
+def test_a_pod_that_is_gone_is_deleted_once_though_a_watch_is_silent(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = make({"apiVersion": "v1", "kind": "Pod", **POD})
+    works.cluster.until(lambda: works.process.context.pods.of(works.ref.owner.uid))
+    assert works.facts().phase == "pending"
+    monkeypatch.setattr(PodIndex, "update", lambda *_: None)
+    for _ in range(5):
+        works.place.stop(KEY, "Stopped")
+    asked = ("DELETE", f"{collection('pods', NAMESPACE)}/{NAME}")
+    assert works.process.asked.count(asked) == 2, "the second time it is told that there is none"
 
 
 def test_what_a_leader_has_finished_is_not_lost_since_a_stop_ended_a_worker(make: Any) -> None:
