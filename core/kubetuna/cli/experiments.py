@@ -68,8 +68,7 @@ def run(
     told = run_shown(spec, url, errors, interrupt)
     if json:
         print_json(told.status)
-    whole = told.study if not told.interrupted else None
-    page = None if whole is None else report_words(whole, told.folder / REPORT)
+    page = None if told.interrupted or told.study is None else report_words(told.study, told.folder / REPORT)
     options = [*_options("--preset", preset), *_options("--metric", metric), *_options("--set", *set_ or ())]
     again = shlex.join([file, *options])
     words = closing_words(spec, told.status, told.folder, again, store, page)

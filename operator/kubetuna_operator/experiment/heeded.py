@@ -50,6 +50,8 @@ def _changed(
     document: Mapping[str, Any], made: Experiment, spec: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Experiment]:
     """With another spec where that holds, else as it was."""
+    if spec == document["spec"]:
+        return document, made
     with suppress(SpecError):
         changed = {**document, "spec": spec}
         return changed, parse_experiment(changed)

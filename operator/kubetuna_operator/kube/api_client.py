@@ -267,7 +267,7 @@ class Api:
         pairs = [(name, value) for name, value in query.items() if value is not None]
         headers = {"Accept": "application/json", "Content-Type": content_type or "application/json"}
         timeout, sent_at = (min(CONNECT_SECONDS, patience), patience), self.time.sent()
-        with _as_unreachable(f"{method} {path}", lambda: REQUESTS.labels(method, "error").inc()):
+        with _as_unreachable(f"{method} {path}", lambda: _requests_of(method, "error").inc()):
             # This reads the token's file. It would copy a body, which is JSON already, and headers, which are text.
             verb, url, sent, _, form = self._client.param_serialize(
                 method, path, query_params=pairs, auth_settings=["BearerToken"]
@@ -275,7 +275,7 @@ class Api:
             with _seconds_of(method).time():
                 answer = self._client.call_api(verb, url, sent | headers, body, form, _request_timeout=timeout)
         response: urllib3.HTTPResponse = answer.response
-        _requests_of(method, response.status).inc()
+        _requests_of(method, str(response.status)).inc()
         self.time.answered(response.headers.get("Date"), sent_at)
         if response.status >= 400:
             self._pauses.note(method, path, response.headers.get("Retry-After"))
@@ -287,8 +287,8 @@ class Api:
 
 # There are few of them, and to look one up takes as long as to count in it.
 @functools.cache
-def _requests_of(method: str, status: int) -> Counter:
-    return REQUESTS.labels(method, str(status))
+def _requests_of(method: str, code: str) -> Counter:
+    return REQUESTS.labels(method, code)
 
 
 @functools.cache
