@@ -10,13 +10,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from sqlalchemy import create_engine, text
 
 from kubetuna.errors import StudyHeld
 from kubetuna.local.runner import Watchers, run
 from kubetuna.parsing.parse import parse_experiment
+from kubetuna.store import storage
 from kubetuna.store.database import open_engine
+from kubetuna.store.journal import Changes
 from kubetuna.store.lock import Holder, hold
 from kubetuna.trials.snapshot import Snapshot
 from tests.local.runs import KUBETUNA, Runner, experiment, until
@@ -102,6 +105,39 @@ def test_a_database_that_is_away_as_a_run_ends_is_waited_for(
         told = run(spec, server.url("postgres"), watchers, threading.Event())
         assert told.study is not None and told.study.status["state"] == told.status["state"] == "Succeeded"
         assert deeds == ["stopped", "started"]
+    finally:
+        server.close()
+
+
+def test_a_database_that_is_away_as_a_study_is_read_again_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Someone adds a trial under a number that the run has in memory."""
+    monkeypatch.chdir(tmp_path)
+    server, deeds, write = PostgresServer(), list[str](), storage.write
+    url = server.url("postgres")
+
+    def write_late(engine: Any, study: Any, memory: Any, changes: Changes, ids: Any) -> None:
+        if 1 in changes.new and not deeds:
+            deeds.append("added")
+            optuna.load_study(study_name="small", storage=url).ask()
+        write(engine, study, memory, changes, ids)
+
+    def unavailable(why: str) -> None:
+        if "read again" in why and deeds == ["added"]:
+            deeds.append("stopped")
+            server.stop()
+        elif deeds[-1] == "stopped":
+            deeds.append("started")
+            server.start()
+
+    try:
+        spec = parse_experiment(json.loads(experiment("print('loss=1')", maxTrialCount=3)))
+        watchers = Watchers(lambda _spec, _folder: None, lambda _status, _snapshot: None, unavailable)
+        monkeypatch.setattr(storage, "write", write_late)
+        told = run(spec, url, watchers, threading.Event())
+        assert told.status["state"] == "Succeeded" and told.status["trialsSucceeded"] == 3
+        assert deeds == ["added", "stopped", "started"]
     finally:
         server.close()
 

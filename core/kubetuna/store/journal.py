@@ -66,7 +66,7 @@ class Changes:
             self.study_system,
             self.study_withdrawn,
         )
-        return sum(len(part) for part in parts)
+        return sum(map(len, parts))
 
     def new_trial(self, trial: FrozenTrial) -> None:
         """Note a trial, with all that its template brought along."""

@@ -138,6 +138,25 @@ def test_trials_of_a_runtime_bear_the_names_of_what_runs_them(lab: KatibLab) -> 
     assert lab.shown_status()["currentOptimalTrial"]["bestTrialName"] in shown
 
 
+def test_the_trial_of_an_attempt_before_goes_though_its_deletion_was_refused(lab: KatibLab) -> None:
+    """Nothing of the new one's changes any more that would bring it up again."""
+    refused: list[str] = []
+
+    def refuse(method: str, path: str) -> None:
+        if method == "DELETE" and path == f"{collection(TRIALS, NAMESPACE)}/small-0-0-0" and not refused:
+            refused.append(path)
+            raise Failure(403, "Forbidden", "a policy says no")
+
+    lab.program = hangs
+    lab.operators[-1].before = refuse
+    lab.submit({"trialSpec": WORKLOADS["a TrainJob"]}, maxTrialCount=1, parallelTrialCount=1)
+    lab.until(lambda: names(lab.their_trials()) == {"small-0-0-0"})
+    lost = next(pod for pod in lab.pods() if "small-0-0-0" in pod["metadata"]["name"])
+    lab.cluster.kubelet.evict(lost["metadata"]["name"])
+    lab.until(lambda: names(lab.their_trials()) == {"small-0-0-1"})
+    assert refused
+
+
 def test_a_failed_trial_and_a_failed_experiment_are_failed_in_katibs_words(lab: KatibLab) -> None:
     lab.program = lambda pod: Program(("starting",), 3)
     lab.submit(maxFailedTrialCount=1)
