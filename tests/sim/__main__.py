@@ -16,12 +16,13 @@ from dataclasses import dataclass
 
 import optuna
 
+from tests.sim.experiments import ENDLESS, SHAPES
 from tests.sim.postgres import served
 from tests.sim.story import shorten, tell
-from tests.sim.world import Profile, Verdict, simulate
+from tests.sim.world import UNDISTURBED, Profile, Verdict, simulate, undisturbed
 
 # Seeds of which a few processes are given at once.
-PART = 200
+PART = 2_000
 
 
 @dataclass
@@ -111,7 +112,10 @@ def judged(seeds: range, jobs: int, profile: Profile) -> Iterator[Iterable[Verdi
     if jobs == 1:
         yield map(judge, seeds)
         return
-    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+    fork, shapes = multiprocessing.get_context("fork"), (*range(SHAPES), ENDLESS)
+    with fork.Pool(jobs) as pool:
+        UNDISTURBED.update(zip(shapes, pool.map(undisturbed, shapes, chunksize=1), strict=True))
+    with fork.Pool(jobs) as pool:
         # A pool takes up all that it is given at once, so it is given a part.
         parts = (seeds[at : at + PART] for at in range(0, len(seeds), PART))
         yield (verdict for part in parts for verdict in pool.imap(judge, part))

@@ -17,6 +17,8 @@ OF_A_KIND = 0.3
 # Never drawn, there where a hardship needs it: its trials go on until its time is over.
 ENDLESS = SHAPES
 ENDLESS_SECONDS = 120
+# Each makes a world longer.
+MOST_TRIALS = 4
 # One of so many says how many trials are open at most, in place of how many.
 BETWEEN = 4
 CLAIM = "one-gpu"
@@ -30,7 +32,7 @@ def experiment(name: str, shape: int) -> dict[str, Any]:
     It samples at random, so that its trials do not depend on each other.
     """
     draw = random.Random(f"shape {shape}")
-    trials = draw.randint(2, 5)
+    trials = min(draw.randint(2, 5), MOST_TRIALS)
     spec: dict[str, Any] = {
         "objective": {"type": "minimize", "objectiveMetricName": "loss"},
         "algorithm": {

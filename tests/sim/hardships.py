@@ -25,9 +25,12 @@ from tests.sim.draws import Draws, Moment
 from tests.sim.experiments import ENDLESS, KINDS
 from tests.sim.network import refusal
 from tests.sim.nodes import Nodes
+from tests.sim.strangers import AWAY, Strangers
 
 # In which share of all worlds each happens.
 SHARE = 0.035
+# Of these only a part, since they take the longest.
+RARELY = {"contest": 0.5, "agent": 0.5, "crowd": 0.5, "fill quota": 0.5}
 # What happens in one, and between which seconds each of it begins; some only makes sense at the beginning.
 HARDSHIPS: tuple[dict[str, tuple[float, float]], ...] = (
     {"slow registry": (0.0, 0.0)},
@@ -99,7 +102,6 @@ MEASURE_SECONDS, RELABEL_SECONDS = 0.3, 4.0
 BEHIND_SECONDS = 12.0
 # What answers in place of the API server where none is behind it, and has no notion of the time.
 NOTHING = Response(404, b"404 page not found\n", "text/plain", {"Date": "never"})
-AWAY = "node-3"
 
 
 def hardship(draws: Draws) -> dict[str, tuple[float, float]]:
@@ -110,8 +112,9 @@ def hardship(draws: Draws) -> dict[str, tuple[float, float]]:
 def _one_of(
     kinds: Sequence[dict[str, tuple[float, float]]], draws: Draws, stream: str
 ) -> dict[str, tuple[float, float]]:
-    at = int(draws.stream(stream).random() / SHARE)
-    return kinds[at] if at < len(kinds) else {}
+    at, drawn = divmod(draws.stream(stream).random() / SHARE, 1.0)
+    chosen = kinds[int(at)] if at < len(kinds) else {}
+    return {} if drawn >= min((RARELY.get(kind, 1.0) for kind in chosen), default=1.0) else chosen
 
 
 def shapes(draws: Draws) -> tuple[int, ...]:
@@ -135,6 +138,7 @@ class Hardships:
         self._undeletable = self._unserved = self._swept = False
         # Since when something is lost of what the API server took.
         self._lost_since: float | None = None
+        self.strangers = Strangers(cluster)
         # Whether what has lost its owner stays.
         self.uncollected = False
 
@@ -224,25 +228,15 @@ class Hardships:
         return self._end, None
 
     def namesake(self, _chance: random.Random) -> Deed:
-        """Someone's own Pod, on a machine that is gone, has a name that an attempt will have."""
-        name = f"{self._names[0]}-1-0-0"
-        pod = {
-            "metadata": {"name": name},
-            "spec": {"nodeName": AWAY, "containers": [{"name": "mine", "image": "x"}]},
-        }
+        """Something of someone else's has the name that an attempt will have."""
+        self._cluster.kubelet.silent.add(AWAY)
+        return self.strangers.namesake(f"{self._names[0]}-1-0-0", self._wanted(self._names[0]))
 
-        def begin() -> str:
-            self._cluster.kubelet.silent.add(AWAY)
-            self._cluster.server.writes.create(Target(PODS, NAMESPACE), pod, {})
-            return name
-
-        def end() -> str:
-            found = self._cluster.server.objects.get(PODS, (NAMESPACE, name))
-            if found is not None and found["spec"].get("nodeName") == AWAY:
-                self._cluster.server.deletion.delete(PODS, found, {"gracePeriodSeconds": 0})
-            return name
-
-        return begin, end
+    def _wanted(self, name: str) -> Object:
+        found = self._cluster.server.objects.get(EXPERIMENTS, (NAMESPACE, name))
+        assert found is not None
+        wanted: Object = found["spec"]["trialTemplate"]["trialSpec"]
+        return wanted
 
     def agent(self, _chance: random.Random) -> Deed:
         """Someone's agent writes what it has measured into the labels of all Pods, again and again."""

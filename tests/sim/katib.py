@@ -19,7 +19,7 @@ from tests.sim.administration import Deed
 from tests.sim.experiments import most_at_once
 from tests.sim.network import SAID_NO, refusal
 
-SHARE = 0.25
+SHARE = 0.12
 # The second may not be a name of ours: that of ours differs.
 NAMES = ("kat", "kat.0")
 PATH = f"/apis/{KATIB_EXPERIMENTS.api_version}/"
@@ -76,7 +76,7 @@ class Katib:
     def misspelt_at_first(self, chance: random.Random) -> Deed:
         """Refused until someone corrects it."""
         name = self._any(chance)
-        self.create(name, algorithm={"algorithmName": MISSPELT})
+        self.create(name, algorithm={**self._make(name)["spec"]["algorithm"], "algorithmName": MISSPELT})
         return lambda: self._merge(name, {"algorithm": self._make(name)["spec"]["algorithm"]}), None
 
     def installed_late(self, chance: random.Random) -> Deed:

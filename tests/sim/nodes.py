@@ -166,7 +166,7 @@ class Nodes:
     def _may_preempt(self, pod: Object) -> bool:
         """A Pod that a controller made would be made again for ever, told or not."""
         return (
-            _is_bare(pod) and "deletionTimestamp" not in pod["metadata"] and self.reachable(pod["spec"]["nodeName"])
+            is_bare(pod) and "deletionTimestamp" not in pod["metadata"] and self.reachable(pod["spec"]["nodeName"])
         )
 
     def _look_at(self, when: float) -> None:
@@ -268,7 +268,7 @@ class Nodes:
         self.runs[seen.uid] = Run(
             seen.uid, name, container, trial, seen.key.attempt, node, made, self._now, primary=primary
         )
-        self.runs[seen.uid].bare = _is_bare(pod)
+        self.runs[seen.uid].bare = is_bare(pod)
         self._cluster.kubelet.start(name)
         self._cluster.kubelet.heed(name, made.heed.code, *made.heed.lines)
         self._advance(self.runs[seen.uid])
@@ -312,7 +312,8 @@ def is_worker(pod: Object) -> bool:
     return any(WORKER in (c.get("env") or []) for c in pod["spec"]["containers"])
 
 
-def _is_bare(pod: Object) -> bool:
+def is_bare(pod: Object) -> bool:
+    """Whether the operator made it itself, rather than a workload's controller."""
     owners = pod["metadata"].get("ownerReferences") or [{}]
     return bool(owners[0].get("kind") == EXPERIMENTS.kind)
 

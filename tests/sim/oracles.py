@@ -8,39 +8,27 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from kubetuna.store.fencing import EPOCH
 from kubetuna.trials.records import ANSWERS, QUEUE
-from kubetuna_operator import ANNOTATION_EXPERIMENT, LABEL_ATTEMPT, LABEL_REPEAT, LABEL_TOLD, LABEL_TRIAL
+from kubetuna_operator import LABEL_TOLD
 from kubetuna_operator.experiment.opened import study_name
 from kubetuna_operator.experiment.requests import requests_of
 from kubetuna_operator.experiment.status_renderer import BEHIND
 from kubetuna_operator.kube.objects import Owner, mapping
-from kubetuna_operator.pods.status import view
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.objects import Change, key_of
 from tests.apiserver.pod_rules import ENDED
-from tests.apiserver.programs import params_of
-from tests.apiserver.resources import (
-    EVENTS,
-    EXPERIMENTS,
-    LEASES,
-    NAMESPACES,
-    PODS,
-    TRIALS,
-    Object,
-    Resource,
-)
+from tests.apiserver.resources import EVENTS, EXPERIMENTS, LEASES, NAMESPACES, TRIALS
+from tests.sim.attempt_oracles import AttemptOracles
 from tests.sim.bounds import SECRETS, leak, overshoot, overtime
 from tests.sim.database import Database
-from tests.sim.experiments import most_at_once
 from tests.sim.kept_ends import misjudged
-from tests.sim.nodes import Nodes, Run, is_worker
-from tests.sim.people import COPY, Fate
+from tests.sim.nodes import Nodes, is_worker
+from tests.sim.people import Fate
 from tests.sim.request_oracles import RequestOracles
 from tests.sim.scripts import loss
 from tests.sim.stored import StoredStudies, Trial
@@ -92,14 +80,9 @@ class Oracles:
         self.known: dict[str, Known] = {}
         self.stored = StoredStudies(database)
         self.requests = RequestOracles(cluster, self.stored, fate, self.known, self.report)
+        self.attempts = AttemptOracles(cluster, self.stored, nodes, fate, self.known, self.report)
         # How many errors that nobody foresaw have befallen an operator, less those that it told of.
         self._untold = 0
-        # While a request is carried out whose sender was frozen since it sent it: nothing can call that back.
-        self.too_late = False
-        # The UIDs of what such requests made, and of the Experiments for which they did.
-        self._late: set[str] = set()
-        self._belated: set[str] = set()
-        self._attempts: set[tuple[Any, ...]] = set()
         # By the UID of a study that of its Experiment.
         self._studies: dict[str, str] = {}
         # By the UID of a study the latest of its writers whose status was shown.
@@ -130,20 +113,11 @@ class Oracles:
         if change.resource == LEASES and change.after is None:
             self.requests.lease_deleted()
         if change.before is None and change.after is not None and change.resource not in (TRIALS, EVENTS):
-            self._made(change.resource, change.after)
+            self.attempts.made(change.resource, change.after)
         if change.resource == EXPERIMENTS:
             self._experiment(change)
 
     # At every change.
-
-    def _made(self, resource: Resource, obj: Object) -> None:
-        self._attempt_made(obj)
-        made_by = {owner["uid"] for owner in obj["metadata"].get("ownerReferences") or ()}
-        if resource != EXPERIMENTS and (self.too_late or made_by & self._late):
-            self._late.add(obj["metadata"]["uid"])
-            self._belated.add((obj["metadata"].get("annotations") or {}).get(ANNOTATION_EXPERIMENT, ""))
-        elif resource == PODS:
-            self._pod_made(obj)
 
     def _experiment(self, change: Change) -> None:
         metadata = change.last["metadata"]
@@ -185,60 +159,6 @@ class Oracles:
         if done < known.done:
             self.report(f"the status of {known.name} told of {known.done} ended trials and now of {done}")
         known.done = max(known.done, done)
-
-    def _attempt_made(self, obj: Object) -> None:
-        """A Pod, or what makes one: an attempt comes after the one before it."""
-        labels, notes = (obj["metadata"].get(part) or {} for part in ("labels", "annotations"))
-        if LABEL_ATTEMPT not in labels or obj["metadata"]["name"].startswith(COPY):
-            return
-        of = (notes.get(ANNOTATION_EXPERIMENT), *(labels[n] for n in (LABEL_TRIAL, LABEL_REPEAT)))
-        number = int(labels[LABEL_ATTEMPT])
-        if number and (*of, number - 1) not in self._attempts:
-            self.report(f"{obj['metadata']['name']} is made although there was no attempt {number - 1}")
-        self._attempts.add((*of, number))
-
-    def _pod_made(self, pod: Object) -> None:
-        owner = (pod["metadata"].get("annotations") or {}).get(ANNOTATION_EXPERIMENT)
-        if owner not in self.known or pod["metadata"]["name"].startswith(COPY):
-            return
-        known, key = self.known[owner], view(pod).key
-        stored = {t.number: t for t in self.stored.trials(known.study)}.get(key.trial)
-        if stored is None or stored.params != {n: float(v) for n, v in params_of(pod).items()}:
-            self.report(f"Pod {pod['metadata']['name']} was made before its parameters were stored: {stored}")
-        elif stored.state != "RUNNING" and not is_worker(pod):
-            self.report(f"Pod {pod['metadata']['name']} was made for a trial that is {stored.state}")
-        trial, runs = (owner, key.trial, key.repeat), self._nodes.runs.values()
-        # What is taken away of an attempt its workload may make once more, while the next one is on its way.
-        taken = {(r.trial, r.attempt) for r in runs if r.uid in self._fate.taken}
-        # What came of it nobody can read any more, or nobody asked for it.
-        unread = self._fate.lost_ends | self._fate.copies
-        for run in runs if not is_worker(pod) else ():
-            again = run.trial == trial and run.primary and run.finished
-            if again and (run.trial, run.attempt) not in taken and run.uid not in unread:
-                self.report(f"Pod {pod['metadata']['name']} trains again what {run.pod} had finished")
-        self._check_parallel(known, owner)
-
-    def _check_parallel(self, known: Known, owner: str) -> None:
-        pods = [p for p in self._cluster.kubelet.pods() if p["status"]["phase"] not in ENDED and not is_worker(p)]
-        own = [p for p in pods if (p["metadata"].get("annotations") or {}).get(ANNOTATION_EXPERIMENT) == owner]
-        trials = {view(p).key.trial for p in own if p["metadata"]["uid"] not in self._fate.copies | self._late}
-        most = max(map(most_at_once, known.specs))
-        if len(trials) > most:
-            self.report(f"{known.name} has Pods of {len(trials)} trials at once, parallelTrialCount is {most}")
-
-    def check_runs(self) -> None:
-        """Whether two attempts of one trial run at once, where that may not be."""
-        running = self._nodes.live()
-        if len(running) < 2:
-            return
-        live: dict[Any, list[Run]] = defaultdict(list)
-        for run in running:
-            if run.uid not in self._fate.copies | self._late:
-                live[run.trial].append(run)
-        for runs in live.values():
-            free = [r for r in runs if not r.forced and self._nodes.reachable(r.node)]
-            if sum(r.primary for r in free) > 1 or len({r.attempt for r in free}) > 1:
-                self.report(f"{' and '.join(r.pod for r in runs)} run at the same time")
 
     # At rest.
 
@@ -282,7 +202,7 @@ class Oracles:
         """What ran beyond a hard limit after ``since``, by more than is ``allowed`` for each attempt."""
         for known in self.known.values():
             runs = [r for r in self._nodes.runs.values() if r.trial[0] == known.uid and r.ended is not None]
-            runs = [r for r in runs if r.primary and r.uid not in self._fate.copies | self._late]
+            runs = [r for r in runs if r.primary and r.uid not in self._fate.copies | self.attempts.late]
             asked = (known.specs[-1], runs, max(since, known.edited), allowed)
             for what in (*overtime(*asked), *overshoot(*asked)):
                 self.report(f"{known.name}: {what}")
@@ -304,7 +224,7 @@ class Oracles:
         Of none where Pods were copied, or where something was made too late: that has to go.
         """
         there = [known for known in self.known.values() if not known.gone and not self._fate.copies]
-        there = [known for known in there if known.uid not in self._belated]
+        there = [known for known in there if known.uid not in self.attempts.belated]
         rows = {known.uid: self.stored.attribute(known.study, EPOCH) for known in there}
         return {uid: json.loads(found)["number"] for uid, found in rows.items() if found is not None}
 
@@ -322,6 +242,8 @@ class Oracles:
             self.report(what)
         for what in misjudged(self._database):
             self.report(what)
+        for name in self._fate.hardships.strangers.robbed:
+            self.report(f"{name} was someone else's and is gone")
         for known in self.known.values():
             trials = self.stored.trials(known.study)
             if stuck := [t.number for t in trials if t.state == "RUNNING"]:
@@ -413,7 +335,7 @@ class Oracles:
             self.report(f"{known.name} made {len(trials)} trials, undisturbed {len(expected)}")
         for trial in trials:
             wanted = expected.get(trial.number)
-            if trial.value is None and (known.uid, trial.number) in lost:
+            if (known.uid, trial.number) in lost and (wanted is None or trial.params == wanted.params):
                 continue
             if wanted is None or trial == wanted or (cut and trial.state != "COMPLETE"):
                 continue

@@ -5,57 +5,33 @@ Whatever is taken away comes back before the world falls quiet: a node, a quota,
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_REQUEST, ANNOTATION_TIMEOUT, LABEL_TRIAL
+from kubetuna_operator import ANNOTATION_REQUEST
 from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure
-from tests.apiserver.kubelet import is_new, name_of
-from tests.apiserver.pod_rules import ENDED
-from tests.apiserver.resources import EXPERIMENTS, NAMESPACES, PODS, TRIALS, Object, Resource, Target
+from tests.apiserver.kubelet import name_of
+from tests.apiserver.resources import EXPERIMENTS, NAMESPACES, TRIALS, Object, Resource, Target
 from tests.sim.administration import Administration
 from tests.sim.draws import Draws, Moment
-from tests.sim.hardships import AWAY, SECONDS, Hardships
+from tests.sim.hardships import SECONDS, Hardships
 from tests.sim.katib import BEGINNINGS, COUNTS, EDITS, KATIB_DEEDS, Katib
+from tests.sim.machines import Machines
 from tests.sim.nodes import Nodes
+from tests.sim.pod_deeds import PodDeeds
 
 LONGEST_TROUBLE = 60.0
-COPY = "copy-of-"
 # For longer than a deletion waits for a node (for a database it waits), than a Pod waits for a GPU, or may take
 # to start.
 LENGTHS = {"delete for good": (80.0, 120.0), "crowd": (80.0, 120.0), "overload api server": (130.0, 160.0)}
 LENGTHS |= SECONDS
-# By these the Pods of one trial are told from others.
-_ATTEMPT = (("annotations", ANNOTATION_EXPERIMENT), ("labels", LABEL_TRIAL))
-
-
-class Machine(Protocol):
-    """An operator's process, and the machine that it runs on."""
-
-    name: str
-    alive: bool
-    cut_off: bool
-    threadless: bool
-    leading: bool
-    behind: float
-    leaseless: bool
-
-    def die(self, why: str) -> None:
-        """End the process."""
-
-    def vanish(self) -> None:
-        """End the process for good."""
-
-    def shift_clock(self, seconds: float) -> None:
-        """Set the machine's clock to another time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class Planned:
     """Something that is done at ``at``; ``undo`` belongs to an earlier deed, and is done with it or not at all."""
 
     at: float
@@ -74,7 +50,7 @@ class Asked:
 
 
 class Fate:
-    """Draws a timeline and carries it out. ``touched``: names of Experiments whose results people changed."""
+    """Draws a timeline and carries it out. ``edited``: names of Experiments whose counts people changed."""
 
     def __init__(
         self,
@@ -86,24 +62,23 @@ class Fate:
         admin: Administration,
     ) -> None:
         self.admin = admin
-        self._cluster, self._nodes, self._draws, self._machines = cluster, nodes, draws, machines
+        self._cluster, self._draws = cluster, draws
         self._random = draws.stream("fate")
-        self._timeline: list[Deed] = []
+        self._timeline: list[Planned] = []
         self.names: list[str] = []
         self.edited: set[str] = set()
         self.asked: list[Asked] = []
         self.cut_short: set[str] = set()
         self.katib = Katib(cluster, make, self.cut_short)
         self.hardships = Hardships(cluster, nodes, machines, self._end_all, self.names)
-        nodes.take = self._take
+        self._pods = PodDeeds(cluster, nodes)
+        self._machines = Machines(cluster, nodes, machines, admin, self._give_up, self.names)
+        nodes.take = self._pods.take
         self.done: tuple[Moment, ...] = ()
         # Whether anything was done that keeps an operator from its work.
         self.disturbed = False
-        # UIDs of Pods that someone took away, and of copies that are no attempts.
-        self.taken: set[str] = set()
-        self.copies: set[str] = set()
-        # Of Pods whose last line was lost before it could be read, perhaps.
-        self.lost_ends: set[str] = set()
+        self.taken, self.copies, self.lost_ends = self._pods.taken, self._pods.copies, self._pods.lost_ends
+        self.taken_attempts = self._pods.attempts
         # Names of Trial objects that someone deleted: what has ended is not shown again.
         self.unshown: set[str] = set()
         self.quiet_at = cluster.clock.now()
@@ -167,13 +142,14 @@ class Fate:
         long = LENGTHS.get(kind, (2.0, LONGEST_TROUBLE))
         until = at + chance.uniform(*long)
         name = kind.replace(" ", "_")
-        own, others = getattr(self, f"_{name}", None), (self.admin, self.katib, self.hardships)
+        own = getattr(self, f"_{name}", None)
+        others = (self._pods, self._machines, self.admin, self.katib, self.hardships)
         begin, end = (own or next(getattr(who, name) for who in others if hasattr(who, name)))(chance)
         if not self._draws.happens(moment):
             return
-        self._timeline.append(Deed(at, moment, kind, begin))
+        self._timeline.append(Planned(at, moment, kind, begin))
         if end is not None:
-            self._timeline.append(Deed(until, moment, f"end of: {kind}", end))
+            self._timeline.append(Planned(until, moment, f"end of: {kind}", end))
 
     @property
     def due(self) -> float:
@@ -260,7 +236,7 @@ class Fate:
             found = self._cluster.server.objects.get(self.katib.target(name).resource, (NAMESPACE, name))
             self.cut_short.add(name)
             if name in self.katib.theirs:
-                self._remove_experiment(name)
+                self._give_up(name)
             elif found is not None:
                 self._merge(name, {"shutdown": True})
         return ", ".join(self.names)
@@ -282,8 +258,7 @@ class Fate:
         name, again = chance.choice(self.names), chance.random() < 0.6
 
         def begin() -> str:
-            self.cut_short.add(name)
-            return self._remove_experiment(name)
+            return self._give_up(name)
 
         def end() -> str:
             target = self.katib.target(name)
@@ -323,7 +298,9 @@ class Fate:
 
         return begin, None
 
-    def _remove_experiment(self, name: str) -> str:
+    def _give_up(self, name: str) -> str:
+        """Delete an Experiment."""
+        self.cut_short.add(name)
         target = self.katib.target(name)
         return self._remove(target.resource, target.name or "")
 
@@ -333,226 +310,6 @@ class Fate:
             return f"{name} is gone"
         self._cluster.server.deletion.delete(resource, found, options)
         return name
-
-    # People, controllers and their Pods.
-
-    def _pod(self, chance: random.Random, open_only: bool = True) -> Object | None:
-        pods = [p for p in self._cluster.kubelet.pods() if p["spec"].get("nodeName") != AWAY]
-        found = [p for p in pods if not open_only or p["status"]["phase"] not in ENDED]
-        return chance.choice(found) if found else None
-
-    def _take(self, pod: Object) -> None:
-        """A Pod is taken away, and with it its whole attempt."""
-        owner, trial = ((pod["metadata"].get(part) or {}).get(key) for part, key in _ATTEMPT)
-        for other in self._cluster.kubelet.pods():
-            if [(other["metadata"].get(part) or {}).get(key) for part, key in _ATTEMPT] == [owner, trial]:
-                self.taken.add(other["metadata"]["uid"])
-
-    def _take_pod(self, chance: random.Random, **options: Any) -> Any:
-        def begin() -> str:
-            pod = self._pod(chance, open_only=False)
-            if pod is None:
-                return "there is none"
-            self._take(pod)
-            return self._remove(PODS, name_of(pod), **options)
-
-        return begin, None
-
-    def _delete_pod(self, chance: random.Random) -> Any:
-        return self._take_pod(chance)
-
-    def _force_pod(self, chance: random.Random) -> Any:
-        return self._take_pod(chance, gracePeriodSeconds=0)
-
-    def _copy_pod(self, chance: random.Random) -> Any:
-        def begin() -> str:
-            pod = self._pod(chance)
-            if pod is None:
-                return "there is none"
-            made = copy.deepcopy({k: v for k, v in pod.items() if k != "status"})
-            made["metadata"] = {n: made["metadata"].get(n, {}) for n in ("labels", "annotations")}
-            made["metadata"]["name"] = f"{COPY}{name_of(pod)}"
-            made["spec"].pop("nodeName", None)
-            stored = self._cluster.server.writes.create(Target(PODS, NAMESPACE), made, {})
-            self.copies.add(stored["metadata"]["uid"])
-            return name_of(pod)
-
-        return begin, None
-
-    def _evict(self, chance: random.Random) -> Any:
-        end = chance.choice([self._cluster.kubelet.evict, self._cluster.kubelet.shut_down])
-        return self._disrupt(chance, lambda name: end(name))
-
-    def _preempt(self, chance: random.Random) -> Any:
-        def preempt(name: str) -> None:
-            self._cluster.kubelet.disrupt(
-                name, "PreemptionByScheduler", "preempting to accommodate a higher priority"
-            )
-            self._remove(PODS, name)
-
-        return self._disrupt(chance, preempt)
-
-    def _disrupt(self, chance: random.Random, how: Callable[[str], None]) -> Any:
-        def begin() -> str:
-            pod = self._pod(chance)
-            if pod is None or is_new(pod) or not self._nodes.reachable(pod["spec"]["nodeName"]):
-                return "there is none"
-            self._take(pod)
-            how(name_of(pod))
-            return name_of(pod)
-
-        return begin, None
-
-    def _rotate_log(self, chance: random.Random) -> Any:
-        """A kubelet does so where a container printed much; what was not read before is lost."""
-
-        def begin() -> str:
-            running = [run for run in self._nodes.live() if run.primary and self._nodes.reachable(run.node)]
-            if not running:
-                return "there is none"
-            run = chance.choice(running)
-            self._cluster.kubelet.rotate(run.pod)
-            if run.printed == len(run.script.lines):
-                self.lost_ends.add(run.uid)
-            return run.pod
-
-        return begin, None
-
-    def _lose_log(self, chance: random.Random) -> Any:
-        """A node's disk fails: nobody can read what a container printed."""
-
-        def begin() -> str:
-            running = [run for run in self._nodes.live() if run.primary]
-            if not running:
-                return "there is none"
-            run = chance.choice(running)
-            self._cluster.server.logs.lost.add(run.uid)
-            self.taken.add(run.uid)
-            return run.pod
-
-        return begin, None
-
-    def _scribble(self, chance: random.Random) -> Any:
-        """Someone writes an annotation of ours on a Pod that has none."""
-
-        def begin() -> str:
-            pod = self._pod(chance)
-            if pod is None or ANNOTATION_TIMEOUT in (pod["metadata"].get("annotations") or {}):
-                return "there is none"
-            noted = {"metadata": {"annotations": {ANNOTATION_TIMEOUT: chance.choice(["soon", "nan", "-1e400"])}}}
-            self._cluster.server.writes.merge(Target(PODS, NAMESPACE, name_of(pod)), noted, {})
-            return name_of(pod)
-
-        return begin, None
-
-    # Machines.
-
-    def _lose_node(self, chance: random.Random) -> Any:
-        node, gives_up = chance.choice(["node-1", "node-2"]), chance.random() < 0.5
-        silent = self._cluster.kubelet.silent
-
-        def begin() -> str:
-            silent.add(node)
-            if gives_up:
-                for pod in [p for p in self._cluster.kubelet.pods() if p["spec"].get("nodeName") == node]:
-                    self._take(pod)
-                    self._cluster.kubelet.disrupt(name_of(pod), "DeletionByTaintManager", "node is unreachable")
-                    self._remove(PODS, name_of(pod))
-            return node
-
-        def end() -> str:
-            silent.discard(node)
-            self._nodes.due = self._cluster.clock.now()
-            return node
-
-        return begin, end
-
-    def _crowd(self, _chance: random.Random) -> Any:
-        """Others hold all GPUs."""
-
-        def crowd(so: bool) -> Callable[[], str]:
-            def do() -> str:
-                self._nodes.crowded, self._nodes.due = so, self._cluster.clock.now()
-                return "no GPU is free" if so else "the GPUs are free"
-
-            return do
-
-        return crowd(True), crowd(False)
-
-    def _break_node(self, chance: random.Random) -> Any:
-        """Its device plugin hangs: the kubelet refuses each Pod that the scheduler goes on to give it."""
-        node, broken = chance.choice(["node-1", "node-1", "node-2"]), self._nodes.broken
-
-        def begin() -> str:
-            broken.add(node)
-            return node
-
-        def end() -> str:
-            broken.discard(node)
-            return node
-
-        return begin, end
-
-    def _delete_for_good(self, chance: random.Random) -> Any:
-        """Of an Experiment whose Pods are on nodes that cannot be reached for long, or without a database."""
-        name, silent = chance.choice(self.names), self._cluster.kubelet.silent
-        nodes = chance.choice([{"node-1", "node-2"}, set()])
-
-        def begin() -> str:
-            self.cut_short.add(name)
-            silent.update(nodes)
-            self.admin.database_down = not nodes
-            return self._remove_experiment(name)
-
-        def end() -> str:
-            silent.difference_update(nodes)
-            self.admin.database_down = False
-            self._nodes.due = self._cluster.clock.now()
-            return name
-
-        return begin, end
-
-    def _kill_operator(self, chance: random.Random) -> Any:
-        machine = chance.choice(self._machines)
-
-        def begin() -> str:
-            machine.die("killed from outside")
-            return machine.name
-
-        return begin, None
-
-    def _lose_operator(self, chance: random.Random) -> Any:
-        machine = chance.choice(self._machines)
-
-        def begin() -> str:
-            machine.vanish()
-            return machine.name
-
-        return begin, None
-
-    def _cut_operator_off(self, chance: random.Random) -> Any:
-        machine = chance.choice(self._machines)
-
-        def begin() -> str:
-            machine.cut_off = True
-            return machine.name
-
-        def end() -> str:
-            # By then its watches cannot go on where they were.
-            self._cluster.server.objects.compact()
-            machine.cut_off = False
-            return machine.name
-
-        return begin, end
-
-    def _shift_clock(self, chance: random.Random) -> Any:
-        machine, seconds = chance.choice(self._machines), chance.uniform(-30.0, 30.0)
-
-        def begin() -> str:
-            machine.shift_clock(seconds)
-            return f"{machine.name} by {seconds:.0f} s"
-
-        return begin, None
 
 
 # How many things are asked of trials, in one world after the other.

@@ -111,7 +111,7 @@ class Process:
 
     def too_late(self, late: bool) -> None:
         """Whether what is carried out now was sent before the process was frozen."""
-        self._world.oracles.too_late = late
+        self._world.oracles.attempts.too_late = late
 
     def heeds_not(self, what: str) -> None:
         """It asks again although a 429 told it to wait."""

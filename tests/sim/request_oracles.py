@@ -13,7 +13,8 @@ from kubetuna_operator.kube.leader import DURATION, NAME
 from tests.apiserver.cluster import Cluster
 from tests.apiserver.resources import EVENTS, LEASES, TRIALS, Object, find_target
 from tests.sim.administration import OWN_NAMESPACE
-from tests.sim.people import COPY, Fate
+from tests.sim.people import Fate
+from tests.sim.pod_deeds import COPY
 from tests.sim.stored import StoredStudies
 
 # Requests of one process within so many seconds.

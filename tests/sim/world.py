@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -32,9 +31,11 @@ from tests.sim.stored import Trial
 BEGIN = 1_800_000_000.0
 # How long things go wrong; within how much longer all must have come to rest; how often that is looked at.
 TROUBLE_SECONDS, PATIENCE, LOOK_SECONDS = 90.0, 1_200.0, 5.0
-# In every so manieth world it is looked at what an operator keeps, so long after all had come to rest; in as many
+# In one of so many worlds it is looked at what an operator keeps, so long after all had come to rest; in as many
 # others at what new processes do with what has ended.
-IDLE_EVERY, IDLE_SECONDS = 4, 150.0
+IDLE_EVERY, IDLE_SECONDS = 12, 150.0
+# The share of worlds with two Experiments of ours.
+TWO = 0.1
 # Steps without time going by.
 STORM = 5_000
 DEEDS = 4
@@ -93,6 +94,8 @@ class World:
         self.oracles = Oracles(self.cluster, self.database, self.nodes, self.fate)
         self._katib_oracles = KatibOracles(self.cluster, self.oracles, self.fate)
         self.steps = self._depth = self._still = 0
+        # Whether anybody has done something since it was last asked who is due; else only time has gone by.
+        self._moved = True
         # Processes in the midst of a step, down the stack: wholly stopped, or but for what needs no lock of theirs.
         self._frozen: list[object] = []
         self._interrupted: list[object] = []
@@ -101,7 +104,7 @@ class World:
 
     def _begin(self, shapes: tuple[int, ...], katib: tuple[int, ...], profile: Profile) -> None:
         draw = self.draws.stream("experiments")
-        chosen = shapes or tuple(drawn(draw) for _ in range(1 + (draw.random() < 0.3)))
+        chosen = shapes or tuple(drawn(draw) for _ in range(1 + (draw.random() < TWO)))
         chosen += hardship_shapes(self.draws) if profile.deeds else ()
         for index, shape in enumerate(chosen):
             name = f"exp{index}"
@@ -174,12 +177,13 @@ class World:
 
     def run_until(self, until: float) -> None:
         """Let things happen."""
+        self._moved = True
         while not self.oracles.found:
-            now, ready, soonest = self.clock.time, [], NEVER
+            now, moved, ready, soonest = self.clock.time, self._moved, [], NEVER
             for actor in self._all():
                 if not self._depth or self._may(actor):
                     due = actor.known
-                    if due is None or due <= now or actor.foreign:
+                    if due is None or due <= now or (moved and actor.foreign):
                         due = actor.known = actor.due()
                     if due < soonest:
                         soonest = due
@@ -191,7 +195,7 @@ class World:
                 self.clock.time = max(now, until)
                 return
             else:
-                self.clock.time, self._still = soonest, 0
+                self.clock.time, self._still, self._moved = soonest, 0, False
 
     def _do(self, actor: Actor) -> None:
         self.steps += 1
@@ -202,9 +206,9 @@ class World:
         try:
             actor.step()
         finally:
-            actor.busy = False
+            actor.busy, self._moved = False, True
             _ask_anew(actor.process)
-        self.oracles.check_runs()
+        self.oracles.attempts.check_runs()
 
     def rest(self, process: object, seconds: float, frozen: bool) -> None:
         """A process is interrupted in the midst of a step: time goes by, and the rest of the world goes on."""
@@ -323,9 +327,18 @@ def simulate(seed: int, profile: Profile, only: frozenset[Moment] | None = None)
         return world.run(lambda name: undisturbed(world.shape(name)))
 
 
-@functools.cache
+# By shape; processes that judge many seeds are given them.
+UNDISTURBED: dict[int, Mapping[int, Trial]] = {}
+
+
 def undisturbed(shape: int) -> Mapping[int, Trial]:
     """What becomes of an Experiment where nothing goes wrong."""
+    if shape not in UNDISTURBED:
+        UNDISTURBED[shape] = _undisturbed(shape)
+    return UNDISTURBED[shape]
+
+
+def _undisturbed(shape: int) -> Mapping[int, Trial]:
     with closing(World(0, CALM, shapes=(shape,))) as world:
         verdict = world.run(world.stored)
         assert not verdict.wrong, verdict.wrong

@@ -24,6 +24,7 @@ from kubetuna_operator.workloads.awaited import RETRY_SECONDS
 from kubetuna_operator.workloads.conclusions import Conclusions
 from kubetuna_operator.workloads.failing import START_ERROR, Failing, Obstacles
 from kubetuna_operator.workloads.launches import Launches
+from kubetuna_operator.workloads.makers import Makers
 from kubetuna_operator.workloads.manifest import primary_labels
 from kubetuna_operator.workloads.members import (
     MISSING,
@@ -52,12 +53,13 @@ class PodExecutor:
         self._spec, self._about, self._owner, self._lost_after = spec, ref, ref.owner, context.lost_after
         self._path = collection("pods", self._owner.namespace)
         self._kind = kind_of(spec.template.trial_spec)
-        self._launches = Launches(context, spec, ref)
-        self._removal = Removal(context, spec, ref, self._launches)
+        self._makers = Makers(context, spec, ref)
+        self._launches = Launches(context, spec, ref, self._makers)
+        self._removal = Removal(context, spec, ref, self._makers)
         self._wanted = primary_labels(spec)
         # Of a kind that is not known nobody can say how many come at once.
         self._count = self._kind.pods(spec.template.trial_spec) if self._kind.falls_with_one else 0
-        self._conclusions = Conclusions(self._launches.object_of, self._launches.conclusion)
+        self._conclusions = Conclusions(self._makers.object_of, self._makers.conclusion)
         self._members: dict[AttemptKey, Members] = {}
         self._rivalries: set[AttemptKey] = set()
         self._told: set[str] = set()
@@ -98,24 +100,37 @@ class PodExecutor:
     def _stop(self, key: AttemptKey, why: str, note: Mapping[str, str]) -> None:
         pod = self._seen(key)
         if pod is None:
-            self._launches.recall(key)
+            if not self._is_there_unseen(key):
+                self._launches.recall(key)
             return
         # While the primary Pod saves, no other may end: its controller would take all of them away with their logs.
         for one in (pod,) if pod.exit is None else self._members[key].active:
             if not one.stopping:
                 self._end(one, why, note)
 
+    def _is_there_unseen(self, key: AttemptKey) -> bool:
+        """Whether a fresh look finds Pods that no watch has told of; taken in, they are stopped as others are."""
+        try:
+            return self._launches.may_come(key) and bool(self._find(key).pods)
+        except (Refused, Unreachable):
+            return False
+
     def _end(self, pod: PodView, why: str, note: Mapping[str, str]) -> None:
         extra = self._about.attempt(pod.key)
         again, self._sent[pod.uid] = pod.uid in self._sent, self._clock.now()
         try:
-            if pod.node is None:
+            now = pod if pod.node is not None else self._by_now(pod)
+            if now.node is None:
                 self._removal.take_away(pod, again)
-            else:
+            elif now.exit is None:
                 self._set_deadline(pod, note)
             log.info("attempt told to end: %s", why, extra=extra)
         except (Refused, Unreachable) as error:
             log.warning("attempt not told to end yet (%s): %s", why, error, extra=extra)
+
+    def _by_now(self, pod: PodView) -> PodView:
+        """A fresh look at one that has no node: the watch may be behind, and with what has run its log would go."""
+        return next((seen for seen in self._find(pod.key).pods if seen.uid == pod.uid), pod)
 
     def _set_deadline(self, pod: PodView, note: Mapping[str, str]) -> None:
         about = {"uid": pod.uid, **({"annotations": dict(note)} if note else {})}
@@ -192,7 +207,7 @@ class PodExecutor:
 
     def absent(self, key: AttemptKey) -> bool:
         """Ask for its Pod, and where something else makes that, for what makes it."""
-        return self.gone(key) is not None and not self._launches.may_be_made(key)
+        return self.gone(key) is not None and not self._makers.may_be_made(key)
 
     def headless(self) -> Collection[AttemptKey]:
         """Pods run on, and the one that is read is gone: an earlier process may have told it, and then ended."""
@@ -269,7 +284,7 @@ class PodExecutor:
         """Whether what made its Pods is there, suspended by its queue; it then goes, as the next attempt waits."""
         if key not in self._suspended:
             try:
-                self._suspended[key] = self._launches.is_suspended(key)
+                self._suspended[key] = self._makers.is_suspended(key)
             except (Refused, Unreachable):
                 return False
             if self._suspended[key]:

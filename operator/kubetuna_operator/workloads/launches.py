@@ -20,22 +20,20 @@ from typing import Any
 from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.kinds.template_kind import Conclusion
 from kubetuna.experiment.model import Experiment
-from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts, attempt_name
+from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, ExitFacts
 from kubetuna.trials.records import bounded
-from kubetuna_operator import ANNOTATION_PARAMS
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import ANSWER_SECONDS, Api, Refused, Unreachable, collection
-from kubetuna_operator.kube.objects import mapping, mappings
 from kubetuna_operator.pods.kueue import is_suspended
-from kubetuna_operator.pods.status import facts, view
+from kubetuna_operator.pods.status import facts
 from kubetuna_operator.pods.warnings import warning
 from kubetuna_operator.workloads.awaited import RETRY_LIMIT, RETRY_SECONDS, Awaited, Gate, Made, stuck_until
-from kubetuna_operator.workloads.collection import Collection
 from kubetuna_operator.workloads.failing import START_ERROR
+from kubetuna_operator.workloads.makers import TRY_SECONDS, Makers
 from kubetuna_operator.workloads.manifest import accounts, attempt_manifest, primary_labels
-from kubetuna_operator.workloads.members import Members, grouped
-from kubetuna_operator.workloads.ownership import find_pods, is_own, uid_of
+from kubetuna_operator.workloads.members import Members
+from kubetuna_operator.workloads.ownership import is_own, uid_of
 from kubetuna_operator.workloads.remains import left_over, taken_away
 
 log = logging.getLogger(__name__)
@@ -43,7 +41,6 @@ _Object = Mapping[str, Any]
 
 # In one look: the engine waits for it.
 TRIES_AT_ONCE = 5
-TRY_SECONDS = 5.0
 # After so many looks a controller that makes no Pod is worth a word.
 SLOW_TRIES = 3
 
@@ -57,14 +54,14 @@ _PASSING = re.compile(
 class Launches:
     """The launches of one Experiment whose Pods have not been seen."""
 
-    def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> None:
+    def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef, makers: Makers) -> None:
         self._api, self._pods, self._clock = context.api, context.pods, context.clock
         self._background, self._lost_after = context.deferred, context.lost_after
         # Refused here and nowhere else: only the operator knows its own.
         self._own_account = context.account[1] if context.account[0] == ref.owner.namespace else None
         self._spec, self._about, self._owner = spec, ref, ref.owner
         self._kind = kind_of(spec.template.trial_spec)
-        self._collection = Collection(context.api, self._kind, ref.owner.namespace)
+        self._makers, self._collection = makers, makers.collection
         self._pod_path = collection("pods", ref.owner.namespace)
         self._open: dict[AttemptKey, Awaited] = {}
         # What must not be there until it is ordered again: a trial that was suspended goes on with this attempt.
@@ -117,9 +114,9 @@ class Launches:
         """Remove what may make the Pods of an attempt anew that were taken away; why that is not done yet."""
         key, now = request.key, self._clock.now()
         try:
-            self.remove_made(key)
-            left = [facts(pod, now, self._lost_after).phase for pod in self._members(request).pods]
-            gone = self.object_of(key) is None and {*left} <= {"ended"}
+            self._makers.remove_made(key)
+            left = [facts(pod, now, self._lost_after).phase for pod in self._makers.members(request).pods]
+            gone = self._makers.object_of(key) is None and {*left} <= {"ended"}
         except (Refused, Unreachable) as error:
             log.warning("what an attempt may leave is not removed yet: %s", error, extra=self._about.attempt(key))
             gone = False
@@ -154,13 +151,13 @@ class Launches:
 
     def _adopt(self, request: AttemptRequest) -> None:
         """Look at the object of this name: whether it is ours, and whether its Pod is there or may still come."""
-        found = self._find(request.name)
-        if found is not None and not self._is_ours(found, request):
+        found = self._makers.find(request.name)
+        if found is not None and not self._makers.is_ours(found, request):
             self._refuse(request, f"{self._kind.name} {request.name!r} is there and is not ours")
             return
-        conclusion = self.conclusion(found) if found is not None else None
+        conclusion = self._makers.conclusion(found) if found is not None else None
         over = found is None or conclusion is not None
-        members = self._members(request) if over else Members(None)
+        members = self._makers.members(request) if over else Members(None)
         if over and members.primary is None:
             self._make_again(request, found, conclusion, members)
         elif found is not None:
@@ -185,48 +182,12 @@ class Launches:
             self._open[request.key] = Awaited(request, now, now, why=end.message, end=end, maker=maker)
             return
         if found is not None:
-            self.remove(request.name, uid_of(found))
+            self._makers.remove(request.name, uid_of(found))
         said = f": {conclusion.message}" if conclusion is not None and conclusion.message else ""
         self._refuse(request, f"its {kind} ended or went too early, and is made again{said}")
         again = self._open[request.key]
         if said and again.broken is None:
             self._open[request.key] = replace(again, broken=(again.tried, again.why))
-
-    def conclusion(self, obj: Mapping[str, Any]) -> Conclusion | None:
-        """What an object says of its own end."""
-        template = self._spec.template
-        own = (
-            (template.success_condition or "", template.failure_condition or "") if self._kind.judged else ("", "")
-        )
-        return self._kind.conclusion(obj, *own)
-
-    def object_of(self, key: AttemptKey) -> Mapping[str, Any] | None:
-        """The object of an attempt, if it is there and ours."""
-        found = self._find(attempt_name(self._owner.name, key))
-        return found if found is not None and self._has_our_uid(found) else None
-
-    def is_suspended(self, key: AttemptKey) -> bool:
-        """Whether the object of an attempt is there and its queue holds it."""
-        found = self.object_of(key) if self._kind.makes_pod else None
-        return found is not None and is_suspended(found)
-
-    def _find(self, name: str) -> Mapping[str, Any] | None:
-        return self._api.within(TRY_SECONDS).find(f"{self._collection.path()}/{name}")
-
-    def _is_ours(self, found: Mapping[str, Any], request: AttemptRequest) -> bool:
-        """A name alone says nothing: a recreated Experiment never adopts a stranger's."""
-        metadata = mapping(found.get("metadata"))
-        same = mapping(metadata.get("annotations")).get(ANNOTATION_PARAMS) == request.params_hash
-        return self._has_our_uid(found) and same and not metadata.get("deletionTimestamp")
-
-    def _has_our_uid(self, found: Mapping[str, Any]) -> bool:
-        owners = mappings(mapping(found.get("metadata")).get("ownerReferences"))
-        return any(owner.get("uid") == self._owner.uid for owner in owners)
-
-    def _members(self, request: AttemptRequest) -> Members:
-        """Asked of the API server, since the watch may be behind and the answer decides over a deletion."""
-        found = find_pods(self._api, self._owner, self._kind, request.key, request.params_hash)
-        return grouped(map(view, found), primary_labels(self._spec), {}).get(request.key, Members(None))
 
     def _refuse(
         self, request: AttemptRequest, why: str, final: bool = False, gated: bool = False, unsure: bool = False
@@ -291,8 +252,8 @@ class Launches:
     def _give_up(self, launch: Awaited) -> None:
         """The next attempt would run beside a Pod that comes after all."""
         with suppress(Refused, Unreachable):
-            self.remove_made(launch.request.key)
-            if not self._members(launch.request).pods:
+            self._makers.remove_made(launch.request.key)
+            if not self._makers.members(launch.request).pods:
                 self._open[launch.request.key] = replace(launch, maker=None, unsure=False)
 
     def _try_again(self, launch: Awaited) -> None:
@@ -345,6 +306,11 @@ class Launches:
         """Why Pods do not come, as far as it is known."""
         return [launch.why for launch in self._open.values()]
 
+    def may_come(self, key: AttemptKey) -> bool:
+        """Whether its Pod may be there, or come: all but those that were refused."""
+        launch = self._open.get(key)
+        return launch is None or launch.may_come
+
     def recall(self, key: AttemptKey) -> None:
         """Take a launch back. What would make its Pod is deleted; the API server has to have taken that."""
         launch, now = self._open.get(key), self._clock.now()
@@ -356,7 +322,7 @@ class Launches:
         elif launch.recalled is None or now >= launch.recalled + RETRY_SECONDS:
             self._open[key] = replace(launch, recalled=now)
             try:
-                self.remove(launch.request.name, launch.maker)
+                self._makers.remove(launch.request.name, launch.maker)
                 del self._open[key]
             except (Refused, Unreachable) as error:
                 extra = self._about.attempt(key)
@@ -376,34 +342,7 @@ class Launches:
 
     def _remove_withdrawn(self, key: AttemptKey) -> None:
         if key in self._withdrawn:
-            self.remove_made(key)
-
-    def remove_made(self, key: AttemptKey) -> None:
-        """Delete what is there of an attempt's name, if it is ours."""
-        found = self.object_of(key)
-        if found is not None:
-            self.remove(attempt_name(self._owner.name, key), uid_of(found))
-
-    def hold(self, key: AttemptKey) -> None:
-        """Let what made an attempt that was told make nothing more, where the kind would do so by itself."""
-        found = self.object_of(key) if self._kind.held else None
-        if found is not None and self.conclusion(found) is None:
-            change = {"metadata": {"uid": uid_of(found)}, "spec": self._kind.held}
-            path = f"{self._collection.path()}/{attempt_name(self._owner.name, key)}"
-            self._api.merge(path, change, low_priority=True)
-
-    def may_be_made(self, key: AttemptKey) -> bool:
-        """Whether something of ours is there that makes a Pod for this attempt, or nobody can say."""
-        try:
-            return self._kind.makes_pod and self.object_of(key) is not None
-        except (Refused, Unreachable):
-            return True
-
-    def remove(self, name: str, uid: str) -> None:
-        """Delete what we created, and with it its Pod."""
-        self._api.delete(
-            f"{self._collection.path()}/{name}", uid=uid, low_priority=True, propagationPolicy="Background"
-        )
+            self._makers.remove_made(key)
 
 
 def _passes(error: Refused) -> bool:

@@ -17,7 +17,7 @@ from kubetuna_operator.kube.api_client import Refused, collection
 from kubetuna_operator.kube.work_queue import wait_after
 from kubetuna_operator.pods.status import PodView
 from kubetuna_operator.telemetry import OUTCOMES
-from kubetuna_operator.workloads.launches import Launches
+from kubetuna_operator.workloads.makers import Makers
 from kubetuna_operator.workloads.ownership import age, is_own
 
 FAILED_KEPT = 3
@@ -29,9 +29,9 @@ UNSEEN_SECONDS, UNSEEN_LIMIT = 5.0, 300.0
 class Removal:
     """Of the Pods of one Experiment."""
 
-    def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef, launches: Launches) -> None:
+    def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef, makers: Makers) -> None:
         self._api, self._pods, self._background = context.api, context.pods, context.deferred
-        self._owner, self._launches = ref.owner, launches
+        self._owner, self._makers = ref.owner, makers
         self._kind, self._retain = kind_of(spec.template.trial_spec), spec.template.retain
         self._path = collection("pods", ref.owner.namespace)
         # The failures that stay, the oldest first; those of earlier processes are looked up with the first new one.
@@ -49,9 +49,9 @@ class Removal:
         """
         maker = self._kind.maker(pod.owner_reference)
         if maker is not None:
-            self._launches.remove(*maker)
+            self._makers.remove(*maker)
         elif self._kind.makes_pod:
-            self._launches.remove_made(pod.key)
+            self._makers.remove_made(pod.key)
         if again or not self._kind.makes_pod:
             self._delete(pod)
 
@@ -104,7 +104,7 @@ class Removal:
         for other in beside:
             self._delete(other)
         self._mark(pod)
-        self._launches.hold(pod.key)
+        self._makers.hold(pod.key)
         self._again(pod, self._keep, sent + 1)
 
     def _now(self, pod: PodView) -> list[PodView]:

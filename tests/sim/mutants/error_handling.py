@@ -192,7 +192,7 @@ MISTAKES = (
         f"{OPERATOR}/workloads/executor.py",
         (
             "a Pod without a node is deleted to stop it",
-            "            if pod.node is None:\n                self._removal",
+            "            if now.node is None:\n                self._removal",
             "            if False:\n                self._removal",
         ),
         (
@@ -230,16 +230,24 @@ MISTAKES = (
         ),
     ),
     *within(
-        f"{OPERATOR}/workloads/launches.py",
+        f"{OPERATOR}/workloads/makers.py",
         (
-            "a Pod that is there already is adopted",
-            '            if error.code != 409 or error.reason != "AlreadyExists":\n                raise',
-            "            raise",
+            "nothing of a stranger's is adopted",
+            'return self._has_our_uid(found) and same and not metadata.get("deletionTimestamp")',
+            "return True",
         ),
         (
             "a Pod that is being deleted is not adopted",
             'and same and not metadata.get("deletionTimestamp")',
             "and same",
+        ),
+    ),
+    *within(
+        f"{OPERATOR}/workloads/launches.py",
+        (
+            "a Pod that is there already is adopted",
+            '            if error.code != 409 or error.reason != "AlreadyExists":\n                raise',
+            "            raise",
         ),
         (
             "a launch without an answer is tried again",

@@ -137,6 +137,21 @@ def test_a_pod_on_no_node_has_no_kubelet_to_stop_it_and_is_deleted(room: Room) -
     assert room.names() == []
 
 
+def test_a_pod_that_has_run_since_it_was_last_seen_is_not_deleted_for_want_of_a_node(room: Room) -> None:
+    """With it its log would go, and what it has finished would be trained again."""
+    room.place.launch(order())
+    room.until(lambda f: f.phase == "pending")
+    room.process.cut_off = True
+    room.cluster.server.cut_watches()
+    start(room)
+    room.kubelet.exit(NAME)
+    room.process.cut_off = False
+    room.place.stop(KEY, "Suspended")
+    assert room.names() == [NAME]
+    facts = room.until(lambda f: f.phase == "ended")
+    assert facts.exit is not None and facts.exit.exit_code == 0
+
+
 def test_a_pod_made_anew_under_the_same_name_is_not_stopped(room: Room) -> None:
     room.place.launch(order())
     start(room)
@@ -296,6 +311,17 @@ def test_a_launch_whose_answer_was_lost_is_found_and_not_repeated(room: Room) ->
     look(room.place)
     assert room.names() == [NAME] and room.until(lambda f: f.uid is not None).waiting is None
     assert room.process.asked.count(("POST", collection("pods", NAMESPACE))) <= 2
+
+
+def test_a_pod_that_no_watch_has_shown_and_that_has_run_is_not_taken_back_unread(room: Room) -> None:
+    """The answer to its creation was lost, and the watch is silent: whoever stops it looks for it first."""
+    room.place.launch(order())
+    start(room)
+    room.kubelet.exit(NAME)
+    unaware = room.again()
+    unaware.stop(KEY, "Suspended")
+    unaware._launches._remove_withdrawn(KEY)
+    assert room.names() == [NAME]
 
 
 def test_of_failed_pods_the_latest_stay_and_are_marked(room: Room) -> None:

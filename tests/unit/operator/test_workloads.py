@@ -835,7 +835,7 @@ def test_while_the_server_is_away_one_question_is_enough(make: Any) -> None:
     works.cluster.until(lambda: len([f for f in look(works.place) if f.uid]) == 2)
     works.cluster.clock.time += 60
     works.process.cut_off, asked = True, list[str]()
-    find = works.place._launches.object_of
+    find = works.place._makers.object_of
     works.place._conclusions._find = lambda key: (asked.append(str(key)), find(key))[1]
     works.place.observe()
     assert len(asked) == 1

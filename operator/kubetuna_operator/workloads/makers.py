@@ -1,0 +1,100 @@
+"""What makes an attempt's Pods: our object of its name, or the Pod itself, as the API server has it now.
+
+A name alone says nothing of whose an object is: nothing of a stranger's is adopted, held or deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kubetuna.experiment.kinds import kind_of
+from kubetuna.experiment.kinds.template_kind import Conclusion
+from kubetuna.experiment.model import Experiment
+from kubetuna.trials.attempts import AttemptKey, AttemptRequest, attempt_name
+from kubetuna_operator import ANNOTATION_PARAMS
+from kubetuna_operator.context import ExperimentRef, OperatorContext
+from kubetuna_operator.kube.api_client import Refused, Unreachable
+from kubetuna_operator.kube.objects import mapping, mappings
+from kubetuna_operator.pods.kueue import is_suspended
+from kubetuna_operator.pods.status import view
+from kubetuna_operator.workloads.collection import Collection
+from kubetuna_operator.workloads.manifest import primary_labels
+from kubetuna_operator.workloads.members import Members, grouped
+from kubetuna_operator.workloads.ownership import find_pods, uid_of
+
+# In one look: the engine waits for it.
+TRY_SECONDS = 5.0
+
+
+class Makers:
+    """Those of one Experiment. Each look raises ``Refused`` or ``Unreachable`` where nobody can say."""
+
+    def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> None:
+        self._api, self._spec, self._owner = context.api, spec, ref.owner
+        self._kind = kind_of(spec.template.trial_spec)
+        self.collection = Collection(context.api, self._kind, ref.owner.namespace)
+
+    def object_of(self, key: AttemptKey) -> Mapping[str, Any] | None:
+        """The object of an attempt, if it is there and ours."""
+        found = self.find(attempt_name(self._owner.name, key))
+        return found if found is not None and self._has_our_uid(found) else None
+
+    def find(self, name: str) -> Mapping[str, Any] | None:
+        """The object of a name, whoever it belongs to."""
+        return self._api.within(TRY_SECONDS).find(f"{self.collection.path()}/{name}")
+
+    def is_ours(self, found: Mapping[str, Any], request: AttemptRequest) -> bool:
+        """Whether it was made for this request, by this Experiment rather than an earlier one of its name."""
+        metadata = mapping(found.get("metadata"))
+        same = mapping(metadata.get("annotations")).get(ANNOTATION_PARAMS) == request.params_hash
+        return self._has_our_uid(found) and same and not metadata.get("deletionTimestamp")
+
+    def _has_our_uid(self, found: Mapping[str, Any]) -> bool:
+        owners = mappings(mapping(found.get("metadata")).get("ownerReferences"))
+        return any(owner.get("uid") == self._owner.uid for owner in owners)
+
+    def conclusion(self, obj: Mapping[str, Any]) -> Conclusion | None:
+        """What an object says of its own end."""
+        template = self._spec.template
+        own = (
+            (template.success_condition or "", template.failure_condition or "") if self._kind.judged else ("", "")
+        )
+        return self._kind.conclusion(obj, *own)
+
+    def is_suspended(self, key: AttemptKey) -> bool:
+        """Whether the object of an attempt is there and its queue holds it."""
+        found = self.object_of(key) if self._kind.makes_pod else None
+        return found is not None and is_suspended(found)
+
+    def may_be_made(self, key: AttemptKey) -> bool:
+        """Whether something of ours is there that makes a Pod for this attempt, or nobody can say."""
+        try:
+            return self._kind.makes_pod and self.object_of(key) is not None
+        except (Refused, Unreachable):
+            return True
+
+    def members(self, request: AttemptRequest) -> Members:
+        """The Pods of a request: the watch may be behind, and the answer decides over a deletion."""
+        found = find_pods(self._api, self._owner, self._kind, request.key, request.params_hash)
+        return grouped(map(view, found), primary_labels(self._spec), {}).get(request.key, Members(None))
+
+    def hold(self, key: AttemptKey) -> None:
+        """Let what made an attempt that was told make nothing more, where the kind would do so by itself."""
+        found = self.object_of(key) if self._kind.held else None
+        if found is not None and self.conclusion(found) is None:
+            change = {"metadata": {"uid": uid_of(found)}, "spec": self._kind.held}
+            path = f"{self.collection.path()}/{attempt_name(self._owner.name, key)}"
+            self._api.merge(path, change, low_priority=True)
+
+    def remove_made(self, key: AttemptKey) -> None:
+        """Delete what is there of an attempt's name, if it is ours."""
+        found = self.object_of(key)
+        if found is not None:
+            self.remove(attempt_name(self._owner.name, key), uid_of(found))
+
+    def remove(self, name: str, uid: str) -> None:
+        """Delete what we created, and with it its Pods."""
+        self._api.delete(
+            f"{self.collection.path()}/{name}", uid=uid, low_priority=True, propagationPolicy="Background"
+        )
