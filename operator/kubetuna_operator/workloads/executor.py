@@ -18,7 +18,7 @@ from kubetuna_operator.failpoints import failpoint
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
 from kubetuna_operator.pods import failure_note
 from kubetuna_operator.pods.read_budget import interval
-from kubetuna_operator.pods.status import STOP_DEADLINE, PodView, facts, view
+from kubetuna_operator.pods.status import STOP_DEADLINE, PodView, facts
 from kubetuna_operator.pods.warnings import Warnings
 from kubetuna_operator.workloads.awaited import RETRY_SECONDS
 from kubetuna_operator.workloads.conclusions import Conclusions
@@ -36,7 +36,7 @@ from kubetuna_operator.workloads.members import (
     silent,
     together,
 )
-from kubetuna_operator.workloads.ownership import find_pods, is_own
+from kubetuna_operator.workloads.ownership import is_own
 from kubetuna_operator.workloads.removal import Removal
 
 log = logging.getLogger(__name__)
@@ -66,10 +66,9 @@ class PodExecutor:
         # When the stop of a Pod was last sent; whether it is done is seen on the Pod.
         self._sent: dict[str, float] = {}
         self._obstacles, self._failing = Obstacles(spec.start_timeout), Failing()
-        # The own Pods as of one version of the index, and the parameters of those that this process launched.
+        # The own Pods as of one version of the index.
         self._pods_by_key: dict[AttemptKey, PodView] = {}
         self._version = -1
-        self._hashes: dict[AttemptKey, str] = {}
         # Attempts that a fresh look did not find, and who was seen taking one away.
         self._gone: set[AttemptKey] = set()
         self._disruptions: dict[AttemptKey, ExitFacts] = {}
@@ -89,8 +88,8 @@ class PodExecutor:
         """Create the Pod, or what makes it; until the Pod is there the attempt is pending, with the reason."""
         self._gone.discard(request.key)
         self._forget_end(request.key)
-        if self._hashes.get(request.key) != request.params_hash:
-            self._hashes[request.key], self._version = request.params_hash, -1
+        if self._makers.expect(request):
+            self._version = -1
         self._launches.launch(request)
 
     def stop(self, key: AttemptKey, why: str) -> None:
@@ -111,7 +110,7 @@ class PodExecutor:
     def _is_there_unseen(self, key: AttemptKey) -> bool:
         """Whether a fresh look finds Pods that no watch has told of; taken in, they are stopped as others are."""
         try:
-            return self._launches.may_come(key) and bool(self._find(key).pods)
+            return self._launches.may_come(key) and bool(self._makers.members(key).pods)
         except (Refused, Unreachable):
             return False
 
@@ -120,9 +119,11 @@ class PodExecutor:
         again, self._sent[pod.uid] = pod.uid in self._sent, self._clock.now()
         try:
             now = pod if pod.node is not None else self._by_now(pod)
+            if now.exit is not None:
+                return
             if now.node is None:
                 self._removal.take_away(pod, again)
-            elif now.exit is None:
+            else:
                 self._set_deadline(pod, note)
             log.info("attempt told to end: %s", why, extra=extra)
         except (Refused, Unreachable) as error:
@@ -130,7 +131,7 @@ class PodExecutor:
 
     def _by_now(self, pod: PodView) -> PodView:
         """A fresh look at one that has no node: the watch may be behind, and with what has run its log would go."""
-        return next((seen for seen in self._find(pod.key).pods if seen.uid == pod.uid), pod)
+        return next((seen for seen in self._makers.members(pod.key).pods if seen.uid == pod.uid), pod)
 
     def _set_deadline(self, pod: PodView, note: Mapping[str, str]) -> None:
         about = {"uid": pod.uid, **({"annotations": dict(note)} if note else {})}
@@ -155,7 +156,6 @@ class PodExecutor:
         self._told.add(pod.uid)
         self._members.pop(key, None)
         self._pods_by_key.pop(key, None)
-        self._hashes.pop(key, None)
         self._forget_end(key)
         self._removal.let_go(pod)
 
@@ -215,7 +215,7 @@ class PodExecutor:
 
     def _look_for(self, key: AttemptKey, now: float) -> None:
         try:
-            seen = self._find(key)
+            seen = self._makers.members(key)
             if seen.primary is None and seen.others:
                 # The others would run on for nobody.
                 self._launches.withdraw(key)
@@ -229,13 +229,6 @@ class PodExecutor:
                 self._disruptions.setdefault(key, exit_of(seen.cause))
             elif self._is_back_in_queue(key):
                 self._disruptions.setdefault(key, BACK_IN_QUEUE)
-
-    def _find(self, key: AttemptKey) -> Members:
-        """Its Pods by a fresh look, taken in."""
-        found = find_pods(self._api, self._owner, self._kind, key, self._hashes.get(key))
-        for pod in found:
-            self._pods.learn(pod)
-        return grouped(map(view, found), self._wanted, {}).get(key, Members(None))
 
     def _facts(self, pod: PodView, now: float) -> AttemptFacts:
         """The attempt by its primary Pod, and by the others where it has some.
@@ -276,7 +269,7 @@ class PodExecutor:
 
     def _explain(self, key: AttemptKey) -> None:
         """Look afresh for what has failed, which would go with its Pods: a watch may be behind of the workload."""
-        cause = self._find(key).cause
+        cause = self._makers.members(key).cause
         if cause is not None:
             self._failing.explain(key, exit_of(cause))
 
@@ -346,8 +339,7 @@ class PodExecutor:
         return self._pods_by_key
 
     def _is_open(self, pod: PodView) -> bool:
-        own = is_own(pod, self._owner, self._kind, self._hashes.get(pod.key))
-        return own and not pod.told and pod.uid not in self._told
+        return self._makers.is_own(pod) and not pod.told and pod.uid not in self._told
 
     def _seen(self, key: AttemptKey) -> PodView | None:
         """The Pod of an attempt that is to end: seen once, it must not be launched again when it is gone."""

@@ -105,17 +105,17 @@ class Launches:
         left = left_over(own, key, wanted, self._clock.now(), self._lost_after) if wanted else None
         if left is None:
             before = taken_away(own, key, wanted)
-            return self._clear(replace(request, key=before)) if before is not None else ""
+            return self._clear(before) if before is not None else ""
         path = f"{self._pod_path}/{left.name}"
         self._background.later(("pod", left.uid), partial(self._api.delete, path, left.uid, low_priority=True))
         return f"Pod {left.name} of an earlier attempt has not ended yet"
 
-    def _clear(self, request: AttemptRequest) -> str:
+    def _clear(self, key: AttemptKey) -> str:
         """Remove what may make the Pods of an attempt anew that were taken away; why that is not done yet."""
-        key, now = request.key, self._clock.now()
+        now = self._clock.now()
         try:
             self._makers.remove_made(key)
-            left = [facts(pod, now, self._lost_after).phase for pod in self._makers.members(request).pods]
+            left = [facts(pod, now, self._lost_after).phase for pod in self._makers.members(key).pods]
             gone = self._makers.object_of(key) is None and {*left} <= {"ended"}
         except (Refused, Unreachable) as error:
             log.warning("what an attempt may leave is not removed yet: %s", error, extra=self._about.attempt(key))
@@ -157,7 +157,7 @@ class Launches:
             return
         conclusion = self._makers.conclusion(found) if found is not None else None
         over = found is None or conclusion is not None
-        members = self._makers.members(request) if over else Members(None)
+        members = self._makers.members(request.key) if over else Members(None)
         if over and members.primary is None:
             self._make_again(request, found, conclusion, members)
         elif found is not None:
@@ -253,7 +253,7 @@ class Launches:
         """The next attempt would run beside a Pod that comes after all."""
         with suppress(Refused, Unreachable):
             self._makers.remove_made(launch.request.key)
-            if not self._makers.members(launch.request).pods:
+            if not self._makers.members(launch.request.key).pods:
                 self._open[launch.request.key] = replace(launch, maker=None, unsure=False)
 
     def _try_again(self, launch: Awaited) -> None:

@@ -6,6 +6,7 @@ A name alone says nothing of whose an object is: nothing of a stranger's is adop
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from kubetuna.experiment.kinds import kind_of
@@ -15,13 +16,13 @@ from kubetuna.trials.attempts import AttemptKey, AttemptRequest, attempt_name
 from kubetuna_operator import ANNOTATION_PARAMS
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.kube.api_client import Refused, Unreachable
-from kubetuna_operator.kube.objects import mapping, mappings
+from kubetuna_operator.kube.objects import Unreadable, mapping, mappings
 from kubetuna_operator.pods.kueue import is_suspended
-from kubetuna_operator.pods.status import view
+from kubetuna_operator.pods.status import PodView, view
 from kubetuna_operator.workloads.collection import Collection
 from kubetuna_operator.workloads.manifest import primary_labels
 from kubetuna_operator.workloads.members import Members, grouped
-from kubetuna_operator.workloads.ownership import find_pods, uid_of
+from kubetuna_operator.workloads.ownership import find_pods, is_own, uid_of
 
 # In one look: the engine waits for it.
 TRY_SECONDS = 5.0
@@ -32,13 +33,25 @@ class Makers:
 
     def __init__(self, context: OperatorContext, spec: Experiment, ref: ExperimentRef) -> None:
         self._api, self._spec, self._owner = context.api, spec, ref.owner
-        self._kind = kind_of(spec.template.trial_spec)
+        self._kind, self._learn = kind_of(spec.template.trial_spec), context.pods.learn
         self.collection = Collection(context.api, self._kind, ref.owner.namespace)
+        # The parameters of the trials that this process launched: a trial's never change.
+        self._hashes: dict[int, str] = {}
+
+    def expect(self, request: AttemptRequest) -> bool:
+        """Note the parameters of an attempt's trial; whether they are news."""
+        before = self._hashes.get(request.key.trial)
+        self._hashes[request.key.trial] = request.params_hash
+        return before != request.params_hash
+
+    def is_own(self, pod: PodView) -> bool:
+        """Whether a Pod is one that we, or the object that we made, have created for its attempt."""
+        return is_own(pod, self._owner, self._kind, self._hashes.get(pod.key.trial))
 
     def object_of(self, key: AttemptKey) -> Mapping[str, Any] | None:
         """The object of an attempt, if it is there and ours."""
         found = self.find(attempt_name(self._owner.name, key))
-        return found if found is not None and self._has_our_uid(found) else None
+        return found if found is not None and self._is_of_ours(found) else None
 
     def find(self, name: str) -> Mapping[str, Any] | None:
         """The object of a name, whoever it belongs to."""
@@ -48,9 +61,14 @@ class Makers:
         """Whether it was made for this request, by this Experiment rather than an earlier one of its name."""
         metadata = mapping(found.get("metadata"))
         same = mapping(metadata.get("annotations")).get(ANNOTATION_PARAMS) == request.params_hash
-        return self._has_our_uid(found) and same and not metadata.get("deletionTimestamp")
+        return self._is_of_ours(found) and same and not metadata.get("deletionTimestamp")
 
-    def _has_our_uid(self, found: Mapping[str, Any]) -> bool:
+    def _is_of_ours(self, found: Mapping[str, Any]) -> bool:
+        """A Pod has to be ours in every way: it may be a copy. Of another object our UID is enough."""
+        if not self._kind.makes_pod:
+            with suppress(Unreadable):
+                return self.is_own(view(found))
+            return False
         owners = mappings(mapping(found.get("metadata")).get("ownerReferences"))
         return any(owner.get("uid") == self._owner.uid for owner in owners)
 
@@ -74,10 +92,12 @@ class Makers:
         except (Refused, Unreachable):
             return True
 
-    def members(self, request: AttemptRequest) -> Members:
-        """The Pods of a request: the watch may be behind, and the answer decides over a deletion."""
-        found = find_pods(self._api, self._owner, self._kind, request.key, request.params_hash)
-        return grouped(map(view, found), primary_labels(self._spec), {}).get(request.key, Members(None))
+    def members(self, key: AttemptKey) -> Members:
+        """An attempt's Pods by a fresh look, taken in: the watch may be behind, and a deletion may rest on it."""
+        found = find_pods(self._api, self._owner, self._kind, key, self._hashes.get(key.trial))
+        for pod in found:
+            self._learn(pod)
+        return grouped(map(view, found), primary_labels(self._spec), {}).get(key, Members(None))
 
     def hold(self, key: AttemptKey) -> None:
         """Let what made an attempt that was told make nothing more, where the kind would do so by itself."""

@@ -212,8 +212,8 @@ MISTAKES = (
         ),
         (
             "a Pod that was told is forgotten though it is still seen",
-            "return own and not pod.told and pod.uid not in self._told",
-            "return own and not pod.told",
+            "return self._makers.is_own(pod) and not pod.told and pod.uid not in self._told",
+            "return self._makers.is_own(pod) and not pod.told",
         ),
     ),
     *within(
@@ -233,7 +233,7 @@ MISTAKES = (
         f"{OPERATOR}/workloads/makers.py",
         (
             "nothing of a stranger's is adopted",
-            'return self._has_our_uid(found) and same and not metadata.get("deletionTimestamp")',
+            'return self._is_of_ours(found) and same and not metadata.get("deletionTimestamp")',
             "return True",
         ),
         (

@@ -145,7 +145,8 @@ def test_a_pod_that_the_watch_has_not_brought_yet_counts_when_its_job_ends(works
     if gone:
         works.cluster.server.writes.remove(JOBS, job)
     for _ in range(3):
-        assert works.later(6).phase == "pending"
+        facts = works.later(6)
+    assert (facts.phase, facts.uid) == ("ended", pod["metadata"]["uid"])
     assert [p["metadata"]["uid"] for p in works.cluster.kubelet.pods()] == [pod["metadata"]["uid"]]
     assert works.jobs() == ([] if gone else [job])
 
