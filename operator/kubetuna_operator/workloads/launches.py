@@ -152,7 +152,7 @@ class Launches:
     def _adopt(self, request: AttemptRequest) -> None:
         """Look at the object of this name: whether it is ours, and whether its Pod is there or may still come."""
         found = self._makers.find(request.name)
-        if found is not None and not self._makers.is_ours(found, request):
+        if found is not None and not self._makers.was_made_for(found, request):
             self._refuse(request, f"{self._kind.name} {request.name!r} is there and is not ours")
             return
         conclusion = self._makers.conclusion(found) if found is not None else None
@@ -298,7 +298,7 @@ class Launches:
             stuck = None if _passes(error) else stuck_until(self._clock.now(), launch)
             return replace(launch, why=bounded(error.message, 300), stuck=stuck)
         except Unreachable:
-            # As above.
+            # It says nothing of the Pod, which is asked for again.
             pass
         return None
 

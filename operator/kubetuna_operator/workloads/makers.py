@@ -51,19 +51,19 @@ class Makers:
     def object_of(self, key: AttemptKey) -> Mapping[str, Any] | None:
         """The object of an attempt, if it is there and ours."""
         found = self.find(attempt_name(self._owner.name, key))
-        return found if found is not None and self._is_of_ours(found) else None
+        return found if found is not None and self._is_ours(found) else None
 
     def find(self, name: str) -> Mapping[str, Any] | None:
         """The object of a name, whoever it belongs to."""
         return self._api.within(TRY_SECONDS).find(f"{self.collection.path()}/{name}")
 
-    def is_ours(self, found: Mapping[str, Any], request: AttemptRequest) -> bool:
+    def was_made_for(self, found: Mapping[str, Any], request: AttemptRequest) -> bool:
         """Whether it was made for this request, by this Experiment rather than an earlier one of its name."""
         metadata = mapping(found.get("metadata"))
         same = mapping(metadata.get("annotations")).get(ANNOTATION_PARAMS) == request.params_hash
-        return self._is_of_ours(found) and same and not metadata.get("deletionTimestamp")
+        return self._is_ours(found) and same and not metadata.get("deletionTimestamp")
 
-    def _is_of_ours(self, found: Mapping[str, Any]) -> bool:
+    def _is_ours(self, found: Mapping[str, Any]) -> bool:
         """A Pod has to be ours in every way: it may be a copy. Of another object our UID is enough."""
         if not self._kind.makes_pod:
             with suppress(Unreadable):

@@ -233,7 +233,7 @@ MISTAKES = (
         f"{OPERATOR}/workloads/makers.py",
         (
             "nothing of a stranger's is adopted",
-            'return self._is_of_ours(found) and same and not metadata.get("deletionTimestamp")',
+            'return self._is_ours(found) and same and not metadata.get("deletionTimestamp")',
             "return True",
         ),
         (
