@@ -24,6 +24,7 @@ from kubetuna_operator.kube.objects import Owner
 from kubetuna_operator.kube.threads import supervised
 from kubetuna_operator.pods.index import PodIndex
 from kubetuna_operator.pods.read_budget import READERS, ReadBudget
+from kubetuna_operator.pods.withdrawals import Withdrawals
 from kubetuna_operator.telemetry import STORE_ERRORS
 
 # Each opening holds a connection to the database. A second proposal at the same time would take the interpreter, of
@@ -109,6 +110,11 @@ class OperatorContext:
     chance: random.Random = field(default_factory=random.Random)
     read_budget: ReadBudget = field(default_factory=ReadBudget)
     account: tuple[str, str] = ("", "")
+    withdrawals: Withdrawals = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Frozen: it is of the same deferred writes.
+        object.__setattr__(self, "withdrawals", Withdrawals(self.deferred))
 
     @staticmethod
     def make(

@@ -211,6 +211,41 @@ def dependents_go_with_their_owner(s: Subject) -> None:
     assert not gone(s, path(s, "configmaps", "free"))
 
 
+def an_owner_that_is_deleted_in_the_foreground_goes_last(s: Subject) -> None:
+    """And so do those between, whose own wait for what these made in their turn."""
+    made = make(s, "first")
+    middle = make(s, "middle", ownerReferences=[_as_owner(made)])
+    make(s, "last", ownerReferences=[_as_owner(middle)], finalizers=["kubetuna.dev/study"])
+    make(s, "beside", ownerReferences=[{**_as_owner(made), "blockOwnerDeletion": False}])
+    where = path(s, "configmaps", "first")
+    s.api.delete(where, uid=made["metadata"]["uid"], propagationPolicy="Foreground")
+    s.until(lambda: s.api.get(path(s, "configmaps", "last"))["metadata"].get("deletionTimestamp"))
+    s.until(lambda: gone(s, path(s, "configmaps", "beside")))
+    for name in ("first", "middle"):
+        metadata = s.api.get(path(s, "configmaps", name))["metadata"]
+        assert metadata["deletionTimestamp"] and metadata["finalizers"] == ["foregroundDeletion"]
+    s.api.merge(path(s, "configmaps", "last"), {"metadata": {"finalizers": []}})
+    s.until(lambda: gone(s, where))
+    assert gone(s, path(s, "configmaps", "middle"))
+
+
+def _as_owner(obj: dict[str, Any]) -> dict[str, Any]:
+    named = {"name": obj["metadata"]["name"], "uid": obj["metadata"]["uid"]}
+    return {"apiVersion": "v1", "kind": "ConfigMap", **named, "blockOwnerDeletion": True}
+
+
+def the_last_wish_how_to_delete_counts(s: Subject) -> None:
+    made, where = make(s, "first"), path(s, "configmaps", "first")
+    make(s, "last", ownerReferences=[_as_owner(made)], finalizers=["kubetuna.dev/study"])
+    for policy in ("Foreground", "Foreground"):
+        s.api.delete(where, propagationPolicy=policy)
+    assert not gone(s, where)
+    s.api.delete(where, propagationPolicy="Background")
+    s.until(lambda: gone(s, where))
+    s.until(lambda: s.api.get(path(s, "configmaps", "last"))["metadata"].get("deletionTimestamp"))
+    s.api.merge(path(s, "configmaps", "last"), {"metadata": {"finalizers": []}})
+
+
 def pages_show_one_moment(s: Subject) -> None:
     for number in range(5):
         make(s, f"m-{number}", labels={"of": "pages"})
@@ -388,6 +423,8 @@ SCRIPTS: tuple[Callable[[Subject], None], ...] = (
     a_status_heeds_a_revision_and_no_uid,
     finalizers_hold_an_object_until_the_last_is_gone,
     dependents_go_with_their_owner,
+    an_owner_that_is_deleted_in_the_foreground_goes_last,
+    the_last_wish_how_to_delete_counts,
     pages_show_one_moment,
     a_watch_tells_every_change_after_its_revision,
     a_pods_log_begins_at_whole_seconds,

@@ -11,6 +11,9 @@ from tests.apiserver.objects import Change, Objects, key_of
 from tests.apiserver.resources import BY_KIND, NAMESPACES, PODS, Object, Resource
 from tests.apiserver.writes import Writes
 
+# The finalizer by which the garbage collector knows what waits for what was made for it.
+FOREGROUND = "foregroundDeletion"
+
 
 class Deletion:
     """Deletes on request; ``collect`` is the garbage collector and the namespace controller, one round of them."""
@@ -28,12 +31,12 @@ class Deletion:
             Failure: 409, another object or another revision is meant.
         """
         _check_preconditions(resource, obj, options.get("preconditions") or {})
-        if options.get("propagationPolicy", "Background") != "Background":
-            raise NotImplementedError("only background propagation is known here")
+        obj = _with_policy(obj, options.get("propagationPolicy"))
         grace = pod_rules.grace(obj, options) if resource == PODS else 0
         metadata = obj["metadata"]
         if metadata.get("deletionTimestamp") and grace >= (metadata.get("deletionGracePeriodSeconds") or 0):
-            return obj
+            before = self._objects.get(resource, key_of(obj))
+            return obj if obj == before else self._writes.store(resource, obj, obj)
         if not grace and not metadata.get("finalizers") and resource != NAMESPACES:
             self._writes.remove(resource, obj)
             return None
@@ -55,11 +58,26 @@ class Deletion:
         ending = {space["metadata"]["name"] for space in self._ending()}
         orphans = [(r, o) for r, o in self._objects.all() if key_of(o)[0] in ending or self._is_orphan(o)]
         began = [r for r, o in orphans if not o["metadata"].get("deletionTimestamp") and not self._gone(r, o)]
-        return bool(began) | self._end_namespaces()
+        waiting = [self._end_made(r, o) for r, o in list(self._objects.all()) if _waits(o)]
+        return bool(began) | any(waiting) | self._end_namespaces()
+
+    def _end_made(self, resource: Resource, obj: Object) -> bool:
+        """Delete what was made for an object that waits for that, or let it go. Whether there was anything."""
+        made = [(r, o, mine) for r, o in self._objects.all() for mine in _owners(o) if _is_of(mine, obj)]
+        if not any(mine.get("blockOwnerDeletion") for _, _, mine in made):
+            self._writes.change(resource, obj, lambda o: o["metadata"]["finalizers"].remove(FOREGROUND))
+            return True
+        living = [(r, o) for r, o, _ in made if not o["metadata"].get("deletionTimestamp")]
+        for kind, one in living:
+            # What has made something itself waits for that in its turn.
+            waits = any(_is_of(mine, one) for _, other in self._objects.all() for mine in _owners(other))
+            self.delete(kind, one, {"propagationPolicy": "Foreground"} if waits else {})
+        return bool(living)
 
     def _see(self, change: Change) -> None:
         before, after = change.before, change.after
-        if before is None or after is None or change.resource == NAMESPACES or _owners(before) != _owners(after):
+        whole = before is None or after is None or change.resource == NAMESPACES
+        if whole or _owners(before) != _owners(after) or _waits(after):
             self._lost = True
 
     def _gone(self, resource: Resource, obj: Object) -> bool:
@@ -95,6 +113,28 @@ class Deletion:
 
 def _owners(obj: Object) -> list[Any]:
     return obj["metadata"].get("ownerReferences") or []
+
+
+def _is_of(reference: Mapping[str, Any], obj: Object) -> bool:
+    return bool(reference["uid"] == obj["metadata"]["uid"])
+
+
+def _waits(obj: Object) -> bool:
+    """Whether it is being deleted and goes after what was made for it."""
+    metadata = obj["metadata"]
+    return bool(metadata.get("deletionTimestamp")) and FOREGROUND in (metadata.get("finalizers") or ())
+
+
+def _with_policy(obj: Object, policy: str | None) -> Object:
+    """The latest wish counts; without one it stays as it is. That what was made should stay nobody wishes here."""
+    if policy == "Orphan":
+        raise NotImplementedError("orphans are not known here")
+    held = obj["metadata"].get("finalizers") or []
+    if policy is None or (policy == "Foreground") == (FOREGROUND in held):
+        return obj
+    others = [name for name in held if name != FOREGROUND]
+    finalizers = [*others, FOREGROUND] if policy == "Foreground" else others
+    return {**obj, "metadata": {**obj["metadata"], "finalizers": finalizers}}
 
 
 def _check_preconditions(resource: Resource, obj: Object, wanted: Mapping[str, str]) -> None:

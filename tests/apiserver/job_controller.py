@@ -7,6 +7,8 @@ from tests.apiserver.resources import JOBS, PODS, Object, Target
 from tests.apiserver.server import Server
 
 INDEX = "batch.kubernetes.io/job-completion-index"
+# By this finalizer a Pod stays until it was counted.
+TRACKED = "batch.kubernetes.io/job-tracking"
 
 
 class JobController:
@@ -20,7 +22,16 @@ class JobController:
         with self._server.changed:
             open_jobs = [j for j in self._server.objects.of(JOBS) if not (j.get("status") or {}).get("conditions")]
             steps = [self._step(job) for job in open_jobs if works(job)]
-            return any(steps)
+            going = [job for job in self._server.objects.of(JOBS) if job["metadata"].get("deletionTimestamp")]
+            return any([*steps, *map(self._release, going)])
+
+    def _release(self, job: Object) -> bool:
+        """Nobody counts the Pods of a Job that is being deleted any more."""
+        namespace = job["metadata"]["namespace"]
+        held = [p for p in self._server.objects.of(PODS, namespace) if owns(job, p) and TRACKED in _finalizers(p)]
+        for pod in held:
+            self._server.change(pod, lambda p: p["metadata"]["finalizers"].remove(TRACKED), PODS)
+        return bool(held)
 
     def _step(self, job: Object) -> bool:
         pods = [p for p in self._server.objects.of(PODS, job["metadata"]["namespace"]) if owns(job, p)]
@@ -54,6 +65,10 @@ class JobController:
         return True
 
 
+def _finalizers(obj: Object) -> list[str]:
+    return obj["metadata"].get("finalizers") or []
+
+
 def works(obj: Object) -> bool:
     """Whether its controller makes Pods of it: it neither goes nor is suspended."""
     spec = obj["spec"]
@@ -64,7 +79,7 @@ def works(obj: Object) -> bool:
 def reference(obj: Object) -> Object:
     """An owner reference to what a controller works for."""
     metadata = obj["metadata"]
-    named = {"name": metadata["name"], "uid": metadata["uid"], "controller": True}
+    named = {"name": metadata["name"], "uid": metadata["uid"], "controller": True, "blockOwnerDeletion": True}
     return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], **named}
 
 

@@ -142,8 +142,9 @@ class PodExecutor:
             if error.code == 409:
                 # It passes, and with the Pod its log would go.
                 raise
-            if error.code != 404:
-                self._api.delete(self._named(pod), uid=pod.uid)
+            # Another's of its name is refused too. With what made it: that would make it anew.
+            if error.code != 404 and self._api.has(self._named(pod), pod.uid):
+                self._removal.take_away(pod, again=True)
 
     def delete(self, key: AttemptKey) -> None:
         """Forget an attempt that was told. The Pods of the latest failures stay to be looked at."""

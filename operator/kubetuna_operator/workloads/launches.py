@@ -24,7 +24,7 @@ from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest, E
 from kubetuna.trials.records import bounded
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.failpoints import failpoint
-from kubetuna_operator.kube.api_client import ANSWER_SECONDS, Api, Refused, Unreachable, collection
+from kubetuna_operator.kube.api_client import Api, Refused, Unreachable, collection
 from kubetuna_operator.pods.kueue import is_suspended
 from kubetuna_operator.pods.status import facts
 from kubetuna_operator.pods.warnings import warning
@@ -64,14 +64,14 @@ class Launches:
         self._makers, self._collection = makers, makers.collection
         self._pod_path = collection("pods", ref.owner.namespace)
         self._open: dict[AttemptKey, Awaited] = {}
-        # What must not be there until it is ordered again: a trial that was suspended goes on with this attempt.
-        self._withdrawn: set[AttemptKey] = set()
+        # A trial that was suspended goes on with the attempt that was taken back.
+        self._withdrawals = context.withdrawals
         self._gate, self._made = Gate(), Made()
 
     def launch(self, request: AttemptRequest) -> None:
         """Create the object; one that exists already is ours only with our UID and these parameters."""
         now = self._clock.now()
-        self._withdrawn.discard(request.key)
+        self._withdrawals.end(self._owner.uid, request.key)
         if now < self._gate.due and request.key not in self._open:
             self._open[request.key] = Awaited(request, now, now, 1, self._gate.why, gated=True)
         elif (waits := self._made.too_soon(request, now)) is not None:
@@ -114,9 +114,8 @@ class Launches:
         """Remove what may make the Pods of an attempt anew that were taken away; why that is not done yet."""
         now = self._clock.now()
         try:
-            self._makers.remove_made(key)
-            left = [facts(pod, now, self._lost_after).phase for pod in self._makers.members(key).pods]
-            gone = self._makers.object_of(key) is None and {*left} <= {"ended"}
+            left = self._makers.left(key)
+            gone = left is not None and all(facts(p, now, self._lost_after).phase == "ended" for p in left)
         except (Refused, Unreachable) as error:
             log.warning("what an attempt may leave is not removed yet: %s", error, extra=self._about.attempt(key))
             gone = False
@@ -153,7 +152,9 @@ class Launches:
         """Look at the object of this name: whether it is ours, and whether its Pod is there or may still come."""
         found = self._makers.find(request.name)
         if found is not None and not self._makers.was_made_for(found, request):
-            self._refuse(request, f"{self._kind.name} {request.name!r} is there and is not ours")
+            going = self._makers.is_going(found)
+            why = "of an earlier order is being deleted" if going else "is there and is not ours"
+            self._refuse(request, f"{self._kind.name} {request.name!r} {why}")
             return
         conclusion = self._makers.conclusion(found) if found is not None else None
         over = found is None or conclusion is not None
@@ -252,8 +253,7 @@ class Launches:
     def _give_up(self, launch: Awaited) -> None:
         """The next attempt would run beside a Pod that comes after all."""
         with suppress(Refused, Unreachable):
-            self._makers.remove_made(launch.request.key)
-            if not self._makers.members(launch.request.key).pods:
+            if self._makers.left(launch.request.key) == ():
                 self._open[launch.request.key] = replace(launch, maker=None, unsure=False)
 
     def _try_again(self, launch: Awaited) -> None:
@@ -329,20 +329,12 @@ class Launches:
                 log.warning("the %s of an attempt is not deleted yet: %s", self._kind.name, error, extra=extra)
 
     def withdraw(self, key: AttemptKey) -> None:
-        """What an earlier process, or a request without an answer, may have made must not start: look twice."""
-        self._withdrawn.add(key)
-        for delay in (0.0, ANSWER_SECONDS * 2):
-            self._background.later(
-                ("pod", "launch", self._owner.uid, key, delay), lambda: self._remove_withdrawn(key), delay
-            )
+        """What an earlier process, or a request without an answer, may have made must not start."""
+        self._withdrawals.add(self._owner.uid, key, partial(self._makers.remove_made, key))
 
     def is_withdrawn(self, key: AttemptKey) -> bool:
         """Whether it was taken back, and not ordered again since."""
-        return key in self._withdrawn
-
-    def _remove_withdrawn(self, key: AttemptKey) -> None:
-        if key in self._withdrawn:
-            self._makers.remove_made(key)
+        return self._withdrawals.holds(self._owner.uid, key)
 
 
 def _passes(error: Refused) -> bool:

@@ -5,7 +5,7 @@ A name alone says nothing of whose an object is: nothing of a stranger's is adop
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -63,6 +63,10 @@ class Makers:
         same = mapping(metadata.get("annotations")).get(ANNOTATION_PARAMS) == request.params_hash
         return self._is_ours(found) and same and not metadata.get("deletionTimestamp")
 
+    def is_going(self, found: Mapping[str, Any]) -> bool:
+        """Whether it is ours, and is being deleted."""
+        return self._is_ours(found) and bool(mapping(found.get("metadata")).get("deletionTimestamp"))
+
     def _is_ours(self, found: Mapping[str, Any]) -> bool:
         """A Pod has to be ours in every way: it may be a copy. Of another object our UID is enough."""
         if not self._kind.makes_pod:
@@ -107,14 +111,26 @@ class Makers:
             path = f"{self.collection.path()}/{attempt_name(self._owner.name, key)}"
             self._api.merge(path, change, low_priority=True)
 
-    def remove_made(self, key: AttemptKey) -> None:
-        """Delete what is there of an attempt's name, if it is ours."""
+    def left(self, key: AttemptKey) -> tuple[PodView, ...] | None:
+        """Delete what makes an attempt's Pods; those that are left once it is gone, None until then."""
+        if self.remove_made(key) and self.object_of(key) is not None:
+            return None
+        return self.members(key).pods
+
+    def remove_made(self, key: AttemptKey, is_wanted: Callable[[], bool] = lambda: True) -> bool:
+        """Delete what is there of an attempt's name, if it is ours, and if that is still wanted once it is found.
+
+        Whether there was anything.
+        """
         found = self.object_of(key)
-        if found is not None:
+        if found is not None and is_wanted():
             self.remove(attempt_name(self._owner.name, key), uid_of(found))
+        return found is not None
 
     def remove(self, name: str, uid: str) -> None:
-        """Delete what we created, and with it its Pods."""
-        self._api.delete(
-            f"{self.collection.path()}/{name}", uid=uid, low_priority=True, propagationPolicy="Background"
-        )
+        """Delete what we created, and with it its Pods.
+
+        What makes something that makes these stays until all of it has gone: the rest would make Pods for a while.
+        """
+        policy = "Foreground" if self._kind.goes_last else "Background"
+        self._api.delete(f"{self.collection.path()}/{name}", uid=uid, low_priority=True, propagationPolicy=policy)

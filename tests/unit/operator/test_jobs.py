@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from kubetuna.experiment.kinds import JOB
 from kubetuna.parsing.parse import parse_experiment
 from kubetuna.trials.attempts import AttemptFacts
 from kubetuna_operator.context import ExperimentRef
+from kubetuna_operator.kube.deferred_writes import DeferredWrites
+from kubetuna_operator.pods.withdrawals import LOOKS, Withdrawals
 from kubetuna_operator.workloads import removal
 from kubetuna_operator.workloads.executor import PodExecutor
 from tests.apiserver.cluster import NAMESPACE, Cluster
@@ -195,13 +198,45 @@ def test_a_launch_is_absent_once_the_server_knows_of_nothing_that_would_start_it
 
 
 def test_what_is_ordered_again_is_not_taken_back_any_more(works: Works) -> None:
-    """A trial that was suspended before its Pod came goes on with the same attempt."""
+    """A trial that was suspended before its Pod came goes on with the same attempt, in another run of its own."""
     works.closed = True
+    waiting = DeferredWrites(works.cluster.clock.now)
+    works.process.context = replace(works.process.context, deferred=waiting)
+    works.take_over().delete(KEY)
+    works.take_over().launch(order())
+    works.cluster.clock.time += LOOKS[-1]
+    assert waiting.step() and waiting.step() and not waiting.step()
+    assert len(works.jobs()) == 1
+
+
+def test_what_is_taken_back_is_looked_for_twice(works: Works) -> None:
+    """A request without an answer may make it after the first look."""
+    works.closed = True
+    waiting = DeferredWrites(works.cluster.clock.now)
+    works.process.context = replace(works.process.context, deferred=waiting)
     later = works.take_over()
     later.delete(KEY)
-    later.launch(order())
-    later._launches._remove_withdrawn(KEY)
-    assert len(works.jobs()) == 1
+    assert waiting.step() and not waiting.step()
+    works.place.launch(order())
+    works.cluster.clock.time += LOOKS[-1]
+    assert len(works.jobs()) == 1 and waiting.step()
+    assert not works.jobs()
+    assert not later._launches.is_withdrawn(KEY), "nothing of it is kept"
+
+
+def test_what_is_ordered_again_while_it_is_looked_for_stays() -> None:
+    """What was found may be the new order's already."""
+    waiting, found = DeferredWrites(lambda: 0.0), []
+    withdrawals = Withdrawals(waiting)
+
+    def remove(is_wanted: Callable[[], bool]) -> None:
+        found.append(is_wanted())
+        withdrawals.end("uid", KEY)
+        found.append(is_wanted())
+
+    withdrawals.add("uid", KEY, remove)
+    assert waiting.step()
+    assert found == [True, False]
 
 
 def test_a_launch_whose_answer_was_lost_and_that_is_taken_back_is_looked_for(works: Works) -> None:

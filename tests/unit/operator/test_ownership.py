@@ -69,7 +69,7 @@ def test_a_pod_of_our_name_that_is_not_ours_in_every_way_is_a_stranger(room: Roo
     room.place.stop(KEY, "Stopped")
     room.place.delete(KEY)
     # What an earlier process may have made is looked for in the background; here, now.
-    room.place._launches._remove_withdrawn(KEY)
+    room.place._makers.remove_made(KEY)
     assert room.place.gone(KEY) and room.kubelet.pod(NAME) == before
 
 

@@ -59,6 +59,10 @@ class ScriptedApi:
     def find(self, path: str) -> None:
         """There is nothing yet."""
 
+    def has(self, path: str, uid: str) -> bool:
+        """It is there still."""
+        return True
+
     def get(self, path: str, **query: object) -> Mapping[str, Any]:
         self._take("get", path)
         return {"items": []}

@@ -25,9 +25,19 @@ from kubetuna_operator.workloads.executor import PodExecutor
 from kubetuna_operator.workloads.members import settled
 from kubetuna_operator.workloads.pod_logs import PodLogs
 from tests.apiserver.cluster import NAMESPACE, Cluster
-from tests.apiserver.failures import Failure
+from tests.apiserver.failures import Failure, forbidden
 from tests.apiserver.operating import Process
-from tests.apiserver.resources import EVENTS, JOBS, JOBSETS, PODS, PYTORCH_JOBS, TRAIN_JOBS, WORKFLOWS, Object
+from tests.apiserver.resources import (
+    EVENTS,
+    JOBS,
+    JOBSETS,
+    PODS,
+    PYTORCH_JOBS,
+    TRAIN_JOBS,
+    WORKFLOWS,
+    Object,
+    Resource,
+)
 from tests.contract.test_executor import IN_PHASE, POD, WORKLOADS
 from tests.fakes import look
 from tests.local.runs import experiment
@@ -372,6 +382,20 @@ def test_a_failure_is_no_word_on_a_pod_that_was_made_anew(make: Any) -> None:
     assert end is not None and end.by_itself
 
 
+def test_where_a_stop_is_refused_what_made_the_pod_goes_with_it(make: Any) -> None:
+    """A webhook that lets nobody change Pods: deleted alone, the Pod would be made anew and train again."""
+    works = training(make)
+
+    def review(resource: Resource, _: Object, after: Object) -> None:
+        if resource == PODS and "activeDeadlineSeconds" in after["spec"]:
+            raise forbidden(PODS, after["metadata"]["name"], "Pods are never changed")
+
+    works.cluster.server.writes.reviews.append(review)
+    works.place.stop(KEY, "Stopped")
+    assert not works.cluster.server.objects.of(PYTORCH_JOBS)
+    works.cluster.until(lambda: (works.cluster.advance(31), not works.kubelet.pods())[1])
+
+
 def test_what_made_a_pod_that_was_taken_away_goes_before_the_next_attempt(make: Any) -> None:
     """Its controller would make that Pod anew, and both attempts would run."""
     works = training(make)
@@ -382,6 +406,23 @@ def test_what_made_a_pod_that_was_taken_away_goes_before_the_next_attempt(make: 
     works.cluster.until(lambda: works.facts() is None and works.place.gone(KEY))
     works.place.launch(replace(order(), key=AttemptKey(0, 1), name="small-0-1-0"))
     assert [job["metadata"]["name"] for job in works.cluster.server.objects.of(PYTORCH_JOBS)] == ["small-0-1-0"]
+
+
+def test_a_jobset_is_gone_once_its_jobs_are_and_none_makes_a_pod_meanwhile(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The garbage collector may be slow: a trial that was told by then would run once more, and for nobody."""
+    works = make("a JobSet")
+    with monkeypatch.context() as asleep:
+        asleep.setattr(works.cluster.jobs, "tick", lambda: False)
+        works.cluster.until(lambda: works.cluster.server.objects.of(JOBS))
+        with monkeypatch.context() as slow:
+            slow.setattr(works.cluster.server.deletion, "collect", lambda: False)
+            works.place.delete(KEY)
+            assert not works.place.absent(KEY)
+        works.cluster.until(lambda: not works.cluster.server.objects.of(JOBSETS))
+    works.cluster.clock.time += 6
+    assert works.place.absent(KEY) and not works.cluster.server.objects.of(JOBS) and not works.kubelet.pods()
 
 
 def test_an_object_of_a_kind_of_its_own_ends_by_its_conditions(make: Any) -> None:

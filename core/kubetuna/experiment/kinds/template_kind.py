@@ -68,8 +68,10 @@ class TemplateKind:
     these that limits an attempt's time, which we do in its place.
 
     Once ``success`` or ``failure`` holds the object has ended. ``made_by`` are the kinds of the objects that make
-    its Pods, where it does not itself. ``falls_with_one``: one Pod that fails is the end of all. ``conditions`` are
-    those that its controller knows; ``alone`` says whether its primary Pod's command makes sense by itself.
+    its Pods, where it does not itself; ``goes_last`` whether it can stay until these and the Pods are gone, since
+    its controller makes nothing more for what is being deleted. ``falls_with_one``: one Pod that fails is the end
+    of all. ``conditions`` are those that its controller knows; ``alone`` says whether its primary Pod's command
+    makes sense by itself.
 
     ``node`` is the path of what is known of the primary Pod's container where the Pods' template is not in the
     object but in a runtime of the cluster. Retries are then the runtime's, so what is kept of a trial that was told
@@ -95,6 +97,7 @@ class TemplateKind:
     success: str = ""
     failure: str = ""
     made_by: tuple[str, ...] | None = ()
+    goes_last: bool = False
     falls_with_one: bool = True
     conditions: tuple[str, ...] = ()
     alone: bool = True

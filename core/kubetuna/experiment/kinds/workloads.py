@@ -49,6 +49,7 @@ WORKLOADS = (
         success=is_true("Completed"),
         failure=is_true("Failed"),
         made_by=("Job",),
+        goes_last=True,
         conditions=("Completed", "Failed", "Suspended", "StartupPolicyInProgress", "StartupPolicyCompleted"),
     ),
     _kubeflow("PyTorchJob", "pytorchjobs", "pytorchReplicaSpecs", "Master", "Worker", container="pytorch"),
@@ -76,6 +77,8 @@ WORKLOADS = (
         success=is_true("Complete"),
         failure=is_true("Failed"),
         made_by=("Job",),
+        # Its controller makes the JobSet of one that is being deleted anew.
+        goes_last=False,
         conditions=("Suspended", "Complete", "Failed"),
     ),
     TemplateKind(
@@ -90,6 +93,7 @@ WORKLOADS = (
         success='status.[@this].#(jobStatus=="SUCCEEDED")#',
         failure='status.[@this].#(jobStatus=="FAILED")#',
         made_by=("Job", "RayCluster"),
+        goes_last=True,
         alone=False,
     ),
 )
