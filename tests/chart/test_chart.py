@@ -131,6 +131,15 @@ def test_the_rights_for_a_workload_are_given_by_its_name_and_to_no_other(way: st
             assert given[group, plural] == verbs
 
 
+@cluster_marked
+def test_what_an_object_leaves_may_be_seen_and_deleted_and_not_made() -> None:
+    for kind in (kind for kind in KINDS.values() if kind.leaves is not None):
+        found = rendered("--set", f"workloads={{{kind.plural}}}")
+        rules = [rule for o in found if o["kind"] in ("Role", "ClusterRole") for rule in o.get("rules") or ()]
+        (given,) = [rule["verbs"] for rule in rules if rule["resources"] == [kind.leaves.plural]]
+        assert given == ["get", "delete"]
+
+
 def test_the_chart_knows_the_group_of_every_kind() -> None:
     text = (CHART / "templates" / "_names.tpl").read_text().partition('define "kubetuna.workloads" -}}')[2]
     groups = yaml.safe_load(text.partition("{{")[0])

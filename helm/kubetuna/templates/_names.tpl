@@ -104,6 +104,12 @@ affinity: {{- toYaml . | nindent 2 }}
   resources: [{{ regexFind "^[^.]*" . }}]
   verbs: [get, create, delete{{ if eq (regexFind "^[^.]*" .) "trainjobs" }}, patch{{ end }}]
 {{- end }}
+{{- if and (has "trainjobs" .Values.workloads) (not (has "jobsets" .Values.workloads)) }}
+# What a TrainJob has made and leaves.
+- apiGroups: [jobset.x-k8s.io]
+  resources: [jobsets]
+  verbs: [get, delete]
+{{- end }}
 {{- end }}
 {{/* The kinds of workload that kubetuna knows, each with its group; of others the value names it: PLURAL.GROUP. */}}
 {{- define "kubetuna.workloads" -}}

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from kubetuna.experiment.kinds import kind_of
-from kubetuna.experiment.kinds.template_kind import Conclusion
+from kubetuna.experiment.kinds.template_kind import Conclusion, TemplateKind
 from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest, attempt_name
 from kubetuna_operator import ANNOTATION_PARAMS
@@ -92,7 +92,7 @@ class Makers:
     def may_be_made(self, key: AttemptKey) -> bool:
         """Whether something of ours is there that makes a Pod for this attempt, or nobody can say."""
         try:
-            return self._kind.makes_pod and self.object_of(key) is not None
+            return self._kind.makes_pod and (self.object_of(key) or self._left_by(key)) is not None
         except (Refused, Unreachable):
             return True
 
@@ -113,24 +113,41 @@ class Makers:
 
     def left(self, key: AttemptKey) -> tuple[PodView, ...] | None:
         """Delete what makes an attempt's Pods; those that are left once it is gone, None until then."""
-        if self.remove_made(key) and self.object_of(key) is not None:
+        if self.remove_made(key) and (self.object_of(key) or self._left_by(key)) is not None:
             return None
         return self.members(key).pods
+
+    def _left_by(self, key: AttemptKey) -> Mapping[str, Any] | None:
+        """What the object of an attempt made under its own name and left: it makes Pods until it is collected."""
+        kind, name = self._kind.leaves, attempt_name(self._owner.name, key)
+        if kind is None:
+            return None
+        try:
+            found = self._api.within(TRY_SECONDS).find(f"{kind.collection(self._owner.namespace)}/{name}")
+        except Refused:
+            # The operator may not see these: then nobody can wait for them.
+            return None
+        owners = mappings(mapping(mapping(found).get("metadata")).get("ownerReferences"))
+        return found if any((o.get("kind"), o.get("name")) == (self._kind.name, name) for o in owners) else None
 
     def remove_made(self, key: AttemptKey, is_wanted: Callable[[], bool] = lambda: True) -> bool:
         """Delete what is there of an attempt's name, if it is ours, and if that is still wanted once it is found.
 
         Whether there was anything.
         """
-        found = self.object_of(key)
+        name, found = attempt_name(self._owner.name, key), self.object_of(key)
+        left = self._left_by(key) if found is None else None
         if found is not None and is_wanted():
-            self.remove(attempt_name(self._owner.name, key), uid_of(found))
-        return found is not None
+            self.remove(name, uid_of(found))
+        if left is not None and self._kind.leaves is not None and is_wanted():
+            self._delete(self._kind.leaves, self._kind.leaves.collection(self._owner.namespace), name, uid_of(left))
+        return found is not None or left is not None
 
     def remove(self, name: str, uid: str) -> None:
-        """Delete what we created, and with it its Pods.
+        """Delete what we created, and with it its Pods."""
+        self._delete(self._kind, self.collection.path(), name, uid)
 
-        What makes something that makes these stays until all of it has gone: the rest would make Pods for a while.
-        """
-        policy = "Foreground" if self._kind.goes_last else "Background"
-        self._api.delete(f"{self.collection.path()}/{name}", uid=uid, low_priority=True, propagationPolicy=policy)
+    def _delete(self, kind: TemplateKind, path: str, name: str, uid: str) -> None:
+        """What makes something that makes its Pods stays until all of it has gone: the rest would make some yet."""
+        policy = "Foreground" if kind.goes_last else "Background"
+        self._api.delete(f"{path}/{name}", uid=uid, low_priority=True, propagationPolicy=policy)

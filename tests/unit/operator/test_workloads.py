@@ -408,11 +408,12 @@ def test_what_made_a_pod_that_was_taken_away_goes_before_the_next_attempt(make: 
     assert [job["metadata"]["name"] for job in works.cluster.server.objects.of(PYTORCH_JOBS)] == ["small-0-1-0"]
 
 
+@pytest.mark.parametrize("name", ["a JobSet", "a TrainJob"])
 def test_a_jobset_is_gone_once_its_jobs_are_and_none_makes_a_pod_meanwhile(
-    make: Any, monkeypatch: pytest.MonkeyPatch
+    make: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The garbage collector may be slow: a trial that was told by then would run once more, and for nobody."""
-    works = make("a JobSet")
+    works = make(name)
     with monkeypatch.context() as asleep:
         asleep.setattr(works.cluster.jobs, "tick", lambda: False)
         works.cluster.until(lambda: works.cluster.server.objects.of(JOBS))

@@ -69,8 +69,9 @@ class TemplateKind:
 
     Once ``success`` or ``failure`` holds the object has ended. ``made_by`` are the kinds of the objects that make
     its Pods, where it does not itself; ``goes_last`` whether it can stay until these and the Pods are gone, since
-    its controller makes nothing more for what is being deleted. ``falls_with_one``: one Pod that fails is the end
-    of all. ``conditions`` are those that its controller knows; ``alone`` says whether its primary Pod's command
+    its controller makes nothing more for what is being deleted; ``leaves`` is the kind of what it makes
+    under its own name and leaves behind where it goes before that. ``falls_with_one``: one Pod that fails is the
+    end of all. ``conditions`` are those that its controller knows; ``alone`` says whether its primary Pod's command
     makes sense by itself.
 
     ``node`` is the path of what is known of the primary Pod's container where the Pods' template is not in the
@@ -98,6 +99,7 @@ class TemplateKind:
     failure: str = ""
     made_by: tuple[str, ...] | None = ()
     goes_last: bool = False
+    leaves: TemplateKind | None = None
     falls_with_one: bool = True
     conditions: tuple[str, ...] = ()
     alone: bool = True

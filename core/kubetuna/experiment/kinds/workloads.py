@@ -35,23 +35,25 @@ def _kubeflow(name: str, plural: str, specs: str, *roles: str, **differing: Any)
     )
 
 
-WORKLOADS = (
-    TemplateKind(
-        name="JobSet",
-        api_version="jobset.x-k8s.io/v1alpha2",
-        plural="jobsets",
-        overrides={"replicatedJobs.*.template.spec.backoffLimit": 0},
-        dropped=(
-            "failurePolicy",
-            "ttlSecondsAfterFinished",
-            "replicatedJobs.*.template.spec.ttlSecondsAfterFinished",
-        ),
-        success=is_true("Completed"),
-        failure=is_true("Failed"),
-        made_by=("Job",),
-        goes_last=True,
-        conditions=("Completed", "Failed", "Suspended", "StartupPolicyInProgress", "StartupPolicyCompleted"),
+JOBSET = TemplateKind(
+    name="JobSet",
+    api_version="jobset.x-k8s.io/v1alpha2",
+    plural="jobsets",
+    overrides={"replicatedJobs.*.template.spec.backoffLimit": 0},
+    dropped=(
+        "failurePolicy",
+        "ttlSecondsAfterFinished",
+        "replicatedJobs.*.template.spec.ttlSecondsAfterFinished",
     ),
+    success=is_true("Completed"),
+    failure=is_true("Failed"),
+    made_by=("Job",),
+    goes_last=True,
+    conditions=("Completed", "Failed", "Suspended", "StartupPolicyInProgress", "StartupPolicyCompleted"),
+)
+
+WORKLOADS = (
+    JOBSET,
     _kubeflow("PyTorchJob", "pytorchjobs", "pytorchReplicaSpecs", "Master", "Worker", container="pytorch"),
     _kubeflow("TFJob", "tfjobs", "tfReplicaSpecs", "Chief", "Master", "Worker", container="tensorflow"),
     _kubeflow(
@@ -77,8 +79,8 @@ WORKLOADS = (
         success=is_true("Complete"),
         failure=is_true("Failed"),
         made_by=("Job",),
-        # Its controller makes the JobSet of one that is being deleted anew.
-        goes_last=False,
+        # Of one that is being deleted it would make the JobSet anew, so it goes first.
+        leaves=JOBSET,
         conditions=("Suspended", "Complete", "Failed"),
     ),
     TemplateKind(
