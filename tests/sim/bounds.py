@@ -20,7 +20,9 @@ from tests.sim.experiments import GRACE
 from tests.sim.nodes import Run
 from tests.sim.scripts import PASSWORD
 
-# From a stop that is sent until the kubelet acts, and what times lose by being written to the second.
+# What the times of a Pod lose by being written to the second.
+WRITTEN = 1.0
+# From a stop that is sent until the kubelet acts, and that.
 HEEDED = 3.0
 PROMPT = IDLE_SECONDS + HEEDED + GRACE
 RECOVERED = DURATION + SILENCE + PROMPT
@@ -50,7 +52,8 @@ def overshoot(spec: Mapping[str, Any], runs: Sequence[Run], since: float, allowe
     hours = (spec.get("budget") or {}).get("gpuHours")
     if hours is None:
         return
-    since = max(since, used_up(runs, float(hours) * 3600.0))
+    # What has ended is counted by times that are written to the second.
+    since = max(since, used_up(runs, float(hours) * 3600.0 + WRITTEN * sum(run.ended is not None for run in runs)))
     over = sum(max(0.0, _end(run) - max(run.started, since)) for run in runs)
     # A Pod that was on its way may come up, and is stopped as one that runs.
     running = sum(run.started <= since + allowed and since < _end(run) for run in runs)

@@ -298,14 +298,14 @@ class Oracles:
     def uncounted(self, known: Known) -> set[int]:
         """The trials that were run again by hand, or wait for it: these count no more."""
         waiting = {point["retry_of"] for point in self.stored.listed(known.study, QUEUE)}
-        return {*self.stored.retried(known.study), *waiting} - {None}
+        return {*self.stored.retries(known.study).values(), *waiting} - {None}
 
     def _check_requests(self, known: Known, trials: list[Trial]) -> None:
         """What was asked of a trial has one answer, in words, and took effect once where it was accepted."""
         # What was never accepted has no study, and its status says it.
         answers = {**known.answers, **{answer["id"]: answer for answer in self.stored.listed(known.study, ANSWERS)}}
         waiting = [point["request"] for point in self.stored.listed(known.study, QUEUE)]
-        retried, asked = self.stored.retried(known.study), [a for a in self._fate.asked if a.uid == known.uid]
+        retries, asked = self.stored.retries(known.study), [a for a in self._fate.asked if a.uid == known.uid]
         for one in asked:
             answer, (verb, *words) = answers.get(one.key), one.line.split()
             if answer is None or answer["request"] != one.line or not answer["message"]:
@@ -313,9 +313,11 @@ class Oracles:
                 continue
             same = [a.key for a in asked if a.line == one.line]
             if verb == "retry":
-                made = retried.count(int(words[0]))
+                made = [*retries.values()].count(int(words[0]))
             elif verb == "add":
-                made = sum(t.params.get("x") == float(words[0].removeprefix("x=")) for t in trials)
+                # What was added may be asked for again in its turn.
+                own = (trial for trial in trials if trial.number not in retries)
+                made = sum(trial.params.get("x") == float(words[0].removeprefix("x=")) for trial in own)
             else:
                 continue
             made += sum(key in waiting for key in same)

@@ -42,14 +42,14 @@ class StoredStudies:
             self._database.ask("SELECT param_name, param_value FROM trial_params WHERE trial_id = ?", trial)
         )
 
-    def retried(self, study: str) -> list[int]:
-        """The numbers of trials that were run again by hand."""
+    def retries(self, study: str) -> dict[int, int]:
+        """The numbers of trials that run another one again by hand, each with that one's."""
         rows = self._database.ask(
-            "SELECT a.value_json FROM trial_system_attributes a JOIN trials t USING (trial_id) "
+            "SELECT t.number, a.value_json FROM trial_system_attributes a JOIN trials t USING (trial_id) "
             "JOIN studies s USING (study_id) WHERE a.key = ? AND s.study_name = ?",
             RETRY, study,
         )  # fmt: skip
-        return [int(json.loads(number)) for (number,) in rows]
+        return {number: int(json.loads(again)) for number, again in rows}
 
     def listed(self, study: str, key: str) -> list[Mapping[str, Any]]:
         """A list among a study's attributes."""

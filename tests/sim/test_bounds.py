@@ -35,8 +35,8 @@ def test_a_budget_is_overshot_by_no_more_than_a_poll_and_the_grace_of_what_runs(
 def test_what_ran_beyond_a_limit_is_found() -> None:
     runs = [ran(0.0, 20.0), ran(4.0, 40.0)]
     assert used_up(runs, 36.0) == 20.0 and used_up(runs, 57.0) == float("inf")
-    assert not list(overshoot(BUDGET, runs, 0.0, 20.0)) and not list(overshoot({}, runs, 0.0, 0.0))
-    assert list(overshoot(BUDGET, runs, 0.0, 19.0)), "two had begun, one went on for twenty seconds"
+    assert not list(overshoot(BUDGET, runs, 0.0, 18.0)) and not list(overshoot({}, runs, 0.0, 0.0))
+    assert list(overshoot(BUDGET, runs, 0.0, 17.0)), "two had begun, one went on for twenty seconds less two"
     assert list(overshoot(BUDGET, [*runs, ran(50.0, 90.0)], 0.0, 20.0)), "a new one was started"
     assert not list(overshoot(BUDGET, runs, 30.0, 10.0)), "before that nobody could stop it"
     assert not list(overtime(BUDGET, [ran(0.0, 70.0)], 0.0, 10.0)) and list(

@@ -143,11 +143,11 @@ class Makers:
             self._delete(self._kind.leaves, self._kind.leaves.collection(self._owner.namespace), name, uid_of(left))
         return found is not None or left is not None
 
-    def remove(self, name: str, uid: str) -> None:
-        """Delete what we created, and with it its Pods."""
-        self._delete(self._kind, self.collection.path(), name, uid)
+    def remove(self, name: str, uid: str) -> bool:
+        """Delete what we created, and with it its Pods; False where it was gone before."""
+        return self._delete(self._kind, self.collection.path(), name, uid)
 
-    def _delete(self, kind: TemplateKind, path: str, name: str, uid: str) -> None:
+    def _delete(self, kind: TemplateKind, path: str, name: str, uid: str) -> bool:
         """What makes something that makes its Pods stays until all of it has gone: the rest would make some yet."""
         policy = "Foreground" if kind.goes_last else "Background"
-        self._api.delete(f"{path}/{name}", uid=uid, low_priority=True, propagationPolicy=policy)
+        return self._api.delete(f"{path}/{name}", uid=uid, low_priority=True, propagationPolicy=policy)

@@ -81,6 +81,10 @@ class _Reading:
         if self.ended is None:
             self.ended = self.pace.due = now
 
+    def go_on(self) -> None:
+        """It has not ended after all: a node that counted as lost is back."""
+        self.ended, self.failures = None, 0
+
     def fail(self, now: float) -> None:
         """The end could not be read: later again."""
         self.failures += 1
@@ -135,6 +139,8 @@ class PodLogs:
         # Also one that will never start, or whose node is lost: then there is nothing more to come.
         if ended := self._pods.over(pod):
             reading.end(now)
+        else:
+            reading.go_on()
         chunk = self._land(pod, reading, cursor, now)
         if reading.flight is not None or chunk != LogChunk((), cursor) or now < reading.pace.due:
             return chunk

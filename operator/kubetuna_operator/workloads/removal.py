@@ -36,7 +36,7 @@ class Removal:
         self._path = collection("pods", ref.owner.namespace)
         # The failures that stay, the oldest first; those of earlier processes are looked up with the first new one.
         self._failed: list[PodView] | None = None
-        # UIDs of Pods that the API server says are gone, while a watch that is silent still has them.
+        # UIDs of Pods, and of what made them, that the API server says are gone, while a watch still has the Pods.
         self._absent: set[str] = set()
 
     def take_away(self, pod: PodView, again: bool = False) -> None:
@@ -49,7 +49,8 @@ class Removal:
         """
         maker = self._kind.maker(pod.owner_reference)
         if maker is not None:
-            self._makers.remove(*maker)
+            if maker[1] not in self._absent and not self._makers.remove(*maker):
+                self._note_absent(maker[1])
         elif self._kind.makes_pod:
             self._makers.remove_made(pod.key)
         if again or not self._kind.makes_pod:
@@ -130,8 +131,13 @@ class Removal:
         if pod.uid in self._absent:
             return
         if not self._api.delete(self._named(pod), uid=pod.uid, low_priority=True):
-            known = {p.uid for p in self._pods.of(self._owner.uid)}
-            self._absent = {uid for uid in (*self._absent, pod.uid) if uid in known}
+            self._note_absent(pod.uid)
+
+    def _note_absent(self, uid: str) -> None:
+        pods = self._pods.of(self._owner.uid)
+        makers = (self._kind.maker(p.owner_reference) for p in pods)
+        known = {*(p.uid for p in pods), *(maker[1] for maker in makers if maker is not None)}
+        self._absent = {one for one in (*self._absent, uid) if one in known}
 
     def _named(self, pod: PodView) -> str:
         return f"{self._path}/{pod.name}"

@@ -354,6 +354,30 @@ def test_a_quiet_log_is_looked_at_from_when_the_read_was_over(
     assert readers.due() < NEVER
 
 
+def test_a_pod_whose_node_is_back_is_read_as_rarely_as_others(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counted as lost while the node was away, and its log was to be read to the end."""
+    monkeypatch.setattr(pod_logs, "SLOWEST", 5.0)
+    monkeypatch.setattr(pod_logs, "FASTEST", 0.25)
+    start(reading)
+    readers = beside(reading)
+    with monkeypatch.context() as away:
+        away.setattr(reading.pods, "over", lambda _: True)
+        reading.process.cut_off = True
+        reading.chunk()
+        readers.step()
+        reading.chunk()
+    reading.process.cut_off = False
+    reading.time.time += 5.0
+    before = len(reading.process.asked)
+    for _ in range(10):
+        reading.chunk()
+        if readers.due() < NEVER:
+            readers.step()
+    assert len(reading.process.asked) == before + 1
+
+
 def test_whoever_waits_for_a_reader_and_what_has_ended_get_a_turn_at_once(reading: Reading) -> None:
     start(reading)
     readers, turn = beside(reading), reading.pods.changed

@@ -284,6 +284,21 @@ def test_a_pod_that_is_gone_is_deleted_once_though_a_watch_is_silent(
     assert works.process.asked.count(asked) == 2, "the second time it is told that there is none"
 
 
+def test_what_made_a_pod_and_is_gone_is_not_deleted_again_and_again(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While its Pod is there yet, and that deletion is not taken."""
+    works = training(make)
+    monkeypatch.setattr(works.cluster.server.deletion, "collect", lambda: False)
+    (job,) = works.cluster.server.objects.of(PYTORCH_JOBS)
+    works.cluster.server.writes.remove(PYTORCH_JOBS, job)
+    pod = works.place.find(KEY)
+    assert pod is not None
+    for _ in range(5):
+        works.place._removal.take_away(pod, again=True)
+    assert works.process.asked.count(("DELETE", f"{works.place._makers.collection.path()}/{NAME}")) == 1
+
+
 def test_what_a_leader_has_finished_is_not_lost_since_a_stop_ended_a_worker(make: Any) -> None:
     """To its JobSet, or its PyTorchJob, that is a failure of the whole; nothing of it had failed."""
     works = training(make)
