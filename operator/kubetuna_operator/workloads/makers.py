@@ -13,14 +13,14 @@ from kubetuna.experiment.kinds import kind_of
 from kubetuna.experiment.kinds.template_kind import Conclusion, TemplateKind
 from kubetuna.experiment.model import Experiment
 from kubetuna.trials.attempts import AttemptKey, AttemptRequest, attempt_name
-from kubetuna_operator import ANNOTATION_PARAMS
+from kubetuna_operator import ANNOTATION_EXPERIMENT, ANNOTATION_PARAMS
 from kubetuna_operator.context import ExperimentRef, OperatorContext
 from kubetuna_operator.kube.api_client import Refused, Unreachable
 from kubetuna_operator.kube.objects import Unreadable, mapping, mappings
 from kubetuna_operator.pods.kueue import is_suspended
 from kubetuna_operator.pods.status import PodView, view
 from kubetuna_operator.workloads.collection import Collection
-from kubetuna_operator.workloads.manifest import primary_labels
+from kubetuna_operator.workloads.manifest import attempt_labels, primary_labels
 from kubetuna_operator.workloads.members import Members, grouped
 from kubetuna_operator.workloads.ownership import find_pods, is_own, uid_of
 
@@ -127,8 +127,21 @@ class Makers:
         except Refused:
             # The operator may not see these: then nobody can wait for them.
             return None
-        owners = mappings(mapping(mapping(found).get("metadata")).get("ownerReferences"))
-        return found if any((o.get("kind"), o.get("name")) == (self._kind.name, name) for o in owners) else None
+        return found if found is not None and self._bears_our_pods(kind, found, key) else None
+
+    def _bears_our_pods(self, kind: TemplateKind, found: Mapping[str, Any], key: AttemptKey) -> bool:
+        """What it was made by is gone, and a name is no proof: but we have written into its Pods' templates."""
+        owners = mappings(mapping(found.get("metadata")).get("ownerReferences"))
+        made = any(
+            (o.get("kind"), o.get("name")) == (self._kind.name, attempt_name(self._owner.name, key)) for o in owners
+        )
+        wanted = attempt_labels(self._owner, key).items()
+        written = [mapping(mapping(one.template).get("metadata")) for one in kind.pod_sets(found)]
+        return made and any(
+            mapping(metadata.get("annotations")).get(ANNOTATION_EXPERIMENT) == self._owner.uid
+            and wanted <= mapping(metadata.get("labels")).items()
+            for metadata in written
+        )
 
     def remove_made(self, key: AttemptKey, is_wanted: Callable[[], bool] = lambda: True) -> bool:
         """Delete what is there of an attempt's name, if it is ours, and if that is still wanted once it is found.

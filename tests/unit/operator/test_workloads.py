@@ -37,6 +37,7 @@ from tests.apiserver.resources import (
     WORKFLOWS,
     Object,
     Resource,
+    Target,
 )
 from tests.contract.test_executor import IN_PHASE, POD, WORKLOADS
 from tests.fakes import look
@@ -439,6 +440,24 @@ def test_a_jobset_is_gone_once_its_jobs_are_and_none_makes_a_pod_meanwhile(
         works.cluster.until(lambda: not works.cluster.server.objects.of(JOBSETS))
     works.cluster.clock.time += 6
     assert works.place.absent(KEY) and not works.cluster.server.objects.of(JOBS) and not works.kubelet.pods()
+
+
+def test_a_strangers_jobset_is_not_taken_for_what_a_trainjob_has_left(make: Any) -> None:
+    """Nor one of a TrainJob of that name; what is ours has our words in its Pods' templates."""
+    works = make("a TrainJob")
+    works.cluster.workloads.asleep = True
+    (job,) = works.cluster.server.objects.of(TRAIN_JOBS)
+    owner = {"apiVersion": job["apiVersion"], "kind": "TrainJob", "name": NAME, "uid": job["metadata"]["uid"]}
+    body = {
+        "metadata": {"name": NAME, "ownerReferences": [owner]},
+        "spec": {"replicatedJobs": [{"name": "node", "template": {"spec": {"template": POD}}}]},
+    }
+    works.cluster.server.writes.create(Target(JOBSETS, NAMESPACE), body, {})
+    works.place._makers.remove_made(KEY)
+    assert not works.cluster.server.objects.of(TRAIN_JOBS) and not works.place._makers.may_be_made(KEY)
+    works.place._makers.remove_made(KEY)
+    (other,) = works.cluster.server.objects.of(JOBSETS)
+    assert not other["metadata"].get("deletionTimestamp")
 
 
 def test_an_object_of_a_kind_of_its_own_ends_by_its_conditions(make: Any) -> None:
