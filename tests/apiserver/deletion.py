@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.apiserver import pod_rules
 from tests.apiserver.failures import conflict, wrong_uid
-from tests.apiserver.objects import Change, Objects, key_of
+from tests.apiserver.objects import Change, Key, Objects, key_of
 from tests.apiserver.resources import BY_KIND, NAMESPACES, PODS, Object, Resource
 from tests.apiserver.writes import Writes
 
@@ -22,6 +22,8 @@ class Deletion:
         self._objects, self._writes = objects, writes
         # Whether something may have lost its owner or its namespace since it was last looked.
         self._lost = True
+        # What goes after what was made for it.
+        self._waiting: dict[tuple[Resource, Key], Object] = {}
         objects.listen(self._see)
 
     def delete(self, resource: Resource, obj: Object, options: Mapping[str, Any]) -> Object | None:
@@ -58,7 +60,7 @@ class Deletion:
         ending = {space["metadata"]["name"] for space in self._ending()}
         orphans = [(r, o) for r, o in self._objects.all() if key_of(o)[0] in ending or self._is_orphan(o)]
         began = [r for r, o in orphans if not o["metadata"].get("deletionTimestamp") and not self._gone(r, o)]
-        waiting = [self._end_made(r, o) for r, o in list(self._objects.all()) if _waits(o)]
+        waiting = [self._end_made(resource, obj) for (resource, _), obj in list(self._waiting.items())]
         return bool(began) | any(waiting) | self._end_namespaces()
 
     def _end_made(self, resource: Resource, obj: Object) -> bool:
@@ -76,8 +78,12 @@ class Deletion:
 
     def _see(self, change: Change) -> None:
         before, after = change.before, change.after
-        whole = before is None or after is None or change.resource == NAMESPACES
-        if whole or _owners(before) != _owners(after) or _waits(after):
+        if after is not None and _waits(after):
+            self._waiting[change.resource, change.key] = after
+            self._lost = True
+        else:
+            self._waiting.pop((change.resource, change.key), None)
+        if before is None or after is None or change.resource == NAMESPACES or _owners(before) != _owners(after):
             self._lost = True
 
     def _gone(self, resource: Resource, obj: Object) -> bool:
