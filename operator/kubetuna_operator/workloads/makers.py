@@ -124,20 +124,22 @@ class Makers:
             return None
         try:
             found = self._api.within(TRY_SECONDS).find(f"{kind.collection(self._owner.namespace)}/{name}")
-        except Refused:
+        except Refused as error:
+            if error.code != 403:
+                raise
             # The operator may not see these: then nobody can wait for them.
             return None
         return found if found is not None and self._bears_our_pods(kind, found, key) else None
 
     def _bears_our_pods(self, kind: TemplateKind, found: Mapping[str, Any], key: AttemptKey) -> bool:
         """What it was made by is gone, and a name is no proof: but we have written into its Pods' templates."""
+        maker = self._kind.name, attempt_name(self._owner.name, key)
         owners = mappings(mapping(found.get("metadata")).get("ownerReferences"))
-        made = any(
-            (o.get("kind"), o.get("name")) == (self._kind.name, attempt_name(self._owner.name, key)) for o in owners
-        )
+        if maker not in [(owner.get("kind"), owner.get("name")) for owner in owners]:
+            return False
         wanted = attempt_labels(self._owner, key).items()
-        written = [mapping(mapping(one.template).get("metadata")) for one in kind.pod_sets(found)]
-        return made and any(
+        written = (mapping(mapping(one.template).get("metadata")) for one in kind.pod_sets(found))
+        return any(
             mapping(metadata.get("annotations")).get(ANNOTATION_EXPERIMENT) == self._owner.uid
             and wanted <= mapping(metadata.get("labels")).items()
             for metadata in written

@@ -460,6 +460,20 @@ def test_a_strangers_jobset_is_not_taken_for_what_a_trainjob_has_left(make: Any)
     assert not other["metadata"].get("deletionTimestamp")
 
 
+@pytest.mark.parametrize("code", [403, 409])
+def test_what_a_trainjob_has_left_is_waited_for_only_where_it_may_be_seen(make: Any, code: int) -> None:
+    """By an older chart's rights nobody would ever say that it is gone; any other refusal says nothing of it."""
+    works = make("a TrainJob")
+
+    def forbid(method: str, path: str) -> None:
+        if "/jobsets/" in path and method == "GET":
+            raise Failure(code, "Refused", "no")
+
+    works.cluster.server.writes.remove(TRAIN_JOBS, works.cluster.server.objects.of(TRAIN_JOBS)[0])
+    works.process.before = forbid
+    assert works.place._makers.may_be_made(KEY) is (code != 403)
+
+
 def test_an_object_of_a_kind_of_its_own_ends_by_its_conditions(make: Any) -> None:
     step = WORKLOADS["a kind of its own"]["spec"]["steps"][0]
     flow = {
