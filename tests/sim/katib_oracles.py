@@ -167,7 +167,7 @@ class KatibOracles:
             yield f"has an edit of {refused} that is refused, and says {last}"
         if refused:
             return
-        if "changes nothing" in str(theirs["status"]["conditions"]):
+        if "changes nothing" in str(_conditions(theirs["status"])):
             yield f"says of an edit that is there no more that it is refused: {last}"
         if asked["objective"].get("goal") != has["objective"].get("goal"):
             yield f"has the goal {asked['objective'].get('goal')}, ours {has['objective'].get('goal')}"
@@ -176,7 +176,7 @@ class KatibOracles:
                 yield f"wants {what} {asked[what]}, ours has {has.get(what)}"
 
     def _state(self, ours: Object, status: Mapping[str, Any]) -> Iterator[str]:
-        holding = [c["type"] for c in status["conditions"] if c["status"] == "True"]
+        holding = [c["type"] for c in _conditions(status) if c["status"] == "True"]
         state = ours["status"]["state"]
         if holding[-1:] != [state] or set(holding) & {"Running", *OVER} != {state}:
             yield f"says {holding}, ours is {state}"
