@@ -92,7 +92,7 @@ class Makers:
     def may_be_made(self, key: AttemptKey) -> bool:
         """Whether something of ours is there that makes a Pod for this attempt, or nobody can say."""
         try:
-            return self._kind.makes_pod and (self.object_of(key) or self._left_by(key)) is not None
+            return self._kind.makes_pod and self._remains(key) is not None
         except (Refused, Unreachable):
             return True
 
@@ -113,15 +113,22 @@ class Makers:
 
     def left(self, key: AttemptKey) -> tuple[PodView, ...] | None:
         """Delete what makes an attempt's Pods; those that are left once it is gone, None until then."""
-        if self.remove_made(key) and (self.object_of(key) or self._left_by(key)) is not None:
+        if self.remove_made(key) and self._remains(key) is not None:
             return None
         return self.members(key).pods
 
-    def _left_by(self, key: AttemptKey) -> Mapping[str, Any] | None:
-        """What the object of an attempt made under its own name and left: it makes Pods until it is collected."""
-        kind, name = self._kind.leaves, attempt_name(self._owner.name, key)
-        if kind is None:
+    def _remains(self, key: AttemptKey) -> tuple[str, TemplateKind, Mapping[str, Any]] | None:
+        """Our object of an attempt, else what that has left; with the path of its collection and its kind."""
+        if (found := self.object_of(key)) is not None:
+            return self.collection.path(), self._kind, found
+        kind = self._kind.leaves
+        if kind is None or (left := self._left_by(key, kind)) is None:
             return None
+        return kind.collection(self._owner.namespace), kind, left
+
+    def _left_by(self, key: AttemptKey, kind: TemplateKind) -> Mapping[str, Any] | None:
+        """What the object of an attempt made under its own name and left: it makes Pods until it is collected."""
+        name = attempt_name(self._owner.name, key)
         try:
             found = self._api.within(TRY_SECONDS).find(f"{kind.collection(self._owner.namespace)}/{name}")
         except Refused as error:
@@ -150,13 +157,11 @@ class Makers:
 
         Whether there was anything.
         """
-        name, found = attempt_name(self._owner.name, key), self.object_of(key)
-        left = self._left_by(key) if found is None else None
+        found = self._remains(key)
         if found is not None and is_wanted():
-            self.remove(name, uid_of(found))
-        if left is not None and self._kind.leaves is not None and is_wanted():
-            self._delete(self._kind.leaves, self._kind.leaves.collection(self._owner.namespace), name, uid_of(left))
-        return found is not None or left is not None
+            path, kind, obj = found
+            self._delete(kind, path, attempt_name(self._owner.name, key), uid_of(obj))
+        return found is not None
 
     def remove(self, name: str, uid: str) -> bool:
         """Delete what we created, and with it its Pods; False where it was gone before."""
