@@ -73,6 +73,8 @@ class Host(Protocol):
     cut_off: bool
     # By how much later than others' its watch of Experiments tells of what happened.
     behind: float
+    # How often it was frozen.
+    freezes: int
 
     def rest(self, seconds: float, frozen: bool) -> None:
         """Let the world go on for so long in the midst of a step."""
@@ -164,10 +166,11 @@ class Network:
         fault = self._draws.fault(f"{self._host.name} {kind}", _kinds(kind), _often(kind))
         if fault is not None:
             self._host.says(f"FAULT {kind} {name}: {fault.kind}")
+        freezes = self._host.freezes
         refused = self._before(fault, kind, name) if fault else None
         if fault is not None and fault.kind == "429 wait":
             refused = self._pause(method, path, fault.share)
-        self._host.too_late(fault is not None and fault.kind == "frozen before")
+        self._host.too_late(self._host.freezes != freezes)
         answer = refused or self._answer(method, path, query, body, headers)
         self._host.too_late(False)
         if not kind.startswith("WATCH") and not kind.endswith(" leases"):

@@ -87,7 +87,7 @@ class Process:
     def __init__(self, world: SimulatedWorld, name: str) -> None:
         self.name, self._world = name, world
         self.alive = self.cut_off = self.leading = self.threadless = self.leaseless = False
-        self.behind = 0.0
+        self.behind, self.freezes = 0.0, 0
         # How many requests for the Lease in a row were answered as they should be.
         self._heard = 0
         # Since when an Experiment has its turn, if one has.
@@ -105,6 +105,7 @@ class Process:
     def rest(self, seconds: float, frozen: bool) -> None:
         """Be interrupted in the midst of a step; dead afterwards, perhaps."""
         life = self._network
+        self.freezes += frozen
         self._world.rest(self, seconds, frozen)
         if life is not self._network:
             raise Killed

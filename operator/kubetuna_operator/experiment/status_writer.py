@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ from kubetuna.trials.records import timestamp
 from kubetuna_operator import FIELD_MANAGER, GROUP, VERSION
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.kube.api_client import Refused, collection
-from kubetuna_operator.kube.objects import Owner, mapping, required, whole
+from kubetuna_operator.kube.objects import Owner, mapping, whole
+from kubetuna_operator.kube.objects import experiment as readable
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,14 @@ DIVISIBLE = _LISTS | {"params", "parameterAssignments", "metrics", "repeats", "v
 SECONDS_BETWEEN = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A status to be applied: as far as its writer knows, and given the one that is found by then."""
+
+    status: Mapping[str, Any]
+    given: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
 class StatusWriter:
     """Applies the status of one Experiment, keeping the times at which conditions last changed."""
 
@@ -57,8 +66,8 @@ class StatusWriter:
         self._owner, self._clock = owner, context.clock
         self._extra = {"experiment": f"{owner.namespace}/{owner.name}"}
         self._path = f"{collection('experiments', owner.namespace)}/{owner.name}"
-        self._wanted: Mapping[str, Any] | None = None
-        self._applied: dict[str, Any] = {}
+        self._wanted: _Wanted | None = None
+        self._applied: Mapping[str, Any] = {}
         # What was last to be shown, by this process or the one before it.
         self._shown: Mapping[str, Any] = known
         self._conditions = {c["type"]: c for c in known.get("conditions") or []}
@@ -83,30 +92,46 @@ class StatusWriter:
         """Apply a status soon, unless another one is offered before, or it says nothing new."""
         if self._wanted is None and self._applied and _without_time(status) == _without_time(self._shown):
             return
-        self._wanted = self._shown = status
+        self._want(status)
         self._later(max(0.0, self._at + SECONDS_BETWEEN - self._clock.now()))
 
     def write(self, status: Mapping[str, Any]) -> None:
         """Apply a status now; where that fails, as soon as it can be. Nothing that matters waits for it."""
-        self._wanted = self._shown = status
+        self._want(status)
+        self._write()
+
+    def amend(self, bare: Mapping[str, Any]) -> None:
+        """Show the conditions of a status that knows nothing else, over what is shown by then."""
+        self._merge(bare, lambda found: {**bare, **found})
+
+    def refuse(self, bare: Mapping[str, Any]) -> None:
+        """Show a status that knows nothing of the study, over what is shown of that by then."""
+        self._merge(bare, lambda found: {**found, **bare})
+
+    def _merge(self, bare: Mapping[str, Any], merged: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        """Another writer may show more in the meantime, be it of the same epoch: a former leader, until this one
+        has taken the study up.
+        """
+        named = {c["type"] for c in bare["conditions"]}
+
+        def given(found: Mapping[str, Any]) -> Mapping[str, Any]:
+            kept = [c for c in found.get("conditions") or [] if c["type"] not in named]
+            return {**merged(found), "conditions": [*kept, *bare["conditions"]]}
+
+        self._want(given(self._shown), given)
+        self._write()
+
+    def _want(
+        self, status: Mapping[str, Any], given: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    ) -> None:
+        self._shown, self._wanted = status, _Wanted(status, given or (lambda _: status))
+
+    def _write(self) -> None:
         try:
             self._flush()
         except KubetunaError as error:
             log.warning("the status is written later: %s", error, extra=self._extra)
             self._later(SECONDS_BETWEEN)
-
-    def amend(self, bare: Mapping[str, Any]) -> None:
-        """Show the conditions of a status that knows nothing else, over what was shown before."""
-        self._merge({**bare, **self._shown}, bare)
-
-    def refuse(self, bare: Mapping[str, Any]) -> None:
-        """Show a status that knows nothing of the study, over what was shown of that before."""
-        self._merge({**self._shown, **bare}, bare)
-
-    def _merge(self, status: Mapping[str, Any], bare: Mapping[str, Any]) -> None:
-        named = {c["type"] for c in bare["conditions"]}
-        kept = [c for c in self._shown.get("conditions") or [] if c["type"] not in named]
-        self.write({**status, "conditions": [*kept, *bare["conditions"]]})
 
     def _later(self, delay: float) -> None:
         self._background.later(("status", self._owner.uid), self._flush, delay)
@@ -117,45 +142,45 @@ class StatusWriter:
             if wanted is None:
                 return
             try:
-                dated = {**wanted, "conditions": [self._dated(c) for c in wanted.get("conditions") or []]}
-                self._apply(dict(fitted(dated, BYTES, DIVISIBLE)))
+                self._apply(wanted)
             except KubetunaError:
                 self._wanted = self._wanted or wanted
                 raise
 
-    def _apply(self, status: dict[str, Any]) -> None:
+    def _apply(self, wanted: _Wanted) -> None:
         """Apply a status unless it is as it was, but for the time."""
-        if _without_time(status) == _without_time(self._applied):
+        if _without_time(wanted.status) == _without_time(self._applied):
             return
-        written = False
+        written: Mapping[str, Any] | None = None
         try:
-            written = self._guarded(status)
+            written = self._guarded(wanted)
         except Refused as error:
             # Gone, or another one of the same name: then nobody reads it.
             if error.code not in (404, 422):
                 raise
-        self._applied, self._at = status, self._clock.now()
-        if written:
-            self._emit_changes(status["conditions"])
+        self._applied, self._at = wanted.status, self._clock.now()
+        if written is not None:
+            self._emit_changes(written["conditions"])
 
-    def _guarded(self, status: dict[str, Any]) -> bool:
+    def _guarded(self, wanted: _Wanted) -> Mapping[str, Any] | None:
         """Apply to this very object: a server ignores a UID beside a status, but heeds a revision.
 
-        False where it is another one, or shows what came later.
+        None where it is another one, or shows what came later.
         """
-        obj = self._api.get(self._path)
-        found = mapping(obj.get("metadata"))
-        if required(found, "uid") != self._owner.uid or not follows(status, mapping(obj.get("status"))):
-            return False
+        obj = readable(self._api.get(self._path))
+        metadata, found = obj["metadata"], obj["status"]
+        if metadata["uid"] != self._owner.uid or not follows(wanted.status, found):
+            return None
+        status = self._dated(wanted.given(found), found)
         names = {"name": self._owner.name, "namespace": self._owner.namespace}
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": "Experiment",
-            "metadata": {**names, "resourceVersion": required(found, "resourceVersion")},
+            "metadata": {**names, "resourceVersion": metadata["resourceVersion"]},
             "status": status,
         }
         self._api.apply(f"{self._path}/status", body, FIELD_MANAGER, low_priority=True)
-        return True
+        return status
 
     def _emit_changes(self, conditions: Sequence[Mapping[str, Any]]) -> None:
         before = self._conditions
@@ -168,12 +193,17 @@ class StatusWriter:
             # Only a change for the better is reported where there was something wrong before.
             if event.back and known["status"] == "Unknown":
                 continue
-            message = condition["message"] or condition["reason"]
+            message = condition.get("message") or condition.get("reason") or ""
             self._events.emit(self._owner, event.reason, message, event.warning)
 
-    def _dated(self, condition: Mapping[str, Any]) -> dict[str, Any]:
+    def _dated(self, status: Mapping[str, Any], found: Mapping[str, Any]) -> Mapping[str, Any]:
+        """As long as may be, its conditions with the times at which they turned since what is ``found``."""
+        before = {c["type"]: c for c in found["conditions"]}
+        dated = [self._turned(c, before.get(c["type"])) for c in status.get("conditions") or []]
+        return fitted({**status, "conditions": dated}, BYTES, DIVISIBLE)
+
+    def _turned(self, condition: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
         """With the time of its last change: this one, unless the study knows a later one than that before."""
-        before = self._conditions.get(condition["type"])
         if before is None:
             return dict(condition)
         known, given = before["lastTransitionTime"], condition["lastTransitionTime"]

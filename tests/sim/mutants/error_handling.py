@@ -166,7 +166,7 @@ MISTAKES = (
         ),
         (
             "a status is for one object, not for its name",
-            'if required(found, "uid") != self._owner.uid or not follows',
+            'if metadata["uid"] != self._owner.uid or not follows',
             "if not follows",
         ),
     ),

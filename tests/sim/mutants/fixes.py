@@ -76,7 +76,7 @@ FIXES = (
         f"{OPERATOR}/experiment/status_writer.py",
         (
             "a failure is shown over what was shown before, not in its place",
-            "self._merge({**bare, **self._shown}, bare)",
+            "self._merge(bare, lambda found: {**bare, **found})",
             "self.write(bare)",
         ),
         (
@@ -86,7 +86,7 @@ FIXES = (
         ),
         (
             "a frozen writer's late status does not replace a newer one",
-            'or not follows(status, mapping(obj.get("status"))):',
+            "or not follows(wanted.status, found):",
             ":",
         ),
     ),

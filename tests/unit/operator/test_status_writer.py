@@ -209,6 +209,31 @@ def test_a_condition_is_amended_beside_all_that_was_shown(desk: Desk) -> None:
         assert [c["type"] for c in shown["conditions"]] == ["Stalled", "StoreReady"]
 
 
+@pytest.mark.parametrize("state", ["Running", "Failed"])
+def test_what_another_writer_showed_meanwhile_stays_beside_a_condition(desk: Desk, state: str) -> None:
+    """Until this one takes the study up, a former leader may show more of it, in the same epoch."""
+    study = {"uid": "a", "epoch": 1}
+    desk.writer.write(desk.status(trials=1, study=study))
+    late = desk.another(desk.shown())
+    desk.writer.write(desk.status("True", trials=2, study=study))
+    stalled = desk.shown()["conditions"][0]
+    away = {**stalled, "type": "StoreReady", "status": "False", "message": "away"}
+    bare = {"state": state, "conditions": [away]}
+    late.amend(bare) if state == "Running" else late.refuse(bare)
+    shown = desk.shown()
+    assert (shown["state"], shown["trials"], shown["conditions"]) == (state, 2, [stalled, away])
+
+
+def test_a_condition_that_is_found_may_lack_anything(desk: Desk) -> None:
+    known = desk.shown()
+    odd = [{"type": "Stalled", "status": "True", "lastTransitionTime": "now"}, {"type": "Odd"}]
+    api, found = desk.cluster.api(), desk.cluster.api().get(SMALL)
+    api.replace(f"{SMALL}/status", {**found, "status": {"state": "Running", "conditions": odd}})
+    away = {**odd[0], "type": "StoreReady"}
+    desk.another(known).amend({"state": "Created", "conditions": [away]})
+    assert away in desk.shown()["conditions"]
+
+
 def test_where_nothing_was_shown_a_bare_status_is(desk: Desk) -> None:
     condition = {"type": "StoreReady", "status": "False", "reason": "x", "message": "", "lastTransitionTime": "now"}
     desk.writer.amend({"state": "Created", "conditions": [condition]})
