@@ -37,7 +37,8 @@ class AttemptOracles:
     ) -> None:
         self._cluster, self._stored, self._nodes, self._fate = cluster, stored, nodes, fate
         self._known, self._report = known, report
-        # While a request is carried out whose sender was frozen since it sent it: nothing can call that back.
+        # While a request is carried out whose sender was frozen since it sent it, or does not lead any more:
+        # nothing can call that back.
         self.too_late = False
         # The UIDs of what such requests made, and of the Experiments for which they did.
         self.late: set[str] = set()

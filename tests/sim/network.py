@@ -73,8 +73,6 @@ class Host(Protocol):
     cut_off: bool
     # By how much later than others' its watch of Experiments tells of what happened.
     behind: float
-    # How often it was frozen.
-    freezes: int
 
     def rest(self, seconds: float, frozen: bool) -> None:
         """Let the world go on for so long in the midst of a step."""
@@ -82,8 +80,11 @@ class Host(Protocol):
     def die(self, why: str) -> None:
         """End the process."""
 
+    def standing(self) -> object:
+        """Another one each time that it is frozen, and where another process comes to lead."""
+
     def too_late(self, late: bool) -> None:
-        """Whether what is carried out now was sent before the process was frozen."""
+        """Whether what is carried out now was sent by a process of another standing."""
 
     def says(self, what: str) -> None:
         """Put something into the trace."""
@@ -166,11 +167,11 @@ class Network:
         fault = self._draws.fault(f"{self._host.name} {kind}", _kinds(kind), _often(kind))
         if fault is not None:
             self._host.says(f"FAULT {kind} {name}: {fault.kind}")
-        freezes = self._host.freezes
+        standing = self._host.standing()
         refused = self._before(fault, kind, name) if fault else None
         if fault is not None and fault.kind == "429 wait":
             refused = self._pause(method, path, fault.share)
-        self._host.too_late(self._host.freezes != freezes)
+        self._host.too_late(self._host.standing() != standing)
         answer = refused or self._answer(method, path, query, body, headers)
         self._host.too_late(False)
         if not kind.startswith("WATCH") and not kind.endswith(" leases"):

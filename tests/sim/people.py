@@ -15,6 +15,7 @@ from tests.apiserver.cluster import NAMESPACE, Cluster
 from tests.apiserver.failures import Failure
 from tests.apiserver.kubelet import name_of
 from tests.apiserver.resources import EXPERIMENTS, NAMESPACES, TRIALS, Object, Resource, Target
+from tests.sim.actors import NEVER
 from tests.sim.administration import Administration
 from tests.sim.draws import Draws, Moment
 from tests.sim.hardships import SECONDS, Hardships
@@ -82,6 +83,8 @@ class Fate:
         # Names of Trial objects that someone deleted: what has ended is not shown again.
         self.unshown: set[str] = set()
         self.quiet_at = cluster.clock.now()
+        # When all did fall quiet: later, where a process was frozen at that time.
+        self.fell_quiet = NEVER
 
     def draw(self, count: int, seconds: float) -> None:
         """Make a timeline of ``count`` deeds within so many seconds."""

@@ -87,7 +87,7 @@ class Process:
     def __init__(self, world: SimulatedWorld, name: str) -> None:
         self.name, self._world = name, world
         self.alive = self.cut_off = self.leading = self.threadless = self.leaseless = False
-        self.behind, self.freezes = 0.0, 0
+        self.behind, self._freezes = 0.0, 0
         # How many requests for the Lease in a row were answered as they should be.
         self._heard = 0
         # Since when an Experiment has its turn, if one has.
@@ -105,13 +105,17 @@ class Process:
     def rest(self, seconds: float, frozen: bool) -> None:
         """Be interrupted in the midst of a step; dead afterwards, perhaps."""
         life = self._network
-        self.freezes += frozen
+        self._freezes += frozen
         self._world.rest(self, seconds, frozen)
         if life is not self._network:
             raise Killed
 
+    def standing(self) -> tuple[int, bool]:
+        """How often it was frozen, and whether another one has the Lease."""
+        return self._freezes, self._world.oracles.requests.leader() not in (None, self.name)
+
     def too_late(self, late: bool) -> None:
-        """Whether what is carried out now was sent before the process was frozen."""
+        """Whether what is carried out now was sent before the process was frozen, or another one came to lead."""
         self._world.oracles.attempts.too_late = late
 
     def heeds_not(self, what: str) -> None:

@@ -110,17 +110,20 @@ class RequestOracles:
         if writer != process and began > self._opened_at.get(writer, float("inf")):
             self._report(f"{process} writes to {metadata['name']}, of a study that {writer} has taken over")
 
+    def leader(self) -> str | None:
+        """Who has the Lease."""
+        lease = self._cluster.server.objects.get(LEASES, (OWN_NAMESPACE, NAME))
+        return lease["spec"]["holderIdentity"] if lease is not None else None
+
     def lost_lease(self, process: str, heard: int) -> None:
         """A process ends since it did not renew its Lease in time. So often in a row it was ``heard``."""
-        lease = self._cluster.server.objects.get(LEASES, (OWN_NAMESPACE, NAME))
-        if heard >= HEARD and lease is not None and lease["spec"]["holderIdentity"] == process:
+        if heard >= HEARD and self.leader() == process:
             self._report(f"{process} loses the Lease, which nobody else has, though {heard} requests were answered")
-        if self._cluster.clock.now() > self._fate.quiet_at + CALMED:
+        if self._cluster.clock.now() > self._fate.fell_quiet + CALMED:
             self._report(f"{process} loses the Lease although nothing goes wrong")
 
     def _check_leads(self, process: str, request: str) -> None:
-        lease = self._cluster.server.objects.get(LEASES, (OWN_NAMESPACE, NAME))
-        holder = lease["spec"]["holderIdentity"] if lease is not None else process
+        holder = self.leader() or process
         # Who had renewed one that was deleted since cannot know that it is another's.
         if holder != process and self._cluster.clock.now() > self._lease_deleted + DURATION:
             self._report(f"{process} sends {request} while {holder} holds the Lease")

@@ -234,7 +234,7 @@ class World:
             self.run_until(self.fate.quiet_at)
             self.draws.quiet = True
             self.says("WORLD", "falls quiet")
-            quiet = self.clock.time
+            self.fate.fell_quiet = quiet = self.clock.time
             self._settle(quiet)
             if not self.oracles.found:
                 self.oracles.check_rest(expected)
