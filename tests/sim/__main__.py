@@ -23,6 +23,7 @@ from tests.sim.world import UNDISTURBED, Profile, Verdict, simulate, undisturbed
 
 # Seeds of which a few processes are given at once.
 PART = 2_000
+USUAL = Profile()
 
 
 @dataclass
@@ -60,17 +61,38 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, help="how many; else until stopped")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="seeds at a time")
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite", help="what keeps studies")
+    parser.add_argument("--rate", type=_share, default=USUAL.rate, help="the share of moments that go wrong")
+    parser.add_argument("--deeds", type=_count, default=USUAL.deeds, help="what people and machines do, at least")
+    parser.add_argument("--operators", type=_some, default=USUAL.operators, help="how many there are at once")
     parser.add_argument("--keep-going", action="store_true", help="after a seed that fails go on with the next")
     chosen = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.disable(logging.WARNING)
     settle()
     with served() if chosen.database == "postgres" else nullcontext("") as postgres:
-        profile = Profile(postgres=postgres)
+        profile = Profile(chosen.rate, chosen.deeds, chosen.operators, postgres)
         if chosen.seed is not None:
             return _replay(chosen.seed, profile)
         end = sys.maxsize if chosen.seeds is None else chosen.first + chosen.seeds
         return _run(range(chosen.first, end), chosen.jobs, profile, chosen.keep_going)
+
+
+def _share(text: str) -> float:
+    if not 0 <= (value := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: a number from 0 to 1")
+    return value
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text}: 0 or more")
+    return value
+
+
+def _some(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: 1 or more")
+    return value
 
 
 def settle() -> None:
@@ -101,7 +123,7 @@ def _run(seeds: range, jobs: int, profile: Profile, keep_going: bool) -> int:
                     break
     print(f"\r{totals.said(time.monotonic() - began)}")
     if failed is not None and not keep_going:
-        print(tell(shorten(failed, profile)))
+        print(tell(shorten(failed, profile), profile))
     return int(failed is not None)
 
 

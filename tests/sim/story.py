@@ -48,12 +48,20 @@ def _kind(verdict: Verdict) -> str:
     return " ".join(word for word in verdict.wrong[0].split()[:12] if word.isalpha())
 
 
-def tell(verdict: Verdict) -> str:
+def tell(verdict: Verdict, profile: Profile) -> str:
     """What happened, in the order in which it did."""
     faults = sum(1 for _ in _moments(verdict))
     head = f"seed {verdict.seed}, shortened to {faults} faults and deeds: {verdict.wrong[0]}"
     told = [line for line in verdict.trace if not _dull(line)]
-    return "\n".join([head, "", *told, "", f"replay it whole with: make sim SEED={verdict.seed}"])
+    return "\n".join([head, "", *told, "", f"replay it whole with: {_again(verdict.seed, profile)}"])
+
+
+def _again(seed: int, profile: Profile) -> str:
+    if profile == Profile():
+        return f"make sim SEED={seed}"
+    database = " --database postgres" if profile.postgres else ""
+    much = f"--rate {profile.rate} --deeds {profile.deeds} --operators {profile.operators}"
+    return f".venv/bin/python -m tests.sim --seed {seed} {much}{database}"
 
 
 def _dull(line: str) -> bool:

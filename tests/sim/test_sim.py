@@ -128,4 +128,30 @@ def test_a_failure_is_shortened_to_the_faults_that_it_takes() -> None:
     broken = type(whole)(whole.seed, ("it broke",), whole.met, (), 0.0, 0, whole.trace)
     found = shorten(broken, Profile(), replay)
     assert set(found.met) == {guilty} and rest > {guilty}
-    assert f"make sim SEED={FIRST}" in tell(found) and "shortened to 1 fault" in tell(found)
+    told = tell(found, Profile())
+    assert f"make sim SEED={FIRST}" in told and "shortened to 1 fault" in told
+    assert f"--seed {FIRST} --rate 0.1 --deeds 8 --operators 3" in tell(found, Profile(0.1, 8, 3))
+
+
+def test_worse_worlds_can_be_asked_for() -> None:
+    told = run("--first", str(FIRST), "--seeds", "4", "--rate", "0.2", "--deeds", "12", "--operators", "3")
+    usual = run("--first", str(FIRST), "--seeds", "4")
+    assert told.returncode == 0 == usual.returncode, told.stdout
+    assert _faults(told.stdout) > 2 * _faults(usual.stdout)
+
+
+def _faults(told: str) -> int:
+    return int(told.partition(" failed, ")[2].split()[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--rate", "2"), "argument --rate: 2: a number from 0 to 1"),
+        (("--deeds", "-1"), "argument --deeds: -1: 0 or more"),
+        (("--operators", "0"), "argument --operators: 0: 1 or more"),
+    ],
+)
+def test_worlds_that_cannot_be_are_refused(words: tuple[str, str], said: str) -> None:
+    told = run("--seeds", "1", *words)
+    assert told.returncode == 2 and said in told.stderr
