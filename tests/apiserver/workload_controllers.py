@@ -34,6 +34,8 @@ def _of_node(spec: Object) -> Object:
     (job,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
     pod = job["template"]["spec"]["template"]
     template = {"metadata": pod["metadata"], "spec": {"restartPolicy": "Never", "containers": [container]}}
+    if "resourcesPerNode" in trainer:
+        container["resources"] = trainer["resourcesPerNode"]
     template["spec"]["volumes"] = pod["spec"]["volumes"]
     work = {"parallelism": nodes, "completions": nodes, "backoffLimit": 0, "template": template}
     return {"name": job["name"], "template": {"spec": work}}
@@ -101,8 +103,7 @@ class WorkloadControllers:
         if not made:
             spec = {"replicatedJobs": [_of_node(job["spec"])]}
             body = {"metadata": {"name": name, "ownerReferences": [reference(job)]}, "spec": spec}
-            self._server.writes.create(Target(JOBSETS, namespace), body, {})
-            return True
+            return self._create(Target(JOBSETS, namespace), body)
         if job["spec"].get("suspend") and not made[0]["spec"].get("suspend"):
             self._server.change(made[0], lambda o: o["spec"].update(suspend=True), JOBSETS)
         ends = {c["type"] for c in (made[0].get("status") or {}).get("conditions") or ()}
@@ -135,8 +136,12 @@ class WorkloadControllers:
         own = {"jobset.sigs.k8s.io/replicatedjob-name": one["name"], "jobset.sigs.k8s.io/job-index": str(index)}
         spec["template"] = {**template, "metadata": {**given, "labels": {**(given.get("labels") or {}), **own}}}
         job = {"metadata": {"name": name, "ownerReferences": [reference(jobset)]}, "spec": spec}
+        return self._create(Target(JOBS, jobset["metadata"]["namespace"]), job)
+
+    def _create(self, target: Target, body: Object) -> bool:
+        """Whether the server took it: its name may be that of one that is not collected yet."""
         try:
-            self._server.writes.create(Target(JOBS, jobset["metadata"]["namespace"]), job, {})
+            self._server.writes.create(target, body, {})
         except Failure:
             return False
         return True

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import optuna
 
-from tests.sim.experiments import ENDLESS, SHAPES
+from tests.sim.experiments import EVERY_SHAPE
 from tests.sim.postgres import served
 from tests.sim.story import shorten, tell
 from tests.sim.world import UNDISTURBED, Profile, Verdict, simulate, undisturbed
@@ -134,9 +134,9 @@ def judged(seeds: range, jobs: int, profile: Profile) -> Iterator[Iterable[Verdi
     if jobs == 1:
         yield map(judge, seeds)
         return
-    fork, shapes = multiprocessing.get_context("fork"), (*range(SHAPES), ENDLESS)
+    fork = multiprocessing.get_context("fork")
     with fork.Pool(jobs) as pool:
-        UNDISTURBED.update(zip(shapes, pool.map(undisturbed, shapes, chunksize=1), strict=True))
+        UNDISTURBED.update(zip(EVERY_SHAPE, pool.map(undisturbed, EVERY_SHAPE, chunksize=1), strict=True))
     with fork.Pool(jobs) as pool:
         # A pool takes up all that it is given at once, so it is given a part.
         parts = (seeds[at : at + PART] for at in range(0, len(seeds), PART))

@@ -118,7 +118,7 @@ def main() -> int:
     """Exit code 1 where a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.sim.coverage_report", description=__doc__)
     parser.add_argument("--first", type=int, default=100, help="the first seed")
-    parser.add_argument("--seeds", type=int, default=300, help="how many")
+    parser.add_argument("--seeds", type=int, default=900, help="how many")
     chosen = parser.parse_args()
     measured = coverage.Coverage(source_pkgs=["kubetuna_operator"], data_file=None, config_file=False)
     measured.start()

@@ -17,6 +17,10 @@ OF_A_KIND = 0.3
 # Never drawn, there where a hardship needs it: its trials go on until its time is over.
 ENDLESS = SHAPES
 ENDLESS_SECONDS = 120
+# Drawn by itself: the first Experiment of one in so many worlds has TrainJobs. This number gives it three trials at
+# once, with limits to their time, their start and their retries.
+TRAIN_JOBS, TRAIN_JOBS_EVERY = SHAPES + 4, 16
+EVERY_SHAPE = (*range(SHAPES), ENDLESS, TRAIN_JOBS)
 # Each makes a world longer.
 MOST_TRIALS = 4
 # One of so many says how many trials are open at most, in place of how many.
@@ -45,7 +49,7 @@ def experiment(name: str, shape: int) -> dict[str, Any]:
             {"name": "x", "parameterType": "double", "feasibleSpace": {"min": -1, "max": 1}},
             {"name": "n", "parameterType": "int", "feasibleSpace": {"min": 1, "max": 4}},
         ],
-        "trialTemplate": _template(KINDS.get(shape, "Job" if draw.random() < 0.2 else "Pod")),
+        "trialTemplate": _template(_kind(shape, draw)),
     }
     if draw.random() < 0.5:
         spec["budget"] = {"trialTimeout": "60s"}
@@ -67,6 +71,12 @@ def experiment(name: str, shape: int) -> dict[str, Any]:
         "metadata": {"name": name},
         "spec": spec,
     }
+
+
+def _kind(shape: int, draw: random.Random) -> str:
+    if shape == TRAIN_JOBS:
+        return "TrainJob"
+    return KINDS.get(shape, "Job" if draw.random() < 0.2 else "Pod")
 
 
 def most_at_once(spec: Mapping[str, Any]) -> int:
@@ -100,6 +110,10 @@ def _template(kind: str) -> dict[str, Any]:
                 for name, spec in (("leader", pod), ("workers", worker))
             ]
             trial = {"apiVersion": "jobset.x-k8s.io/v1alpha2", "spec": {"replicatedJobs": jobs}}
+        case "TrainJob":
+            trainer = {"numNodes": 1, "resourcesPerNode": {"limits": {GPU: 1}}}
+            spec = {"runtimeRef": {"name": "torch-distributed"}, "trainer": trainer}
+            trial = {"apiVersion": "trainer.kubeflow.org/v1alpha1", "spec": spec}
         case "Workflow":
             trial = {"apiVersion": "example.org/v1", "spec": {"steps": [{"spec": pod}]}}
         case "claim":
@@ -108,7 +122,8 @@ def _template(kind: str) -> dict[str, Any]:
             trial = {"apiVersion": "v1", "spec": pod}
         case _:
             trial = {"apiVersion": "v1", "spec": pod}
-    made = {"primaryContainerName": "trial", "trialSpec": {**trial, "kind": kind if kind[0].isupper() else "Pod"}}
+    container = "node" if kind == "TrainJob" else "trial"
+    made = {"primaryContainerName": container, "trialSpec": {**trial, "kind": kind if kind[0].isupper() else "Pod"}}
     return {**made, **(_CONDITIONS if kind == "Workflow" else {})}
 
 

@@ -56,7 +56,7 @@ PAGE = b"<html><body>The proxy has no answer.</body></html>"
 ODD_LINE = b"2026-13-40T25:61:61Z a line of no time\n"
 KATIB = f"/{KATIB_EXPERIMENTS.api_version}/"
 _KIND = re.compile(
-    r"/(experiments|trials|pods|events|leases|jobs|jobsets|pytorchjobs|workflows|resourceclaimtemplates)\b(/[^/]+)?(/\w+)?"
+    r"/(experiments|trials|pods|events|leases|jobs|jobsets|trainjobs|pytorchjobs|workflows|resourceclaimtemplates)\b(/[^/]+)?(/\w+)?"
 )
 
 

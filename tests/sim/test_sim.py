@@ -16,7 +16,7 @@ from tests.sim import FIRST, SEEDS
 from tests.sim.__main__ import judged
 from tests.sim.database import FOREIGN_STUDY, Database
 from tests.sim.draws import Moment
-from tests.sim.experiments import ENDLESS, SHAPES
+from tests.sim.experiments import EVERY_SHAPE
 from tests.sim.people import LENGTHS
 from tests.sim.postgres import Postgres, served
 from tests.sim.story import shorten, tell
@@ -32,7 +32,7 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, env=around)
 
 
-@pytest.mark.parametrize("shape", [*range(SHAPES), ENDLESS])
+@pytest.mark.parametrize("shape", EVERY_SHAPE)
 def test_undisturbed_every_experiment_ends_and_leaves_the_world_clean(shape: int) -> None:
     trials = undisturbed(shape)
     assert trials and all(trial.state != "RUNNING" for trial in trials.values())

@@ -17,7 +17,7 @@ from tests.sim.administration import OWN_NAMESPACE, Administration
 from tests.sim.bounds import PROMPT, RECOVERED
 from tests.sim.database import Database
 from tests.sim.draws import Draws, Fault, Moment
-from tests.sim.experiments import ENDLESS, drawn, experiment, study_of
+from tests.sim.experiments import ENDLESS, TRAIN_JOBS, TRAIN_JOBS_EVERY, drawn, experiment, study_of
 from tests.sim.hardships import shapes as hardship_shapes
 from tests.sim.katib import NAMES, SHARE
 from tests.sim.katib_oracles import KatibOracles
@@ -105,6 +105,8 @@ class World:
     def _begin(self, shapes: tuple[int, ...], katib: tuple[int, ...], profile: Profile) -> None:
         draw = self.draws.stream("experiments")
         chosen = shapes or tuple(drawn(draw) for _ in range(1 + (draw.random() < TWO)))
+        if not shapes and self.draws.stream("runtime").random() * TRAIN_JOBS_EVERY < 1:
+            chosen = (TRAIN_JOBS, *chosen[1:])
         chosen += hardship_shapes(self.draws) if profile.deeds else ()
         for index, shape in enumerate(chosen):
             name = f"exp{index}"

@@ -127,9 +127,9 @@ def _check_page(jobs: int) -> int:
     """Exit code 1 where a seed holds that the page says catches a mutant."""
     caught = [(what, [seed]) for what, seed in seeds_of_page().items() if seed is not None]
     world = _world()
-    from tests.sim.experiments import ENDLESS, SHAPES
+    from tests.sim.experiments import EVERY_SHAPE
 
-    for shape in (*range(SHAPES), ENDLESS):
+    for shape in EVERY_SHAPE:
         world.undisturbed(shape)
     with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
         found = pool.starmap(caught_by, caught, chunksize=1)
@@ -175,11 +175,11 @@ def survey(seeds: Iterable[int]) -> Survey:
     lines, failed = Lines({mutant.file for mutant in (*FIXES, *MISTAKES)}), []
     with lines.noted():
         world = _world()
-        from tests.sim.experiments import ENDLESS, SHAPES
+        from tests.sim.experiments import EVERY_SHAPE
 
         # Of no seed.
         lines.begin(-1)
-        known = {shape: world.undisturbed(shape).values() for shape in (*range(SHAPES), ENDLESS)}
+        known = {shape: world.undisturbed(shape).values() for shape in EVERY_SHAPE}
         for seed in seeds:
             lines.begin(seed)
             failed += [seed] if world.simulate(seed, world.Profile()).wrong else []
