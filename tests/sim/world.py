@@ -105,7 +105,7 @@ class World:
     def _begin(self, shapes: tuple[int, ...], katib: tuple[int, ...], profile: Profile) -> None:
         draw = self.draws.stream("experiments")
         chosen = shapes or tuple(drawn(draw) for _ in range(1 + (draw.random() < TWO)))
-        if not shapes and self.draws.stream("runtime").random() * TRAIN_JOBS_EVERY < 1:
+        if not shapes and self.draws.stream("train job").random() * TRAIN_JOBS_EVERY < 1:
             chosen = (TRAIN_JOBS, *chosen[1:])
         chosen += hardship_shapes(self.draws) if profile.deeds else ()
         for index, shape in enumerate(chosen):
