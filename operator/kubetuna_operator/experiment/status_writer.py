@@ -52,10 +52,14 @@ SECONDS_BETWEEN = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """A status to be applied: as far as its writer knows, and given the one that is found by then."""
+    """A status to be applied: as far as its writer knows, and given the one that is found by then.
+
+    ``whole``: what it shows of the study, unless that is as found.
+    """
 
     status: Mapping[str, Any]
     given: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    whole: Mapping[str, Any] | None
 
 
 class StatusWriter:
@@ -92,12 +96,12 @@ class StatusWriter:
         """Apply a status soon, unless another one is offered before, or it says nothing new."""
         if self._wanted is None and self._applied and _without_time(status) == _without_time(self._shown):
             return
-        self._want(status)
+        self._want_whole(status)
         self._later(max(0.0, self._at + SECONDS_BETWEEN - self._clock.now()))
 
     def write(self, status: Mapping[str, Any]) -> None:
         """Apply a status now; where that fails, as soon as it can be. Nothing that matters waits for it."""
-        self._want(status)
+        self._want_whole(status)
         self._write()
 
     def amend(self, bare: Mapping[str, Any]) -> None:
@@ -109,22 +113,24 @@ class StatusWriter:
         self._merge(bare, lambda found: {**found, **bare})
 
     def _merge(self, bare: Mapping[str, Any], merged: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
-        """Another writer may show more in the meantime, be it of the same epoch: a former leader, until this one
-        has taken the study up.
+        """Over what waits to be written, else over what is found: another writer may show more in the meantime, be
+        it of the same epoch, as a former leader does until this one has taken the study up.
         """
         named = {c["type"] for c in bare["conditions"]}
+        whole = self._wanted.whole if self._wanted is not None else None
 
-        def given(found: Mapping[str, Any]) -> Mapping[str, Any]:
-            kept = [c for c in found.get("conditions") or [] if c["type"] not in named]
-            return {**merged(found), "conditions": [*kept, *bare["conditions"]]}
+        def over(known: Mapping[str, Any]) -> Mapping[str, Any]:
+            kept = [c for c in known.get("conditions") or [] if c["type"] not in named]
+            return {**merged(known), "conditions": [*kept, *bare["conditions"]]}
 
-        self._want(given(self._shown), given)
+        self._want(_Wanted(over(self._shown), lambda found: over(found if whole is None else whole), whole))
         self._write()
 
-    def _want(
-        self, status: Mapping[str, Any], given: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
-    ) -> None:
-        self._shown, self._wanted = status, _Wanted(status, given or (lambda _: status))
+    def _want_whole(self, status: Mapping[str, Any]) -> None:
+        self._want(_Wanted(status, lambda _: status, status))
+
+    def _want(self, wanted: _Wanted) -> None:
+        self._shown, self._wanted = wanted.status, wanted
 
     def _write(self) -> None:
         try:

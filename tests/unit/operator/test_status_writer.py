@@ -224,6 +224,17 @@ def test_what_another_writer_showed_meanwhile_stays_beside_a_condition(desk: Des
     assert (shown["state"], shown["trials"], shown["conditions"]) == (state, 2, [stalled, away])
 
 
+def test_a_condition_is_amended_to_what_waits_to_be_written(desk: Desk) -> None:
+    desk.writer.write(desk.status(trials=1))
+    desk.writer.offer(desk.status(trials=2))
+    away = {**desk.shown()["conditions"][0], "type": "StoreReady", "status": "False"}
+    for message in ("away", "still away"):
+        desk.process.cut_off = message == "away"
+        desk.writer.amend({"state": "Created", "conditions": [{**away, "message": message}]})
+    shown = desk.shown()
+    assert (shown["state"], shown["trials"], shown["conditions"][-1]["message"]) == ("Running", 2, "still away")
+
+
 def test_a_condition_that_is_found_may_lack_anything(desk: Desk) -> None:
     known = desk.shown()
     odd = [{"type": "Stalled", "status": "True", "lastTransitionTime": "now"}, {"type": "Odd"}]
