@@ -151,7 +151,9 @@ class PodExecutor:
         failpoint("deleting")
         pod = self._seen(key)
         if pod is None:
-            self._launches.recall(key)
+            # A former run may have marked it since this turn began: what is marked is kept, not taken back.
+            if not self._is_marked(key):
+                self._launches.recall(key)
             self._forget_end(key)
             return
         self._told.add(pod.uid)
@@ -338,6 +340,10 @@ class PodExecutor:
                 every = (p for p in self._pods.of(self._owner.uid) if is_own(p, self._owner, self._kind))
                 self._headless = headless(every, self._wanted, self._spec.template.retain)
         return self._pods_by_key
+
+    def _is_marked(self, key: AttemptKey) -> bool:
+        pods = self._pods.of(self._owner.uid)
+        return any(p.key == key and p.told and p.deleted is None and self._makers.is_own(p) for p in pods)
 
     def _is_open(self, pod: PodView) -> bool:
         return self._makers.is_own(pod) and not pod.told and pod.uid not in self._told

@@ -388,6 +388,20 @@ def test_failures_that_an_earlier_process_kept_are_among_the_latest_three(room: 
     room.cluster.until(lambda: room.names() == ["small-5-0-0", "small-6-0-0", "small-7-0-0"])
 
 
+def test_what_another_run_marked_while_this_one_thought_stays(room: Room) -> None:
+    """An edit begins another run: it saw the Pod unmarked, and is to end it once that is marked."""
+    room.place.launch(order())
+    start(room)
+    room.kubelet.exit(NAME, 1)
+    room.until(lambda f: f.phase == "ended")
+    later = PodExecutor(room.process.context, room.place._spec, room.place._about)
+    assert [seen.key for seen in look(later)] == [KEY]
+    room.place.delete(KEY)
+    room.cluster.until(lambda: all(p.told for p in room.process.context.pods.of(room.place._owner.uid)))
+    later.delete(KEY)
+    assert not later._launches.is_withdrawn(KEY) and room.names() == [NAME]
+
+
 def test_a_deleted_pod_is_gone_from_the_cluster_too(room: Room) -> None:
     room.place.launch(order())
     start(room)
