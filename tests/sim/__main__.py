@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -62,8 +62,12 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="seeds at a time")
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite", help="what keeps studies")
     parser.add_argument("--rate", type=_share, default=USUAL.rate, help="the share of moments that go wrong")
-    parser.add_argument("--deeds", type=_count, default=USUAL.deeds, help="what people and machines do, at least")
-    parser.add_argument("--operators", type=_some, default=USUAL.operators, help="how many there are at once")
+    parser.add_argument(
+        "--deeds", type=_at_least(0), default=USUAL.deeds, help="what people and machines do, at least"
+    )
+    parser.add_argument(
+        "--operators", type=_at_least(1), default=USUAL.operators, help="how many there are at once"
+    )
     parser.add_argument("--keep-going", action="store_true", help="after a seed that fails go on with the next")
     chosen = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -83,16 +87,13 @@ def _share(text: str) -> float:
     return value
 
 
-def _count(text: str) -> int:
-    if (value := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{text}: 0 or more")
-    return value
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if (value := int(text)) < least:
+            raise argparse.ArgumentTypeError(f"{text}: {least} or more")
+        return value
 
-
-def _some(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: 1 or more")
-    return value
+    return number
 
 
 def settle() -> None:
