@@ -396,11 +396,18 @@ class Process:
             self._world.oracles.requests.opened(self.name)
 
     def _turn(self) -> None:
-        self._turn_began = self._world.clock.time
+        self._turn_began, planned = self._world.clock.time, self._planned()
         try:
             self._controller.step()
         finally:
             self._turn_began = None
+        now = self._context.monotonic()
+        for key, due in self._planned().items():
+            if due != planned.get(key):
+                self._world.oracles.requests.planned_turn(self.name, key[1], due - now)
+
+    def _planned(self) -> dict[tuple[str, str], float]:
+        return dict(self._controller._queue._due)
 
     def _probe(self) -> None:
         if self.leading:

@@ -19,6 +19,8 @@ from tests.sim.stored import StoredStudies
 
 # Requests of one process within so many seconds.
 STORM_SECONDS, STORM = 10.0, 400
+# In that time an Experiment may plan so many turns that are so near.
+SOON, HASTE = 0.5, 30
 # And of one life of it for one object that it would make: waited for is twice as long each time.
 PATIENT_SECONDS, PATIENT = 60.0, 15
 # And of what it would delete, and was told is gone.
@@ -80,6 +82,13 @@ class RequestOracles:
         if self._too_many((process, f"DELETE {path}"), PATIENT_SECONDS, IN_VAIN):
             self._report(
                 f"{process} deletes {path} over {IN_VAIN} times in {PATIENT_SECONDS:.0f} s though it is gone"
+            )
+
+    def planned_turn(self, process: str, name: str, seconds: float) -> None:
+        """An Experiment plans its next turn. Where nothing happens it has no reason to do that so soon so often."""
+        if seconds < SOON and self._too_many((process, f"turn of {name}"), STORM_SECONDS, HASTE):
+            self._report(
+                f"{process} looks at {name} over {HASTE} times in {STORM_SECONDS:.0f} s, and nobody asked it to"
             )
 
     def _too_many(self, what: tuple[str, str], seconds: float, most: int) -> bool:

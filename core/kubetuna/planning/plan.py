@@ -353,12 +353,14 @@ def _asks(snapshot: Snapshot, end: StopDecision | None, room: int) -> Iterator[A
 
 
 def _next_deadline(snapshot: Snapshot, now: float) -> float:
-    until = now + IDLE_SECONDS
+    """When a budget will be spent, if that is soon. One that is spent was acted on: no reason to look again."""
+    return min(due for due in _deadlines(snapshot, now) if due > now)
+
+
+def _deadlines(snapshot: Snapshot, now: float) -> Iterator[float]:
+    yield now + IDLE_SECONDS
     budget = snapshot.spec.budget
     if budget.wall_clock is not None and snapshot.started:
-        until = min(until, max(now, snapshot.started + budget.wall_clock))
-    running = sum(1 for t in snapshot.trials if t.latest and t.latest.facts and not t.latest.drained)
-    if budget.gpu_hours is not None and running:
-        left = budget.gpu_hours * SECONDS_PER_HOUR - snapshot.spent(now)
-        until = min(until, now + max(0.0, left) / (running * snapshot.resource_units))
-    return until
+        yield snapshot.started + budget.wall_clock
+    if budget.gpu_hours is not None and (rate := snapshot.spending()):
+        yield now + (budget.gpu_hours * SECONDS_PER_HOUR - snapshot.spent(now)) / rate

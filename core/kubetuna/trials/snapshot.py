@@ -7,6 +7,7 @@ accelerators (GPUs), or a slot where it asks for none.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kubetuna.experiment.model import Experiment
@@ -158,11 +159,19 @@ class Snapshot:
     def spent(self, now: float) -> float:
         """Resource-seconds over all attempts so far, the running ones counted up to now."""
         return self.resource_seconds + sum(
-            self.resource_units * max(0.0, (a.facts.ended or now) - a.facts.started)
-            for t in self.trials
-            for a in t.attempts
-            if a.outcome is None and a.facts is not None and a.facts.started is not None
+            self.resource_units * max(0.0, (facts.ended or now) - started) for facts, started in self._counted()
         )
+
+    def spending(self) -> float:
+        """Resource-seconds that are spent in a second, as long as no attempt starts or ends."""
+        return self.resource_units * sum(facts.ended is None for facts, _ in self._counted())
+
+    def _counted(self) -> Iterator[tuple[AttemptFacts, float]]:
+        """The attempts whose outcome is not durable yet and that have started, each with the time of that."""
+        for trial in self.trials:
+            for attempt in trial.attempts:
+                if attempt.outcome is None and attempt.facts is not None and attempt.facts.started is not None:
+                    yield attempt.facts, attempt.facts.started
 
     def queue_seconds(self, now: float) -> float:
         """How long the attempts whose outcome is not durable yet were in a queue."""

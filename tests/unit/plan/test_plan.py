@@ -9,6 +9,7 @@ import pytest
 from kubetuna.experiment.model import Budget, StopWhen
 from kubetuna.planning.plan import (
     FREE_RETRIES,
+    IDLE_SECONDS,
     RESEND_SECONDS,
     Action,
     Ask,
@@ -356,6 +357,30 @@ def test_a_spent_budget_stops_running_trials_and_tells_them_stopped() -> None:
     assert acts(running) == [Stop(AttemptKey(0, 0), "Stopped")]
     ended = trial(0, attempt(0, phase="ended", stop="Stopped", exit={"signal": 15}))
     assert told(snapshot(ended, spec=spec, tally=Tally(numbered=1))) is Outcome.STOPPED
+
+
+LATE = trial(1, attempt(1, phase="ended", drained=False))
+
+
+@pytest.mark.parametrize(
+    ("budget", "trials", "due"),
+    [
+        (Budget(wall_clock=100.25), (), 0.25),
+        (Budget(wall_clock=100), (trial(0, attempt(0, stop="Stopped")),), IDLE_SECONDS),
+        (Budget(gpu_hours=10.5 / 3600), (trial(0, attempt(0)),), 0.5),
+        (Budget(gpu_hours=20.5 / 3600), (trial(0, attempt(0)), LATE), 0.5),
+        (Budget(gpu_hours=10.5 / 3600), (LATE,), IDLE_SECONDS),
+        (Budget(gpu_hours=10.5 / 3600), (trial(0, attempt(0, phase="pending")), LATE), IDLE_SECONDS),
+        (Budget(gpu_hours=0.001), (trial(0, attempt(0, stop="Stopped")),), IDLE_SECONDS),
+    ],
+)
+def test_only_a_budget_that_is_about_to_be_spent_is_waited_for(
+    budget: Budget, trials: tuple[TrialView, ...], due: float
+) -> None:
+    """One that is spent would else be looked at ten times a second for as long as a Pod lingers."""
+    state = snapshot(*trials, spec=experiment(budget=budget), tally=Tally(numbered=len(trials)))
+    (wait,) = (action for action in plan(state, NOW) if isinstance(action, Wait))
+    assert wait.until == pytest.approx(NOW + due)
 
 
 def test_a_raised_count_takes_a_finished_experiment_up_again() -> None:
