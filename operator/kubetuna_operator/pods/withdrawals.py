@@ -8,7 +8,7 @@ has ordered the same attempt again, under the same name: what is found then is t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from kubetuna.trials.attempts import AttemptKey
@@ -49,6 +49,12 @@ class Withdrawals:
         """It is ordered again: what is there from now on has to stay."""
         with self._lock:
             self._marks.pop((owner, key), None)
+
+    def seen(self, owner: str, keys: Iterable[AttemptKey]) -> None:
+        """Pods of these were seen that run, or may yet: whoever saw them ends them where they are not wanted."""
+        if self._marks:
+            for key in keys:
+                self.end(owner, key)
 
     def _end(self, owner: str, key: AttemptKey, mark: object) -> None:
         with self._lock:

@@ -186,6 +186,7 @@ class PodExecutor:
         for key, pod in own.items():
             self._watch_deadline(pod, found[key], now)
         self._launches.forget(own)
+        self._launches.note_active(key for key, pod in own.items() if pod.exit is None and pod.deleted is None)
         self._over = {key for key, seen in found.items() if seen.phase == "ended"}
         held = len(found) - len(self._over)
         if held < self._held:

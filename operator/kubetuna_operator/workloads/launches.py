@@ -210,6 +210,10 @@ class Launches:
         for key in keys:
             self._open.pop(key, None)
 
+    def note_active(self, keys: Iterable[AttemptKey]) -> None:
+        """The Pods of these are not on their way out: what was taken back has come, and is looked for no more."""
+        self._withdrawals.seen(self._owner.uid, keys)
+
     def hurry(self) -> None:
         """Something of ours has ended, so there may be room."""
         self._gate.due = 0.0

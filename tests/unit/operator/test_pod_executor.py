@@ -15,6 +15,8 @@ from kubetuna.trials.attempts import AttemptFacts, AttemptKey, AttemptRequest
 from kubetuna_operator import LABEL_TOLD
 from kubetuna_operator.context import ExperimentRef
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
+from kubetuna_operator.kube.deferred_writes import DeferredWrites
+from kubetuna_operator.pods.withdrawals import LOOKS, Withdrawals
 from kubetuna_operator.workloads import launches, removal
 from kubetuna_operator.workloads.executor import PodExecutor
 from tests.apiserver.cluster import NAMESPACE, Cluster
@@ -322,6 +324,19 @@ def test_a_pod_that_no_watch_has_shown_and_that_has_run_is_not_taken_back_unread
     unaware = room.again()
     unaware.stop(KEY, "Suspended")
     assert not unaware._launches.is_withdrawn(KEY) and room.names() == [NAME]
+
+
+def test_a_pod_that_comes_after_it_was_taken_back_is_stopped_like_any_other(room: Room) -> None:
+    """The last look of a withdrawal would delete it, with a log that nobody has read."""
+    waiting = DeferredWrites(room.cluster.clock.now)
+    withdrawals = Withdrawals(waiting)
+    room.place._launches._withdrawals = withdrawals
+    room.place.delete(KEY)
+    assert withdrawals.holds(room.place._owner.uid, KEY) and waiting.step()
+    room.again().launch(order())
+    room.until(lambda f: f.uid is not None)
+    room.cluster.clock.time += LOOKS[-1]
+    assert waiting.step() and room.names() == [NAME]
 
 
 def test_of_failed_pods_the_latest_stay_and_are_marked(room: Room) -> None:
