@@ -68,8 +68,8 @@ def refuse_all(
 ) -> list[Mapping[str, Any]]:
     """Answer what is asked of an Experiment that has no study, since its spec was never accepted.
 
-    ``shown`` are the answers in its status; with the new ones they are returned. Where a process ends before it has
-    taken an annotation away, the next one finds its answer there.
+    ``shown`` are the answers in its status; the new ones are returned. Where a process ends before it has taken an
+    annotation away, the next one finds its answer there.
     """
     now, known = context.clock.now(), [(row.get("id"), row.get("request")) for row in shown]
     answers = [Answer(request, line, False, NOT_ACCEPTED, now) for request, line in asked.items()]
@@ -78,7 +78,7 @@ def refuse_all(
         _announce(context.events, owner, answer)
     if asked:
         _take_away_later(context, owner, dict(asked))
-    return [*shown, *(answer.as_json() for answer in new)]
+    return [answer.as_json() for answer in new]
 
 
 def _announce(events: Events, owner: Owner, answer: Answer) -> None:

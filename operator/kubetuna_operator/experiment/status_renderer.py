@@ -10,7 +10,7 @@ from kubetuna.errors import Problem, StoreError
 from kubetuna.experiment.model import Experiment
 from kubetuna.experiment.resources import resource_unit
 from kubetuna.experiment.units import Unit, count
-from kubetuna.planning.status import ANSWERS_SHOWN, Condition, Moment, render
+from kubetuna.planning.status import Condition, Moment, render
 from kubetuna.planning.stopping import StopDecision, is_over
 from kubetuna.study.study import Study
 from kubetuna.trials.outcome import RULES
@@ -159,11 +159,11 @@ def refusal(
 ) -> dict[str, Any]:
     """The status of an Experiment that cannot run: every error at once, each with its field's path.
 
-    ``answers`` are those to what was asked of it, the latest last.
+    ``answers`` are the new ones to what was asked of it, the latest last.
     """
     message = "\n".join(str(problem) for problem in problems)[:REFUSAL_LIMIT]
     found = _bare(accepted_condition(message), "Failed", generation, now, message)
-    return {**found, **({"requests": [*answers[-ANSWERS_SHOWN:]]} if answers else {})}
+    return {**found, **({"requests": [*answers]} if answers else {})}
 
 
 def unreachable_store(error: StoreError, generation: int, now: float) -> dict[str, Any]:

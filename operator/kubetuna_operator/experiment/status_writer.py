@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubetuna.errors import KubetunaError
+from kubetuna.planning.status import ANSWERS_SHOWN
 from kubetuna.trials.fitting import fitted
 from kubetuna.trials.records import timestamp
 from kubetuna_operator import FIELD_MANAGER, GROUP, VERSION
 from kubetuna_operator.context import OperatorContext
 from kubetuna_operator.kube.api_client import Refused, collection
-from kubetuna_operator.kube.objects import Owner, mapping, whole
+from kubetuna_operator.kube.objects import Owner, mapping, mappings, whole
 from kubetuna_operator.kube.objects import experiment as readable
 
 log = logging.getLogger(__name__)
@@ -109,8 +110,11 @@ class StatusWriter:
         self._merge(bare, lambda found: {**bare, **found})
 
     def refuse(self, bare: Mapping[str, Any]) -> None:
-        """Show a status that knows nothing of the study, over what is shown of that by then."""
-        self._merge(bare, lambda found: {**found, **bare})
+        """Show a status that knows nothing of the study, over what is shown of that by then.
+
+        Its answers to people's requests are the new ones.
+        """
+        self._merge(bare, lambda found: {**found, **bare, **_answered(found, bare)})
 
     def _merge(self, bare: Mapping[str, Any], merged: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
         """Over what waits to be written, else over what is found: another writer may show more in the meantime, be
@@ -215,6 +219,14 @@ class StatusWriter:
         known, given = before["lastTransitionTime"], condition["lastTransitionTime"]
         changed = given if given > known else timestamp(self._clock.now())
         return {**condition, "lastTransitionTime": known if before["status"] == condition["status"] else changed}
+
+
+def _answered(found: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The answers that are found, and those that are not among them; of all these the latest."""
+    known = mappings(found.get("requests"))
+    asked = [(row.get("id"), row.get("request")) for row in known]
+    rows = [*known, *(row for row in mappings(new.get("requests")) if (row["id"], row["request"]) not in asked)]
+    return {"requests": rows[-ANSWERS_SHOWN:]} if rows else {}
 
 
 def follows(status: Mapping[str, Any], found: Mapping[str, Any]) -> bool:

@@ -224,6 +224,16 @@ def test_what_another_writer_showed_meanwhile_stays_beside_a_condition(desk: Des
     assert (shown["state"], shown["trials"], shown["conditions"]) == (state, 2, [stalled, away])
 
 
+def test_what_another_writer_answered_meanwhile_stays_beside_a_refusals_answers(desk: Desk) -> None:
+    first, second, third = ({"id": i, "request": "trial 0 stop", "message": i} for i in "abc")
+    desk.writer.write(desk.status(requests=[first]))
+    late = desk.another(desk.shown())
+    desk.writer.write(desk.status("True", requests=[first, second]))
+    bare = {"state": "Failed", "conditions": desk.shown()["conditions"]}
+    late.refuse({**bare, "requests": [{**second, "message": "refused"}, third]})
+    assert desk.shown()["requests"] == [first, second, third]
+
+
 def test_a_condition_is_amended_to_what_waits_to_be_written(desk: Desk) -> None:
     desk.writer.write(desk.status(trials=1))
     desk.writer.offer(desk.status(trials=2))
