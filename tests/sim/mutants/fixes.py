@@ -225,6 +225,19 @@ FIXES = (
             "(snapshot.startable or _may_start_yet(trial, facts))",
             "False",
         ),
+        (
+            "a budget that is spent is no reason to look again",
+            "return min(due for due in _deadlines(snapshot, now) if due > now)",
+            "return max(now, min(_deadlines(snapshot, now)))",
+        ),
+    ),
+    *within(
+        f"{CORE}/trials/snapshot.py",
+        (
+            "what has ended spends nothing",
+            "sum(facts.ended is None for facts, _ in self._counted())",
+            "sum(1 for _ in self._counted())",
+        ),
     ),
     *within(
         f"{CORE}/reconciling/reconciler.py",
