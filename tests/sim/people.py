@@ -17,8 +17,9 @@ from tests.apiserver.kubelet import name_of
 from tests.apiserver.resources import EXPERIMENTS, NAMESPACES, TRIALS, Object, Resource, Target
 from tests.sim.actors import NEVER
 from tests.sim.administration import Administration
+from tests.sim.drawn_hardships import SECONDS, drawn_hardships
 from tests.sim.draws import Draws, Moment
-from tests.sim.hardships import SECONDS, Hardships
+from tests.sim.hardships import Hardships
 from tests.sim.katib import BEGINNINGS, COUNTS, EDITS, KATIB_DEEDS, Katib
 from tests.sim.machines import Machines
 from tests.sim.nodes import Nodes
@@ -122,7 +123,7 @@ class Fate:
             self.plan(begin + 10.0 * draw.random(), Moment("overload", 0), "overload api server", draw)
 
     def _draw_hardships(self, begin: float) -> None:
-        for drawn in Hardships.drawn(self._draws, begin):
+        for drawn in drawn_hardships(self._draws, begin):
             self.plan(*drawn)
 
     def _draw_katib(self, begin: float, seconds: float, deeds: bool) -> None:

@@ -5,7 +5,6 @@ It can be interrupted, frozen and ended in the midst of any step; Kubernetes sta
 
 from __future__ import annotations
 
-import gc
 import itertools
 import json
 import traceback
@@ -16,7 +15,6 @@ from typing import Any, Protocol
 from sqlalchemy import exc
 
 from kubetuna.store.database import POOL_SECONDS, write_only_while
-from kubetuna_operator import LABEL_EXPERIMENT
 from kubetuna_operator.context import PROBE_SECONDS, OperatorContext, Store
 from kubetuna_operator.experiment.controller import Controller
 from kubetuna_operator.katib.controller import KatibController
@@ -26,9 +24,7 @@ from kubetuna_operator.kube.events import Events
 from kubetuna_operator.kube.leader import RETRY, Leadership
 from kubetuna_operator.kube.reflector import Reflector
 from kubetuna_operator.pods.index import PodIndex
-from kubetuna_operator.pods.status import view
 from tests.apiserver.cluster import NAMESPACE, Cluster
-from tests.apiserver.kubelet import name_of
 from tests.apiserver.pool import connect
 from tests.apiserver.resources import PODS, Target
 from tests.apiserver.server import Response
@@ -39,6 +35,7 @@ from tests.sim.administration import OWN_NAMESPACE
 from tests.sim.bounds import API_SERVER, DATABASE_HOST
 from tests.sim.database import Database
 from tests.sim.draws import Draws, Fault
+from tests.sim.keeping import kept, outdated
 from tests.sim.network import FREEZE_SECONDS, SAID_NO, SLOW_SECONDS, Killed, Network, refusal
 
 LOST_AFTER = 30.0
@@ -156,41 +153,14 @@ class Process:
 
     def outdated(self) -> list[str]:
         """Of which Pods it believes something else than the API server does."""
-        if not self.alive:
-            return []
-        there = {
-            name_of(pod): view(pod)
-            for pod in self._world.cluster.kubelet.pods()
-            if LABEL_EXPERIMENT in (pod["metadata"].get("labels") or {})
-        }
-        believed = {pod.name: pod for pod in self._context.pods._pods.values()}
-        return sorted(name for name in {*there, *believed} if there.get(name) != believed.get(name))
+        return outdated(self._context.pods, self._world.cluster) if self.alive else []
 
     def kept(self) -> dict[str, int]:
         """How much there is of what it must not keep once all is over."""
         if not (self.alive and self.leading):
             return {}
-        context, controller = self._context, self._controller
-        katib = [self._katib._queue] if self._katib is not None else []
-        queues = [controller._queue, *context.deferred._queues.values()]
-        waiting = [part for queue in queues for part in (queue._ready, queue._due, queue._working, queue._failures)]
-        # What Katib's group is refused is looked at again for ever: a name may become free.
-        waiting += [part for queue in katib for part in (queue._ready, queue._working, queue._failures)]
-        return {
-            "experiments that are carried out": len(controller._runs),
-            "experiments whose Pods are listened for": len(context.pods._changes),
-            "keys in work queues": sum(map(len, waiting)),
-            "deferred writes": len(context.deferred._writes),
-            "reads of logs": context.read_budget._nodes.total(),
-            "watches": self._superfluous_watches(2 + 2 * len(katib)),
-        }
-
-    def _superfluous_watches(self, needed: int) -> int:
-        if len(self._network._deliveries) > needed:
-            # All threads have one stack here: an error that is kept holds the frames of what it interrupted, too.
-            gc.collect()
-            self._network.deliver()
-        return max(0, len(self._network._deliveries) - needed)
+        queues = [] if self._katib is None else [self._katib._queue]
+        return kept(self._context, self._controller, queues, self._network)
 
     def _show(self, state: dict[str, Any]) -> None:
         """Its own Pod, which others look at."""

@@ -16,9 +16,9 @@ from tests.sim.actors import NEVER, Actor
 from tests.sim.administration import OWN_NAMESPACE, Administration
 from tests.sim.bounds import PROMPT, RECOVERED
 from tests.sim.database import Database
+from tests.sim.drawn_hardships import shapes as hardship_shapes
 from tests.sim.draws import Draws, Fault, Moment
 from tests.sim.experiments import ENDLESS, TRAIN_JOBS, TRAIN_JOBS_EVERY, drawn, experiment, study_of
-from tests.sim.hardships import shapes as hardship_shapes
 from tests.sim.katib import NAMES, SHARE
 from tests.sim.katib_oracles import KatibOracles
 from tests.sim.nodes import Nodes
