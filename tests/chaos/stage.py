@@ -29,6 +29,7 @@ from kubetuna.study.decoding import decode_trial
 from kubetuna.trials.records import TrialRecord
 from kubetuna_operator.kube.api_client import Refused, Unreachable, collection
 from tests.chaos import ledger
+from tests.chaos.installed import InstalledOperators
 from tests.chaos.relay import Relay
 from tests.cluster.conftest import Cluster
 from tests.cluster.operators import World
@@ -107,6 +108,7 @@ class Stage:
         self.folder = Path(tempfile.mkdtemp(prefix="kubetuna-chaos-"))
         self.postgres = PostgresServer()
         self.world = World(cluster, f"chaos-{os.getpid()}", self.postgres.url("postgres"), self.folder)
+        self._installed = InstalledOperators(self.world)
         self._engine = open_engine(self.world.store)
         ensure_schema(self._engine)
         self.config = yaml.safe_load(cluster.kubeconfig.read_text())
@@ -256,6 +258,7 @@ class Stage:
             operator.close()
         self.world.close()
         self.world.api.delete(f"/api/v1/namespaces/{self.world.namespace}")
+        self._installed.go_on()
         self._engine.dispose()
         self.postgres.close()
 
