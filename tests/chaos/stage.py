@@ -108,7 +108,12 @@ class Stage:
         self.folder = Path(tempfile.mkdtemp(prefix="kubetuna-chaos-"))
         self.postgres = PostgresServer()
         self.world = World(cluster, f"chaos-{os.getpid()}", self.postgres.url("postgres"), self.folder)
-        self._installed = InstalledOperators(self.world)
+        try:
+            self._installed = InstalledOperators(self.world)
+        except BaseException:
+            self.world.close()
+            self.postgres.close()
+            raise
         self._engine = open_engine(self.world.store)
         ensure_schema(self._engine)
         self.config = yaml.safe_load(cluster.kubeconfig.read_text())
