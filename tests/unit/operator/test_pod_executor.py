@@ -326,7 +326,7 @@ def test_a_pod_that_no_watch_has_shown_and_that_has_run_is_not_taken_back_unread
     assert not unaware._launches.is_withdrawn(KEY) and room.names() == [NAME]
 
 
-def test_a_pod_that_comes_after_it_was_taken_back_is_stopped_like_any_other(room: Room) -> None:
+def test_a_pod_that_comes_after_it_was_taken_back_is_not_deleted_unread(room: Room) -> None:
     """The last look of a withdrawal would delete it, with a log that nobody has read."""
     waiting = DeferredWrites(room.cluster.clock.now)
     withdrawals = Withdrawals(waiting)
